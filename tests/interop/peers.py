@@ -1,0 +1,263 @@
+"""Real SIP servers and clients on 127.0.0.1 for run.py: Kamailio with rtpengine, and baresip.
+
+Each peer is started with a configuration filled in from the templates beside this file, waits until it answers,
+and is stopped by `close()`. Nothing here judges z5; that is run.py's work.
+"""
+
+import json
+import re
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+REALM = "interop.test"
+
+
+class PeerError(Exception):
+    """A peer did not start or did not do what the run needs of it."""
+
+
+def free_port(count=1):
+    """The first, even one of `count` consecutive ports that are free for TCP and UDP at this moment."""
+    for _ in range(200):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind(("127.0.0.1", 0))
+            # RTP wants even ports; the kernel hands out odd ones first
+            first = probe.getsockname()[1] // 2 * 2
+        if first + count > 65535:
+            continue
+        held = []
+        try:
+            for port in range(first, first + count):
+                for each in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    s = socket.socket(socket.AF_INET, each)
+                    held.append(s)
+                    s.bind(("127.0.0.1", port))
+            return first
+        except OSError:
+            continue
+        finally:
+            for s in held:
+                s.close()
+    raise PeerError(f"no {count} free consecutive ports on 127.0.0.1")
+
+
+def until(seconds, what, check):
+    """Wait for an outside process: polls `check` every 20 ms, raises with `what` when the time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = check()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise PeerError(f"{what}: not within {seconds} s")
+
+
+def modules(program):
+    found = [p for depth in ("", "*/") for p in Path("/usr/lib").glob(f"{depth}{program}/modules")]
+    if not found:
+        raise PeerError(f"no {program} modules under /usr/lib: run tests/interop/install.sh")
+    return found[0]
+
+
+def fill(template, target, **values):
+    text = (HERE / template).read_text()
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
+    left = re.search(r"@[A-Z_]+@", text)
+    if left:
+        raise PeerError(f"{template}: no value for {left.group(0)}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text)
+
+
+class Process:
+    """A child whose output goes to a file and that is gone after close()."""
+
+    def __init__(self, name, log, *command):
+        self.name, self.log = name, log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as out:
+            self.child = subprocess.Popen(
+                [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def require_alive(self):
+        if self.child.poll() is not None:
+            tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-8:])
+            raise PeerError(f"{self.name} ended with status {self.child.returncode}:\n{tail}")
+        return True
+
+    def close(self):
+        if self.child.poll() is None:
+            self.child.terminate()
+            try:
+                self.child.wait(5)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+
+
+def answers_options(port):
+    """True when a SIP server on `port` answers OPTIONS over TCP."""
+    request = (
+        f"OPTIONS sip:127.0.0.1:{port} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bKprobe\r\n"
+        "Max-Forwards: 5\r\nFrom: <sip:probe@127.0.0.1>;tag=1\r\nTo: <sip:127.0.0.1>\r\nCall-ID: probe\r\n"
+        "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
+    try:
+        with socket.create_connection(("127.0.0.1", port), 1) as s:
+            s.sendall(request.encode())
+            return s.recv(200).startswith(b"SIP/2.0 ")
+    except OSError:
+        return False
+
+
+def answers_ping(port):
+    """True when rtpengine answers a ping on its control port (bencoded, a cookie first)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(0.2)
+        try:
+            s.connect(("127.0.0.1", port))
+            s.send(b"probe d7:command4:pinge")
+            return b"pong" in s.recv(200)
+        except OSError:
+            return False
+
+
+class Server:
+    """Kamailio (registrar and proxy with digest) and rtpengine (media relay)."""
+
+    def __init__(self, run, algorithm="MD5", max_expires=60):
+        self.sip_port, ng_port = free_port(), free_port(2)
+        rtp_first = free_port(80)
+        self.processes = []
+        try:
+            self.processes.append(
+                Process(
+                    "rtpengine", run / "rtpengine.log", "rtpengine", "--foreground", "--log-stderr", "--log-level=5",
+                    "--table=-1", "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{ng_port}",
+                    f"--port-min={rtp_first}", f"--port-max={rtp_first + 79}", "--num-threads=1",
+                    "--timeout=60", "--delete-delay=0",
+                )
+            )
+            # Kamailio gives a relay up that does not answer its first ping
+            relay = self.processes[0]
+            until(5, "rtpengine answers", lambda: relay.require_alive() and answers_ping(ng_port))
+            fill(
+                "kamailio.cfg.in", run / "kamailio.cfg", RUN=run, MODULES=modules("kamailio"), REALM=REALM,
+                SIP_PORT=self.sip_port, NG_PORT=ng_port, ALGORITHM=algorithm, MAX_EXPIRES=max_expires,
+            )
+            kamailio = Process(
+                "kamailio", run / "kamailio.log", "kamailio", "-f", run / "kamailio.cfg", "-DD", "-E",
+                "-m", "64", "-M", "8", "-Y", run, "-w", run,
+            )
+            self.processes.append(kamailio)
+            until(10, "kamailio answers OPTIONS", lambda: kamailio.require_alive() and answers_options(self.sip_port))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        for process in reversed(self.processes):
+            process.close()
+
+
+class Baresip:
+    """One registered baresip. Speaks JSON in netstrings over its control socket (module ctrl_tcp)."""
+
+    def __init__(self, run, server, user, wav, answer=True, encryption=None):
+        self.run, self.buffer, self.events = run, b"", []
+        sip_port, control, rtp = free_port(2), free_port(), free_port(20)
+        run.mkdir(parents=True, exist_ok=True)
+        fill(
+            "baresip.in", run / "config", RUN=run, MODULES=modules("baresip"), SIP_PORT=sip_port, WAV=wav,
+            RTP_FIRST=rtp, RTP_LAST=rtp + 19, CONTROL_PORT=control,
+        )
+        (run / "contacts").write_text("")
+        account = (
+            f"<sip:{user}@{REALM};transport=tcp>;auth_user={user};auth_pass={user}-pw"
+            f';outbound="sip:127.0.0.1:{server.sip_port};transport=tcp";regint=20'
+            f";answermode={'auto' if answer else 'manual'};audio_codecs=PCMA,PCMU;ptime=20"
+        )
+        if encryption:
+            account += f";mediaenc={encryption}"
+        (run / "accounts").write_text(account + "\n")
+        self.process = Process(f"baresip {user}", run / "log", "baresip", "-4", "-s", "-f", run)
+        self.socket = None
+        try:
+            self.socket = until(5, "baresip's control socket", lambda: self.process.require_alive() and self._connect(control))
+            until(8, f"baresip {user} registers", lambda: re.search(r"\bOK\b", self.command("reginfo")))
+        except BaseException:
+            self.close()
+            raise
+
+    @staticmethod
+    def _connect(port):
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1)
+        except OSError:
+            return None
+
+    def _message(self, seconds):
+        end = time.monotonic() + seconds
+        while True:
+            size, colon, rest = self.buffer.partition(b":")
+            if colon and len(rest) > int(size):
+                self.buffer = rest[int(size) + 1 :]
+                return json.loads(rest[: int(size)])
+            left = end - time.monotonic()
+            if left <= 0:
+                return None
+            self.socket.settimeout(left)
+            try:
+                data = self.socket.recv(65536)
+            except TimeoutError:
+                return None
+            if not data:
+                raise PeerError(f"{self.process.name} closed its control connection")
+            self.buffer += data
+
+    def command(self, name, parameters="", seconds=2):
+        """Sends one command; its text answer without terminal colours. Events that come first are kept."""
+        data = json.dumps({"command": name, "params": parameters, "token": "t"}).encode()
+        self.socket.sendall(b"%d:%s," % (len(data), data))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            message = self._message(end - time.monotonic())
+            if message and message.get("response"):
+                return re.sub(r"\x1b\[[0-9;]*m", "", message.get("data", "")).strip()
+            if message:
+                self.events.append(message)
+        raise PeerError(f"{self.process.name}: no answer to '{name}' within {seconds} s")
+
+    def wait_event(self, kind, seconds):
+        """Waits for a call event such as CALL_ESTABLISHED or CALL_CLOSED and returns it."""
+        end = time.monotonic() + seconds
+        while True:
+            message = self.events.pop(0) if self.events else self._message(end - time.monotonic())
+            if message is None:
+                raise PeerError(f"{self.process.name}: no {kind} within {seconds} s")
+            if message.get("event") and message.get("type") == kind:
+                return message
+            if message.get("type") == "CALL_CLOSED":
+                raise PeerError(f"{self.process.name}: {message.get('param') or 'the call closed'} before {kind}")
+
+    def heard(self):
+        """The recording of what this side heard; complete only after close()."""
+        found = sorted(self.run.glob("dump-*-dec.wav"))
+        if not found:
+            raise PeerError(f"{self.process.name} recorded nothing in {self.run}")
+        return found[-1]
+
+    def close(self):
+        if self.socket:
+            try:
+                self.command("quit")
+                self.process.child.wait(3)
+            except (PeerError, OSError, subprocess.TimeoutExpired):
+                pass
+            self.socket.close()
+        self.process.close()
