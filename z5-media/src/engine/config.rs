@@ -1,0 +1,250 @@
+//! Plain data that crosses the border into the engine, and the events that come out.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::sink::AudioSink;
+use crate::source::AudioSource;
+use crate::srtp::SrtpParams;
+
+/// Takes the engine's events. Called from the engine's threads: it must return at once (send to a channel).
+pub type EventHandler = Box<dyn Fn(StreamEvent) + Send + Sync>;
+
+/// How an engine is set up.
+pub struct EngineConfig {
+    /// Where events go.
+    pub events: EventHandler,
+    /// Where in the configured range port allocation begins, so that two programs on one host rarely meet.
+    pub port_seed: u64,
+}
+
+impl EngineConfig {
+    /// An engine whose events go to `events`.
+    pub fn new(events: impl Fn(StreamEvent) + Send + Sync + 'static) -> Self {
+        Self { events: Box::new(events), port_seed: u64::from(std::process::id()) }
+    }
+}
+
+impl fmt::Debug for EngineConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineConfig").field("port_seed", &self.port_seed).finish_non_exhaustive()
+    }
+}
+
+/// Names one stream of one engine. Never used again after the stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct StreamId(pub(crate) u64);
+
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream-{}", self.0)
+    }
+}
+
+/// Which ways media may flow. RTCP flows in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Direction {
+    /// We send media.
+    pub send: bool,
+    /// We accept media.
+    pub receive: bool,
+}
+
+impl Direction {
+    /// Both ways (`a=sendrecv`).
+    pub const BOTH: Self = Self { send: true, receive: true };
+    /// Only from us (`a=sendonly`).
+    pub const SEND: Self = Self { send: true, receive: false };
+    /// Only to us (`a=recvonly`).
+    pub const RECEIVE: Self = Self { send: false, receive: true };
+    /// Neither (`a=inactive`).
+    pub const NONE: Self = Self { send: false, receive: false };
+}
+
+/// One negotiated RTP stream.
+#[derive(Debug)]
+pub struct StreamConfig {
+    /// Audio or text, with its codec and its ends.
+    pub kind: StreamKind,
+    /// Where the far end asked for RTP. Packets go where media really comes from once that is learned.
+    pub remote: SocketAddr,
+    /// Where the far end asked for RTCP (ignored with `rtcp_mux`).
+    pub remote_rtcp: SocketAddr,
+    /// RTP and RTCP share one port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Which ways media may flow.
+    pub direction: Direction,
+    /// Keys, when SRTP was agreed.
+    pub srtp: Option<SrtpParams>,
+    /// Our SSRC, random.
+    pub ssrc: u32,
+    /// Our first sequence number, random; keep it below 32768 with SRTP (RFC 3711 section 3.3.1).
+    pub first_sequence: u16,
+    /// Our first RTP timestamp, random.
+    pub first_timestamp: u32,
+    /// Canonical name for RTCP SDES; nothing private (RFC 7022).
+    pub cname: String,
+}
+
+/// What a stream carries.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StreamKind {
+    /// Audio.
+    Audio(AudioConfig),
+    /// Real-time text (RFC 4103).
+    Text(TextConfig),
+}
+
+/// An audio codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[non_exhaustive]
+pub enum AudioCodec {
+    /// G.711 mu-law, 8 kHz.
+    Pcmu,
+    /// G.711 A-law, 8 kHz.
+    Pcma,
+}
+
+impl AudioCodec {
+    /// Encoding name as in SDP.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+        }
+    }
+
+    /// The codec of that encoding name, compared without regard to case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Pcmu, Self::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Samples per second of the PCM that sources give and sinks get.
+    #[must_use]
+    pub fn sample_rate(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma => 8000,
+        }
+    }
+
+    /// RTP timestamp units per second.
+    #[must_use]
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma => 8000,
+        }
+    }
+}
+
+/// An audio stream.
+pub struct AudioConfig {
+    /// The codec, both ways.
+    pub codec: AudioCodec,
+    /// Payload type we send.
+    pub send_payload_type: u8,
+    /// Payload type we accept.
+    pub receive_payload_type: u8,
+    /// Payload types of telephone-event (RFC 4733), when agreed.
+    pub telephone_event: Option<TelephoneEvent>,
+    /// Milliseconds of audio per packet we send: a multiple of 10 from 10 to 60.
+    pub ptime_ms: u32,
+    /// What is sent.
+    pub source: Box<dyn AudioSource>,
+    /// Where what is heard goes.
+    pub sink: Box<dyn AudioSink>,
+}
+
+impl fmt::Debug for AudioConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AudioConfig")
+            .field("codec", &self.codec)
+            .field("send_payload_type", &self.send_payload_type)
+            .field("receive_payload_type", &self.receive_payload_type)
+            .field("telephone_event", &self.telephone_event)
+            .field("ptime_ms", &self.ptime_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Payload types of telephone-event at the audio codec's clock rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TelephoneEvent {
+    /// Payload type we send.
+    pub send_payload_type: u8,
+    /// Payload type we accept.
+    pub receive_payload_type: u8,
+}
+
+/// A real-time text stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextConfig {
+    /// Payload types we send.
+    pub send: TextPayloadTypes,
+    /// Payload types we accept.
+    pub receive: TextPayloadTypes,
+    /// Highest characters per second the far end asked for (`cps`, RFC 4103 section 6); 30 unless it did.
+    pub characters_per_second: u32,
+}
+
+/// Payload types of one direction of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextPayloadTypes {
+    /// `t140/1000`.
+    pub t140: u8,
+    /// `red/1000` with two redundant generations, when agreed.
+    pub red: Option<u8>,
+}
+
+/// What an engine tells while streams run.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// The first RTP packet was accepted.
+    FirstPacket {
+        /// The stream.
+        stream: StreamId,
+        /// Where it came from.
+        from: SocketAddr,
+        /// Since the stream started.
+        after: Duration,
+    },
+    /// Text arrived. May hold backspace (U+0008), line separators (U+2028) and U+FFFD for text that was lost.
+    Text {
+        /// The stream.
+        stream: StreamId,
+        /// The new characters.
+        text: String,
+    },
+    /// A telephone event ended (RFC 4733).
+    Digit {
+        /// The stream.
+        stream: StreamId,
+        /// One of 0-9, *, #, A-D, or '!' for flash.
+        digit: char,
+        /// How long it lasted.
+        duration: Duration,
+    },
+    /// The audio source has no more; silence is sent from here on.
+    SourceEnded {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The sink failed and is not used any more; the stream goes on.
+    SinkFailed {
+        /// The stream.
+        stream: StreamId,
+        /// What happened.
+        why: String,
+    },
+    /// The far end said BYE by RTCP.
+    Bye {
+        /// The stream.
+        stream: StreamId,
+    },
+}

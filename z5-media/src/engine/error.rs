@@ -1,0 +1,93 @@
+//! What can go wrong at the border of the engine.
+
+use std::io;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+
+/// The engine could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The system gave no poll instance, waker or thread.
+    #[error("cannot start the media engine: {what}: {source}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// No local port pair could be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PortError {
+    /// Every even port of the range (with its odd neighbour) is taken.
+    #[error(
+        "no free even/odd port pair left on {bind} in {}-{} ({pairs} pairs tried); end calls or widen the range",
+        ports.start(), ports.end()
+    )]
+    Exhausted {
+        /// Local address.
+        bind: IpAddr,
+        /// The configured range.
+        ports: RangeInclusive<u16>,
+        /// Pairs that were tried.
+        pairs: u32,
+    },
+    /// The range holds no even port followed by an odd one.
+    #[error("the port range {}-{} holds no even port with the odd one after it", ports.start(), ports.end())]
+    NoPair {
+        /// The configured range.
+        ports: RangeInclusive<u16>,
+    },
+    /// The local address cannot be bound at all.
+    #[error("cannot bind a media port on {bind}: {source}")]
+    Bind {
+        /// Local address.
+        bind: IpAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A stream could not be started or commanded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MediaError {
+    /// No such stream, or it has ended.
+    #[error("no such media stream")]
+    NoSuchStream,
+    /// The stream is not of the kind the command is for.
+    #[error("the stream does not carry {wanted}")]
+    WrongKind {
+        /// What the command needs.
+        wanted: &'static str,
+    },
+    /// The packet time cannot be used.
+    #[error("packet time {ptime_ms} ms is not a multiple of 10 from 10 to 60")]
+    PacketTime {
+        /// What was asked for.
+        ptime_ms: u32,
+    },
+    /// A payload type above 127, or one used for two things.
+    #[error("payload type {payload_type} cannot be used: {why}")]
+    PayloadType {
+        /// The payload type.
+        payload_type: u8,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The socket could not be handed to the engine.
+    #[error("cannot use the media socket: {source}")]
+    Socket {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The SRTP library refused the keys.
+    #[error("the SRTP keys cannot be used")]
+    Keys,
+    /// The engine's thread is gone.
+    #[error("the media engine has stopped")]
+    Stopped,
+}

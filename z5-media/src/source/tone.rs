@@ -1,0 +1,102 @@
+//! A sine tone whose phase is exact however long it runs.
+
+use std::time::Duration;
+
+use super::{AudioSource, SourceState};
+use crate::quality::FULL_SCALE_SINE_DBM0;
+
+/// A sine at a given frequency and level, endless or of a given duration.
+#[derive(Debug, Clone)]
+pub struct Tone {
+    frequency_hz: f64,
+    amplitude: f64,
+    duration: Option<Duration>,
+    sample_rate: u32,
+    /// Samples produced so far.
+    position: u64,
+}
+
+impl Tone {
+    /// `frequency_hz` at `level_dbm0` (0 dBm0 is 3.17 dB below a full-scale sine, ITU-T G.711).
+    ///
+    /// Levels above full scale are cut to full scale.
+    #[must_use]
+    pub fn new(frequency_hz: f64, level_dbm0: f64) -> Self {
+        let amplitude = 10_f64.powf((level_dbm0 - FULL_SCALE_SINE_DBM0) / 20.0).min(1.0) * 32767.0;
+        Self { frequency_hz, amplitude, duration: None, sample_rate: 8000, position: 0 }
+    }
+
+    /// Ends after `duration`.
+    #[must_use]
+    pub fn lasting(mut self, duration: Duration) -> Self {
+        self.duration = Some(duration);
+        self
+    }
+
+    fn length(&self) -> u64 {
+        self.duration.map_or(u64::MAX, |d| (d.as_secs_f64() * f64::from(self.sample_rate)) as u64)
+    }
+}
+
+impl AudioSource for Tone {
+    fn open(&mut self, sample_rate: u32) {
+        self.sample_rate = sample_rate;
+        self.position = 0;
+    }
+
+    fn fill(&mut self, frame: &mut [i16]) -> SourceState {
+        let length = self.length();
+        let cycles_per_sample = self.frequency_hz / f64::from(self.sample_rate);
+        for sample in frame {
+            if self.position >= length {
+                *sample = 0;
+                continue;
+            }
+            // The phase is computed from the position, not summed, so no error can grow; cut to one turn before the
+            // sine so that it stays exact after hours.
+            let turns = (self.position as f64 * cycles_per_sample).fract();
+            *sample = ((turns * std::f64::consts::TAU).sin() * self.amplitude).round() as i16;
+            self.position += 1;
+        }
+        if self.position >= length { SourceState::Ended } else { SourceState::Playing }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_phase_does_not_depend_on_the_frame_size() {
+        let (mut a, mut b) = (Tone::new(997.0, -10.0), Tone::new(997.0, -10.0));
+        let mut one = [0_i16; 800];
+        assert_eq!(a.fill(&mut one), SourceState::Playing);
+        for part in one.chunks(80) {
+            let mut frame = [0_i16; 80];
+            b.fill(&mut frame);
+            assert_eq!(part, frame);
+        }
+    }
+
+    #[test]
+    fn it_ends_exactly_after_its_duration() {
+        let mut tone = Tone::new(1000.0, 0.0).lasting(Duration::from_millis(30));
+        tone.open(8000);
+        let mut frame = [1_i16; 160];
+        assert_eq!(tone.fill(&mut frame), SourceState::Playing);
+        assert_eq!(tone.fill(&mut frame), SourceState::Ended);
+        assert!(frame[80..].iter().all(|s| *s == 0));
+    }
+
+    #[test]
+    fn the_level_is_the_asked_one() {
+        let mut tone = Tone::new(1000.0, 0.0);
+        tone.open(8000);
+        let mut frame = [0_i16; 8000];
+        tone.fill(&mut frame);
+        let rms = (frame.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>() / 8000.0).sqrt();
+        // 0 dBm0: a sine 3.17 dB below full scale.
+        let expected = 32767.0 / 2_f64.sqrt() / 10_f64.powf(3.17 / 20.0);
+        assert!((rms - expected).abs() < 1.0, "{rms} {expected}");
+    }
+}

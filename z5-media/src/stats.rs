@@ -1,0 +1,216 @@
+//! What was measured of a stream. A figure that was not measured is `None`, never a flattering default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// Why a received packet did not become media. Every dropped packet is counted under exactly one reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Shorter than the fixed header, or than header plus authentication tag.
+    TooShort,
+    /// Longer than a receive slot; the system cut it off.
+    TooLong,
+    /// Not RTP or RTCP version 2.
+    BadVersion,
+    /// CSRC list, header extension or padding run past the end (RFC 3550 section 5.1).
+    BadHeader,
+    /// RTCP that violates RFC 3550 appendix A.2.
+    BadRtcp,
+    /// A payload type that was not negotiated.
+    UnknownPayloadType,
+    /// Not from the source address learned for this stream.
+    ForeignSource,
+    /// Another SSRC that has not yet shown two packets in a row (RFC 3550 appendix A.1).
+    ForeignSsrc,
+    /// More synchronisation sources than one stream may have.
+    SsrcLimit,
+    /// The SRTP or SRTCP authentication tag does not fit.
+    AuthenticationFailed,
+    /// Authentic, but seen before.
+    Replayed,
+    /// Authentic or not, it lies before the replay window.
+    TooOld,
+    /// SRTCP with the E bit clear: we accept only encrypted RTCP where encryption was agreed.
+    NotEncrypted,
+    /// The same sequence number was received already.
+    Duplicate,
+    /// It came after its place had been played.
+    Late,
+    /// The stream is not receiving (held).
+    NotReceiving,
+    /// The worker had not taken earlier frames yet.
+    Overflow,
+    /// The payload could not be read as what its type promises.
+    MalformedPayload,
+}
+
+impl DropReason {
+    /// Every reason, in the order of declaration.
+    pub const ALL: [Self; 18] = [
+        Self::TooShort,
+        Self::TooLong,
+        Self::BadVersion,
+        Self::BadHeader,
+        Self::BadRtcp,
+        Self::UnknownPayloadType,
+        Self::ForeignSource,
+        Self::ForeignSsrc,
+        Self::SsrcLimit,
+        Self::AuthenticationFailed,
+        Self::Replayed,
+        Self::TooOld,
+        Self::NotEncrypted,
+        Self::Duplicate,
+        Self::Late,
+        Self::NotReceiving,
+        Self::Overflow,
+        Self::MalformedPayload,
+    ];
+}
+
+/// Counters per reason, without allocation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DropCounts([u64; DropReason::ALL.len()]);
+
+impl DropCounts {
+    /// Counts one packet.
+    pub fn count(&mut self, reason: DropReason) {
+        self.add(reason, 1);
+    }
+
+    /// Counts `n` packets.
+    pub fn add(&mut self, reason: DropReason, n: u64) {
+        self.0[reason as usize] += n;
+    }
+
+    /// Packets dropped for that reason.
+    #[must_use]
+    pub fn of(&self, reason: DropReason) -> u64 {
+        self.0[reason as usize]
+    }
+
+    /// The reasons that occurred.
+    #[must_use]
+    pub fn to_map(&self) -> BTreeMap<DropReason, u64> {
+        DropReason::ALL.into_iter().map(|r| (r, self.of(r))).filter(|(_, n)| *n > 0).collect()
+    }
+}
+
+/// The kind of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MediaKind {
+    /// Voice or any sound.
+    Audio,
+    /// Real-time text.
+    Text,
+}
+
+/// Figures of one stream. Obtained by `Engine::stats` while it runs and by `Engine::stop_stream` at its end.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Audio or text.
+    pub kind: MediaKind,
+    /// Codec name as in SDP ("PCMU", "PCMA", "t140").
+    pub codec: &'static str,
+    /// The SRTP suite's SDES name; `None`: in the clear.
+    pub security: Option<&'static str>,
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Payload bytes sent, as RTCP counts them.
+    pub bytes_sent: u64,
+    /// RTP packets the system refused to send.
+    pub send_errors: u64,
+    /// RTP packets accepted.
+    pub packets_received: u64,
+    /// Payload bytes accepted.
+    pub bytes_received: u64,
+    /// Packets expected by sequence number but not received; `None` before the first packet.
+    pub lost: Option<u64>,
+    /// Packets that arrived behind a later one.
+    pub reordered: u64,
+    /// Packets that arrived twice.
+    pub duplicates: u64,
+    /// Interarrival jitter by RFC 3550 section 6.4.1, in milliseconds; `None` before the second packet.
+    pub jitter_ms: Option<f64>,
+    /// Round trip by RTCP (RFC 3550 section 6.4.1); `None` until a report answered one of ours.
+    pub round_trip_ms: Option<f64>,
+    /// What the far end last reported of our packets; `None` until it did.
+    pub remote_report: Option<RemoteReport>,
+    /// Dropped packets by reason; only reasons that occurred.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// From the start of the stream to the first accepted packet, in milliseconds.
+    pub first_packet_ms: Option<f64>,
+    /// The address media really comes from; `None` before the first accepted packet.
+    pub source: Option<SocketAddr>,
+    /// The SSRC media really carries.
+    pub remote_ssrc: Option<u32>,
+    /// The far end said BYE by RTCP.
+    pub bye_received: bool,
+    /// Playout of received audio; `None` for text and before the first frame was played.
+    pub playout: Option<Playout>,
+    /// What was heard; `None` for text and before the first frame was played.
+    pub heard: Option<Heard>,
+    /// Real-time text; `None` for audio.
+    pub text: Option<TextFigures>,
+}
+
+/// The far end's last RTCP report block on our packets.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RemoteReport {
+    /// Fraction lost since its report before, 0.0 to 1.0.
+    pub fraction_lost: f64,
+    /// Packets lost since the start; negative when duplicates outnumber losses.
+    pub lost: i64,
+    /// Jitter it sees, in milliseconds.
+    pub jitter_ms: f64,
+}
+
+/// How received audio was played.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Playout {
+    /// Milliseconds played, concealed ones included, waiting before the first packet not.
+    pub played_ms: f64,
+    /// Milliseconds made up because a packet was missing.
+    pub concealed_ms: f64,
+    /// Playout delay the jitter buffer aims at now, in milliseconds.
+    pub target_delay_ms: f64,
+    /// Milliseconds left out to bring the delay down.
+    pub skipped_ms: f64,
+}
+
+/// What a listener would have heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct Heard {
+    /// At least 100 ms above the level of silence.
+    pub audible: bool,
+    /// Milliseconds above the level of silence (-55 dBov).
+    pub active_ms: f64,
+    /// RMS level of the active part against a full-scale square wave (dBov, RFC 6464); `None` if nothing was active.
+    pub level_dbov: Option<f64>,
+    /// The same as dBm0, where a full-scale sine is +3.17 dBm0 (ITU-T G.711, mu-law).
+    pub level_dbm0: Option<f64>,
+    /// Strongest frequency in Hz of the active part; `None` before 128 ms of it.
+    pub dominant_hz: Option<f64>,
+    /// Share of the signal's energy at that frequency, 0.0 to 1.0: near 1 for a clean tone, small for speech or noise.
+    pub tone_share: Option<f64>,
+}
+
+/// Real-time text figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct TextFigures {
+    /// Characters handed over for sending and put into a packet.
+    pub characters_sent: u64,
+    /// Characters received, markers for lost text not counted.
+    pub characters_received: u64,
+    /// Of those, characters that only redundancy brought.
+    pub characters_recovered: u64,
+    /// Markers (U+FFFD) shown for text that was lost for good.
+    pub losses_marked: u64,
+}
