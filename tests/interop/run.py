@@ -1,0 +1,269 @@
+"""Runs z5 against Kamailio, rtpengine and baresip on 127.0.0.1. usage: run.sh [JOURNEY...]; environment: Z5=the program.
+
+A journey is a function below; what it returns is printed, what it raises fails it. Audio is judged from both recordings:
+z5 sends 440 Hz, baresip 1000 Hz, and each must be found in the other's file with its frequency and level.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+import judge
+from peers import REALM, Baresip, PeerError, Server
+
+Z5 = os.environ.get("Z5", "z5")
+OURS_HZ, THEIRS_HZ = 440, 1000
+GAIN_DB = -6.0
+# sox's sine of gain -6 dB has this RMS; G.711 changes it by a few hundredths of a dB
+LEVEL_DBFS = GAIN_DB - 10 * math.log10(2)
+
+
+class Failed(Exception):
+    """z5 did not do what the journey expects."""
+
+
+def expect(truth, what):
+    if not truth:
+        raise Failed(what)
+
+
+class Z5Run:
+    """One run of the program with --json: its events line by line, its result, its exit status."""
+
+    def __init__(self, run, *arguments):
+        self.err = run / "z5.stderr"
+        self.command = [Z5, *map(str, arguments), "--json"]
+        self.events = []
+        with self.err.open("wb") as err:
+            self.child = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True
+            )
+
+    def wait_event(self, name):
+        """Reads events until one is called `name`; z5's own deadlines bound the wait."""
+        for line in self.child.stdout:
+            event = json.loads(line)
+            self.events.append(event)
+            if event["event"] == name:
+                return event
+        self.child.wait()
+        raise Failed(f"no event '{name}' (exit {self.child.returncode}): {self.err.read_text()[-400:]}")
+
+    def result(self, status=0, seconds=30):
+        """The final object; the exit status must be `status`."""
+        try:
+            out, _ = self.child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            raise Failed(f"{' '.join(self.command)} still ran after {seconds} s") from None
+        self.events += [json.loads(line) for line in out.splitlines()]
+        expect(
+            self.child.returncode == status,
+            f"exit {self.child.returncode}, {status} wanted: {self.err.read_text()[-400:]}",
+        )
+        expect(self.events and self.events[-1]["event"] == "result", "the last line is not the result")
+        return self.events[-1]
+
+
+class World:
+    """One journey's folder, server and configuration."""
+
+    def __init__(self, run, media, server):
+        self.run, self.media, self.server = run, media, server
+
+    def config(self, password="alice-pw", srtp="off", codecs='["PCMA", "PCMU"]'):
+        path = self.run / "z5.toml"
+        path.write_text(
+            f'profile = "generic"\n\n[sip]\ndomain = "{REALM}"\nusername = "alice"\npassword = "{password}"\n'
+            f'proxy = "127.0.0.1:{self.server.sip_port}"\ntransport = "tcp"\nexpires = 60\n\n'
+            f'[media]\nbind = "127.0.0.1"\nports = "41000-41199"\ncodecs = {codecs}\nsrtp = "{srtp}"\ntext = false\n'
+        )
+        path.chmod(0o600)
+        return path
+
+    def baresip(self, answer=True, encryption=None):
+        return Baresip(self.run / "bob", self.server, "bob", self.media / "theirs.wav", answer, encryption)
+
+    def z5(self, *arguments, **config):
+        return Z5Run(self.run, "--config", self.config(**config), *arguments)
+
+    def judge(self, peer):
+        """Both directions, from both recordings."""
+        recordings = sorted((self.run / "record").glob("*.wav"))
+        expect(len(recordings) == 1, f"one recording wanted, found {[p.name for p in recordings]}")
+        for who, path, hz in (("z5", recordings[0], THEIRS_HZ), ("baresip", peer.heard(), OURS_HZ)):
+            wrong = judge.tone(path, hz, LEVEL_DBFS)
+            expect(wrong is None, f"{who} heard: {wrong} ({path})")
+
+
+def call_arguments(world, command, *more):
+    return [command, *more, "--audio", world.media / "ours.wav", "--record", world.run / "record"]
+
+
+def register(world):
+    """REGISTER over TCP with digest, then unregister."""
+    result = world.z5("register").result()
+    return f"registered in {result['timings_ms']['register']} ms"
+
+
+def wrong_password(world):
+    """Refused credentials end with the step, the code and exit 14."""
+    result = world.z5("register", password="nothing-like-it").result(status=14)
+    code = result["failure"]["code"]
+    expect(code == "register.credentials-refused", f"code {code}")
+
+
+def not_found(world):
+    """A number nobody has."""
+    code = world.z5("call", f"sip:nobody@{REALM}", "--duration", "1s").result(status=15)["failure"]["code"]
+    expect(code == "call.not-found", f"code {code}")
+
+
+def unavailable(world):
+    """A user who is not registered."""
+    code = world.z5("call", f"sip:bob@{REALM}", "--duration", "1s").result(status=15)["failure"]["code"]
+    expect(code == "call.unavailable", f"code {code}")
+
+
+def z5_calls_and_hangs_up(world, **options):
+    peer = world.baresip(encryption=options.pop("encryption", None))
+    try:
+        call = world.z5(*call_arguments(world, "call", f"sip:bob@{REALM}", "--duration", "3s"), **options)
+        result = call.result()
+        closed = peer.wait_event("CALL_CLOSED", 5)
+    finally:
+        peer.close()
+    world.judge(peer)
+    expect(closed, "baresip saw no BYE")
+    return f"set-up {result['timings_ms']['call_setup']} ms"
+
+
+def z5_calls_pcmu(world):
+    """The same with PCMU preferred."""
+    return z5_calls_and_hangs_up(world, codecs='["PCMU"]')
+
+
+def z5_calls_sdes(world):
+    """The same with SRTP by SDES, which both sides insist on."""
+    return z5_calls_and_hangs_up(world, srtp="required", encryption="srtp-mand")
+
+
+def z5_calls_peer_hangs_up(world):
+    peer = world.baresip()
+    try:
+        call = world.z5(*call_arguments(world, "call", f"sip:bob@{REALM}", "--duration", "20s"))
+        call.wait_event("call-established")
+        time.sleep(3)
+        peer.command("hangup")
+        result = call.result()
+        expect(result["call"]["ended_by"] == "remote", f"ended by {result['call']['ended_by']}")
+    finally:
+        peer.close()
+    world.judge(peer)
+
+
+def answering(world, hang_up):
+    """baresip calls z5; `hang_up` says who ends it."""
+    answer = world.z5(*call_arguments(world, "answer", "--duration", "3s" if hang_up == "local" else "20s"))
+    answer.wait_event("ready")
+    peer = world.baresip(answer=False)
+    try:
+        peer.command("dial", f"sip:alice@{REALM}")
+        peer.wait_event("CALL_ESTABLISHED", 10)
+        if hang_up == "remote":
+            time.sleep(3)
+            peer.command("hangup")
+        result = answer.result()
+        if hang_up == "local":
+            peer.wait_event("CALL_CLOSED", 5)
+        expect(result["call"]["ended_by"] == hang_up, f"ended by {result['call']['ended_by']}")
+    finally:
+        peer.close()
+    world.judge(peer)
+
+
+def peer_calls_and_hangs_up(world):
+    answering(world, "remote")
+
+
+def peer_calls_z5_hangs_up(world):
+    answering(world, "local")
+
+
+def register_sha256(world):
+    """The same server with SHA-256 digests."""
+    return register(world)
+
+
+# name -> (journey, options of the server)
+JOURNEYS = {
+    "register": (register, {}),
+    "register-sha256": (register_sha256, {"algorithm": "SHA-256"}),
+    "wrong-password": (wrong_password, {}),
+    "not-found": (not_found, {}),
+    "unavailable": (unavailable, {}),
+    "z5-calls-and-hangs-up": (z5_calls_and_hangs_up, {}),
+    "z5-calls-pcmu": (z5_calls_pcmu, {}),
+    "z5-calls-sdes": (z5_calls_sdes, {}),
+    "z5-calls-peer-hangs-up": (z5_calls_peer_hangs_up, {}),
+    "peer-calls-and-hangs-up": (peer_calls_and_hangs_up, {}),
+    "peer-calls-z5-hangs-up": (peer_calls_z5_hangs_up, {}),
+}
+
+
+def make_media(folder):
+    folder.mkdir(parents=True)
+    for name, hz in (("ours", OURS_HZ), ("theirs", THEIRS_HZ)):
+        subprocess.run(
+            ["sox", "-n", "-r", "8000", "-c", "1", "-b", "16", folder / f"{name}.wav", "synth", "12", "sine", str(hz),
+             "gain", str(GAIN_DB)],
+            check=True,
+        )
+    return folder
+
+
+def run_one(name, root, media):
+    journey, options = JOURNEYS[name]
+    folder = root / name
+    (folder / "server").mkdir(parents=True)
+    server = Server(folder / "server", **options)
+    try:
+        return journey(World(folder, media, server))
+    finally:
+        server.close()
+
+
+def main(names):
+    unknown = [n for n in names if n not in JOURNEYS]
+    if unknown:
+        print(f"error: no journey {', '.join(unknown)}; there are: {', '.join(JOURNEYS)}", file=sys.stderr)
+        return 2
+    root = Path(tempfile.mkdtemp(prefix="z5-interop-"))
+    media = make_media(root / "media")
+    passed = failed = 0
+    for name in names or JOURNEYS:
+        began = time.monotonic()
+        try:
+            note, verdict = run_one(name, root, media) or "", "PASS"
+            passed += 1
+        except (Failed, PeerError) as e:
+            note, verdict = str(e), "FAIL"
+            failed += 1
+        except Exception:  # noqa: BLE001 - a fault of the harness is a failure with its trace
+            note, verdict = traceback.format_exc(), "FAIL"
+            failed += 1
+        print(f"{verdict} {name} ({time.monotonic() - began:.1f} s) {note}".rstrip(), flush=True)
+    print(f"{passed} passed, {failed} failed")
+    if failed:
+        print(f"logs and recordings: {root}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
