@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod engine;
 pub mod quality;
+pub mod rtp;
 pub mod sink;
 pub mod source;
 pub mod srtp;

@@ -1,28 +1,63 @@
-//! SRTP and SRTCP (RFC 3711): suites and keys.
+//! SRTP and SRTCP in place (RFC 3711, RFC 6188, RFC 7714): suites and keys.
+//!
+//! - [`Sender`] protects what leaves, [`Receiver`] opens what arrives; both work inside the caller's buffer.
+//! - Nothing is believed before its tag fits: no state is made for a packet that does not authenticate.
+//! - Only encrypted SRTCP is accepted (E bit set). No MKI, no key derivation rate, no re-keying.
+
+mod cipher;
+mod kdf;
+mod receiver;
+mod replay;
+mod sender;
+
+pub use receiver::Receiver;
+pub(crate) use replay::ReplayWindow;
+pub use sender::{KeyExhausted, Sender};
 
 use zeroize::Zeroizing;
 
-/// A protection profile, by its name in RFC 4568 and RFC 7714.
+/// A protection profile, by its name in RFC 4568, RFC 6188 and RFC 7714.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SrtpSuite {
-    /// `AES_CM_128_HMAC_SHA1_80` (RFC 3711, RFC 4568 section 6.2.1).
+    /// `AES_CM_128_HMAC_SHA1_80` (RFC 4568 section 6.2.1).
     AesCm128HmacSha1_80,
+    /// `AES_CM_128_HMAC_SHA1_32` (RFC 4568 section 6.2.2): 32-bit tags on RTP, 80-bit tags on RTCP.
+    AesCm128HmacSha1_32,
+    /// `AES_256_CM_HMAC_SHA1_80` (RFC 6188).
+    Aes256CmHmacSha1_80,
+    /// `AEAD_AES_128_GCM` (RFC 7714).
+    AeadAes128Gcm,
+    /// `AEAD_AES_256_GCM` (RFC 7714).
+    AeadAes256Gcm,
 }
 
 impl SrtpSuite {
+    /// Every suite, the default first.
+    pub const ALL: [Self; 5] = [
+        Self::AesCm128HmacSha1_80,
+        Self::AesCm128HmacSha1_32,
+        Self::Aes256CmHmacSha1_80,
+        Self::AeadAes128Gcm,
+        Self::AeadAes256Gcm,
+    ];
+
     /// The name used in an SDES `a=crypto` line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
+            Self::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+            Self::Aes256CmHmacSha1_80 => "AES_256_CM_HMAC_SHA1_80",
+            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
         }
     }
 
     /// The suite of that SDES name, compared without regard to case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::AesCm128HmacSha1_80].into_iter().find(|suite| suite.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|suite| suite.name().eq_ignore_ascii_case(name))
     }
 
     /// Bytes of master key and master salt together, as SDES carries them (base64 decoded).
@@ -35,7 +70,8 @@ impl SrtpSuite {
     #[must_use]
     pub fn key_len(self) -> usize {
         match self {
-            Self::AesCm128HmacSha1_80 => 16,
+            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 | Self::AeadAes128Gcm => 16,
+            Self::Aes256CmHmacSha1_80 | Self::AeadAes256Gcm => 32,
         }
     }
 
@@ -43,10 +79,19 @@ impl SrtpSuite {
     #[must_use]
     pub fn salt_len(self) -> usize {
         match self {
-            Self::AesCm128HmacSha1_80 => 14,
+            Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 | Self::Aes256CmHmacSha1_80 => 14,
+            Self::AeadAes128Gcm | Self::AeadAes256Gcm => 12,
         }
     }
+
+    /// Most bytes protection adds to a packet (SRTCP: tag and index word).
+    pub const MAX_OVERHEAD: usize = 20;
 }
+
+/// Keys the cryptographic library refused. It does not say why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the SRTP keys cannot be used")]
+pub struct KeyError;
 
 /// Key material of the wrong size for its suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -88,6 +133,14 @@ impl SrtpParams {
     pub fn suite(&self) -> SrtpSuite {
         self.suite
     }
+
+    /// The protecting and the opening half.
+    ///
+    /// # Errors
+    /// When the cryptographic library refuses the keys.
+    pub fn contexts(&self) -> Result<(Sender, Receiver), KeyError> {
+        Ok((Sender::new(self.suite, &self.local)?, Receiver::new(self.suite, &self.remote)?))
+    }
 }
 
 impl std::fmt::Debug for SrtpParams {
@@ -95,3 +148,6 @@ impl std::fmt::Debug for SrtpParams {
         f.debug_struct("SrtpParams").field("suite", &self.suite).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

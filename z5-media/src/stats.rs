@@ -36,6 +36,8 @@ pub enum DropReason {
     TooOld,
     /// SRTCP with the E bit clear: we accept only encrypted RTCP where encryption was agreed.
     NotEncrypted,
+    /// The sequence number jumped far and the next packet has not confirmed it yet (RFC 3550 appendix A.1).
+    SequenceJump,
     /// The same sequence number was received already.
     Duplicate,
     /// It came after its place had been played.
@@ -50,7 +52,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TooShort,
         Self::TooLong,
         Self::BadVersion,
@@ -64,6 +66,7 @@ impl DropReason {
         Self::Replayed,
         Self::TooOld,
         Self::NotEncrypted,
+        Self::SequenceJump,
         Self::Duplicate,
         Self::Late,
         Self::NotReceiving,

@@ -1,0 +1,129 @@
+//! Opens incoming packets: roll-over estimation, replay check, authentication, decryption, in that order.
+
+use super::cipher::{Cipher, E_BIT};
+use super::replay::ReplayWindow;
+use super::{KeyError, SrtpSuite};
+use crate::rtp;
+use crate::stats::DropReason;
+
+/// Synchronisation sources one session keeps state for. Only authenticated packets make state.
+const MAX_SOURCES: usize = 8;
+
+/// State of one authenticated synchronisation source.
+#[derive(Debug, Clone, Copy, Default)]
+struct Source {
+    ssrc: u32,
+    /// Highest authenticated index (roll-over counter and sequence number); `None` before the first RTP packet.
+    highest: Option<u64>,
+    rtp: ReplayWindow,
+    rtcp: ReplayWindow,
+}
+
+/// The opening half of a session.
+pub struct Receiver {
+    rtp: Cipher,
+    rtcp: Cipher,
+    sources: Vec<Source>,
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver").field("sources", &self.sources.len()).finish_non_exhaustive()
+    }
+}
+
+impl Receiver {
+    pub(super) fn new(suite: SrtpSuite, key_and_salt: &[u8]) -> Result<Self, KeyError> {
+        Ok(Self {
+            rtp: Cipher::rtp(suite, key_and_salt)?,
+            rtcp: Cipher::rtcp(suite, key_and_salt)?,
+            sources: Vec::with_capacity(MAX_SOURCES),
+        })
+    }
+
+    /// Opens an SRTP packet in place. Returns the length of the RTP packet it leaves.
+    ///
+    /// # Errors
+    /// The reason to drop it; then no state has changed.
+    pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
+        let header = rtp::header_len(packet)?;
+        let (ssrc, sequence) = (rtp::ssrc(packet), rtp::sequence(packet));
+        let known = self.sources.iter().position(|source| source.ssrc == ssrc);
+        let mut source = self.source(known, ssrc)?;
+        let index = estimate_index(source.highest, sequence);
+        source.rtp.check(index)?;
+        let len = self.rtp.open_rtp(packet, header, ssrc, index)?;
+        source.rtp.mark(index);
+        source.highest = Some(source.highest.map_or(index, |highest| highest.max(index)));
+        self.keep(known, source);
+        Ok(len)
+    }
+
+    /// Opens an SRTCP packet in place. Returns the length of the compound RTCP packet it leaves.
+    ///
+    /// # Errors
+    /// The reason to drop it; then no state has changed.
+    pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
+        let ssrc = packet.get(4..8).and_then(|s| s.first_chunk::<4>()).ok_or(DropReason::TooShort)?;
+        let ssrc = u32::from_be_bytes(*ssrc);
+        let word = self.rtcp.rtcp_index_word(packet)?;
+        if word & E_BIT == 0 {
+            return Err(DropReason::NotEncrypted);
+        }
+        let index = word & !E_BIT;
+        let known = self.sources.iter().position(|source| source.ssrc == ssrc);
+        let mut source = self.source(known, ssrc)?;
+        source.rtcp.check(u64::from(index))?;
+        let len = self.rtcp.open_rtcp(packet, ssrc, index)?;
+        source.rtcp.mark(u64::from(index));
+        self.keep(known, source);
+        Ok(len)
+    }
+
+    /// The state of a source, or a fresh one that is not kept yet.
+    fn source(&self, known: Option<usize>, ssrc: u32) -> Result<Source, DropReason> {
+        match known {
+            Some(at) => Ok(self.sources[at]),
+            None if self.sources.len() < MAX_SOURCES => Ok(Source { ssrc, ..Source::default() }),
+            None => Err(DropReason::SsrcLimit),
+        }
+    }
+
+    fn keep(&mut self, known: Option<usize>, source: Source) {
+        match known {
+            Some(at) => self.sources[at] = source,
+            None => self.sources.push(source),
+        }
+    }
+}
+
+/// RFC 3711 section 3.3.1 and appendix A: the index nearest to the highest one that has this sequence number.
+fn estimate_index(highest: Option<u64>, sequence: u16) -> u64 {
+    let Some(highest) = highest else { return u64::from(sequence) };
+    let (roll_over, last) = (highest >> 16, (highest & 0xffff) as u16);
+    let guess = if last < 0x8000 {
+        // Too far ahead means from before the wrap, unless there was none yet.
+        if sequence > last && sequence - last > 0x8000 { roll_over.saturating_sub(1) } else { roll_over }
+    } else if last - 0x8000 > sequence {
+        roll_over + 1
+    } else {
+        roll_over
+    };
+    (guess << 16 | u64::from(sequence)) & 0xffff_ffff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_is_estimated_on_both_sides_of_the_wrap() {
+        assert_eq!(estimate_index(None, 65535), 65535);
+        assert_eq!(estimate_index(Some(65535), 0), 0x1_0000);
+        assert_eq!(estimate_index(Some(0x1_0000), 65535), 65535);
+        assert_eq!(estimate_index(Some(0x1_0005), 3), 0x1_0003);
+        assert_eq!(estimate_index(Some(0x2_8000), 0x7fff), 0x2_7fff);
+        assert_eq!(estimate_index(Some(0x2_8001), 0), 0x3_0000);
+        assert_eq!(estimate_index(Some(0x2_7fff), 0xffff), 0x2_ffff);
+    }
+}
