@@ -1,0 +1,192 @@
+//! Cuts a byte stream into messages, pings and pongs (RFC 3261 section 18.3, RFC 5626 section 3.5.1).
+//!
+//! Content-Length must stand there exactly once: a stream whose framing is in doubt cannot be trusted any
+//! further, so every fault ends it. Datagrams do not come here; see [`Message::parse_datagram`].
+
+#[cfg(test)]
+mod tests;
+
+use bytes::{Buf, BytesMut};
+
+use super::index::{ContentLength, Index, Limits, ParseError};
+use super::message::Message;
+
+/// What a stream yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// A whole message.
+    Message(Message),
+    /// CR LF CR LF from the side that opened the connection: answer with one CR LF.
+    Ping,
+    /// CR LF from the side that accepted it: the flow is alive.
+    Pong,
+}
+
+/// Why a stream cannot go on. The connection must be closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The head is no SIP message or breaks a limit.
+    #[error("{0}")]
+    Message(#[from] ParseError),
+    /// A head without Content-Length.
+    #[error("a message on a stream has no Content-Length")]
+    NoContentLength,
+    /// Two of them.
+    #[error("a message on a stream has more than one Content-Length")]
+    SecondContentLength,
+    /// One that is no number.
+    #[error("a message on a stream has a Content-Length that is no number")]
+    BadContentLength,
+}
+
+/// Which end of the connection this is; it decides what a lone CR LF means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Opener,
+    Acceptor,
+}
+
+/// Collects bytes and gives out frames.
+#[derive(Debug)]
+pub struct Framer {
+    limits: Limits,
+    side: Side,
+    buffer: BytesMut,
+    /// How far the search for the end of the head has come; never searched twice.
+    searched: usize,
+    /// The head of the message whose body is still on its way, and the whole length.
+    pending: Option<(Index, usize)>,
+    dead: bool,
+}
+
+impl Framer {
+    /// For the side that opened the connection: every CR LF between messages is a pong.
+    pub fn new(limits: Limits) -> Self {
+        Self::on(Side::Opener, limits)
+    }
+
+    /// For the side that accepted it: CR LF CR LF is a ping; a lone CR LF before a message is skipped
+    /// (RFC 3261 section 7.5).
+    pub fn accepting(limits: Limits) -> Self {
+        Self::on(Side::Acceptor, limits)
+    }
+
+    fn on(side: Side, limits: Limits) -> Self {
+        Self { limits, side, buffer: BytesMut::new(), searched: 0, pending: None, dead: false }
+    }
+
+    /// Adds bytes in the order in which they came. Call [`Self::next`] until it gives `None`.
+    pub fn push(&mut self, bytes: &[u8]) {
+        if !self.dead {
+            self.buffer.extend_from_slice(bytes);
+        }
+    }
+
+    /// The next frame; `None` when more bytes are needed, and for ever after an error.
+    #[expect(clippy::should_implement_trait, reason = "it is not fused: more frames come after more bytes")]
+    pub fn next(&mut self) -> Option<Result<Frame, FrameError>> {
+        if self.dead {
+            return None;
+        }
+        let frame = self.step();
+        if let Err(why) = frame {
+            self.dead = true;
+            self.buffer = BytesMut::new();
+            self.pending = None;
+            return Some(Err(why));
+        }
+        frame.transpose()
+    }
+
+    /// Bytes that wait for the rest of their frame.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    fn step(&mut self) -> Result<Option<Frame>, FrameError> {
+        if self.pending.is_none() {
+            if let Some(frame) = self.keep_alive() {
+                return Ok(Some(frame));
+            }
+            self.head()?;
+        }
+        match self.pending.take_if(|(_, length)| *length <= self.buffer.len()) {
+            None => Ok(None),
+            Some((index, length)) => {
+                self.searched = 0;
+                Ok(Some(Frame::Message(Message::new(self.buffer.split_to(length).freeze(), index))))
+            }
+        }
+    }
+
+    /// Takes line breaks between messages.
+    fn keep_alive(&mut self) -> Option<Frame> {
+        if self.searched > 0 {
+            return None;
+        }
+        match (self.side, &self.buffer[..]) {
+            (Side::Opener, [b'\r', b'\n', ..]) => {
+                self.buffer.advance(2);
+                Some(Frame::Pong)
+            }
+            (Side::Acceptor, [b'\r', b'\n', b'\r', b'\n', ..]) => {
+                self.buffer.advance(4);
+                Some(Frame::Ping)
+            }
+            (Side::Acceptor, [b'\r', b'\n', third, ..]) if *third != b'\r' => {
+                self.buffer.advance(2);
+                None
+            }
+            (Side::Acceptor, [b'\r', b'\n', b'\r', fourth, ..]) if *fourth != b'\n' => {
+                self.buffer.advance(2);
+                None
+            }
+            (Side::Opener | Side::Acceptor, _) => None,
+        }
+    }
+
+    /// Looks for the end of the head and indexes it.
+    fn head(&mut self) -> Result<(), FrameError> {
+        // Line breaks still undecided are no head.
+        if matches!(&self.buffer[..], [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r']) {
+            return Ok(());
+        }
+        let Some(end) = self.head_end() else {
+            if self.buffer.len() >= self.limits.head {
+                return Err(ParseError::HeadTooLong { limit: self.limits.head }.into());
+            }
+            return self.early_line_limit();
+        };
+        let mut index = Index::head(&self.buffer[..end], &self.limits)?;
+        let length = match index.content_length_field() {
+            ContentLength::Is(length) => length as usize,
+            ContentLength::Absent => return Err(FrameError::NoContentLength),
+            ContentLength::Repeated => return Err(FrameError::SecondContentLength),
+            ContentLength::Malformed => return Err(FrameError::BadContentLength),
+        };
+        if length > self.limits.body {
+            return Err(ParseError::BodyTooLong { limit: self.limits.body }.into());
+        }
+        index.set_body_len(length);
+        self.pending = Some((index, end + length));
+        Ok(())
+    }
+
+    /// One past the empty line.
+    fn head_end(&mut self) -> Option<usize> {
+        // The break may straddle two pushes.
+        let from = self.searched.saturating_sub(3);
+        let found = memchr::memmem::find(&self.buffer[from..], b"\r\n\r\n");
+        self.searched = self.buffer.len();
+        found.map(|at| from + at + 4)
+    }
+
+    /// A line that is too long already need not be waited for.
+    fn early_line_limit(&self) -> Result<(), FrameError> {
+        let open = memchr::memrchr(b'\n', &self.buffer).map_or(0, |lf| lf + 1);
+        if self.buffer.len() - open > self.limits.line {
+            return Err(ParseError::LineTooLong { limit: self.limits.line }.into());
+        }
+        Ok(())
+    }
+}

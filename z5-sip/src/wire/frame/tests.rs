@@ -1,0 +1,111 @@
+//! Framing: cut at every byte, every limit with its own error, keep-alive on both sides.
+
+use super::*;
+
+const FIRST: &str = "OPTIONS sip:a@h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nContent-Length: 11\r\n\r\nhello\r\n\r\nyo";
+const SECOND: &str = "SIP/2.0 200 OK\r\nl: 0\r\n\r\n";
+
+fn frames(framer: &mut Framer) -> Vec<Result<Frame, FrameError>> {
+    std::iter::from_fn(|| framer.next()).collect()
+}
+
+fn texts(frames: &[Result<Frame, FrameError>]) -> Vec<String> {
+    frames
+        .iter()
+        .map(|frame| match frame {
+            Ok(Frame::Message(message)) => String::from_utf8_lossy(message.as_bytes()).into_owned(),
+            Ok(Frame::Ping) => "ping".into(),
+            Ok(Frame::Pong) => "pong".into(),
+            Err(why) => why.to_string(),
+        })
+        .collect()
+}
+
+fn whole(framer: Framer, stream: &str) -> Vec<String> {
+    let mut framer = framer;
+    framer.push(stream.as_bytes());
+    texts(&frames(&mut framer))
+}
+
+#[test]
+fn the_cut_makes_no_difference() {
+    let stream = format!("{FIRST}\r\n\r\n{SECOND}{FIRST}\r\n\r\n\r\n{SECOND}\r\n\r\n");
+    for make in [Framer::new as fn(Limits) -> Framer, Framer::accepting] {
+        let expected = whole(make(Limits::default()), &stream);
+        assert_eq!(
+            expected.iter().filter(|t| t.len() > 4).collect::<Vec<_>>(),
+            [FIRST, SECOND, FIRST, SECOND]
+        );
+        for cut in 0..=stream.len() {
+            let mut framer = make(Limits::default());
+            let mut got = Vec::new();
+            for part in [&stream.as_bytes()[..cut], &stream.as_bytes()[cut..]] {
+                framer.push(part);
+                got.extend(frames(&mut framer));
+            }
+            assert_eq!(texts(&got), expected, "cut at {cut}");
+            assert_eq!(framer.buffered(), 0);
+        }
+        let mut framer = make(Limits::default());
+        let mut got = Vec::new();
+        for byte in stream.bytes() {
+            framer.push(&[byte]);
+            got.extend(frames(&mut framer));
+        }
+        assert_eq!(texts(&got), expected, "byte by byte");
+    }
+}
+
+#[test]
+fn a_lone_line_break_is_a_pong_only_for_the_opener() {
+    assert_eq!(whole(Framer::new(Limits::default()), "\r\n"), ["pong"]);
+    assert_eq!(whole(Framer::accepting(Limits::default()), "\r\n"), [""; 0]);
+    assert_eq!(whole(Framer::accepting(Limits::default()), "\r\n\r\n"), ["ping"]);
+    assert_eq!(whole(Framer::accepting(Limits::default()), &format!("\r\n{SECOND}")), [SECOND]);
+}
+
+#[test]
+fn every_fault_has_its_own_error_and_ends_the_stream() {
+    let limits = Limits { line: 60, head: 200, headers: 3, body: 20 };
+    let long = "x".repeat(61);
+    let many = "a: b\r\n".repeat(4);
+    let large = format!("a: {}\r\n", "x".repeat(40)).repeat(5);
+    for (stream, why) in [
+        (
+            format!("OPTIONS sip:a SIP/2.0\r\nX: {long}\r\nl: 0\r\n\r\n"),
+            ParseError::LineTooLong { limit: 60 }.into(),
+        ),
+        (format!("OPTIONS sip:a SIP/2.0\r\nX: {long}"), ParseError::LineTooLong { limit: 60 }.into()),
+        (
+            format!("OPTIONS sip:a SIP/2.0\r\n{many}l: 0\r\n\r\n"),
+            ParseError::TooManyHeaders { limit: 3 }.into(),
+        ),
+        (format!("OPTIONS sip:a SIP/2.0\r\n{large}"), ParseError::HeadTooLong { limit: 200 }.into()),
+        ("OPTIONS sip:a SIP/2.0\r\nl: 21\r\n\r\n".into(), ParseError::BodyTooLong { limit: 20 }.into()),
+        ("OPTIONS sip:a SIP/2.0\r\na: b\r\n\r\n".into(), FrameError::NoContentLength),
+        ("OPTIONS sip:a SIP/2.0\r\nl: 1\r\nl: 1\r\n\r\n".into(), FrameError::SecondContentLength),
+        ("OPTIONS sip:a SIP/2.0\r\nl: -1\r\n\r\n".into(), FrameError::BadContentLength),
+        ("OPTIONS sip:a SIP/2.0\r\nl: 99999999999\r\n\r\n".into(), FrameError::BadContentLength),
+        ("GET / HTTP/1.1\r\nHost: h\r\n\r\n".into(), ParseError::NotSip.into()),
+    ] {
+        let mut framer = Framer::new(limits);
+        framer.push(stream.as_bytes());
+        assert_eq!(frames(&mut framer), [Err(why)], "{stream}");
+        framer.push(SECOND.as_bytes());
+        assert_eq!(framer.next(), None);
+    }
+}
+
+#[test]
+fn the_limits_themselves_still_pass() {
+    let line = format!("X: {}", "x".repeat(57));
+    let stream = format!("OPTIONS sip:a SIP/2.0\r\n{line}\r\nl: 20\r\n\r\n{}", "b".repeat(20));
+    let head = stream.len() - 20;
+    let limits = Limits { line: 60, head, headers: 2, body: 20 };
+    assert_eq!(whole(Framer::new(limits), &stream), [stream.as_str()]);
+    let limits = Limits { head: head - 1, ..limits };
+    assert_eq!(
+        whole(Framer::new(limits), &stream),
+        [FrameError::from(ParseError::HeadTooLong { limit: head - 1 }).to_string()]
+    );
+}
