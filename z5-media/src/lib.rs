@@ -10,11 +10,13 @@
 pub mod clock;
 pub mod engine;
 pub mod quality;
+pub mod rtcp;
 pub mod rtp;
 pub mod sink;
 pub mod source;
 pub mod srtp;
 pub mod stats;
+pub mod stream;
 
 pub use engine::{
     AudioCodec, AudioConfig, Direction, Engine, EngineConfig, EngineError, EventHandler, LocalPort,

@@ -1,0 +1,64 @@
+//! When the next report is due (RFC 3550 section 6.2 and 6.3, for two participants).
+//!
+//! With two members the five-second minimum always exceeds the bandwidth rule, so that rule is left out; group
+//! membership and timer reconsideration have nothing to reconsider.
+
+use std::time::{Duration, Instant};
+
+/// The fixed minimum Tmin (section 6.2).
+const MINIMUM: Duration = Duration::from_secs(5);
+/// e - 3/2, which compensates for the randomisation (section 6.3.1).
+const COMPENSATION: f64 = std::f64::consts::E - 1.5;
+
+/// The schedule of one stream's reports.
+#[derive(Debug, Clone)]
+pub struct Interval {
+    next: Instant,
+    random: u64,
+}
+
+impl Interval {
+    /// The first report is due at once, as unicast sessions may (section 6.2); it opens the relay's RTCP port.
+    #[must_use]
+    pub fn new(start: Instant, seed: u64) -> Self {
+        Self { next: start, random: seed | 1 }
+    }
+
+    /// When the next report is due.
+    #[must_use]
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// A report was sent: draws the next moment, between 0.5 and 1.5 times the interval.
+    pub fn sent(&mut self, now: Instant) {
+        // xorshift64: the draw keeps stations apart, it protects nothing.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let share = (self.random >> 11) as f64 / (1_u64 << 53) as f64;
+        self.next = now + MINIMUM.mul_f64((0.5 + share) / COMPENSATION);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn reports_are_due_at_once_and_then_between_two_and_seven_seconds() {
+        let start = clock::now();
+        let mut interval = Interval::new(start, 42);
+        assert_eq!(interval.next(), start);
+        let mut sum = 0.0;
+        for _ in 0..1000 {
+            let before = interval.next();
+            interval.sent(before);
+            let seconds = (interval.next() - before).as_secs_f64();
+            assert!((2.05..6.16).contains(&seconds), "{seconds}");
+            sum += seconds;
+        }
+        assert!((sum / 1000.0 - 4.1).abs() < 0.2, "{sum}");
+    }
+}

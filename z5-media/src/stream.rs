@@ -1,0 +1,355 @@
+//! One RTP session with one far end, sans-IO: datagram in place to frame, frame to datagram in the caller's buffer.
+//!
+//! Covers RFC 3550 reception and reporting, SRTP where keys were agreed, symmetric RTP (RFC 4961) and the choice of
+//! the one source that is listened to. It does not decode, reorder or play: see the jitter buffer for that.
+//!
+//! The loop around it:
+//! ```text
+//! datagram on the RTP socket  -> receive_rtp  -> Frame, or a counted DropReason
+//! datagram on the RTCP socket -> receive_rtcp -> whether the far end said goodbye
+//! frame to send: payload at buffer[HEADER_LEN..] -> send -> length, to destination()
+//! next_deadline() reached     -> report       -> length, to rtcp_destination()
+//! the end                     -> goodbye      -> length, to rtcp_destination()
+//! ```
+
+mod figures;
+mod latch;
+mod remote;
+mod reporting;
+
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+pub use figures::SessionFigures;
+use latch::Latch;
+use remote::Remote;
+use reporting::Reporting;
+
+use crate::clock::WallAnchor;
+use crate::rtp::{self, HEADER_LEN, Header, Packet};
+use crate::srtp::{Receiver, Sender};
+use crate::stats::{DropCounts, DropReason};
+
+/// Payload types a stream may accept at most.
+const MAX_PAYLOAD_TYPES: usize = 8;
+
+/// What a session needs to know.
+#[derive(Debug)]
+pub struct SessionConfig {
+    /// Where the far end asked for RTP.
+    pub remote: SocketAddr,
+    /// Where the far end asked for RTCP; the same as `remote` with multiplexing.
+    pub remote_rtcp: SocketAddr,
+    /// Media is accepted; otherwise it is counted and dropped.
+    pub receive: bool,
+    /// Protecting and opening contexts.
+    pub srtp: Option<(Sender, Receiver)>,
+    /// Our SSRC.
+    pub ssrc: u32,
+    /// First sequence number.
+    pub first_sequence: u16,
+    /// First timestamp, for reports before the first packet.
+    pub first_timestamp: u32,
+    /// RTP timestamp units per second, both ways.
+    pub clock_rate: u32,
+    /// Canonical name.
+    pub cname: String,
+    /// Payload types accepted; at most eight are kept.
+    pub payload_types: Vec<u8>,
+    /// When the stream starts.
+    pub start: Instant,
+    /// Wall time for sender reports.
+    pub anchor: WallAnchor,
+}
+
+/// An accepted packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'d> {
+    /// Payload type.
+    pub payload_type: u8,
+    /// Marker bit.
+    pub marker: bool,
+    /// Extended sequence number.
+    pub sequence: u64,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// A new source or a restarted sequence: buffers must be emptied.
+    pub restarted: bool,
+    /// The first packet of the stream.
+    pub first: bool,
+    /// Payload in the datagram.
+    pub payload: &'d [u8],
+}
+
+/// The fields of a frame apart from its bytes.
+struct Meta {
+    payload_type: u8,
+    marker: bool,
+    sequence: u64,
+    timestamp: u32,
+    restarted: bool,
+    first: bool,
+    payload: Range<usize>,
+}
+
+/// A packet that could not be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The buffer has no room for header, payload and SRTP's overhead.
+    #[error("the packet does not fit its buffer")]
+    NoRoom,
+    /// The SRTP key may not protect more packets.
+    #[error("the SRTP key is used up")]
+    KeyExhausted,
+}
+
+/// One RTP session.
+#[derive(Debug)]
+pub struct Session {
+    ssrc: u32,
+    next_sequence: u16,
+    clock_rate: u32,
+    cname: String,
+    receive: bool,
+    payload_types: Vec<u8>,
+    latch: Latch,
+    srtp: Option<(Sender, Receiver)>,
+    remote: Option<Remote>,
+    reporting: Reporting,
+    packets_sent: u64,
+    bytes_sent: u64,
+    drops: DropCounts,
+    start: Instant,
+    first_packet: Option<Duration>,
+}
+
+impl Session {
+    /// A session that has neither sent nor received.
+    #[must_use]
+    pub fn new(config: SessionConfig) -> Self {
+        let mut payload_types = config.payload_types;
+        payload_types.truncate(MAX_PAYLOAD_TYPES);
+        let seed = u64::from(config.ssrc) << 32 | u64::from(config.first_timestamp);
+        Self {
+            ssrc: config.ssrc,
+            next_sequence: config.first_sequence,
+            clock_rate: config.clock_rate,
+            cname: config.cname,
+            receive: config.receive,
+            payload_types,
+            latch: Latch::new(config.remote),
+            srtp: config.srtp,
+            remote: None,
+            reporting: Reporting::new(
+                config.start,
+                config.anchor,
+                seed,
+                config.remote_rtcp,
+                config.first_timestamp,
+            ),
+            packets_sent: 0,
+            bytes_sent: 0,
+            drops: DropCounts::default(),
+            start: config.start,
+            first_packet: None,
+        }
+    }
+
+    /// Accepts media or not (hold). Packets that come all the same are counted.
+    pub fn set_receive(&mut self, receive: bool) {
+        self.receive = receive;
+    }
+
+    /// Where RTP goes: to the source media comes from, once learned.
+    #[must_use]
+    pub fn destination(&self) -> SocketAddr {
+        self.latch.destination()
+    }
+
+    /// Where RTCP goes.
+    #[must_use]
+    pub fn rtcp_destination(&self) -> SocketAddr {
+        self.reporting.destination()
+    }
+
+    /// When [`report`](Self::report) wants to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Instant {
+        self.reporting.next()
+    }
+
+    /// Takes a datagram from the RTP socket, opens it in place and says what it holds.
+    ///
+    /// # Errors
+    /// The reason it was dropped, which is counted.
+    pub fn receive_rtp<'d>(
+        &mut self,
+        datagram: &'d mut [u8],
+        from: SocketAddr,
+        now: Instant,
+    ) -> Result<Frame<'d>, DropReason> {
+        match self.accept_rtp(datagram, from, now) {
+            Ok(meta) => Ok(Frame {
+                payload_type: meta.payload_type,
+                marker: meta.marker,
+                sequence: meta.sequence,
+                timestamp: meta.timestamp,
+                restarted: meta.restarted,
+                first: meta.first,
+                payload: &datagram[meta.payload],
+            }),
+            Err(reason) => {
+                self.drops.count(reason);
+                Err(reason)
+            }
+        }
+    }
+
+    fn accept_rtp(
+        &mut self,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        now: Instant,
+    ) -> Result<Meta, DropReason> {
+        // Cheapest first: a flood from elsewhere costs an address comparison, or one HMAC where SRTP must judge.
+        rtp::header_len(datagram)?;
+        let len = match &mut self.srtp {
+            Some((_, receiver)) => receiver.unprotect_rtp(datagram)?,
+            None if self.latch.admits(from, now) => datagram.len(),
+            None => return Err(DropReason::ForeignSource),
+        };
+        let datagram = &datagram[..len];
+        let packet = Packet::parse(datagram)?;
+        if !self.payload_types.contains(&packet.payload_type) {
+            return Err(DropReason::UnknownPayloadType);
+        }
+        let (new_source, remote) = Remote::select(
+            &mut self.remote,
+            packet.ssrc,
+            packet.sequence,
+            self.clock_rate,
+            self.srtp.is_some(),
+        )?;
+        let accepted = remote.reception.accept(packet.sequence, packet.timestamp, now)?;
+        remote.packets += 1;
+        remote.bytes += packet.payload.len() as u64;
+        self.latch.learn(from, now);
+        if !self.receive {
+            return Err(DropReason::NotReceiving);
+        }
+        let first = self.first_packet.is_none();
+        if first {
+            self.first_packet = Some(now.saturating_duration_since(self.start));
+        }
+        let offset = packet.payload.as_ptr() as usize - datagram.as_ptr() as usize;
+        Ok(Meta {
+            payload_type: packet.payload_type,
+            marker: packet.marker,
+            sequence: accepted.sequence,
+            timestamp: packet.timestamp,
+            restarted: new_source || accepted.restarted,
+            first,
+            payload: offset..offset + packet.payload.len(),
+        })
+    }
+
+    /// Takes a datagram from the RTCP socket (or one that [`rtp::is_rtcp`] picks out of a multiplexed one).
+    /// Returns whether the source we listen to said goodbye.
+    ///
+    /// # Errors
+    /// The reason it was dropped, which is counted.
+    pub fn receive_rtcp(
+        &mut self,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        now: Instant,
+    ) -> Result<bool, DropReason> {
+        let opened = match &mut self.srtp {
+            Some((_, receiver)) => receiver.unprotect_rtcp(datagram),
+            // In the clear only the host media comes from, or was announced for, is believed.
+            None if from.ip() == self.latch.destination().ip()
+                || from.ip() == self.reporting.signalled().ip() =>
+            {
+                Ok(datagram.len())
+            }
+            None => Err(DropReason::ForeignSource),
+        };
+        let remote_ssrc = self.remote.as_ref().map(|remote| remote.ssrc);
+        let (ssrc, clock_rate) = (self.ssrc, self.clock_rate);
+        let read = opened
+            .and_then(|len| self.reporting.read(&datagram[..len], from, ssrc, remote_ssrc, clock_rate, now));
+        read.inspect_err(|reason| self.drops.count(*reason))
+    }
+
+    /// Completes the packet whose payload of `payload_len` bytes stands at `buffer[HEADER_LEN..]`. Returns the length
+    /// of the datagram for [`destination`](Self::destination).
+    ///
+    /// # Errors
+    /// When the buffer is too small or the SRTP key is used up.
+    pub fn send(
+        &mut self,
+        buffer: &mut [u8],
+        payload_len: usize,
+        payload_type: u8,
+        marker: bool,
+        timestamp: u32,
+        now: Instant,
+    ) -> Result<usize, SendError> {
+        let mut len = HEADER_LEN + payload_len;
+        if buffer.len() < len {
+            return Err(SendError::NoRoom);
+        }
+        let header = buffer.first_chunk_mut::<HEADER_LEN>().ok_or(SendError::NoRoom)?;
+        Header { payload_type, marker, sequence: self.next_sequence, timestamp, ssrc: self.ssrc }
+            .write(header);
+        if let Some((sender, _)) = &mut self.srtp {
+            len = sender.protect_rtp(buffer, len).map_err(|_| SendError::KeyExhausted)?;
+        }
+        self.next_sequence = self.next_sequence.wrapping_add(1);
+        self.packets_sent += 1;
+        self.bytes_sent += payload_len as u64;
+        self.reporting.sent(timestamp, now);
+        Ok(len)
+    }
+
+    /// Writes the report that is due, for [`rtcp_destination`](Self::rtcp_destination); `None` when none is.
+    pub fn report(&mut self, buffer: &mut [u8], now: Instant) -> Option<usize> {
+        if now < self.reporting.next() {
+            return None;
+        }
+        self.reporting.schedule(now);
+        let len = self.write_report(buffer, now)?;
+        self.protect_rtcp(buffer, len)
+    }
+
+    /// Writes the last report with a BYE, for [`rtcp_destination`](Self::rtcp_destination).
+    pub fn goodbye(&mut self, buffer: &mut [u8], now: Instant) -> Option<usize> {
+        let len = self.write_report(buffer, now)?;
+        let len = len + crate::rtcp::write_bye(self.ssrc, buffer.get_mut(len..)?)?;
+        self.protect_rtcp(buffer, len)
+    }
+
+    fn write_report(&mut self, buffer: &mut [u8], now: Instant) -> Option<usize> {
+        let block = self.remote.as_mut().map(|remote| remote.block());
+        let counts = (self.packets_sent, self.bytes_sent);
+        self.reporting.write(buffer, self.ssrc, counts, block, &self.cname, self.clock_rate, now)
+    }
+
+    fn protect_rtcp(&mut self, buffer: &mut [u8], len: usize) -> Option<usize> {
+        match &mut self.srtp {
+            Some((sender, _)) => sender.protect_rtcp(buffer, len).ok(),
+            None => Some(len),
+        }
+    }
+
+    /// Figures so far.
+    #[must_use]
+    pub fn figures(&self) -> SessionFigures {
+        SessionFigures::of(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! What a session has counted, as plain data.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Session;
+use crate::stats::{DropCounts, RemoteReport};
+
+/// Counters and measurements of a session; its part of the stream's figures.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SessionFigures {
+    /// RTP packets sent.
+    pub packets_sent: u64,
+    /// Payload bytes sent.
+    pub bytes_sent: u64,
+    /// RTP packets accepted.
+    pub packets_received: u64,
+    /// Payload bytes accepted.
+    pub bytes_received: u64,
+    /// Packets missing; `None` before the first one.
+    pub lost: Option<u64>,
+    /// Packets behind a later one.
+    pub reordered: u64,
+    /// Packets that came twice.
+    pub duplicates: u64,
+    /// Interarrival jitter.
+    pub jitter: Option<Duration>,
+    /// Round trip by RTCP.
+    pub round_trip: Option<Duration>,
+    /// What the far end reported.
+    pub remote_report: Option<RemoteReport>,
+    /// Drops by reason.
+    pub drops: DropCounts,
+    /// From the start to the first accepted packet.
+    pub first_packet: Option<Duration>,
+    /// Where media comes from.
+    pub source: Option<SocketAddr>,
+    /// The SSRC it carries.
+    pub remote_ssrc: Option<u32>,
+    /// The far end said goodbye.
+    pub bye: bool,
+}
+
+impl SessionFigures {
+    pub(super) fn of(session: &Session) -> Self {
+        let remote = session.remote.as_ref();
+        let before = remote.map(|r| r.before).unwrap_or_default();
+        Self {
+            packets_sent: session.packets_sent,
+            bytes_sent: session.bytes_sent,
+            packets_received: remote.map_or(0, |r| r.packets),
+            bytes_received: remote.map_or(0, |r| r.bytes),
+            lost: remote.map(|r| before.lost + r.reception.lost()),
+            reordered: before.reordered + remote.map_or(0, |r| r.reception.reordered()),
+            duplicates: before.duplicates + remote.map_or(0, |r| r.reception.duplicates()),
+            jitter: remote.and_then(|r| r.reception.jitter_time()),
+            round_trip: session.reporting.round_trip,
+            remote_report: session.reporting.remote_report,
+            drops: session.drops,
+            first_packet: session.first_packet,
+            source: session.latch.source(),
+            remote_ssrc: remote.map(|r| r.ssrc),
+            bye: session.reporting.bye,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Which address media is taken from and sent to: learned once, then held.
+//!
+//! In the clear nothing but the address and the SSRC tells a stranger from the far end, so the first source stays,
+//! except that the announced address may displace another one that was quicker, once, within [`GRACE`]. With SRTP every
+//! authentic packet proves its sender, so the far end may move.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// How long the announced address may still displace a quicker one.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The source of one stream.
+#[derive(Debug, Clone)]
+pub(super) struct Latch {
+    signalled: SocketAddr,
+    held: Option<(SocketAddr, Instant)>,
+}
+
+impl Latch {
+    pub(super) fn new(signalled: SocketAddr) -> Self {
+        Self { signalled, held: None }
+    }
+
+    /// May a packet in the clear come from there?
+    pub(super) fn admits(&self, from: SocketAddr, now: Instant) -> bool {
+        match self.held {
+            None => true,
+            Some((held, _)) if held == from => true,
+            Some((_, since)) => from == self.signalled && now.saturating_duration_since(since) < GRACE,
+        }
+    }
+
+    /// A packet from there was accepted (admitted in the clear, or authentic).
+    pub(super) fn learn(&mut self, from: SocketAddr, now: Instant) {
+        match self.held {
+            Some((held, _)) if held == from => {}
+            Some(_) | None => self.held = Some((from, now)),
+        }
+    }
+
+    /// Where media comes from, once known.
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        self.held.map(|(held, _)| held)
+    }
+
+    /// Where media goes.
+    pub(super) fn destination(&self) -> SocketAddr {
+        self.source().unwrap_or(self.signalled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn the_first_source_is_held_and_the_announced_one_may_displace_it_early() {
+        let (announced, quick, other): (SocketAddr, SocketAddr, SocketAddr) = (
+            "127.0.0.1:4000".parse().unwrap(),
+            "127.0.0.2:4".parse().unwrap(),
+            "127.0.0.3:4".parse().unwrap(),
+        );
+        let start = clock::now();
+        let mut latch = Latch::new(announced);
+        assert_eq!(latch.destination(), announced);
+        latch.learn(quick, start);
+        assert_eq!(latch.destination(), quick);
+        assert!(!latch.admits(other, start));
+        assert!(latch.admits(announced, start + GRACE - Duration::from_millis(1)));
+        assert!(!latch.admits(announced, start + GRACE));
+        latch.learn(announced, start + Duration::from_secs(1));
+        assert!(!latch.admits(quick, start + Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,209 @@
+//! Two sessions and fake time: frames, reports, spoofing, wrong keys.
+
+use super::*;
+use crate::clock;
+use crate::srtp::{SrtpParams, SrtpSuite};
+
+const NEAR: &str = "127.0.0.1:4000";
+const FAR: &str = "127.0.0.2:5000";
+
+fn addr(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+struct Side {
+    session: Session,
+    address: SocketAddr,
+}
+
+fn side(own: &str, remote: &str, ssrc: u32, srtp: Option<SrtpParams>, start: Instant) -> Side {
+    let session = Session::new(SessionConfig {
+        remote: addr(remote),
+        remote_rtcp: addr(remote),
+        receive: true,
+        srtp: srtp.map(|params| params.contexts().unwrap()),
+        ssrc,
+        first_sequence: 65530,
+        first_timestamp: 0xffff_ff00,
+        clock_rate: 8000,
+        cname: "c@z5.invalid".into(),
+        payload_types: vec![0],
+        start,
+        anchor: WallAnchor::new(start, Duration::from_secs(1_000_000)),
+    });
+    Side { session, address: addr(own) }
+}
+
+fn keys() -> (SrtpParams, SrtpParams) {
+    let suite = SrtpSuite::AesCm128HmacSha1_80;
+    let (a, b) = ([1; 30], [2; 30]);
+    (SrtpParams::new(suite, &a, &b).unwrap(), SrtpParams::new(suite, &b, &a).unwrap())
+}
+
+fn pair(srtp: bool, start: Instant) -> (Side, Side) {
+    let (a, b) = keys();
+    (side(NEAR, FAR, 1, srtp.then_some(a), start), side(FAR, NEAR, 2, srtp.then_some(b), start))
+}
+
+impl Side {
+    fn send(&mut self, payload: &[u8], timestamp: u32, now: Instant) -> Vec<u8> {
+        let mut buffer = vec![0; HEADER_LEN + payload.len() + SrtpSuite::MAX_OVERHEAD];
+        buffer[HEADER_LEN..][..payload.len()].copy_from_slice(payload);
+        let len = self.session.send(&mut buffer, payload.len(), 0, false, timestamp, now).unwrap();
+        buffer.truncate(len);
+        buffer
+    }
+
+    fn take(&mut self, mut datagram: Vec<u8>, from: SocketAddr, now: Instant) -> Result<Vec<u8>, DropReason> {
+        self.session.receive_rtp(&mut datagram, from, now).map(|frame| frame.payload.to_vec())
+    }
+}
+
+#[test]
+fn frames_pass_in_the_clear_and_with_srtp() {
+    for srtp in [false, true] {
+        let now = clock::now();
+        let (mut a, mut b) = pair(srtp, now);
+        for n in 0..20_u8 {
+            let wire = a.send(&[n; 160], u32::from(n) * 160, now);
+            assert_eq!(b.take(wire, a.address, now).unwrap(), [n; 160]);
+        }
+        let figures = b.session.figures();
+        assert_eq!((figures.packets_received, figures.bytes_received, figures.lost), (20, 3200, Some(0)));
+        assert_eq!(figures.source, Some(a.address));
+        assert_eq!(a.session.figures().lost, None);
+    }
+}
+
+#[test]
+fn reports_give_loss_and_round_trip() {
+    for srtp in [false, true] {
+        let start = clock::now();
+        let (mut a, mut b) = pair(srtp, start);
+        for n in 0..10_u8 {
+            let wire = a.send(&[n; 160], u32::from(n) * 160, start);
+            if n != 4 {
+                b.take(wire, a.address, start).unwrap();
+            }
+        }
+        let mut buffer = [0; 300];
+        // The sender's report takes 30 ms, the receiver answers 2 s later, the answer takes 20 ms.
+        let len = a.session.report(&mut buffer, start).unwrap();
+        assert_eq!(a.session.report(&mut [0; 300], start), None);
+        let at_b = start + Duration::from_millis(30);
+        assert_eq!(b.session.receive_rtcp(&mut buffer[..len], a.address, at_b), Ok(false));
+        let answered = at_b + Duration::from_secs(2);
+        let len = b.session.report(&mut buffer, answered).unwrap();
+        let back = answered + Duration::from_millis(20);
+        a.session.receive_rtcp(&mut buffer[..len], b.address, back).unwrap();
+        let figures = a.session.figures();
+        let round_trip = figures.round_trip.unwrap().as_secs_f64();
+        assert!((round_trip - 0.050).abs() < 0.001, "{round_trip}");
+        let report = figures.remote_report.unwrap();
+        assert_eq!((report.lost, report.fraction_lost), (1, 25.0 / 256.0));
+    }
+}
+
+#[test]
+fn goodbye_is_heard_only_from_the_source_listened_to() {
+    let now = clock::now();
+    let (mut a, mut b) = pair(true, now);
+    let mut buffer = [0; 300];
+    let len = a.session.goodbye(&mut buffer, now).unwrap();
+    assert_eq!(b.session.receive_rtcp(&mut buffer[..len].to_vec(), a.address, now), Ok(false));
+    let wire = a.send(b"x", 0, now);
+    b.take(wire, a.address, now).unwrap();
+    let len = a.session.goodbye(&mut buffer, now).unwrap();
+    assert_eq!(b.session.receive_rtcp(&mut buffer[..len], a.address, now), Ok(true));
+    assert!(b.session.figures().bye);
+}
+
+#[test]
+fn a_spoofed_source_is_counted_and_changes_nothing() {
+    let now = clock::now();
+    let (mut a, mut b) = pair(false, now);
+    let first = a.send(b"one", 0, now);
+    b.take(first, a.address, now).unwrap();
+    let later = now + Duration::from_secs(5);
+    let mut stranger = side("127.0.0.9:9", FAR, 66, None, now);
+    for n in 0..5 {
+        let wire = stranger.send(b"spoof", n, later);
+        assert_eq!(b.take(wire, stranger.address, later), Err(DropReason::ForeignSource));
+    }
+    // A stranger who forges the address as well must first bring two packets in a row.
+    let wire = stranger.send(b"spoof", 9, later);
+    assert_eq!(b.take(wire, a.address, later), Err(DropReason::ForeignSsrc));
+    let second = a.send(b"two", 160, later);
+    assert_eq!(b.take(second, a.address, later).unwrap(), b"two");
+    let figures = b.session.figures();
+    assert_eq!(figures.drops.of(DropReason::ForeignSource), 5);
+    assert_eq!(figures.drops.of(DropReason::ForeignSsrc), 1);
+    assert_eq!(b.session.destination(), a.address);
+    let mut buffer = [0; 300];
+    let len = stranger.session.goodbye(&mut buffer, later).unwrap();
+    assert_eq!(
+        b.session.receive_rtcp(&mut buffer[..len], stranger.address, later),
+        Err(DropReason::ForeignSource)
+    );
+}
+
+#[test]
+fn a_wrong_key_is_counted_and_latches_nothing() {
+    let now = clock::now();
+    let (_, mut b) = pair(true, now);
+    let wrong = SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, &[9; 30], &[9; 30]).unwrap();
+    let mut stranger = side("127.0.0.9:9", FAR, 1, Some(wrong), now);
+    for n in 0..7 {
+        let wire = stranger.send(b"noise", n, now);
+        assert_eq!(b.take(wire, stranger.address, now), Err(DropReason::AuthenticationFailed));
+    }
+    let figures = b.session.figures();
+    assert_eq!(figures.drops.of(DropReason::AuthenticationFailed), 7);
+    assert_eq!((figures.source, figures.first_packet), (None, None));
+    assert_eq!(b.session.destination(), addr(NEAR));
+}
+
+#[test]
+fn with_srtp_the_far_end_may_move_and_take_a_new_ssrc() {
+    let now = clock::now();
+    let (key_a, key_b) = keys();
+    let mut a = side(NEAR, FAR, 1, Some(key_a.clone()), now);
+    let mut b = side(FAR, NEAR, 2, Some(key_b), now);
+    let wire = a.send(b"one", 0, now);
+    b.take(wire, a.address, now).unwrap();
+    let moved = addr("127.0.0.7:7000");
+    let wire = a.send(b"two", 160, now);
+    b.take(wire, moved, now).unwrap();
+    assert_eq!(b.session.destination(), moved);
+    let mut again = side(NEAR, FAR, 3, Some(key_a), now);
+    let mut wire = again.send(b"three", 0, now);
+    let frame = b.session.receive_rtp(&mut wire, moved, now).unwrap();
+    assert!(frame.restarted && !frame.first);
+    assert_eq!(b.session.figures().remote_ssrc, Some(3));
+}
+
+#[test]
+fn a_held_stream_counts_and_drops() {
+    let now = clock::now();
+    let (mut a, mut b) = pair(false, now);
+    b.session.set_receive(false);
+    let wire = a.send(b"x", 0, now);
+    assert_eq!(b.take(wire, a.address, now), Err(DropReason::NotReceiving));
+    assert_eq!(b.session.destination(), a.address);
+    b.session.set_receive(true);
+    let wire = a.send(b"y", 0, now);
+    assert!(b.take(wire, a.address, now).is_ok());
+}
+
+#[test]
+fn other_payload_types_are_refused_before_they_latch() {
+    let now = clock::now();
+    let (mut a, mut b) = pair(false, now);
+    let mut buffer = [0; 40];
+    let len = a.session.send(&mut buffer, 4, 96, false, 0, now).unwrap();
+    assert_eq!(
+        b.session.receive_rtp(&mut buffer[..len], a.address, now),
+        Err(DropReason::UnknownPayloadType)
+    );
+    assert_eq!(b.session.figures().source, None);
+}
