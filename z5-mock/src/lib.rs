@@ -1,1 +1,45 @@
-//! z5-mock.
+//! A mock carrier: everything the five documented steps of a Z5 client talk to, with real sockets on loopback.
+//!
+//! One [`Carrier`] is a name server, a sign-in server (ZDial), a licence and address-book server and a SIP registrar with
+//! proxy, media relay and far ends (the MCS), under names of the reserved top level `.test` with certificates of its own
+//! authority. It can be told to go wrong ([`Fault`]) and records what crossed the wire ([`Recorder`]).
+//!
+//! Its formats are the open ones of docs/wire/; it says nothing about any production service. It shares no code with
+//! z5-core: client and carrier meet only on the wire.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let carrier = z5_mock::Carrier::builder().start().await?;
+//! println!("dns {}, sign-in {}", carrier.dns_addr(), carrier.zdial_url());
+//! carrier.shutdown().await;
+//! # Ok::<_, z5_mock::StartError>(())
+//! # }).unwrap();
+//! ```
+
+mod builder;
+mod carrier;
+mod clock;
+mod dns;
+mod endpoint;
+mod http;
+mod mcs;
+mod state;
+mod tls;
+mod zdial;
+
+pub mod account;
+pub mod client_config;
+pub mod fault;
+pub mod names;
+pub mod recorder;
+
+pub use account::{Account, Number, NumberState};
+pub use builder::Builder;
+pub use carrier::{Carrier, StartError};
+pub use client_config::ClientConfig;
+pub use fault::{CertificateFault, Fault, Faults, When};
+pub use mcs::address_book::{AddressBooks, vcard};
+pub use mcs::licence::{LicenceKey, LicenceKeyError, LicenceOptions};
+pub use names::Names;
+pub use recorder::{Direction, Entry, Recorder, Service};
+pub use tls::TlsSetupError;

@@ -1,0 +1,196 @@
+//! Describes a carrier before it starts.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::account::{self, Account};
+use crate::carrier::{Carrier, StartError};
+use crate::fault::{Fault, Faults, When};
+use crate::mcs::licence::LicenceOptions;
+use crate::names::Names;
+use crate::recorder;
+
+/// What a carrier will be; [`Carrier::builder`] makes one, [`Builder::start`] starts it.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    pub(crate) seed: u64,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) names: Names,
+    pub(crate) extra_hosts: Vec<(String, Vec<IpAddr>)>,
+    pub(crate) dns_port: u16,
+    pub(crate) zdial_port: u16,
+    pub(crate) mcs_port: u16,
+    pub(crate) sip_port: u16,
+    pub(crate) rtp_ports: RangeInclusive<u16>,
+    pub(crate) client_rtp_ports: (u16, u16),
+    pub(crate) granted_expires: Duration,
+    pub(crate) min_expires: Duration,
+    pub(crate) lifetime: Duration,
+    pub(crate) licence: LicenceOptions,
+    pub(crate) faults: Vec<(Fault, When)>,
+    pub(crate) recorder_capacity: usize,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            accounts: Vec::new(),
+            names: Names::default(),
+            extra_hosts: Vec::new(),
+            dns_port: 0,
+            zdial_port: 0,
+            mcs_port: 0,
+            sip_port: 0,
+            rtp_ports: 0..=0,
+            client_rtp_ports: (10_000, 65_535),
+            granted_expires: Duration::from_secs(600),
+            min_expires: Duration::from_secs(60),
+            lifetime: Duration::from_secs(86_400),
+            licence: LicenceOptions::default(),
+            faults: Vec::new(),
+            recorder_capacity: recorder::DEFAULT_CAPACITY,
+        }
+    }
+}
+
+impl Builder {
+    /// Seeds nonces, tags, SSRCs and impairment. Keys are never seeded.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Adds an account; without any there are those of [`account::default_accounts`].
+    #[must_use]
+    pub fn account(mut self, account: Account) -> Self {
+        self.accounts.push(account);
+        self
+    }
+
+    /// Replaces the five names.
+    #[must_use]
+    pub fn names(mut self, names: Names) -> Self {
+        self.names = names;
+        self
+    }
+
+    /// Makes the name server answer differently for a name, or for one more name.
+    #[must_use]
+    pub fn host(mut self, name: &str, addresses: &[IpAddr]) -> Self {
+        self.extra_hosts.push((name.to_owned(), addresses.to_vec()));
+        self
+    }
+
+    /// Port of the name server, UDP and TCP; 0: any.
+    #[must_use]
+    pub fn dns_port(mut self, port: u16) -> Self {
+        self.dns_port = port;
+        self
+    }
+
+    /// Port of the sign-in server; 0: any.
+    #[must_use]
+    pub fn zdial_port(mut self, port: u16) -> Self {
+        self.zdial_port = port;
+        self
+    }
+
+    /// HTTPS port of the MCS; 0: any.
+    #[must_use]
+    pub fn mcs_port(mut self, port: u16) -> Self {
+        self.mcs_port = port;
+        self
+    }
+
+    /// SIP port of the MCS; 0: any.
+    #[must_use]
+    pub fn sip_port(mut self, port: u16) -> Self {
+        self.sip_port = port;
+        self
+    }
+
+    /// UDP ports of the media relay; `0..=0`: any even port and the odd one after it.
+    #[must_use]
+    pub fn rtp_ports(mut self, ports: RangeInclusive<u16>) -> Self {
+        self.rtp_ports = ports;
+        self
+    }
+
+    /// The `rtp-port-range` that the group policy gives to clients.
+    #[must_use]
+    pub fn client_rtp_ports(mut self, low: u16, high: u16) -> Self {
+        self.client_rtp_ports = (low, high);
+        self
+    }
+
+    /// The longest registration that is granted, whatever was asked for.
+    #[must_use]
+    pub fn granted_expires(mut self, granted: Duration) -> Self {
+        self.granted_expires = granted;
+        self
+    }
+
+    /// A registration asking for less is answered 423 with this Min-Expires.
+    #[must_use]
+    pub fn min_expires(mut self, least: Duration) -> Self {
+        self.min_expires = least;
+        self
+    }
+
+    /// The `lifetime` of a configuration document.
+    #[must_use]
+    pub fn configuration_lifetime(mut self, lifetime: Duration) -> Self {
+        self.lifetime = lifetime;
+        self
+    }
+
+    /// What licences allow.
+    #[must_use]
+    pub fn licence(mut self, options: LicenceOptions) -> Self {
+        self.licence = options;
+        self
+    }
+
+    /// Arms a fault from the start.
+    #[must_use]
+    pub fn fault(self, fault: Fault) -> Self {
+        self.fault_when(fault, When::ALWAYS)
+    }
+
+    /// Arms a fault for some occasions.
+    #[must_use]
+    pub fn fault_when(mut self, fault: Fault, when: When) -> Self {
+        self.faults.push((fault, when));
+        self
+    }
+
+    /// How many entries the recorder keeps; 0: none.
+    #[must_use]
+    pub fn recorder_capacity(mut self, entries: usize) -> Self {
+        self.recorder_capacity = entries;
+        self
+    }
+
+    /// Starts every server.
+    pub async fn start(mut self) -> Result<Carrier, StartError> {
+        if self.accounts.is_empty() {
+            self.accounts = account::default_accounts();
+        }
+        Carrier::start(self).await
+    }
+
+    pub(crate) fn armed_faults(&self) -> Faults {
+        let faults = Faults::default();
+        for (fault, when) in &self.faults {
+            faults.arm_when(*fault, *when);
+        }
+        faults
+    }
+
+    pub(crate) const fn address(&self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    }
+}

@@ -1,0 +1,298 @@
+//! A running carrier: binds every port, starts every server, says where they are, ends them.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hickory_server::Server;
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+
+use crate::account::{Account, Number};
+use crate::builder::Builder;
+use crate::client_config::{self, CA_FILE, ClientConfig};
+use crate::dns::{self, Zone};
+use crate::endpoint::{Endpoint, Reserved};
+use crate::fault::{Fault, Faults};
+use crate::mcs::address_book::{self, AddressBooks};
+use crate::mcs::licence::{AUDIENCE, LicenceKey, LicenceKeyError, Signer};
+use crate::names::Names;
+use crate::recorder::{Recorder, Service};
+use crate::state::{Addresses, Dice, State};
+use crate::tls::{Tls, TlsSetupError};
+use crate::{http, mcs, zdial};
+
+/// How many port numbers are tried until one is free on UDP and TCP alike.
+const DNS_PORT_TRIES: u32 = 32;
+
+/// Why a carrier did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port could not be had.
+    #[error("{} server on {addr}: {source}", service.name())]
+    Port {
+        /// Which server wanted it.
+        service: Service,
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Certificates could not be made.
+    #[error(transparent)]
+    Tls(#[from] TlsSetupError),
+    /// The licence key could not be made.
+    #[error(transparent)]
+    LicenceKey(#[from] LicenceKeyError),
+}
+
+/// A mock carrier with real sockets on loopback. Dropping it ends every server and connection.
+pub struct Carrier {
+    state: Arc<State>,
+    tasks: JoinSet<()>,
+    dns: Option<Server<Zone>>,
+}
+
+impl Carrier {
+    /// Describes a carrier.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) async fn start(builder: Builder) -> Result<Self, StartError> {
+        let address = builder.address();
+        let faults = builder.armed_faults();
+        let recorder = Recorder::new(builder.recorder_capacity);
+        let (dns_udp, dns_tcp) = reserve_dns(SocketAddr::new(address, builder.dns_port)).await?;
+        let zdial = reserve(Service::Zdial, address, builder.zdial_port)?;
+        let mcs = reserve(Service::Mcs, address, builder.mcs_port)?;
+        let sip = reserve(Service::Sip, address, builder.sip_port)?;
+        let addresses = Addresses { dns: dns_tcp.addr, zdial: zdial.addr, mcs: mcs.addr, sip: sip.addr };
+        let zone = Zone::new(&builder.names, &builder.extra_hosts, address, faults.clone(), recorder.clone());
+        let state = Arc::new(State {
+            tls: Tls::new(&builder.names.all())?,
+            signer: Signer::new(builder.licence, &builder.names.mcs)?,
+            address_books: first_address_books(&builder.accounts),
+            names: builder.names,
+            accounts: builder.accounts,
+            addresses,
+            faults,
+            recorder,
+            client_rtp_ports: builder.client_rtp_ports,
+            lifetime: builder.lifetime,
+            dice: Dice::new(builder.seed),
+        });
+        let mut carrier = Self { state, tasks: JoinSet::new(), dns: None };
+        carrier.serve_dns(dns_udp, dns_tcp, zone)?;
+        carrier.serve_https(Service::Zdial, zdial, zdial::router(Arc::clone(&carrier.state)));
+        carrier.serve_https(Service::Mcs, mcs, mcs::router(Arc::clone(&carrier.state)));
+        drop(sip);
+        Ok(carrier)
+    }
+
+    fn serve_dns(&mut self, udp: UdpSocket, tcp: Reserved, zone: Zone) -> Result<(), StartError> {
+        if self.state.faults.is_armed(Fault::Refuse(Service::Dns)) {
+            // Neither protocol has a listener now; the port number stays ours on TCP.
+            self.tasks.spawn(self.endpoint(Service::Dns).serve(tcp, |_, _| std::future::ready(())));
+            return Ok(());
+        }
+        let addr = tcp.addr;
+        let listener =
+            tcp.listen().map_err(|source| StartError::Port { service: Service::Dns, addr, source })?;
+        self.dns = Some(dns::serve(udp, listener, zone));
+        Ok(())
+    }
+
+    fn serve_https(&mut self, service: Service, reserved: Reserved, router: axum::Router) {
+        let state = Arc::clone(&self.state);
+        let handler =
+            move |stream, peer| http::connection(Arc::clone(&state), service, router.clone(), stream, peer);
+        self.tasks.spawn(self.endpoint(service).serve(reserved, handler));
+    }
+
+    fn endpoint(&self, service: Service) -> Endpoint {
+        Endpoint { service, faults: self.state.faults.clone(), recorder: self.state.recorder.clone() }
+    }
+
+    /// Ends every server and waits until all their tasks are gone.
+    pub async fn shutdown(mut self) {
+        if let Some(dns) = &mut self.dns
+            && let Err(error) = dns.shutdown_gracefully().await
+        {
+            tracing::debug!(%error, "the name server ended with an error");
+        }
+        self.tasks.shutdown().await;
+    }
+
+    /// Where the name server listens, UDP and TCP.
+    pub fn dns_addr(&self) -> SocketAddr {
+        self.state.addresses.dns
+    }
+
+    /// Where the sign-in server listens.
+    pub fn zdial_addr(&self) -> SocketAddr {
+        self.state.addresses.zdial
+    }
+
+    /// Where the MCS listens for HTTPS.
+    pub fn mcs_addr(&self) -> SocketAddr {
+        self.state.addresses.mcs
+    }
+
+    /// Where the MCS listens for SIP over TCP.
+    pub fn sip_addr(&self) -> SocketAddr {
+        self.state.addresses.sip
+    }
+
+    /// The sign-in server by name, such as `https://zdial.champvrs.test:40443`.
+    pub fn zdial_url(&self) -> String {
+        format!("https://{}:{}", self.state.names.zdial, self.zdial_addr().port())
+    }
+
+    /// The MCS by its generic name.
+    pub fn mcs_url(&self) -> String {
+        format!("https://{}:{}", self.state.names.mcs, self.mcs_addr().port())
+    }
+
+    /// The five names.
+    pub fn names(&self) -> &Names {
+        &self.state.names
+    }
+
+    /// The SIP domain.
+    pub fn domain(&self) -> &str {
+        self.state.names.domain()
+    }
+
+    /// The customers.
+    pub fn accounts(&self) -> &[Account] {
+        &self.state.accounts
+    }
+
+    /// The certificate of the carrier's authority.
+    pub fn ca_pem(&self) -> &str {
+        &self.state.tls.ca_pem
+    }
+
+    /// The key that licences are signed with, as a client pins it.
+    pub fn licence_key(&self) -> &LicenceKey {
+        self.state.signer.public()
+    }
+
+    /// The address books, to look into or to change behind a client's back.
+    pub fn address_books(&self) -> &AddressBooks {
+        &self.state.address_books
+    }
+
+    /// The faults, to arm and disarm while running.
+    pub fn faults(&self) -> &Faults {
+        &self.state.faults
+    }
+
+    /// What crossed the wire.
+    pub fn recorder(&self) -> &Recorder {
+        &self.state.recorder
+    }
+
+    /// A configuration of profile `z5` for an account; its only number is chosen, one of several is not.
+    pub fn client_config(&self, username: &str) -> Option<ClientConfig> {
+        let account = self.accounts().iter().find(|account| account.username() == username)?;
+        let number = match account.numbers() {
+            [only] => Some(only.e164.clone()),
+            _ => None,
+        };
+        let key = self.licence_key();
+        Some(ClientConfig {
+            profile: "z5".to_owned(),
+            dns: Some(client_config::Dns {
+                servers: vec![self.dns_addr().to_string()],
+                system: false,
+                hosts: Default::default(),
+            }),
+            names: Some(self.names().clone()),
+            zdial: Some(client_config::Zdial {
+                port: self.zdial_addr().port(),
+                username: username.to_owned(),
+                password: account.password().to_owned(),
+                number,
+            }),
+            tls: Some(client_config::Trust { ca_file: CA_FILE.to_owned() }),
+            mcs: Some(client_config::Mcs {
+                https_port: self.mcs_addr().port(),
+                sip_port: self.sip_addr().port(),
+            }),
+            licence: Some(client_config::Licence {
+                issuer: self.state.signer.issuer().to_owned(),
+                audience: AUDIENCE.to_owned(),
+                keys: vec![client_config::Key { kid: key.kid.clone(), x: key.x.clone() }],
+            }),
+            sip: None,
+            media: client_config::Media { bind: IpAddr::to_string(&self.sip_addr().ip()) },
+            ca_pem: self.ca_pem().to_owned(),
+        })
+    }
+
+    /// A configuration of profile `generic` for the default number of an account: steps 2 and 3 are skipped.
+    pub fn generic_config(&self, username: &str) -> Option<ClientConfig> {
+        let account = self.accounts().iter().find(|account| account.username() == username)?;
+        let number = account.numbers().first()?;
+        Some(ClientConfig {
+            profile: "generic".to_owned(),
+            dns: None,
+            names: None,
+            zdial: None,
+            tls: None,
+            mcs: None,
+            licence: None,
+            sip: Some(client_config::Sip {
+                domain: self.domain().to_owned(),
+                username: number.sip_user.clone(),
+                password: number.sip_password.clone(),
+                display_name: number.display_name.clone(),
+                proxy: self.sip_addr().to_string(),
+                transport: "tcp".to_owned(),
+            }),
+            media: client_config::Media { bind: IpAddr::to_string(&self.sip_addr().ip()) },
+            ca_pem: self.ca_pem().to_owned(),
+        })
+    }
+}
+
+impl std::fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Carrier").field("addresses", &self.state.addresses).finish_non_exhaustive()
+    }
+}
+
+fn reserve(service: Service, address: IpAddr, port: u16) -> Result<Reserved, StartError> {
+    let addr = SocketAddr::new(address, port);
+    Reserved::bind(addr).map_err(|source| StartError::Port { service, addr, source })
+}
+
+/// One port number for both protocols.
+async fn reserve_dns(addr: SocketAddr) -> Result<(UdpSocket, Reserved), StartError> {
+    let mut tries = 1;
+    loop {
+        let tcp = reserve(Service::Dns, addr.ip(), addr.port())?;
+        match UdpSocket::bind(tcp.addr).await {
+            Ok(udp) => return Ok((udp, tcp)),
+            Err(_) if addr.port() == 0 && tries < DNS_PORT_TRIES => tries += 1,
+            Err(source) => return Err(StartError::Port { service: Service::Dns, addr: tcp.addr, source }),
+        }
+    }
+}
+
+/// Every number knows the echo far end and the other customers.
+fn first_address_books(accounts: &[Account]) -> AddressBooks {
+    let books = AddressBooks::default();
+    let numbers: Vec<&Number> = accounts.iter().flat_map(|account| account.numbers()).collect();
+    for owner in &numbers {
+        let uid = |index: usize| format!("00000000-0000-4000-8000-{index:012}");
+        books.put(&owner.sip_user, "echo.vcf", &address_book::vcard(&uid(0), "Echo", "+15555550900"));
+        for (index, other) in numbers.iter().enumerate().filter(|(_, other)| other.e164 != owner.e164) {
+            let card = address_book::vcard(&uid(index + 1), &other.display_name, &other.e164);
+            books.put(&owner.sip_user, &format!("{}.vcf", other.sip_user), &card);
+        }
+    }
+    books
+}

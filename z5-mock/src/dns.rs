@@ -1,0 +1,159 @@
+//! The name server of step 1 (RFC 1035) on UDP and TCP of one port, by hickory-server.
+//!
+//! It is authoritative for the carrier's five names and answers NXDOMAIN for everything else. A and AAAA only; it does
+//! not do DNSSEC, zone transfers or updates.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hickory_server::Server;
+use hickory_server::net::runtime::Time;
+use hickory_server::net::xfer::Protocol;
+use hickory_server::proto::op::{Edns, Header, HeaderCounts, Metadata, OpCode, ResponseCode};
+use hickory_server::proto::rr::{RData, Record, RecordType, rdata};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use tokio::net::{TcpListener, UdpSocket};
+
+use crate::fault::{Fault, Faults};
+use crate::names::Names;
+use crate::recorder::{Direction, Recorder, Service};
+
+/// Seconds an answer may be kept.
+const TTL_SECONDS: u32 = 60;
+/// How long a TCP connection may be idle.
+const TCP_IDLE: Duration = Duration::from_secs(10);
+/// Answers a TCP connection may have waiting.
+const TCP_ANSWERS: usize = 16;
+/// The largest UDP message we say we take (DNS flag day 2020).
+const EDNS_PAYLOAD: u16 = 1232;
+
+/// Serves until the returned server is dropped.
+pub(crate) fn serve(udp: UdpSocket, tcp: TcpListener, zone: Zone) -> Server<Zone> {
+    let mut server = Server::new(zone);
+    server.register_socket(udp);
+    server.register_listener(tcp, TCP_IDLE, TCP_ANSWERS);
+    server
+}
+
+/// The names and what they resolve to.
+pub(crate) struct Zone {
+    hosts: HashMap<String, Vec<IpAddr>>,
+    faults: Faults,
+    recorder: Recorder,
+}
+
+enum Outcome {
+    Vanish,
+    Fail(ResponseCode),
+    Truncate,
+    Answer(Vec<Record>),
+}
+
+impl Zone {
+    pub(crate) fn new(
+        names: &Names,
+        extra: &[(String, Vec<IpAddr>)],
+        address: IpAddr,
+        faults: Faults,
+        recorder: Recorder,
+    ) -> Self {
+        let mut hosts: HashMap<_, _> =
+            names.all().iter().map(|name| (name.to_lowercase(), vec![address])).collect();
+        hosts.extend(extra.iter().map(|(name, addresses)| (name.to_lowercase(), addresses.clone())));
+        Self { hosts, faults, recorder }
+    }
+
+    fn outcome(&self, request: &Request) -> Outcome {
+        let udp = request.protocol() == Protocol::Udp;
+        let faults = &self.faults;
+        if faults.strikes(Fault::BlackHole(Service::Dns)) || (udp && faults.strikes(Fault::UdpBlocked)) {
+            return Outcome::Vanish;
+        }
+        if faults.strikes(Fault::NameServerFailed) {
+            return Outcome::Fail(ResponseCode::ServFail);
+        }
+        if faults.strikes(Fault::NameServerRefused) {
+            return Outcome::Fail(ResponseCode::Refused);
+        }
+        if udp && faults.strikes(Fault::Truncated) {
+            return Outcome::Truncate;
+        }
+        if request.metadata.op_code != OpCode::Query {
+            return Outcome::Fail(ResponseCode::NotImp);
+        }
+        let Ok(info) = request.request_info() else { return Outcome::Fail(ResponseCode::FormErr) };
+        let name = info.query.name().to_string().trim_end_matches('.').to_lowercase();
+        if faults.strikes(Fault::NameNotFound) {
+            return Outcome::Fail(ResponseCode::NXDomain);
+        }
+        let Some(addresses) = self.hosts.get(&name) else { return Outcome::Fail(ResponseCode::NXDomain) };
+        if faults.strikes(Fault::NoAddress) {
+            return Outcome::Answer(Vec::new());
+        }
+        let kind = info.query.query_type();
+        let records = addresses
+            .iter()
+            .filter_map(|address| record(address, kind))
+            .map(|rdata| Record::from_rdata(info.query.original().name().clone(), TTL_SECONDS, rdata));
+        Outcome::Answer(records.collect())
+    }
+
+    fn note(&self, direction: Direction, peer: SocketAddr, text: String) {
+        self.recorder.record(Service::Dns, direction, peer, text);
+    }
+}
+
+fn record(address: &IpAddr, kind: RecordType) -> Option<RData> {
+    match address {
+        IpAddr::V4(v4) if matches!(kind, RecordType::A | RecordType::ANY) => Some(RData::A(rdata::A(*v4))),
+        IpAddr::V6(v6) if matches!(kind, RecordType::AAAA | RecordType::ANY) => {
+            Some(RData::AAAA(rdata::AAAA(*v6)))
+        }
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
+
+#[async_trait]
+impl RequestHandler for Zone {
+    async fn handle_request<R: ResponseHandler, T: Time>(
+        &self,
+        request: &Request,
+        mut handle: R,
+    ) -> ResponseInfo {
+        let question = request.request_info().map_or_else(
+            |_| "malformed question".to_owned(),
+            |info| format!("{} {} ({})", info.query.name(), info.query.query_type(), info.protocol),
+        );
+        self.note(Direction::Received, request.src(), question.clone());
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.authoritative = true;
+        let records = match self.outcome(request) {
+            Outcome::Vanish => return Header { metadata, counts: HeaderCounts::default() }.into(),
+            Outcome::Fail(code) => {
+                metadata.response_code = code;
+                Vec::new()
+            }
+            Outcome::Truncate => {
+                metadata.truncation = true;
+                Vec::new()
+            }
+            Outcome::Answer(records) => records,
+        };
+        let answer = format!("{question}: {}, {} records", metadata.response_code, records.len());
+        self.note(Direction::Sent, request.src(), answer);
+        let mut edns = Edns::new();
+        edns.set_max_payload(EDNS_PAYLOAD);
+        let mut builder = MessageResponseBuilder::from_message_request(request);
+        if request.edns.is_some() {
+            builder.edns(&edns);
+        }
+        let response = builder.build(metadata, &records, [], [], []);
+        handle.send_response(response).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "a DNS answer could not be sent");
+            Header { metadata, counts: HeaderCounts::default() }.into()
+        })
+    }
+}

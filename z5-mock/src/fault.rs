@@ -1,0 +1,223 @@
+//! Faults a carrier can be told to have, each with a stable name.
+//!
+//! A fault is armed by the builder or at run time, for every occasion or from the n-th one for a while. An occasion is
+//! one connection for transport and certificate faults, one query for name faults, one request otherwise.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::recorder::Service;
+
+/// A certificate that a client must not accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateFault {
+    /// Signed by an authority the client does not know.
+    UnknownCa,
+    /// Its validity ended.
+    Expired,
+    /// Made for another name.
+    WrongName,
+}
+
+/// Something that goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The port is closed: connections are refused. For DNS: as long as it is armed at start, both protocols.
+    Refuse(Service),
+    /// Connections are accepted, everything is read, nothing is ever answered. For DNS: queries vanish.
+    BlackHole(Service),
+    /// Connections are accepted and reset at once.
+    Reset(Service),
+    /// The server answers with bytes of no protocol.
+    Garbage(Service),
+    /// The server shows a certificate that must not be accepted.
+    Certificate(Service, CertificateFault),
+
+    /// Every name: NXDOMAIN.
+    NameNotFound,
+    /// Every name exists and has no address.
+    NoAddress,
+    /// SERVFAIL.
+    NameServerFailed,
+    /// REFUSED.
+    NameServerRefused,
+    /// UDP queries vanish, TCP works.
+    UdpBlocked,
+    /// Every UDP answer is empty with TC set, which sends the client to TCP.
+    Truncated,
+
+    /// 500 with a text body.
+    ServerError(Service),
+    /// 200 with a body that is not JSON (or not XML).
+    BadDocument(Service),
+    /// 200 with the first required member missing.
+    MissingMember(Service),
+    /// 302 to another host.
+    Redirect(Service),
+    /// 429, with Retry-After in seconds if given.
+    RateLimited(Service, Option<Duration>),
+    /// 503 `maintenance`, with Retry-After in seconds if given.
+    Maintenance(Service, Option<Duration>),
+    /// Even the right credentials are answered 401.
+    CredentialsRejected(Service),
+    /// 403 `account-suspended`.
+    AccountSuspended,
+    /// 409 `number-in-use` for whichever number is chosen.
+    NumberInUse,
+
+    /// The licence's `exp` and its grace are in the past.
+    LicenceExpired,
+    /// The licence's `nbf` is a day ahead.
+    LicenceNotYetValid,
+    /// The licence's signature is not by the key its `kid` names.
+    LicenceForged,
+    /// The licence is signed by a key of unknown `kid`.
+    LicenceForeignKey,
+    /// The licence is bound to another device (`cnf`).
+    LicenceWrongDevice,
+    /// The licence is for another audience.
+    LicenceWrongAudience,
+    /// The licence comes from another issuer.
+    LicenceWrongIssuer,
+    /// The licence says `alg: none` and has no signature.
+    LicenceUnsigned,
+    /// 404 `no-licence`.
+    LicenceMissing,
+    /// 403 `licence-denied`.
+    LicenceDenied,
+    /// 409 `seats-used`.
+    SeatsUsed,
+    /// The address book alone answers 503.
+    AddressBookDown,
+    /// Every sync token is refused as invalid (RFC 6578 section 3.2).
+    SyncTokenInvalid,
+
+    /// REGISTER with right credentials is answered 403.
+    RegisterForbidden,
+    /// REGISTER is answered with this status, without Retry-After.
+    RegisterStatus(u16),
+    /// The challenge has an algorithm nobody supports.
+    ChallengeUnusable,
+    /// The first right answer to every nonce is called stale.
+    StaleNonce,
+    /// The connection is closed after a REGISTER instead of an answer.
+    DropAfterRegister,
+    /// INVITE is answered with this status by the proxy itself.
+    InviteStatus(u16),
+    /// The CRLF ping is not answered.
+    NoPong,
+
+    /// The relay forwards nothing towards the caller.
+    OneWayMedia,
+    /// The relay forwards nothing at all.
+    NoMedia,
+}
+
+/// When a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    /// The first occasion that is hit, counted from 1.
+    pub from: u32,
+    /// For how many occasions; `None`: for ever.
+    pub times: Option<u32>,
+}
+
+impl When {
+    /// Every time.
+    pub const ALWAYS: Self = Self { from: 1, times: None };
+
+    /// Only the first `times` occasions.
+    pub const fn first(times: u32) -> Self {
+        Self { from: 1, times: Some(times) }
+    }
+
+    /// From the n-th occasion (counted from 1) on.
+    pub const fn from_nth(n: u32) -> Self {
+        Self { from: n, times: None }
+    }
+
+    const fn strikes(self, occasion: u32) -> bool {
+        occasion >= self.from
+            && match self.times {
+                None => true,
+                Some(times) => occasion - self.from < times,
+            }
+    }
+}
+
+/// The faults of a running carrier; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    armed: Arc<Mutex<Vec<Armed>>>,
+    changed: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    fault: Fault,
+    when: When,
+    occasions: u32,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self { armed: Arc::default(), changed: Arc::new(watch::Sender::new(0)) }
+    }
+}
+
+impl Faults {
+    /// Arms a fault for every occasion.
+    pub fn arm(&self, fault: Fault) {
+        self.arm_when(fault, When::ALWAYS);
+    }
+
+    /// Arms a fault for some occasions.
+    pub fn arm_when(&self, fault: Fault, when: When) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(Armed { fault, when, occasions: 0 });
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Disarms a fault, however often it was armed.
+    pub fn disarm(&self, fault: Fault) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).retain(|armed| armed.fault != fault);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Counts an occasion for every armed fault that `pick` wants and returns the first that strikes.
+    pub(crate) fn strike<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        let mut found = None;
+        for armed in self.armed.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            if let Some(picked) = pick(&armed.fault) {
+                armed.occasions = armed.occasions.saturating_add(1);
+                if found.is_none() && armed.when.strikes(armed.occasions) {
+                    found = Some(picked);
+                }
+            }
+        }
+        found
+    }
+
+    /// Counts an occasion for exactly this fault.
+    pub(crate) fn strikes(&self, fault: Fault) -> bool {
+        self.strike(|armed| (*armed == fault).then_some(())).is_some()
+    }
+
+    /// Whether this fault is armed at all, without counting an occasion.
+    pub(crate) fn is_armed(&self, fault: Fault) -> bool {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|armed| armed.fault == fault)
+    }
+
+    /// Wakes when a fault is armed or disarmed.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+}
+
+mod name;
+
+pub use name::UnknownFault;
+
+#[cfg(test)]
+mod tests;

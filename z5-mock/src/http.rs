@@ -1,0 +1,93 @@
+//! HTTPS serving: one TLS acceptor, one axum router, HTTP/1.1 (RFC 9112), a record of every exchange.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpStream;
+
+use crate::fault::{CertificateFault, Fault};
+use crate::recorder::{Direction, Service};
+use crate::state::State;
+
+pub(crate) mod auth;
+pub(crate) mod problem;
+pub(crate) mod trouble;
+
+/// Runs one connection to its end.
+pub(crate) async fn connection(
+    state: Arc<State>,
+    service: Service,
+    router: Router,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let fault = state.faults.strike(|fault| {
+        if let Fault::Certificate(at, kind) = *fault { (at == service).then_some(kind) } else { None }
+    });
+    let stream = match state.tls.acceptor(fault).accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let why = format!("[TLS handshake failed: {error}]{}", certificate_note(fault));
+            state.recorder.record(service, Direction::Received, peer, why);
+            return;
+        }
+    };
+    let recorder = state.recorder.clone();
+    let router =
+        router.layer(axum::middleware::from_fn(move |request: Request, next: axum::middleware::Next| {
+            let recorder = recorder.clone();
+            async move {
+                recorder.record(service, Direction::Received, peer, request_text(&request));
+                let response = next.run(request).await;
+                recorder.record(service, Direction::Sent, peer, response_text(&response));
+                response
+            }
+        }));
+    let served = http1::Builder::new()
+        .keep_alive(true)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "an HTTPS connection ended with an error");
+    }
+}
+
+fn certificate_note(fault: Option<CertificateFault>) -> &'static str {
+    match fault {
+        Some(_) => " (a bad certificate was shown on purpose)",
+        None => "",
+    }
+}
+
+/// The request line and the scheme of its credentials; never the credentials.
+fn request_text(request: &Request) -> String {
+    let mut text = format!("{} {}", request.method(), request.uri());
+    for name in ["depth", "content-type", "if-match", "if-none-match"] {
+        if let Some(value) = request.headers().get(name).and_then(|value| value.to_str().ok()) {
+            text.push_str(&format!("\n{name}: {value}"));
+        }
+    }
+    if let Some(value) = request.headers().get("authorization").and_then(|value| value.to_str().ok()) {
+        text.push_str(&format!(
+            "\nauthorization: {} [redacted]",
+            value.split(' ').next().unwrap_or_default()
+        ));
+    }
+    text
+}
+
+fn response_text(response: &Response) -> String {
+    let mut text = response.status().to_string();
+    for name in ["content-type", "retry-after", "location", "etag"] {
+        if let Some(value) = response.headers().get(name).and_then(|value| value.to_str().ok()) {
+            text.push_str(&format!("\n{name}: {value}"));
+        }
+    }
+    text
+}

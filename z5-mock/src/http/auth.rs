@@ -1,0 +1,198 @@
+//! HTTP authentication, challenge-driven: Digest with SHA-256 (RFC 7616) and Basic over TLS (RFC 7617).
+//!
+//! Bearer is not offered. Nonces are single strings remembered with their highest count, a bounded number of them; an
+//! unknown or worn-out nonce is stale. The arithmetic is the mock's own, so that it can disagree with a client's.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
+
+use super::problem::Problem;
+use crate::state::Dice;
+
+/// Nonces remembered per realm.
+const MAX_NONCES: usize = 1024;
+
+/// One protection space.
+pub(crate) struct Realm {
+    name: &'static str,
+    nonces: Mutex<VecDeque<(String, u32)>>,
+}
+
+enum Refusal {
+    /// No credentials were given.
+    Missing,
+    /// Credentials that are not right.
+    Wrong,
+    /// Perhaps right, but for a nonce that is no longer good.
+    Stale,
+}
+
+impl Realm {
+    pub(crate) fn new(name: &'static str) -> Self {
+        Self { name, nonces: Mutex::new(VecDeque::new()) }
+    }
+
+    /// The user name the request proved, or the 401 to answer. `password_of` gives the password of a user.
+    pub(crate) fn check(
+        &self,
+        dice: &Dice,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        password_of: impl Fn(&str) -> Option<String>,
+    ) -> Result<String, Box<Problem>> {
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let checked = match value.and_then(|value| value.split_once(' ')) {
+            None => Err(Refusal::Missing),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => basic(rest.trim(), password_of),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("digest") => {
+                self.digest(&parameters(rest), method, uri, password_of)
+            }
+            Some(_) => Err(Refusal::Wrong),
+        };
+        checked.map_err(|refusal| Box::new(self.unauthorized(dice, &refusal)))
+    }
+
+    pub(crate) fn rejected(&self, dice: &Dice) -> Problem {
+        self.unauthorized(dice, &Refusal::Wrong)
+    }
+
+    fn unauthorized(&self, dice: &Dice, refusal: &Refusal) -> Problem {
+        let nonce = dice.token();
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        if nonces.len() == MAX_NONCES {
+            nonces.pop_front();
+        }
+        nonces.push_back((nonce.clone(), 0));
+        let realm = self.name;
+        let stale = if matches!(refusal, Refusal::Stale) { ", stale=true" } else { "" };
+        let digest = format!(
+            "Digest realm=\"{realm}\", qop=\"auth\", algorithm=SHA-256, nonce=\"{nonce}\", charset=UTF-8{stale}"
+        );
+        let (code, title) = match refusal {
+            Refusal::Missing => ("credentials-required", "Credentials are required"),
+            Refusal::Wrong => ("bad-credentials", "The user name or the password is wrong"),
+            Refusal::Stale => ("stale-nonce", "The nonce is no longer good"),
+        };
+        Problem::new(StatusCode::UNAUTHORIZED, code, title)
+            .challenges(vec![digest, format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")])
+    }
+
+    fn digest(
+        &self,
+        given: &[(String, String)],
+        method: &Method,
+        uri: &Uri,
+        password_of: impl Fn(&str) -> Option<String>,
+    ) -> Result<String, Refusal> {
+        let part = |name: &str| given.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let (Some(user), Some(nonce), Some(response), Some(nc), Some(cnonce), Some(target)) =
+            (part("username"), part("nonce"), part("response"), part("nc"), part("cnonce"), part("uri"))
+        else {
+            return Err(Refusal::Wrong);
+        };
+        let sha256 = part("algorithm").is_some_and(|algorithm| algorithm.eq_ignore_ascii_case("SHA-256"));
+        let ours = part("realm") == Some(self.name) && part("qop") == Some("auth") && sha256;
+        let same_target = target == uri.path_and_query().map_or("/", |target| target.as_str());
+        let password = password_of(user).ok_or(Refusal::Wrong)?;
+        let a1 = hex(&format!("{user}:{}:{password}", self.name));
+        let a2 = hex(&format!("{method}:{target}"));
+        let expected = hex(&format!("{a1}:{nonce}:{nc}:{cnonce}:auth:{a2}"));
+        if !ours || !same_target || !response.eq_ignore_ascii_case(&expected) {
+            return Err(Refusal::Wrong);
+        }
+        let count = u32::from_str_radix(nc, 16).map_err(|_| Refusal::Wrong)?;
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        match nonces.iter_mut().find(|(known, _)| known == nonce) {
+            Some((_, highest)) if count > *highest => {
+                *highest = count;
+                Ok(user.to_owned())
+            }
+            Some(_) | None => Err(Refusal::Stale),
+        }
+    }
+}
+
+fn basic(encoded: &str, password_of: impl Fn(&str) -> Option<String>) -> Result<String, Refusal> {
+    let decoded = STANDARD
+        .decode(encoded)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or(Refusal::Wrong)?;
+    let (user, password) = decoded.split_once(':').ok_or(Refusal::Wrong)?;
+    if password_of(user).as_deref() == Some(password) { Ok(user.to_owned()) } else { Err(Refusal::Wrong) }
+}
+
+fn hex(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// `name=value` pairs of an authorization header, values with or without quotes (RFC 9110 section 11.2).
+fn parameters(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut rest = text.trim();
+    while let Some((name, after)) = rest.split_once('=') {
+        let name = name.trim_matches([' ', ',', '\t']).to_ascii_lowercase();
+        let after = after.trim_start();
+        let (value, next) = match after.strip_prefix('"') {
+            Some(quoted) => unquote(quoted),
+            None => {
+                let end = after.find(',').unwrap_or(after.len());
+                (after[..end].trim().to_owned(), &after[end..])
+            }
+        };
+        found.push((name, value));
+        rest = next;
+    }
+    found
+}
+
+fn unquote(text: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut escaped = false;
+    for (at, letter) in text.char_indices() {
+        match letter {
+            _ if escaped => {
+                value.push(letter);
+                escaped = false;
+            }
+            '\\' => escaped = true,
+            '"' => return (value, &text[at + 1..]),
+            _ => value.push(letter),
+        }
+    }
+    (value, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_read_quotes_escapes_and_commas() {
+        let read = parameters("username=\"a \\\"b\\\", c\", qop=auth ,nc=00000001,uri=\"/x?y=1,2\"");
+        let expected = [("username", "a \"b\", c"), ("qop", "auth"), ("nc", "00000001"), ("uri", "/x?y=1,2")];
+        let expected: Vec<_> =
+            expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        assert_eq!(read, expected);
+        assert!(parameters("no pairs").is_empty());
+    }
+
+    /// RFC 7616 section 3.9.1 has this digest of "Mufasa:http-auth@example.org:Circle of Life".
+    #[test]
+    fn sha256_is_the_documented_one() {
+        assert_eq!(
+            hex("Mufasa:http-auth@example.org:Circle of Life"),
+            "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232"
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! What the servers of one carrier share.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+
+use crate::account::Account;
+use crate::fault::Faults;
+use crate::mcs::address_book::AddressBooks;
+use crate::mcs::licence::Signer;
+use crate::names::Names;
+use crate::recorder::Recorder;
+use crate::tls::Tls;
+
+/// Where the servers listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    pub(crate) dns: SocketAddr,
+    pub(crate) zdial: SocketAddr,
+    pub(crate) mcs: SocketAddr,
+    pub(crate) sip: SocketAddr,
+}
+
+pub(crate) struct State {
+    pub(crate) names: Names,
+    pub(crate) accounts: Vec<Account>,
+    pub(crate) addresses: Addresses,
+    pub(crate) faults: Faults,
+    pub(crate) recorder: Recorder,
+    pub(crate) tls: Tls,
+    pub(crate) signer: Signer,
+    pub(crate) address_books: AddressBooks,
+    pub(crate) client_rtp_ports: (u16, u16),
+    pub(crate) lifetime: Duration,
+    pub(crate) dice: Dice,
+}
+
+/// Seeded randomness for nonces and identifiers; a test carrier repeats itself for the same seed.
+pub(crate) struct Dice(Mutex<ChaCha12Rng>);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Mutex::new(ChaCha12Rng::seed_from_u64(seed)))
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+    }
+
+    /// 32 hexadecimal digits.
+    pub(crate) fn token(&self) -> String {
+        format!("{:016x}{:016x}", self.number(), self.number())
+    }
+}

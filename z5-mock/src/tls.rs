@@ -1,0 +1,95 @@
+//! The carrier's own certificate authority and the TLS server side (RFC 8446, RFC 5246).
+//!
+//! One authority and one leaf for all five names, made at start and gone with the carrier. The wrong leaves that
+//! faults serve (another authority, expired, another name) are made beside it.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, ServerConfig, crypto::aws_lc_rs};
+
+use crate::fault::CertificateFault;
+
+/// Why certificates could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsSetupError {
+    /// The certificate generator refused.
+    #[error("making a certificate: {0}")]
+    Certificate(#[from] rcgen::Error),
+    /// The TLS library refused its configuration.
+    #[error("TLS server configuration: {0}")]
+    Config(#[from] rustls::Error),
+}
+
+/// The authority's certificate and a ready acceptor for each kind of leaf.
+pub(crate) struct Tls {
+    pub(crate) ca_pem: String,
+    good: TlsAcceptor,
+    unknown_ca: TlsAcceptor,
+    expired: TlsAcceptor,
+    wrong_name: TlsAcceptor,
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+impl Tls {
+    pub(crate) fn new(names: &[&str]) -> Result<Self, TlsSetupError> {
+        let ours = authority("z5 mock carrier CA")?;
+        let foreign = authority("another CA")?;
+        let mut subjects: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        subjects.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+        let valid = leaf(subjects.clone())?;
+        let mut past = leaf(subjects)?;
+        past.not_after = rcgen::date_time_ymd(2001, 1, 1);
+        Ok(Self {
+            ca_pem: ours.pem(),
+            good: acceptor(&ours, &valid)?,
+            unknown_ca: acceptor(&foreign, &valid)?,
+            expired: acceptor(&ours, &past)?,
+            wrong_name: acceptor(&ours, &leaf(vec!["somebody-else.test".to_owned()])?)?,
+        })
+    }
+
+    pub(crate) fn acceptor(&self, fault: Option<CertificateFault>) -> TlsAcceptor {
+        match fault {
+            None => self.good.clone(),
+            Some(CertificateFault::UnknownCa) => self.unknown_ca.clone(),
+            Some(CertificateFault::Expired) => self.expired.clone(),
+            Some(CertificateFault::WrongName) => self.wrong_name.clone(),
+        }
+    }
+}
+
+fn authority(name: &str) -> Result<Authority, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    CertifiedIssuer::self_signed(params, KeyPair::generate()?)
+}
+
+fn leaf(subjects: Vec<String>) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(subjects)?;
+    params.distinguished_name.push(DnType::CommonName, "z5 mock carrier");
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
+}
+
+fn acceptor(issuer: &Authority, params: &CertificateParams) -> Result<TlsAcceptor, TlsSetupError> {
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, issuer)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
