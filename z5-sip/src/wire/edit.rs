@@ -150,14 +150,16 @@ impl<'a> Edit<'a> {
         let (view, bytes) = (self.message.view(), self.message.as_bytes());
         let index = view.index();
         let mut out = Vec::with_capacity(bytes.len() + 256);
+        // A malformed line in front of the first field is kept with the start line.
+        let first = index.fields.first().map_or(index.head_end, |field| field.name_start) as usize;
         match (&self.uri, index.start) {
             (Some(uri), Start::Request { uri: (from, to), .. }) => {
                 out.extend_from_slice(&bytes[..from as usize]);
                 out.extend_from_slice(uri.as_bytes());
-                out.extend_from_slice(&bytes[to as usize..index.head_start as usize]);
+                out.extend_from_slice(&bytes[to as usize..first]);
             }
             (_, Start::Request { .. } | Start::Response { .. }) => {
-                out.extend_from_slice(&bytes[..index.head_start as usize]);
+                out.extend_from_slice(&bytes[..first]);
             }
         }
         for line in &self.lines {
@@ -175,7 +177,7 @@ impl<'a> Edit<'a> {
                 }
             }
         }
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&bytes[index.head_end as usize..index.body_range().start]);
         out.extend_from_slice(self.body.as_deref().unwrap_or(view.body()));
         let unlimited = Limits { line: usize::MAX, head: usize::MAX, headers: usize::MAX, body: usize::MAX };
         Ok(Message::parse_datagram_within(out.into(), &unlimited)?)

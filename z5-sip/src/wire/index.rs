@@ -78,6 +78,9 @@ pub enum Flaw {
     /// The status code is not a number from 100 to 699.
     #[error("the status code is not a number from 100 to 699")]
     StatusCode,
+    /// The message ends behind a header field, without the empty line.
+    #[error("the empty line after the header fields is missing")]
+    NoEmptyLine,
     /// A line of the head without a header name and colon.
     #[error("a header line has no name and colon")]
     HeaderLine,
@@ -131,8 +134,6 @@ pub(crate) enum Start {
 pub struct Index {
     pub(crate) start: Start,
     pub(crate) fields: SmallVec<[Field; 24]>,
-    /// First byte of the first header field.
-    pub(crate) head_start: u32,
     /// First byte of the empty line.
     pub(crate) head_end: u32,
     pub(crate) body: (u32, u32),
@@ -158,7 +159,7 @@ impl Index {
     /// one, the rest. Bytes behind the body are not part of the message.
     pub(crate) fn datagram(bytes: &[u8], limits: &Limits) -> Result<Self, ParseError> {
         let mut index = Self::head(bytes, limits)?;
-        let start = index.head_end as usize + 2;
+        let start = index.body.0 as usize;
         let rest = bytes.len().saturating_sub(start);
         let length = match index.content_length {
             ContentLength::Is(length) if length as usize > rest => {
@@ -190,7 +191,6 @@ impl Index {
         let mut index = Self {
             start: Start::Response { version_end: 0, status: 0, reason: (0, 0) },
             fields: SmallVec::new(),
-            head_start: line.next as u32,
             head_end: 0,
             body: (0, 0),
             content_length: ContentLength::Absent,
@@ -203,13 +203,18 @@ impl Index {
         loop {
             match head.get(at..) {
                 Some([b'\r', b'\n', ..]) => break,
+                Some([]) if bytes.len() == at => {
+                    index.note(Flaw::NoEmptyLine);
+                    break;
+                }
                 Some([]) | None => return Err(too_long),
                 Some(_) => {}
             }
             at = index.field(head, at, limits)?.ok_or(too_long)?;
         }
         index.head_end = at as u32;
-        index.body = (at as u32 + 2, at as u32 + 2);
+        let body = bytes.len().min(at + 2) as u32;
+        index.body = (body, body);
         Ok(index)
     }
 
@@ -232,8 +237,7 @@ impl Index {
                     let Some(next) = line_end(head, line.next) else { return Ok(None) };
                     line = next;
                 }
-                Some(_) => break,
-                None => return Ok(None),
+                Some(_) | None => break,
             }
         }
 

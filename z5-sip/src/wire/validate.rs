@@ -386,6 +386,7 @@ fn answer(fault: &Fault) -> (u16, &'static str) {
                 Flaw::StartLine | Flaw::StatusCode => "Malformed Start Line",
                 Flaw::HeaderLine => "Malformed Header Line",
                 Flaw::LineEnd => "Malformed Line End",
+                Flaw::NoEmptyLine => "Missing Empty Line",
                 Flaw::ContentLength => "Malformed Content-Length",
                 Flaw::SecondContentLength => "More Than One Content-Length",
                 Flaw::BodyTooShort => "Body Shorter Than Content-Length",
