@@ -3,6 +3,13 @@
 //! The messages are not part of the project. They are read from the folder named by `Z5_CORPUS`, or from
 //! `shared/corpus` beside the checkout; without either, `tests/torture.rs` covers the same points alone.
 
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail their test"
+)]
+
 use std::path::PathBuf;
 
 use z5_sip::wire::{
@@ -19,7 +26,7 @@ fn folder() -> Option<PathBuf> {
 /// The message, unless the corpus is not here.
 fn load(name: &str) -> Option<Message> {
     let bytes = std::fs::read(folder()?.join(format!("{name}.dat"))).expect("every message of the corpus");
-    Some(Message::parse_datagram(bytes.into()).unwrap_or_else(|why| panic!("{name}: {why}")))
+    Some(Message::parse_datagram(bytes.into()).expect(name))
 }
 
 /// What RFC 4475 asks a user agent to do.

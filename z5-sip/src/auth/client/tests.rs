@@ -1,1 +1,278 @@
+//! Challenges of every kind, answered, refused or left alone; and both ends together.
 
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::auth::{Check, Verifier};
+use crate::wire::{Address, RequestBuilder, ResponseBuilder, Transport, Uri};
+
+#[expect(clippy::disallowed_methods, reason = "tests only need some instant to count from")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+const URI: &str = "sip:example.com";
+
+fn request(fields: &[(Name<'static>, String)], body: &str) -> Message {
+    let me = Uri::parse("sip:alice@example.com").unwrap();
+    let mut builder = RequestBuilder::new(Method::Register, URI)
+        .via(Transport::Tcp, "127.0.0.1:5060", "z9hG4bK1")
+        .from(&Address::new(&me).tag("f"))
+        .to(&Address::new(&me))
+        .call_id("c")
+        .cseq(1);
+    for (name, value) in fields {
+        builder = builder.header(*name, value);
+    }
+    builder.body("text/plain", Bytes::copy_from_slice(body.as_bytes())).build().unwrap()
+}
+
+fn response(status: u16, fields: &[(Name<'static>, &str)]) -> Message {
+    let mut builder = ResponseBuilder::to_request(&request(&[], ""), status, "");
+    for (name, value) in fields {
+        builder = builder.header(*name, *value);
+    }
+    builder.build().unwrap()
+}
+
+fn alice() -> Authenticator {
+    Authenticator::new(vec![Credentials::new("alice", "secret")])
+}
+
+fn answer(auth: &mut Authenticator, ident: &mut Ident) -> Vec<(Name<'static>, String)> {
+    auth.authorize(&Method::Register, URI, b"", ident)
+}
+
+fn param(fields: &[(Name<'static>, String)], name: &str) -> Option<String> {
+    let challenge = Challenge::parse(fields[0].1.as_bytes()).unwrap();
+    challenge.param(name).map(|value| value.into_owned())
+}
+
+const WWW: Name<'static> = Name::WwwAuthenticate;
+const PROXY: Name<'static> = Name::ProxyAuthenticate;
+
+#[test]
+fn the_strongest_supported_challenge_wins_wherever_it_stands() {
+    let offers = [
+        (WWW, "Digest realm=\"r\", nonce=\"m\", algorithm=MD5, qop=\"auth\""),
+        (WWW, "Basic realm=\"r\""),
+        (WWW, "Digest realm=\"r\", nonce=\"u\", algorithm=SHA-1024, qop=\"auth\""),
+        (WWW, "Digest realm=\"r\", nonce=\"s\", algorithm=SHA-256, qop=\"auth\""),
+        (WWW, "Digest realm=\"r\", nonce=\"t\", algorithm=SHA-256, qop=\"auth\""),
+    ];
+    let mut auth = alice();
+    auth.on_challenge(&request(&[], ""), &response(401, &offers)).unwrap();
+    let fields = answer(&mut auth, &mut Ident::from_seed(1));
+    assert_eq!(fields.len(), 1);
+    assert_eq!(param(&fields, "nonce").as_deref(), Some("s"));
+    let mut auth = alice().prefer(Preference::Topmost);
+    auth.on_challenge(&request(&[], ""), &response(401, &offers)).unwrap();
+    assert_eq!(param(&answer(&mut auth, &mut Ident::from_seed(1)), "nonce").as_deref(), Some("m"));
+}
+
+#[test]
+fn the_header_has_the_form_of_the_rfc() {
+    let mut auth = Authenticator::new(vec![Credentials::new("al\"ice", "secret")]);
+    let offer =
+        "digest Realm=\"a \\\"b\\\"\", NONCE=\"n\", Algorithm=sha-256, qop=\"auth-int, auth\", opaque=\"o\"";
+    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, offer)])).unwrap();
+    let (name, value) = answer(&mut auth, &mut Ident::from_seed(1)).remove(0);
+    assert_eq!(name, Name::Authorization);
+    let cnonce = Ident::from_seed(1).cnonce();
+    let start = "Digest username=\"al\\\"ice\", realm=\"a \\\"b\\\"\", nonce=\"n\", uri=\"sip:example.com\", response=\"";
+    let end = format!("\", algorithm=SHA-256, cnonce=\"{cnonce}\", opaque=\"o\", qop=auth, nc=00000001");
+    assert!(value.starts_with(start) && value.ends_with(&end), "{value}");
+}
+
+#[test]
+fn counts_are_hex_and_belong_to_the_nonce() {
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    let offer = response(401, &[(WWW, "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"")]);
+    auth.on_challenge(&request(&[], ""), &offer).unwrap();
+    let counts: Vec<_> = (0..17).map(|_| param(&answer(&mut auth, &mut ident), "nc").unwrap()).collect();
+    assert_eq!(
+        (&*counts[0], &*counts[9], &*counts[15], &*counts[16]),
+        ("00000001", "0000000a", "00000010", "00000011")
+    );
+    assert_eq!(param(&answer(&mut auth, &mut ident), "algorithm"), None);
+    let sent = request(&answer(&mut auth, &mut ident), "");
+    auth.on_response(&sent, &response(200, &[(Name::AuthenticationInfo, "nextnonce=\"n2\"")]));
+    let fields = answer(&mut auth, &mut ident);
+    assert_eq!(
+        (param(&fields, "nonce").as_deref(), param(&fields, "nc").as_deref()),
+        (Some("n2"), Some("00000001"))
+    );
+}
+
+#[test]
+fn both_kinds_and_several_realms_at_once() {
+    let mut auth = Authenticator::new(vec![
+        Credentials::new("a", "1").for_realm("one"),
+        Credentials::new("b", "2").for_realm("two"),
+    ]);
+    let both = response(
+        401,
+        &[
+            (WWW, "Digest realm=\"one\", nonce=\"n1\", qop=\"auth\""),
+            (PROXY, "Digest realm=\"two\", nonce=\"n2\", qop=\"auth\""),
+            (PROXY, "Digest realm=\"three\", nonce=\"n3\", qop=\"auth\""),
+        ],
+    );
+    auth.on_challenge(&request(&[], ""), &both).unwrap();
+    let fields = answer(&mut auth, &mut Ident::from_seed(1));
+    let shown: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| {
+            (*name, Challenge::parse(value.as_bytes()).unwrap().param("username").unwrap().into_owned())
+        })
+        .collect();
+    assert_eq!(shown, [(Name::Authorization, "a".to_owned()), (Name::ProxyAuthorization, "b".to_owned())]);
+}
+
+#[test]
+fn credentials_answer_only_their_own_realm() {
+    let mut auth = Authenticator::new(vec![Credentials::new("a", "1").for_realm("mine")]);
+    let other = response(407, &[(PROXY, "Digest realm=\"theirs\", nonce=\"n\", qop=\"auth\"")]);
+    assert_eq!(
+        auth.on_challenge(&request(&[], ""), &other),
+        Err(AuthFailure::NoCredentials { realms: vec!["theirs".into()] })
+    );
+    assert!(answer(&mut auth, &mut Ident::from_seed(1)).is_empty());
+}
+
+#[test]
+fn refused_credentials_are_not_tried_again() {
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    let offer = |nonce: &str, stale: &str| {
+        response(401, &[(WWW, &format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{stale}"))])
+    };
+    auth.on_challenge(&request(&[], ""), &offer("1", "")).unwrap();
+    let first = request(&answer(&mut auth, &mut ident), "");
+    // Stale: once more. Not stale on the fresh nonce: refused.
+    auth.on_challenge(&first, &offer("2", ", stale=TRUE")).unwrap();
+    let second = request(&answer(&mut auth, &mut ident), "");
+    assert_eq!(auth.on_challenge(&second, &offer("3", "")), Err(AuthFailure::Rejected { realm: "r".into() }));
+}
+
+#[test]
+fn an_old_nonce_may_run_out_without_a_word() {
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    let offer = |nonce: &str| {
+        response(401, &[(WWW, &format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\""))])
+    };
+    auth.on_challenge(&request(&[], ""), &offer("1")).unwrap();
+    let first = request(&answer(&mut auth, &mut ident), "");
+    auth.on_response(&first, &response(200, &[]));
+    let second = request(&answer(&mut auth, &mut ident), "");
+    assert_eq!(auth.on_challenge(&second, &offer("2")), Ok(()));
+}
+
+#[test]
+fn a_server_that_calls_everything_stale_is_given_up() {
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    let mut sent = request(&[], "");
+    let mut tries = 0;
+    let end = loop {
+        let offer = format!("Digest realm=\"r\", nonce=\"{tries}\", qop=\"auth\", stale=true");
+        match auth.on_challenge(&sent, &response(401, &[(WWW, &offer)])) {
+            Ok(()) => sent = request(&answer(&mut auth, &mut ident), ""),
+            Err(why) => break why,
+        }
+        tries += 1;
+        assert!(tries < 10);
+    };
+    assert_eq!((end, tries), (AuthFailure::Rejected { realm: "r".into() }, 3));
+}
+
+#[test]
+fn what_cannot_be_answered_is_told() {
+    let mut auth = alice();
+    let mut judge =
+        |fields: &[(Name<'static>, &str)]| auth.on_challenge(&request(&[], ""), &response(401, fields)).err();
+    assert_eq!(judge(&[]), Some(AuthFailure::NoChallenge));
+    let offered = |list: &[&str]| {
+        Some(AuthFailure::NoUsableChallenge { offered: list.iter().map(|text| (*text).to_owned()).collect() })
+    };
+    assert_eq!(
+        judge(&[(WWW, "Basic realm=\"r\""), (WWW, "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-1")]),
+        offered(&["Basic", "Digest SHA-1"])
+    );
+    for hostile in [
+        "Digest",
+        "Digest ,,,",
+        "Digest realm=\"r\"",
+        "Digest nonce=\"n\"",
+        "Digest realm=\"r\", nonce=\"n\", qop=\"\"",
+        "Digest realm=\"r\", nonce=\"n\", qop=\"rot13\"",
+        "Digest realm=\"open, nonce=",
+    ] {
+        assert_eq!(judge(&[(WWW, hostile)]), offered(&["Digest"]), "{hostile}");
+    }
+    assert_eq!(judge(&[(WWW, "=;=")]), offered(&["malformed"]));
+}
+
+#[test]
+fn a_fold_in_a_challenge_never_reaches_our_header() {
+    let text = "SIP/2.0 401 No\r\nWWW-Authenticate: Digest realm=\"a\r\n b\", nonce=\"n\", qop=\"auth\"\r\nl: 0\r\n\r\n";
+    let response = Message::parse_datagram(Bytes::from(text)).unwrap();
+    assert!(matches!(
+        alice().on_challenge(&request(&[], ""), &response),
+        Err(AuthFailure::NoUsableChallenge { .. })
+    ));
+}
+
+/// Both ends, every algorithm and quality of protection.
+#[test]
+fn both_ends_agree() {
+    let now = now();
+    for algorithm in Algorithm::ALL {
+        for qop in [&[][..], &[Qop::Auth], &[Qop::AuthInt], &[Qop::Auth, Qop::AuthInt]] {
+            let mut ident = Ident::from_seed(3);
+            let mut server = Verifier::new("r").algorithms(&[algorithm]).qop(qop);
+            let mut auth = alice();
+            let challenge = server.challenge(false, &mut ident, now);
+            let challenge: Vec<_> = challenge.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            auth.on_challenge(&request(&[], ""), &response(401, &challenge)).unwrap();
+            let lookup = |user: &str| (user == "alice").then(|| "secret".to_owned());
+            for _ in 0..12 {
+                let fields = auth.authorize(&Method::Register, URI, b"body", &mut ident);
+                let sent = request(&fields, "body");
+                let check = server.check(&sent, lookup, now + Duration::from_secs(1));
+                assert_eq!(check, Check::Accepted { username: "alice".into() }, "{algorithm} {qop:?}");
+            }
+            let fields = auth.authorize(&Method::Register, URI, b"body", &mut ident);
+            let changed = server.check(&request(&fields, "ydob"), lookup, now);
+            let protects_body = qop == [Qop::AuthInt];
+            assert_eq!(matches!(changed, Check::Refused { .. }), protects_body, "{algorithm} {qop:?}");
+        }
+    }
+}
+
+#[test]
+fn userhash_hides_the_name() {
+    let mut auth = alice();
+    let offer = "Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256, userhash=true";
+    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, offer)])).unwrap();
+    let fields = answer(&mut auth, &mut Ident::from_seed(1));
+    assert_eq!(param(&fields, "username"), Some(Algorithm::Sha256.hash(&[b"alice", b"r"])));
+    assert_eq!(param(&fields, "userhash").as_deref(), Some("true"));
+}
+
+#[test]
+fn nothing_secret_in_debug() {
+    let mut auth = alice();
+    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, "Digest realm=\"r\", nonce=\"n0nce\"")]))
+        .unwrap();
+    let fields = answer(&mut auth, &mut Ident::from_seed(1));
+    let shown = format!("{auth:?} {:?} {:?}", Credentials::new("alice", "secret"), request(&fields, ""));
+    let answer = param(&fields, "response").unwrap();
+    for secret in ["secret", "alice", "n0nce", &answer] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+}
