@@ -8,7 +8,11 @@
 //! Nothing here knows SIP or SDP: what was negotiated arrives as plain data in [`StreamConfig`].
 
 pub mod clock;
+pub mod codec;
+pub mod conceal;
 pub mod engine;
+pub mod jitter;
+pub mod playout;
 pub mod quality;
 pub mod rtcp;
 pub mod rtp;

@@ -1,0 +1,315 @@
+//! Plays received audio: reorder buffer, decoder and concealment behind one clock that counts samples.
+//!
+//! The delay starts at 60 ms, grows when packets come late and shrinks slowly when they do not. A clock that runs
+//! faster or slower than ours shows as a buffer that fills or empties, and is met by leaving out a little or by
+//! concealing a little.
+
+use std::time::{Duration, Instant};
+
+use crate::codec::g711::Law;
+use crate::conceal::Concealer;
+use crate::jitter::ReorderBuffer;
+use crate::stats::{DropReason, Playout};
+
+/// Delay at the start.
+const START_DELAY: Duration = Duration::from_millis(60);
+/// Shortest and longest delay aimed at.
+const MIN_DELAY: Duration = Duration::from_millis(40);
+const MAX_DELAY: Duration = Duration::from_millis(300);
+/// How much one late packet raises the delay at most.
+const MAX_RAISE: Duration = Duration::from_millis(60);
+/// How much a [`WINDOW`] without late packets lowers it.
+const DELAY_STEP: Duration = Duration::from_millis(10);
+/// How often the fill of the buffer is judged.
+const WINDOW: Duration = Duration::from_secs(4);
+/// As many late packets in a row mean that the path became longer.
+const LATE_RUN: u32 = 3;
+/// A gap in media time beyond this is a new beginning, not silence.
+const MAX_GAP: Duration = Duration::from_secs(2);
+/// Longest packet, in samples at 48 kHz; a longer one is cut.
+const MAX_PACKET: usize = 5760;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing to play; the next packet starts buffering.
+    Idle,
+    /// Packets are gathered until then.
+    Buffering(Instant),
+    /// The next sample has this media time.
+    Playing(u64),
+}
+
+/// The receiving half of an audio stream.
+#[derive(Debug)]
+pub struct AudioPlayout {
+    law: Law,
+    sample_rate: u32,
+    state: State,
+    buffer: ReorderBuffer,
+    concealer: Concealer,
+    /// The decoded packet being played, its media time and length.
+    decoded: Vec<i16>,
+    decoded_at: u64,
+    /// Extends 32-bit timestamps.
+    last_timestamp: Option<u64>,
+    target: Duration,
+    late_run: u32,
+    /// Samples still to be made up so that the delay grows.
+    stretch: u64,
+    /// Samples concealed in a row.
+    starved: u64,
+    window: Window,
+    figures: Figures,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    /// Samples since it began.
+    age: u64,
+    /// Least fill seen, in samples.
+    least: Option<u64>,
+    late: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Figures {
+    played: u64,
+    concealed: u64,
+    skipped: u64,
+}
+
+impl AudioPlayout {
+    /// A playout of G.711 at 8 kHz.
+    #[must_use]
+    pub fn g711(law: Law) -> Self {
+        Self {
+            law,
+            sample_rate: 8000,
+            state: State::Idle,
+            buffer: ReorderBuffer::default(),
+            concealer: Concealer::default(),
+            decoded: Vec::with_capacity(480),
+            decoded_at: 0,
+            last_timestamp: None,
+            target: START_DELAY,
+            late_run: 0,
+            stretch: 0,
+            starved: 0,
+            window: Window::default(),
+            figures: Figures::default(),
+        }
+    }
+
+    fn samples(&self, time: Duration) -> u64 {
+        time.as_micros() as u64 * u64::from(self.sample_rate) / 1_000_000
+    }
+
+    /// Takes a packet with sound that arrived at `now`.
+    ///
+    /// # Errors
+    /// When it came too late, twice, or does not fit.
+    pub fn insert(
+        &mut self,
+        sequence: u64,
+        timestamp: u32,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        if payload.is_empty() || payload.len() > MAX_PACKET {
+            return Err(DropReason::MalformedPayload);
+        }
+        let timestamp = self.extend(timestamp);
+        let duration = payload.len() as u32;
+        if let State::Playing(position) = self.state
+            && timestamp + u64::from(duration) <= position
+        {
+            return Err(self.late(position - timestamp));
+        }
+        if let Err(reason) = self.buffer.insert(sequence, timestamp, duration, payload) {
+            if reason == DropReason::Overflow {
+                // So far ahead that what is held is history.
+                self.restart();
+                self.buffer.insert(sequence, timestamp, duration, payload)?;
+            } else {
+                return Err(reason);
+            }
+        }
+        self.late_run = 0;
+        if self.state == State::Idle {
+            self.state = State::Buffering(now + self.target);
+        }
+        Ok(())
+    }
+
+    /// Notes a packet of this source that carries no sound (telephone event, comfort noise).
+    pub fn insert_soundless(&mut self, sequence: u64, timestamp: u32) {
+        let timestamp = self.extend(timestamp);
+        let _ = self.buffer.insert(sequence, timestamp, 0, &[]);
+    }
+
+    /// A packet came `by` samples after its place: from now on everything is played so much later.
+    fn late(&mut self, by: u64) -> DropReason {
+        let room = self.samples(MAX_DELAY.saturating_sub(self.target));
+        let raise = by.min(self.samples(MAX_RAISE)).min(room);
+        self.target += Duration::from_micros(raise * 1_000_000 / u64::from(self.sample_rate));
+        self.stretch += raise;
+        self.window.late = true;
+        self.late_run += 1;
+        if self.late_run >= LATE_RUN {
+            // The path became longer: start again with the packets that come from now on.
+            self.restart();
+        }
+        DropReason::Late
+    }
+
+    /// Forgets buffered packets, at a new source or sequence.
+    pub fn restart(&mut self) {
+        self.buffer.clear();
+        self.state = State::Idle;
+        self.late_run = 0;
+        self.stretch = 0;
+        self.last_timestamp = None;
+    }
+
+    /// The 64-bit media time nearest to the last one. A jump beyond [`MAX_GAP`] is a new beginning.
+    fn extend(&mut self, timestamp: u32) -> u64 {
+        let step = self.last_timestamp.map(|last| i64::from(timestamp.wrapping_sub(last as u32) as i32));
+        if step.is_some_and(|step| step.unsigned_abs() > self.samples(MAX_GAP)) {
+            self.restart();
+        }
+        let extended = match (self.last_timestamp, step) {
+            (Some(last), Some(step)) => last.saturating_add_signed(step),
+            (Some(_) | None, _) => (1 << 32) + u64::from(timestamp),
+        };
+        self.last_timestamp = Some(self.last_timestamp.map_or(extended, |last| last.max(extended)));
+        extended
+    }
+
+    /// Has anything been played yet?
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.figures.played > 0
+    }
+
+    /// Fills `out` with the next samples. Returns `false` (and silence) while nothing was ever played.
+    pub fn pull(&mut self, out: &mut [i16], now: Instant) -> bool {
+        self.drop_soundless(None);
+        if let State::Buffering(until) = self.state {
+            match self.buffer.head() {
+                Some(head) if now >= until => self.state = State::Playing(head.timestamp),
+                Some(_) | None => {}
+            }
+        }
+        let State::Playing(mut position) = self.state else {
+            out.fill(0);
+            if !self.has_begun() {
+                return false;
+            }
+            self.concealer.conceal(out);
+            self.figures.played += out.len() as u64;
+            self.figures.concealed += out.len() as u64;
+            return true;
+        };
+        self.judge_fill(&mut position, out.len() as u64);
+        let mut done = out.len().min(usize::try_from(self.stretch).unwrap_or(usize::MAX));
+        self.stretch -= done as u64;
+        self.concealer.conceal(&mut out[..done]);
+        self.figures.concealed += done as u64;
+        while done < out.len() {
+            let took = self.play(&mut out[done..], position);
+            done += took;
+            position += took as u64;
+        }
+        self.figures.played += out.len() as u64;
+        // After a long drought the next packet begins a new talkspurt with the full delay.
+        self.state = if self.starved > self.samples(self.target.max(START_DELAY)) {
+            State::Idle
+        } else {
+            State::Playing(position)
+        };
+        if self.state == State::Idle && !self.buffer.is_empty() {
+            self.state = State::Buffering(now);
+        }
+        true
+    }
+
+    /// Writes the next run of samples: real ones, or made-up ones up to the next packet. Never returns 0.
+    fn play(&mut self, out: &mut [i16], position: u64) -> usize {
+        loop {
+            let end = self.decoded_at + self.decoded.len() as u64;
+            if (self.decoded_at..end).contains(&position) {
+                let offset = (position - self.decoded_at) as usize;
+                let n = out.len().min(self.decoded.len() - offset);
+                out[..n].copy_from_slice(&self.decoded[offset..offset + n]);
+                self.concealer.real(&mut out[..n]);
+                self.starved = 0;
+                return n;
+            }
+            self.drop_soundless(Some(position));
+            let Some(head) = self.buffer.head() else { return self.make_up(out) };
+            if head.timestamp > position {
+                let gap = usize::try_from(head.timestamp - position).unwrap_or(usize::MAX);
+                let n = out.len().min(gap);
+                return self.make_up(&mut out[..n]);
+            }
+            // Reached, or passed within: decode it.
+            self.decoded.resize(head.duration as usize, 0);
+            self.law.decode(head.payload, &mut self.decoded);
+            self.decoded_at = head.timestamp;
+            self.buffer.take_head();
+        }
+    }
+
+    fn make_up(&mut self, out: &mut [i16]) -> usize {
+        self.concealer.conceal(out);
+        self.figures.concealed += out.len() as u64;
+        self.starved += out.len() as u64;
+        out.len()
+    }
+
+    /// Passes over heads without sound, unless a packet before them may still come in time.
+    fn drop_soundless(&mut self, position: Option<u64>) {
+        while self.buffer.head().is_some_and(|head| {
+            head.duration == 0
+                && (self.buffer.head_follows() || position.is_some_and(|position| head.timestamp <= position))
+        }) {
+            self.buffer.take_head();
+        }
+    }
+
+    /// Once per window: leaves out what the buffer held in excess all the time.
+    fn judge_fill(&mut self, position: &mut u64, frame: u64) {
+        let fill = self.buffer.newest_end().saturating_sub(*position);
+        self.window.least = Some(self.window.least.map_or(fill, |least| least.min(fill)));
+        self.window.age += frame;
+        if self.window.age < self.samples(WINDOW) {
+            return;
+        }
+        let window = std::mem::take(&mut self.window);
+        if !window.late {
+            self.target = self.target.saturating_sub(DELAY_STEP).max(MIN_DELAY);
+        }
+        let aim = self.samples(self.target) + frame;
+        let excess = window.least.unwrap_or(0).saturating_sub(aim);
+        if excess > 0 {
+            let skip = excess.min(frame);
+            *position += skip;
+            self.figures.skipped += skip;
+        }
+    }
+
+    /// Figures so far; `None` before anything was played.
+    #[must_use]
+    pub fn figures(&self) -> Option<Playout> {
+        let ms = |samples: u64| samples as f64 * 1000.0 / f64::from(self.sample_rate);
+        self.has_begun().then(|| Playout {
+            played_ms: ms(self.figures.played),
+            concealed_ms: ms(self.figures.concealed),
+            skipped_ms: ms(self.figures.skipped),
+            target_delay_ms: self.target.as_secs_f64() * 1000.0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Loss, reordering, late packets and drifting clocks, with fake time.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock;
+
+const FRAME: Duration = Duration::from_millis(20);
+
+/// A packet whose every sample is a value that names it.
+fn payload(n: u64) -> Vec<u8> {
+    let mut bytes = vec![0; 160];
+    Law::Mu.encode(&[(n as i16 % 100 + 1) * 100; 160], &mut bytes);
+    bytes
+}
+
+fn value(n: u64) -> i16 {
+    let mut out = [0];
+    Law::Mu.decode(&payload(n)[..1], &mut out);
+    out[0]
+}
+
+struct World {
+    playout: AudioPlayout,
+    start: Instant,
+    drops: Vec<DropReason>,
+}
+
+impl World {
+    fn new() -> Self {
+        Self { playout: AudioPlayout::g711(Law::Mu), start: clock::now(), drops: Vec::new() }
+    }
+
+    fn insert(&mut self, n: u64, at: Duration) {
+        let timestamp = (u32::MAX - 500).wrapping_add(n as u32 * 160);
+        if let Err(reason) = self.playout.insert(70000 + n, timestamp, &payload(n), self.start + at) {
+            self.drops.push(reason);
+        }
+    }
+
+    /// The value of the middle sample of the next frame; `None` before the beginning.
+    fn pull(&mut self, at: Duration) -> Option<i16> {
+        let mut out = [0; 160];
+        self.playout.pull(&mut out, self.start + at).then_some(out[100])
+    }
+}
+
+#[test]
+fn an_even_stream_is_played_whole_after_sixty_milliseconds() {
+    let mut world = World::new();
+    let mut heard = Vec::new();
+    for n in 0..100 {
+        let at = FRAME * n as u32;
+        world.insert(n, at);
+        heard.push(world.pull(at));
+    }
+    assert_eq!(heard[..3], [None; 3]);
+    let expected: Vec<_> = (0..97).map(|n| Some(value(n))).collect();
+    assert_eq!(heard[3..], expected[..]);
+    let figures = world.playout.figures().unwrap();
+    assert_eq!((figures.concealed_ms, figures.played_ms), (0.0, 97.0 * 20.0));
+    assert_eq!(world.drops, []);
+}
+
+#[test]
+fn a_lost_packet_is_concealed_and_a_reordered_one_is_not_missed() {
+    let mut world = World::new();
+    let mut heard = Vec::new();
+    for n in 0..50_u64 {
+        let at = FRAME * n as u32;
+        match n {
+            10 => {}
+            20 => world.insert(21, at),
+            21 => world.insert(20, at),
+            n => world.insert(n, at),
+        }
+        heard.extend(world.pull(at));
+    }
+    assert_eq!((heard[20], heard[21], heard[22]), (value(20), value(21), value(22)));
+    assert_eq!(world.playout.figures().unwrap().concealed_ms, 20.0);
+    assert!(heard[10] != 0, "concealed by what came before, not by silence");
+}
+
+#[test]
+fn late_packets_raise_the_delay_until_none_is_late() {
+    let mut world = World::new();
+    // Every tenth packet is 100 ms late; with the first delay it misses its place.
+    for n in 0..600_u64 {
+        let at = FRAME * n as u32;
+        if n % 10 != 0 || n == 0 {
+            world.insert(n, at);
+        }
+        if n >= 15 && (n - 5) % 10 == 0 {
+            world.insert(n - 5, at);
+        }
+        world.pull(at);
+    }
+    let late = world.drops.iter().filter(|r| **r == DropReason::Late).count();
+    assert!((1..15).contains(&late), "{late}");
+    assert!(world.playout.figures().unwrap().target_delay_ms > 60.0);
+}
+
+#[test]
+fn a_path_that_becomes_longer_is_followed() {
+    let mut world = World::new();
+    let mut heard = Vec::new();
+    for n in 0..200_u64 {
+        let at = FRAME * n as u32;
+        // From packet 50 on everything takes 500 ms longer.
+        if n < 50 {
+            world.insert(n, at);
+        } else if n >= 75 {
+            world.insert(n - 25, at);
+        }
+        heard.push(world.pull(at));
+    }
+    let tail: Vec<_> = heard[150..].iter().flatten().copied().collect();
+    assert!(tail.iter().all(|v| *v >= 100), "{tail:?}");
+    let figures = world.playout.figures().unwrap();
+    assert!(figures.concealed_ms < 800.0, "{figures:?}");
+}
+
+#[test]
+fn a_faster_far_clock_is_met_by_leaving_out_a_little() {
+    let mut world = World::new();
+    let mut next = 0;
+    // The far end sends 1 % faster for four minutes: 2.4 s more audio than we play.
+    for tick in 0..12_000_u64 {
+        let at = FRAME * tick as u32;
+        while next * 100 <= tick * 101 {
+            world.insert(next, at);
+            next += 1;
+        }
+        world.pull(at);
+    }
+    let figures = world.playout.figures().unwrap();
+    assert!(figures.skipped_ms > 1000.0, "{figures:?}");
+    assert!(world.drops.len() < 60, "{}", world.drops.len());
+}
+
+#[test]
+fn a_new_timestamp_base_and_packets_of_other_length_are_played() {
+    let mut world = World::new();
+    let mut out = [0; 160];
+    for n in 0..20_u64 {
+        let at = FRAME * n as u32;
+        // 10 ms packets, and from the tenth pair on another timestamp base.
+        for half in [0, 1] {
+            let index = n * 2 + half;
+            let base = if n < 10 { 0 } else { 90_000_000 };
+            let timestamp = base + index as u32 * 80;
+            world.playout.insert(70000 + index, timestamp, &payload(1)[..80], world.start + at).unwrap();
+        }
+        world.playout.pull(&mut out, world.start + at);
+    }
+    assert_eq!(out[80], value(1));
+    assert!(world.playout.figures().unwrap().concealed_ms <= 80.0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn any_pattern_of_arrival_is_played_in_order_and_on_time(
+        arrivals in proptest::collection::vec((0_u64..200, 0_u32..3), 50..300)
+    ) {
+        let mut world = World::new();
+        let mut tick = 0;
+        for (n, pulls) in arrivals {
+            world.insert(n, FRAME * tick);
+            for _ in 0..pulls {
+                world.pull(FRAME * tick);
+                tick += 1;
+            }
+        }
+        if let Some(figures) = world.playout.figures() {
+            prop_assert!(figures.played_ms <= f64::from(tick) * 20.0);
+            prop_assert!(figures.concealed_ms <= figures.played_ms);
+        }
+    }
+}
