@@ -21,6 +21,7 @@ pub mod source;
 pub mod srtp;
 pub mod stats;
 pub mod stream;
+pub mod text;
 
 pub use engine::{
     AudioCodec, AudioConfig, Direction, Engine, EngineConfig, EngineError, EventHandler, LocalPort,
