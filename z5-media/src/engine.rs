@@ -1,40 +1,60 @@
 //! The engine: sockets, threads and events around the sans-IO streams. The border other crates build on.
 //!
-//! An engine has two threads of its own: one moves packets, one runs sources, codecs and sinks. The methods here are
-//! called from any other thread; they hand a command over and, where they return figures, wait for the answer
-//! (normally well under a millisecond).
+//! An engine has two threads of its own: one moves packets, one runs sources, codecs and sinks; frames pass between
+//! them through rings. The methods here are called from any other thread; they hand a command over and, where they
+//! return figures, wait for the answer (normally well under a millisecond).
 
 mod config;
 mod error;
+mod net;
 mod ports;
+mod registry;
+mod ring;
+mod start;
+mod worker;
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
+use config::EventSender;
 pub use config::{
     AudioCodec, AudioConfig, Direction, EngineConfig, EventHandler, StreamConfig, StreamEvent, StreamId,
     StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
 };
 pub use error::{EngineError, MediaError, PortError};
+use mio::{Poll, Waker};
 pub use ports::LocalPort;
+use registry::{Registry, Running};
+use rtrb::RingBuffer;
 
-use crate::stats::StreamStats;
+use crate::clock::{self, WallAnchor};
+use crate::stats::{MediaKind, StreamStats};
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+/// Announcements of streams with frames that fit between the two threads.
+const ANNOUNCEMENTS: usize = 4096;
+/// Longest wait for the engine's answer; it only passes when a thread died or a sink blocks.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// A running media engine. Dropping it ends every stream and completes every sink.
 pub struct Engine {
-    config: EngineConfig,
+    net: mpsc::Sender<net::Command>,
+    waker: Arc<Waker>,
+    worker: mpsc::Sender<worker::Command>,
+    threads: [Option<JoinHandle<()>>; 2],
+    worker_thread: std::thread::Thread,
+    registry: Mutex<Registry>,
     next_port: AtomicU64,
-    next_stream: AtomicU64,
-    streams: Mutex<HashMap<StreamId, (LocalPort, StreamConfig)>>,
+    epoch: Instant,
+    anchor: WallAnchor,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Engine").finish_non_exhaustive()
     }
 }
 
@@ -44,8 +64,50 @@ impl Engine {
     /// # Errors
     /// When the system gives no threads or no poll instance.
     pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
-        let next_port = AtomicU64::new(config.port_seed);
-        Ok(Self { config, next_port, next_stream: AtomicU64::new(1), streams: Mutex::default() })
+        let failed = |what| move |source| EngineError::System { what, source };
+        let poll = Poll::new().map_err(failed("poll instance"))?;
+        let waker = Arc::new(Waker::new(poll.registry(), net::WAKE).map_err(failed("waker"))?);
+        let (net, net_commands) = mpsc::channel();
+        let (worker, worker_commands) = mpsc::channel();
+        let (announce_sendable, sendable) = RingBuffer::new(ANNOUNCEMENTS);
+        let (announce_readable, readable) = RingBuffer::new(ANNOUNCEMENTS);
+        let events: EventSender = Arc::from(config.events);
+        let epoch = clock::now();
+
+        let work = worker::Worker::new(
+            worker_commands,
+            Arc::clone(&events),
+            (announce_sendable, readable),
+            Arc::clone(&waker),
+        );
+        let worker_handle = std::thread::Builder::new()
+            .name("z5-media-work".into())
+            .spawn(|| work.run())
+            .map_err(failed("worker thread"))?;
+        let worker_thread = worker_handle.thread().clone();
+        let packets = net::Net::new(
+            poll,
+            net_commands,
+            events,
+            (sendable, announce_readable),
+            worker_thread.clone(),
+            epoch,
+        );
+        let net_handle = std::thread::Builder::new()
+            .name("z5-media-net".into())
+            .spawn(|| packets.run())
+            .map_err(failed("packet thread"))?;
+        Ok(Self {
+            net,
+            waker,
+            worker,
+            threads: [Some(worker_handle), Some(net_handle)],
+            worker_thread,
+            registry: Mutex::default(),
+            next_port: AtomicU64::new(config.port_seed),
+            epoch,
+            anchor: WallAnchor::read(),
+        })
     }
 
     /// Binds an even RTP port and the odd RTCP port above it on `bind`, within `ports`; `0..=0` takes any pair.
@@ -61,8 +123,17 @@ impl Engine {
     /// # Errors
     /// When the configuration cannot be used; the port is freed then.
     pub fn start_stream(&self, port: LocalPort, config: StreamConfig) -> Result<StreamId, MediaError> {
-        let id = StreamId(self.next_stream.fetch_add(1, Ordering::Relaxed));
-        self.streams.lock().map_err(|_| MediaError::Stopped)?.insert(id, (port, config));
+        start::check(&config)?;
+        let running = Running::of(&config);
+        let id = self.registry.lock().map_err(|_| MediaError::Stopped)?.add(running)?;
+        let started = start::build(id, port, config, self.epoch, self.anchor).and_then(|(net, work)| {
+            self.tell_net(net::Command::Add(net))?;
+            self.tell_worker(worker::Command::Add(work))
+        });
+        if let Err(error) = started {
+            self.forget(id);
+            return Err(error);
+        }
         Ok(id)
     }
 
@@ -71,13 +142,10 @@ impl Engine {
     /// # Errors
     /// When there is no such text stream.
     pub fn send_text(&self, stream: StreamId, text: &str) -> Result<(), MediaError> {
-        let _ = text;
-        self.streams
-            .lock()
-            .map_err(|_| MediaError::Stopped)?
-            .get(&stream)
-            .map(|_| ())
-            .ok_or(MediaError::NoSuchStream)
+        if self.running(stream).ok_or(MediaError::NoSuchStream)?.kind != MediaKind::Text {
+            return Err(MediaError::WrongKind { wanted: "text" });
+        }
+        self.tell_worker(worker::Command::Text { id: stream, text: text.into() })
     }
 
     /// Changes which ways media may flow (hold and resume), without a new stream.
@@ -85,22 +153,80 @@ impl Engine {
     /// # Errors
     /// When there is no such stream.
     pub fn set_direction(&self, stream: StreamId, direction: Direction) -> Result<(), MediaError> {
-        let mut streams = self.streams.lock().map_err(|_| MediaError::Stopped)?;
-        let (_, config) = streams.get_mut(&stream).ok_or(MediaError::NoSuchStream)?;
-        config.direction = direction;
-        Ok(())
+        self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        self.tell_net(net::Command::SetReceive { id: stream, receive: direction.receive })?;
+        self.tell_worker(worker::Command::SetSend { id: stream, send: direction.send })
     }
 
     /// Figures of a running stream; `None` when there is no such stream.
     #[must_use]
     pub fn stats(&self, stream: StreamId) -> Option<StreamStats> {
-        let _ = stream;
-        None
+        let running = self.running(stream)?;
+        let work = self.ask_worker(|reply| worker::Command::Figures { id: stream, reply })?;
+        let net = self.ask_net(|reply| net::Command::Figures { id: stream, reply })?;
+        Some(registry::figures(running, net, work))
     }
 
     /// Ends a stream: says BYE by RTCP, completes the sink, frees the ports, and returns the final figures.
+    ///
+    /// Text that was queued leaves before. `None` when there is no such stream.
     pub fn stop_stream(&self, stream: StreamId) -> Option<StreamStats> {
-        self.streams.lock().ok()?.remove(&stream);
-        None
+        let running = self.running(stream)?;
+        let work = self.ask_worker(|reply| worker::Command::Stop { id: stream, reply });
+        let net = self.ask_net(|reply| net::Command::Stop { id: stream, reply });
+        self.forget(stream);
+        Some(registry::figures(running, net?, work?))
+    }
+
+    fn running(&self, stream: StreamId) -> Option<Running> {
+        self.registry.lock().ok()?.running(stream)
+    }
+
+    fn forget(&self, stream: StreamId) {
+        if let Ok(mut registry) = self.registry.lock() {
+            registry.remove(stream);
+        }
+    }
+
+    fn tell_net(&self, command: net::Command) -> Result<(), MediaError> {
+        self.net.send(command).map_err(|_| MediaError::Stopped)?;
+        self.waker.wake().map_err(|_| MediaError::Stopped)
+    }
+
+    fn tell_worker(&self, command: worker::Command) -> Result<(), MediaError> {
+        self.worker.send(command).map_err(|_| MediaError::Stopped)?;
+        self.worker_thread.unpark();
+        Ok(())
+    }
+
+    fn ask_net<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> net::Command) -> Option<T> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.tell_net(command(reply)).ok()?;
+        answer.recv_timeout(ANSWER).ok()
+    }
+
+    fn ask_worker<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> worker::Command) -> Option<T> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.tell_worker(command(reply)).ok()?;
+        answer.recv_timeout(ANSWER).ok()
     }
 }
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // The worker first: it completes sinks and hands over the last frames, which the packet thread then sends.
+        let [worker, net] = &mut self.threads;
+        let _ = self.worker.send(worker::Command::Shutdown);
+        self.worker_thread.unpark();
+        if worker.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the media worker thread had panicked");
+        }
+        let _ = self.net.send(net::Command::Shutdown);
+        if self.waker.wake().is_ok() && net.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the media packet thread had panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -162,6 +162,11 @@ impl Session {
         self.receive = receive;
     }
 
+    /// Counts a packet that was dropped before or after the session saw it.
+    pub fn count(&mut self, reason: DropReason) {
+        self.drops.count(reason);
+    }
+
     /// Where RTP goes: to the source media comes from, once learned.
     #[must_use]
     pub fn destination(&self) -> SocketAddr {

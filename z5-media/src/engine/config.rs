@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -12,6 +13,9 @@ use crate::srtp::SrtpParams;
 
 /// Takes the engine's events. Called from the engine's threads: it must return at once (send to a channel).
 pub type EventHandler = Box<dyn Fn(StreamEvent) + Send + Sync>;
+
+/// The handler as both threads share it.
+pub(super) type EventSender = Arc<dyn Fn(StreamEvent) + Send + Sync>;
 
 /// How an engine is set up.
 pub struct EngineConfig {
@@ -36,11 +40,29 @@ impl fmt::Debug for EngineConfig {
 
 /// Names one stream of one engine. Never used again after the stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct StreamId(pub(crate) u64);
+pub struct StreamId(pub(super) u64);
+
+/// Bits of an id that name the slot; the rest counts streams.
+const SLOT_BITS: u32 = 16;
+
+/// Streams one engine can run at the same time.
+pub(super) const MAX_STREAMS: usize = 1 << SLOT_BITS;
+
+impl StreamId {
+    /// The `count`-th stream, in that slot.
+    pub(super) fn new(count: u64, slot: usize) -> Self {
+        Self(count << SLOT_BITS | slot as u64)
+    }
+
+    /// The slot of both threads' tables.
+    pub(super) fn slot(self) -> usize {
+        self.0 as usize & (MAX_STREAMS - 1)
+    }
+}
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "stream-{}", self.0)
+        write!(f, "stream-{}", self.0 >> SLOT_BITS)
     }
 }
 

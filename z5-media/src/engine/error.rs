@@ -87,6 +87,12 @@ pub enum MediaError {
     /// The SRTP library refused the keys.
     #[error("the SRTP keys cannot be used")]
     Keys,
+    /// As many streams run as one engine can carry.
+    #[error("the media engine carries {limit} streams already")]
+    TooManyStreams {
+        /// The limit.
+        limit: usize,
+    },
     /// The engine's thread is gone.
     #[error("the media engine has stopped")]
     Stopped,

@@ -1,0 +1,366 @@
+//! The packet thread: sockets, sessions, timers. No codec, file or embedder's code runs here.
+//!
+//! One turn: wait for readiness, commands or the next deadline; take at most [`DATAGRAMS_PER_TURN`] datagrams, at most
+//! [`DATAGRAMS_PER_SOCKET`] of one socket before the next has its turn; send what the worker made; write due reports.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use mio::net::UdpSocket;
+use mio::{Events, Interest, Poll, Token};
+use rtrb::{Consumer, Producer};
+
+use super::config::{EventSender, StreamEvent, StreamId};
+use super::ring::{FrameHead, FrameReader, FrameWriter};
+use crate::clock;
+use crate::rtp::{self, HEADER_LEN};
+use crate::stats::DropReason;
+use crate::stream::{Session, SessionFigures};
+
+/// Datagrams taken in one turn before commands, sending and timers have theirs.
+const DATAGRAMS_PER_TURN: usize = 512;
+/// Datagrams of one socket before the next ready one.
+const DATAGRAMS_PER_SOCKET: usize = 32;
+/// Size of a receive slot; a longer datagram is counted and dropped.
+const SLOT: usize = 2048;
+/// The token of the waker; streams use two tokens each.
+pub(super) const WAKE: Token = Token(usize::MAX);
+
+/// What the packet thread is told.
+pub(super) enum Command {
+    Add(Box<NetStream>),
+    SetReceive { id: StreamId, receive: bool },
+    Figures { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
+    Stop { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
+    Shutdown,
+}
+
+/// The packet thread's part of a stream's figures.
+pub(super) struct NetFigures {
+    pub(super) session: SessionFigures,
+    pub(super) send_errors: u64,
+}
+
+/// One stream on the packet thread.
+pub(super) struct NetStream {
+    pub(super) id: StreamId,
+    pub(super) session: Session,
+    pub(super) rtp: UdpSocket,
+    pub(super) rtcp: UdpSocket,
+    pub(super) mux: bool,
+    pub(super) to_worker: FrameWriter,
+    pub(super) from_worker: FrameReader,
+    /// The worker does not come by itself: wake it for each frame (text).
+    pub(super) wake_worker: bool,
+    pub(super) send_errors: u64,
+    /// Which of its sockets are in the ready queue.
+    pub(super) queued: [bool; 2],
+}
+
+impl NetStream {
+    fn figures(&self) -> NetFigures {
+        NetFigures { session: self.session.figures(), send_errors: self.send_errors }
+    }
+
+    /// Sends on the RTP socket, or on the RTCP socket where that is apart.
+    fn transmit(&mut self, datagram: &[u8], to: SocketAddr, rtcp: bool) {
+        let socket = if rtcp && !self.mux { &self.rtcp } else { &self.rtp };
+        if socket.send_to(datagram, to).is_err() && !rtcp {
+            self.send_errors += 1;
+        }
+    }
+}
+
+/// The packet thread's state.
+pub(super) struct Net {
+    pub(super) poll: Poll,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) events: EventSender,
+    /// Slots whose streams have frames to send.
+    pub(super) sendable: Consumer<u32>,
+    /// Slots whose streams have frames for the worker, and the worker to wake.
+    pub(super) readable: Producer<u32>,
+    pub(super) worker: Thread,
+    pub(super) epoch: Instant,
+    pub(super) streams: Vec<Option<Box<NetStream>>>,
+    pub(super) ready: VecDeque<usize>,
+    pub(super) timers: BinaryHeap<Reverse<(Instant, u32, u64)>>,
+    pub(super) buffer: Box<[u8; SLOT]>,
+}
+
+impl Net {
+    /// A packet thread without streams.
+    pub(super) fn new(
+        poll: Poll,
+        commands: mpsc::Receiver<Command>,
+        events: EventSender,
+        (sendable, readable): (Consumer<u32>, Producer<u32>),
+        worker: Thread,
+        epoch: Instant,
+    ) -> Self {
+        Self {
+            poll,
+            commands,
+            events,
+            sendable,
+            readable,
+            worker,
+            epoch,
+            streams: Vec::new(),
+            ready: VecDeque::with_capacity(256),
+            timers: BinaryHeap::with_capacity(256),
+            buffer: Box::new([0; SLOT]),
+        }
+    }
+
+    /// Runs until told to shut down.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(512);
+        loop {
+            if let Err(error) = self.poll.poll(&mut events, self.timeout(clock::now()))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "the media engine cannot wait for its sockets");
+                return;
+            }
+            for event in &events {
+                if event.token() != WAKE {
+                    self.queue(event.token().0);
+                }
+            }
+            if !self.obey() {
+                return;
+            }
+            self.receive();
+            self.send();
+            self.report(clock::now());
+        }
+    }
+
+    /// Until when the thread may block; zero while datagrams are left over from the turn before.
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        self.timers.peek().map(|Reverse((at, ..))| at.saturating_duration_since(now))
+    }
+
+    fn stream(&mut self, id: StreamId) -> Option<&mut Box<NetStream>> {
+        self.streams.get_mut(id.slot())?.as_mut().filter(|stream| stream.id == id)
+    }
+
+    /// Carries out commands; `false` when the engine ends.
+    fn obey(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Add(stream)) => self.add(stream),
+                Ok(Command::SetReceive { id, receive }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_receive(receive);
+                    }
+                }
+                Ok(Command::Figures { id, reply }) => {
+                    if let Some(stream) = self.stream(id) {
+                        // The asker may have given up; then nobody misses the answer.
+                        let _ = reply.try_send(stream.figures());
+                    }
+                }
+                Ok(Command::Stop { id, reply }) => {
+                    if let Some(figures) = self.stop(id) {
+                        let _ = reply.try_send(figures);
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => return true,
+                Ok(Command::Shutdown) | Err(mpsc::TryRecvError::Disconnected) => {
+                    let left: Vec<StreamId> = self.streams.iter().flatten().map(|s| s.id).collect();
+                    for id in left {
+                        self.stop(id);
+                    }
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: Box<NetStream>) {
+        let slot = stream.id.slot();
+        let registry = self.poll.registry();
+        let registered = registry
+            .register(&mut stream.rtp, Token(2 * slot), Interest::READABLE)
+            .and_then(|()| registry.register(&mut stream.rtcp, Token(2 * slot + 1), Interest::READABLE));
+        if let Err(error) = registered {
+            tracing::error!(%error, stream = %stream.id, "cannot wait for the media sockets");
+        }
+        if self.streams.len() <= slot {
+            self.streams.resize_with(slot + 1, || None);
+        }
+        self.timers.push(Reverse((stream.session.next_deadline(), slot as u32, stream.id.0)));
+        self.streams[slot] = Some(stream);
+        // What came before registration makes no edge.
+        self.queue(2 * slot);
+        self.queue(2 * slot + 1);
+    }
+
+    /// Sends what is left and says goodbye.
+    fn stop(&mut self, id: StreamId) -> Option<NetFigures> {
+        self.stream(id)?;
+        self.send_frames(id.slot());
+        let mut stream = self.streams.get_mut(id.slot())?.take()?;
+        if let Some(len) = stream.session.goodbye(&mut self.buffer[..], clock::now()) {
+            let to = stream.session.rtcp_destination();
+            stream.transmit(&self.buffer[..len], to, true);
+        }
+        let registry = self.poll.registry();
+        for socket in [&mut stream.rtp, &mut stream.rtcp] {
+            if let Err(error) = registry.deregister(socket) {
+                tracing::debug!(%error, stream = %id, "cannot deregister a media socket");
+            }
+        }
+        Some(stream.figures())
+    }
+
+    /// Puts a socket (two per slot) into the ready queue once.
+    fn queue(&mut self, socket: usize) {
+        if let Some(Some(stream)) = self.streams.get_mut(socket / 2)
+            && !std::mem::replace(&mut stream.queued[socket % 2], true)
+        {
+            self.ready.push_back(socket);
+        }
+    }
+
+    /// Takes datagrams from ready sockets, a bounded number.
+    fn receive(&mut self) {
+        let mut left = DATAGRAMS_PER_TURN;
+        let now = clock::now();
+        while left > 0 {
+            let Some(socket) = self.ready.pop_front() else { return };
+            let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { continue };
+            stream.queued[socket % 2] = false;
+            let share = left.min(DATAGRAMS_PER_SOCKET);
+            let taken = self.drain(socket, share, now);
+            left -= taken;
+            if taken == share {
+                // Readiness is told at edges only: until a read would block, it is ours to remember.
+                self.queue(socket);
+            }
+        }
+    }
+
+    /// Takes at most `share` datagrams of one socket; returns how many there were.
+    fn drain(&mut self, socket: usize, share: usize, now: Instant) -> usize {
+        let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return 0 };
+        let (mut woke, mut taken) = (false, 0);
+        while taken < share {
+            let source = if socket % 2 == 0 { &stream.rtp } else { &stream.rtcp };
+            let (len, from) = match source.recv_from(&mut self.buffer[..]) {
+                Ok(datagram) => datagram,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Some systems tell errors of earlier sends here; the next read goes on.
+                Err(_) => {
+                    taken += 1;
+                    continue;
+                }
+            };
+            taken += 1;
+            let datagram = &mut self.buffer[..len];
+            if len == SLOT {
+                stream.session.count(DropReason::TooLong);
+            } else if socket % 2 == 1 || (stream.mux && rtp::is_rtcp(datagram)) {
+                if stream.session.receive_rtcp(datagram, from, now) == Ok(true) {
+                    (self.events)(StreamEvent::Bye { stream: stream.id });
+                }
+            } else {
+                woke |= take_rtp(stream, datagram, from, now, self.epoch, &self.events);
+            }
+        }
+        if woke && stream.wake_worker {
+            // Full: the worker is far behind; it finds the frames at the stream's next announcement or deadline.
+            let _ = self.readable.push((socket / 2) as u32);
+            self.worker.unpark();
+        }
+        taken
+    }
+
+    /// Sends the frames the worker has announced.
+    fn send(&mut self) {
+        while let Ok(slot) = self.sendable.pop() {
+            self.send_frames(slot as usize);
+        }
+    }
+
+    fn send_frames(&mut self, slot: usize) {
+        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+        let now = clock::now();
+        while let Some((head, len)) = stream.from_worker.pop(&mut self.buffer[HEADER_LEN..]) {
+            let sent = stream.session.send(
+                &mut self.buffer[..],
+                len,
+                head.payload_type,
+                head.marker,
+                head.timestamp,
+                now,
+            );
+            match sent {
+                Ok(len) => {
+                    let to = stream.session.destination();
+                    stream.transmit(&self.buffer[..len], to, false);
+                }
+                Err(_) => stream.send_errors += 1,
+            }
+        }
+    }
+
+    /// Writes the reports that are due. Each stream has exactly one timer.
+    fn report(&mut self, now: Instant) {
+        while let Some(Reverse((at, slot, id))) = self.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            let Some(Some(stream)) = self.streams.get_mut(slot as usize) else { continue };
+            if stream.id.0 != id {
+                continue;
+            }
+            if let Some(len) = stream.session.report(&mut self.buffer[..], now) {
+                let to = stream.session.rtcp_destination();
+                stream.transmit(&self.buffer[..len], to, true);
+            }
+            let next = stream.session.next_deadline().max(now + Duration::from_millis(1));
+            self.timers.push(Reverse((next, slot, id)));
+        }
+    }
+}
+
+/// Opens an RTP datagram and hands its frame to the worker; returns whether there is one.
+fn take_rtp(
+    stream: &mut NetStream,
+    datagram: &mut [u8],
+    from: SocketAddr,
+    now: Instant,
+    epoch: Instant,
+    events: &EventSender,
+) -> bool {
+    let Ok(frame) = stream.session.receive_rtp(datagram, from, now) else { return false };
+    let head = FrameHead {
+        payload_type: frame.payload_type,
+        marker: frame.marker,
+        restarted: frame.restarted,
+        timestamp: frame.timestamp,
+        sequence: frame.sequence,
+        at_nanos: now.saturating_duration_since(epoch).as_nanos() as u64,
+    };
+    let first = frame.first;
+    let taken = stream.to_worker.push(&head, frame.payload);
+    if !taken {
+        stream.session.count(DropReason::Overflow);
+    }
+    if first && let Some(after) = stream.session.figures().first_packet {
+        events(StreamEvent::FirstPacket { stream: stream.id, from, after });
+    }
+    taken
+}

@@ -1,0 +1,98 @@
+//! Which streams run, and in which slots of the threads' tables; and the merging of both threads' figures.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::config::{MAX_STREAMS, StreamConfig, StreamId, StreamKind};
+use super::error::MediaError;
+use super::net::NetFigures;
+use super::worker::WorkerFigures;
+use crate::stats::{DropCounts, DropReason, MediaKind, StreamStats};
+
+/// What is known of a running stream without asking its threads.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Running {
+    pub(super) kind: MediaKind,
+    codec: &'static str,
+    security: Option<&'static str>,
+}
+
+impl Running {
+    pub(super) fn of(config: &StreamConfig) -> Self {
+        let (kind, codec) = match &config.kind {
+            StreamKind::Audio(audio) => (MediaKind::Audio, audio.codec.name()),
+            StreamKind::Text(_) => (MediaKind::Text, "t140"),
+        };
+        Self { kind, codec, security: config.srtp.as_ref().map(|srtp| srtp.suite().name()) }
+    }
+}
+
+/// The streams of one engine.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    streams: HashMap<StreamId, Running>,
+    free: Vec<usize>,
+    slots: usize,
+    count: u64,
+}
+
+impl Registry {
+    pub(super) fn add(&mut self, running: Running) -> Result<StreamId, MediaError> {
+        let slot = match self.free.pop() {
+            Some(slot) => slot,
+            None if self.slots < MAX_STREAMS => {
+                self.slots += 1;
+                self.slots - 1
+            }
+            None => return Err(MediaError::TooManyStreams { limit: MAX_STREAMS }),
+        };
+        self.count += 1;
+        let id = StreamId::new(self.count, slot);
+        self.streams.insert(id, running);
+        Ok(id)
+    }
+
+    pub(super) fn running(&self, id: StreamId) -> Option<Running> {
+        self.streams.get(&id).copied()
+    }
+
+    pub(super) fn remove(&mut self, id: StreamId) {
+        if self.streams.remove(&id).is_some() {
+            self.free.push(id.slot());
+        }
+    }
+}
+
+/// Both threads' figures of one stream.
+pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) -> StreamStats {
+    let session = net.session;
+    let ms = |time: Duration| time.as_secs_f64() * 1000.0;
+    let mut drops = DropCounts::default();
+    for reason in DropReason::ALL {
+        drops.add(reason, session.drops.of(reason) + work.drops.of(reason));
+    }
+    StreamStats {
+        kind: running.kind,
+        codec: running.codec,
+        security: running.security,
+        packets_sent: session.packets_sent,
+        bytes_sent: session.bytes_sent,
+        send_errors: net.send_errors,
+        packets_received: session.packets_received,
+        bytes_received: session.bytes_received,
+        lost: session.lost,
+        reordered: session.reordered,
+        duplicates: session.duplicates,
+        jitter_ms: session.jitter.map(ms),
+        round_trip_ms: session.round_trip.map(ms),
+        remote_report: session.remote_report,
+        dropped: drops.to_map(),
+        first_packet_ms: session.first_packet.map(ms),
+        source: session.source,
+        remote_ssrc: session.remote_ssrc,
+        bye_received: session.bye,
+        playout: work.playout,
+        heard: work.heard,
+        text: work.text,
+    }
+}

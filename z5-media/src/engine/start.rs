@@ -1,0 +1,166 @@
+//! Turns a stream's configuration into its two halves, one for each thread; refuses what cannot be used.
+
+use std::time::{Duration, Instant};
+
+use super::config::{AudioCodec, AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig};
+use super::error::MediaError;
+use super::net::NetStream;
+use super::ports::LocalPort;
+use super::ring::{FrameReader, FrameWriter, ring};
+use super::worker::{AudioParts, AudioStream, Stream, TextStream};
+use crate::clock::{self, WallAnchor};
+use crate::codec::g711::Law;
+use crate::stream::{Session, SessionConfig};
+
+/// Bytes of the ring for received frames: half a second of G.711 in 20 ms frames.
+const AUDIO_RECEIVE_RING: usize = 4800;
+/// Bytes of the ring for frames to send.
+const AUDIO_SEND_RING: usize = 2400;
+/// Bytes of each text ring: text is sparse, but a packet may hold three generations.
+const TEXT_RING: usize = 4096;
+/// Clock rate of T.140 (RFC 4103 section 4).
+const TEXT_CLOCK_RATE: u32 = 1000;
+/// Payload type of comfort noise at 8 kHz (RFC 3389); accepted and played as a pause.
+const COMFORT_NOISE: u8 = 13;
+
+/// Refuses a configuration that cannot be used.
+pub(super) fn check(config: &StreamConfig) -> Result<(), MediaError> {
+    match &config.kind {
+        StreamKind::Audio(audio) => check_audio(audio),
+        StreamKind::Text(text) => check_text(text),
+    }
+}
+
+fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
+    if !(10..=60).contains(&audio.ptime_ms) || audio.ptime_ms % 10 != 0 {
+        return Err(MediaError::PacketTime { ptime_ms: audio.ptime_ms });
+    }
+    let events = audio.telephone_event;
+    distinct(&[Some(audio.send_payload_type), events.map(|e| e.send_payload_type)])?;
+    distinct(&[Some(audio.receive_payload_type), events.map(|e| e.receive_payload_type)])
+}
+
+fn check_text(text: &TextConfig) -> Result<(), MediaError> {
+    distinct(&[Some(text.send.t140), text.send.red])?;
+    distinct(&[Some(text.receive.t140), text.receive.red])
+}
+
+fn distinct(payload_types: &[Option<u8>]) -> Result<(), MediaError> {
+    let mut seen = [false; 128];
+    for payload_type in payload_types.iter().copied().flatten() {
+        let refuse = |why| Err(MediaError::PayloadType { payload_type, why });
+        match seen.get_mut(usize::from(payload_type)) {
+            None => return refuse("it is above 127"),
+            // RFC 5761 section 4: with the marker bit they look like RTCP.
+            Some(_) if (64..96).contains(&payload_type) => {
+                return refuse("64 to 95 cannot be told from RTCP");
+            }
+            Some(true) => return refuse("it is used twice in one direction"),
+            Some(slot) => *slot = true,
+        }
+    }
+    Ok(())
+}
+
+/// Builds both halves.
+pub(super) fn build(
+    id: StreamId,
+    port: LocalPort,
+    config: StreamConfig,
+    epoch: Instant,
+    anchor: WallAnchor,
+) -> Result<(Box<NetStream>, Stream), MediaError> {
+    let srtp =
+        config.srtp.as_ref().map(|params| params.contexts()).transpose().map_err(|_| MediaError::Keys)?;
+    let start = clock::now();
+    let ((to_worker, incoming), (outgoing, from_worker)) = rings(&config.kind);
+    let net = Box::new(NetStream {
+        id,
+        session: Session::new(SessionConfig {
+            remote: config.remote,
+            remote_rtcp: if config.rtcp_mux { config.remote } else { config.remote_rtcp },
+            receive: config.direction.receive,
+            srtp,
+            ssrc: config.ssrc,
+            first_sequence: config.first_sequence,
+            first_timestamp: config.first_timestamp,
+            clock_rate: clock_rate(&config.kind),
+            cname: config.cname,
+            payload_types: payload_types(&config.kind),
+            start,
+            anchor,
+        }),
+        rtp: mio::net::UdpSocket::from_std(port.rtp),
+        rtcp: mio::net::UdpSocket::from_std(port.rtcp),
+        mux: config.rtcp_mux,
+        to_worker,
+        from_worker,
+        wake_worker: matches!(config.kind, StreamKind::Text(_)),
+        send_errors: 0,
+        queued: [false; 2],
+    });
+    let send = config.direction.send;
+    let work = match config.kind {
+        StreamKind::Audio(audio) => Stream::Audio(Box::new(AudioStream::new(AudioParts {
+            id,
+            law: law(audio.codec),
+            sample_rate: audio.codec.sample_rate(),
+            payload_type: audio.send_payload_type,
+            receive_payload_type: audio.receive_payload_type,
+            telephone_event: audio.telephone_event,
+            source: audio.source,
+            sink: audio.sink,
+            incoming,
+            outgoing,
+            epoch,
+            start,
+            tick: Duration::from_millis(u64::from(audio.ptime_ms)),
+            first_timestamp: config.first_timestamp,
+            send,
+        }))),
+        StreamKind::Text(text) => Stream::Text(Box::new(TextStream::new(
+            id,
+            &text,
+            incoming,
+            outgoing,
+            epoch,
+            start,
+            config.first_timestamp,
+            send,
+        ))),
+    };
+    Ok((net, work))
+}
+
+type Ring = (FrameWriter, FrameReader);
+
+fn rings(kind: &StreamKind) -> (Ring, Ring) {
+    match kind {
+        StreamKind::Audio(_) => (ring(AUDIO_RECEIVE_RING), ring(AUDIO_SEND_RING)),
+        StreamKind::Text(_) => (ring(TEXT_RING), ring(TEXT_RING)),
+    }
+}
+
+fn clock_rate(kind: &StreamKind) -> u32 {
+    match kind {
+        StreamKind::Audio(audio) => audio.codec.clock_rate(),
+        StreamKind::Text(_) => TEXT_CLOCK_RATE,
+    }
+}
+
+fn payload_types(kind: &StreamKind) -> Vec<u8> {
+    match kind {
+        StreamKind::Audio(audio) => {
+            let events = audio.telephone_event.map(|events| events.receive_payload_type);
+            [audio.receive_payload_type, COMFORT_NOISE].into_iter().chain(events).collect()
+        }
+        StreamKind::Text(text) => [text.receive.t140].into_iter().chain(text.receive.red).collect(),
+    }
+}
+
+fn law(codec: AudioCodec) -> Law {
+    match codec {
+        AudioCodec::Pcmu => Law::Mu,
+        AudioCodec::Pcma => Law::A,
+    }
+}

@@ -1,0 +1,218 @@
+//! Two engines on the loopback interface. Tests wait for events; a tone takes the tone's own time.
+
+use std::net::Ipv4Addr;
+use std::sync::mpsc::{Receiver, channel};
+
+use super::*;
+use crate::sink::Null;
+use crate::source::{AudioSource, Silence, Tone};
+use crate::srtp::{SrtpParams, SrtpSuite};
+use crate::stats::DropReason;
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Nothing here takes this long.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct End {
+    engine: Engine,
+    events: Receiver<StreamEvent>,
+}
+
+impl End {
+    fn new() -> Self {
+        let (sender, events) = channel();
+        let engine = Engine::start(EngineConfig::new(move |event| drop(sender.send(event)))).unwrap();
+        Self { engine, events }
+    }
+
+    fn wait<T>(&self, mut wanted: impl FnMut(StreamEvent) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = wanted(self.events.recv_timeout(PATIENCE).unwrap()) {
+                return found;
+            }
+        }
+    }
+
+    fn text(&self, len: usize) -> String {
+        let mut whole = String::new();
+        self.wait(|event| {
+            if let StreamEvent::Text { text, .. } = event {
+                whole.push_str(&text);
+            }
+            (whole.chars().count() >= len).then_some(())
+        });
+        whole
+    }
+
+    fn source_ended(&self) {
+        self.wait(|event| matches!(event, StreamEvent::SourceEnded { .. }).then_some(()));
+    }
+}
+
+fn config(kind: StreamKind, to: &LocalPort, srtp: Option<SrtpParams>, ssrc: u32) -> StreamConfig {
+    StreamConfig {
+        kind,
+        remote: to.rtp_addr(),
+        remote_rtcp: to.rtcp_addr(),
+        rtcp_mux: false,
+        direction: Direction::BOTH,
+        srtp,
+        ssrc,
+        first_sequence: 1000,
+        first_timestamp: 77,
+        cname: "test@z5.invalid".into(),
+    }
+}
+
+fn audio(codec: AudioCodec, source: impl AudioSource + 'static) -> StreamKind {
+    let payload_type = if codec == AudioCodec::Pcmu { 0 } else { 8 };
+    StreamKind::Audio(AudioConfig {
+        codec,
+        send_payload_type: payload_type,
+        receive_payload_type: payload_type,
+        telephone_event: None,
+        ptime_ms: 20,
+        source: Box::new(source),
+        sink: Box::new(Null),
+    })
+}
+
+fn text(red: Option<u8>) -> StreamKind {
+    let types = TextPayloadTypes { t140: 98, red };
+    StreamKind::Text(TextConfig { send: types, receive: types, characters_per_second: 30 })
+}
+
+fn keys(suite: SrtpSuite) -> (SrtpParams, SrtpParams) {
+    let (a, b) = (vec![1; suite.key_and_salt_len()], vec![2; suite.key_and_salt_len()]);
+    (SrtpParams::new(suite, &a, &b).unwrap(), SrtpParams::new(suite, &b, &a).unwrap())
+}
+
+/// Half a second of tone: long enough for several spectra, short enough for a test.
+fn tone(hz: f64) -> Tone {
+    Tone::new(hz, -12.0).lasting(Duration::from_millis(500))
+}
+
+#[test]
+fn tones_pass_both_ways_in_the_clear_and_with_srtp() {
+    let suites = [None, Some(SrtpSuite::AesCm128HmacSha1_80), Some(SrtpSuite::AeadAes128Gcm)];
+    for (suite, codec) in suites.into_iter().zip([AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::Pcmu]) {
+        let (a, b) = (End::new(), End::new());
+        let (port_a, port_b) =
+            (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+        let (key_a, key_b) = suite.map(keys).unzip();
+        let config_a = config(audio(codec, tone(1000.0)), &port_b, key_a, 1);
+        let config_b = config(audio(codec, tone(440.0)), &port_a, key_b, 2);
+        let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+        let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+        a.source_ended();
+        b.source_ended();
+        let report_a = a.engine.stop_stream(stream_a).unwrap();
+        let report_b = b.engine.stop_stream(stream_b).unwrap();
+        for (report, hz) in [(&report_a, 440.0), (&report_b, 1000.0)] {
+            let heard = report.heard.unwrap();
+            assert!((heard.dominant_hz.unwrap() - hz).abs() < 2.0, "{report:?}");
+            assert!((heard.level_dbm0.unwrap() + 12.0).abs() < 1.0, "{report:?}");
+            assert!(heard.audible && heard.tone_share.unwrap() > 0.9, "{report:?}");
+            assert!(report.packets_sent >= 25 && report.packets_received >= 20, "{report:?}");
+            assert_eq!(
+                (report.lost, report.dropped.len(), report.send_errors),
+                (Some(0), 0, 0),
+                "{report:?}"
+            );
+            assert!(report.first_packet_ms.unwrap() < 500.0, "{report:?}");
+            assert_eq!(report.security, suite.map(SrtpSuite::name));
+        }
+        assert!(a.engine.stats(stream_a).is_none());
+    }
+}
+
+#[test]
+fn text_passes_both_ways() {
+    for red in [Some(99), None] {
+        let (a, b) = (End::new(), End::new());
+        let (port_a, port_b) =
+            (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+        let (config_a, config_b) = (config(text(red), &port_b, None, 1), config(text(red), &port_a, None, 2));
+        let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+        let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+        a.engine.send_text(stream_a, "HELLO\n").unwrap();
+        b.engine.send_text(stream_b, "gr\u{fc}\u{df} dich \u{1f44b}").unwrap();
+        assert_eq!(b.text(6), "HELLO\u{2028}");
+        assert_eq!(a.text(11), "gr\u{fc}\u{df} dich \u{1f44b}");
+        let figures = b.engine.stop_stream(stream_b).unwrap();
+        let counted = figures.text.unwrap();
+        assert_eq!((counted.characters_sent, counted.characters_received, counted.losses_marked), (11, 6, 0));
+        assert_eq!((figures.heard, figures.codec), (None, "t140"));
+        a.wait(|event| matches!(event, StreamEvent::Bye { .. }).then_some(()));
+        let ended = b.engine.send_text(stream_b, "x");
+        assert!(matches!(ended, Err(MediaError::NoSuchStream)), "{ended:?}");
+    }
+}
+
+#[test]
+fn text_queued_at_the_end_still_leaves() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let (config_a, config_b) =
+        (config(text(Some(99)), &port_b, None, 1), config(text(Some(99)), &port_a, None, 2));
+    b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    b.wait(|event| matches!(event, StreamEvent::FirstPacket { .. }).then_some(()));
+    a.engine.send_text(stream_a, "bye").unwrap();
+    a.engine.stop_stream(stream_a).unwrap();
+    assert_eq!(b.text(3), "bye");
+}
+
+#[test]
+fn a_wrong_key_is_counted_and_nothing_is_heard() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let suite = SrtpSuite::AesCm128HmacSha1_80;
+    let wrong = SrtpParams::new(suite, &[9; 30], &[9; 30]).unwrap();
+    let short = Tone::new(1000.0, -12.0).lasting(Duration::from_millis(100));
+    let config_a = config(audio(AudioCodec::Pcmu, short), &port_b, Some(keys(suite).0), 1);
+    let config_b = config(audio(AudioCodec::Pcmu, Silence), &port_a, Some(wrong), 2);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    a.engine.start_stream(port_a, config_a).unwrap();
+    a.source_ended();
+    // The frames were handed over before the event; stopping the sender sends them out.
+    drop(a);
+    let report = b.engine.stop_stream(stream_b).unwrap();
+    assert!(report.dropped[&DropReason::AuthenticationFailed] >= 4, "{report:?}");
+    assert_eq!((report.packets_received, report.heard, report.first_packet_ms), (0, None, None));
+}
+
+#[test]
+fn a_held_stream_still_opens_the_path() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let mut config_a = config(audio(AudioCodec::Pcmu, tone(500.0)), &port_b, None, 1);
+    config_a.direction = Direction::RECEIVE;
+    let config_b = config(audio(AudioCodec::Pcmu, Silence), &port_a, None, 2);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    b.wait(|event| matches!(event, StreamEvent::FirstPacket { .. }).then_some(()));
+    assert_eq!(a.engine.stats(stream_a).unwrap().packets_sent, 1);
+    a.engine.set_direction(stream_a, Direction::BOTH).unwrap();
+    a.source_ended();
+    assert!(a.engine.stop_stream(stream_a).unwrap().packets_sent >= 25);
+    assert!(b.engine.stats(stream_b).unwrap().heard.is_some());
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_refused_and_frees_its_port() {
+    let end = End::new();
+    let port = end.engine.reserve(LOCAL, 0..=0).unwrap();
+    let address = port.rtp_addr();
+    let mut bad = config(audio(AudioCodec::Pcmu, Silence), &port, None, 1);
+    if let StreamKind::Audio(audio) = &mut bad.kind {
+        audio.ptime_ms = 25;
+    }
+    assert!(matches!(end.engine.start_stream(port, bad), Err(MediaError::PacketTime { ptime_ms: 25 })));
+    let again = end.engine.reserve(LOCAL, address.port()..=address.port() + 1).unwrap();
+    let twice = config(text(Some(98)), &again, None, 1);
+    assert!(matches!(
+        end.engine.start_stream(again, twice),
+        Err(MediaError::PayloadType { payload_type: 98, .. })
+    ));
+}

@@ -1,0 +1,249 @@
+//! The worker thread: sources, codecs, playout, text and sinks, each stream at its own absolute deadlines.
+
+mod audio;
+mod text;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+pub(super) use audio::{AudioParts, AudioStream};
+use mio::Waker;
+use rtrb::{Consumer, Producer};
+pub(super) use text::TextStream;
+
+use super::config::{EventSender, StreamId};
+use crate::clock;
+use crate::stats::{DropCounts, Heard, Playout, TextFigures};
+
+/// Deadlines this close are served together, which saves wake-ups with many streams.
+const TOGETHER: Duration = Duration::from_micros(500);
+/// Longest sleep without a deadline.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// What the worker thread is told.
+pub(super) enum Command {
+    Add(Stream),
+    SetSend { id: StreamId, send: bool },
+    Text { id: StreamId, text: String },
+    Figures { id: StreamId, reply: mpsc::SyncSender<WorkerFigures> },
+    Stop { id: StreamId, reply: mpsc::SyncSender<WorkerFigures> },
+    Shutdown,
+}
+
+/// The worker's part of a stream's figures.
+#[derive(Debug, Default)]
+pub(super) struct WorkerFigures {
+    pub(super) playout: Option<Playout>,
+    pub(super) heard: Option<Heard>,
+    pub(super) text: Option<TextFigures>,
+    pub(super) drops: DropCounts,
+}
+
+/// One stream on the worker thread.
+pub(super) enum Stream {
+    Audio(Box<AudioStream>),
+    Text(Box<TextStream>),
+}
+
+impl Stream {
+    fn id(&self) -> StreamId {
+        match self {
+            Self::Audio(stream) => stream.id,
+            Self::Text(stream) => stream.id,
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        match self {
+            Self::Audio(stream) => stream.next_deadline(),
+            Self::Text(stream) => stream.next_deadline(),
+        }
+    }
+
+    /// Does what is due; returns whether frames were made.
+    fn handle(&mut self, now: Instant, events: &EventSender) -> bool {
+        match self {
+            Self::Audio(stream) => stream.tick(now, events),
+            Self::Text(stream) => stream.handle(now, events),
+        }
+    }
+
+    fn finish(&mut self, now: Instant, events: &EventSender) -> WorkerFigures {
+        match self {
+            Self::Audio(stream) => stream.finish(events),
+            Self::Text(stream) => stream.finish(now, events),
+        }
+    }
+
+    fn figures(&self) -> WorkerFigures {
+        match self {
+            Self::Audio(stream) => stream.figures(),
+            Self::Text(stream) => stream.figures(),
+        }
+    }
+}
+
+/// The worker thread's state.
+pub(super) struct Worker {
+    commands: mpsc::Receiver<Command>,
+    events: EventSender,
+    /// Slots with frames for the packet thread, and how to wake it.
+    sendable: Producer<u32>,
+    /// Slots with received frames that do not wait for a deadline.
+    readable: Consumer<u32>,
+    waker: Arc<Waker>,
+    streams: Vec<Option<Stream>>,
+    /// Deadlines; an entry counts only if its stream still waits for exactly that moment.
+    timers: BinaryHeap<Reverse<(Instant, u32)>>,
+    armed: Vec<Option<Instant>>,
+    sent: bool,
+}
+
+impl Worker {
+    /// A worker without streams.
+    pub(super) fn new(
+        commands: mpsc::Receiver<Command>,
+        events: EventSender,
+        (sendable, readable): (Producer<u32>, Consumer<u32>),
+        waker: Arc<Waker>,
+    ) -> Self {
+        Self {
+            commands,
+            events,
+            sendable,
+            readable,
+            waker,
+            streams: Vec::new(),
+            timers: BinaryHeap::with_capacity(256),
+            armed: Vec::new(),
+            sent: false,
+        }
+    }
+
+    /// Runs until told to shut down.
+    pub(super) fn run(mut self) {
+        loop {
+            if !self.obey() {
+                return;
+            }
+            while let Ok(slot) = self.readable.pop() {
+                self.handle(slot as usize, clock::now());
+            }
+            self.serve_deadlines();
+            if std::mem::take(&mut self.sent)
+                && let Err(error) = self.waker.wake()
+            {
+                tracing::error!(%error, "cannot wake the packet thread");
+            }
+            let now = clock::now();
+            let wait = self.timers.peek().map_or(IDLE, |Reverse((at, _))| at.saturating_duration_since(now));
+            if !wait.is_zero() {
+                std::thread::park_timeout(wait);
+            }
+        }
+    }
+
+    fn serve_deadlines(&mut self) {
+        let now = clock::now();
+        while let Some(Reverse((at, slot))) = self.timers.peek().copied() {
+            if at > now + TOGETHER {
+                return;
+            }
+            self.timers.pop();
+            if self.armed.get(slot as usize).copied().flatten() == Some(at) {
+                self.armed[slot as usize] = None;
+                self.handle(slot as usize, now.max(at));
+            }
+        }
+    }
+
+    /// Lets a stream do what is due and arms its next deadline.
+    fn handle(&mut self, slot: usize, now: Instant) {
+        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+        if stream.handle(now, &self.events) {
+            self.announce(slot);
+        }
+        self.arm(slot);
+    }
+
+    fn arm(&mut self, slot: usize) {
+        let Some(Some(stream)) = self.streams.get(slot) else { return };
+        let at = stream.next_deadline();
+        if self.armed[slot] != Some(at) {
+            self.armed[slot] = Some(at);
+            self.timers.push(Reverse((at, slot as u32)));
+        }
+    }
+
+    /// Tells the packet thread that this stream has frames.
+    fn announce(&mut self, slot: usize) {
+        // Full: the packet thread is behind; the frames go out with the stream's next announcement.
+        let _ = self.sendable.push(slot as u32);
+        self.sent = true;
+    }
+
+    fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
+        self.streams.get_mut(id.slot())?.as_mut().filter(|stream| stream.id() == id)
+    }
+
+    /// Carries out commands; `false` when the engine ends.
+    fn obey(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Add(stream)) => self.add(stream),
+                Ok(Command::SetSend { id, send }) => match self.stream(id) {
+                    Some(Stream::Audio(stream)) => stream.set_send(send),
+                    Some(Stream::Text(stream)) => stream.set_send(send),
+                    None => {}
+                },
+                Ok(Command::Text { id, text }) => {
+                    if let Some(Stream::Text(stream)) = self.stream(id) {
+                        stream.push(&text);
+                        self.handle(id.slot(), clock::now());
+                    }
+                }
+                Ok(Command::Figures { id, reply }) => {
+                    if let Some(stream) = self.stream(id) {
+                        let _ = reply.try_send(stream.figures());
+                    }
+                }
+                Ok(Command::Stop { id, reply }) => {
+                    if let Some(figures) = self.stop(id) {
+                        let _ = reply.try_send(figures);
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => return true,
+                Ok(Command::Shutdown) | Err(mpsc::TryRecvError::Disconnected) => {
+                    let left: Vec<StreamId> = self.streams.iter().flatten().map(Stream::id).collect();
+                    for id in left {
+                        self.stop(id);
+                    }
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: Stream) {
+        let slot = stream.id().slot();
+        if let Stream::Audio(stream) = &mut stream {
+            stream.open(&self.events);
+        }
+        if self.streams.len() <= slot {
+            self.streams.resize_with(slot + 1, || None);
+            self.armed.resize(slot + 1, None);
+        }
+        self.armed[slot] = None;
+        self.streams[slot] = Some(stream);
+        self.handle(slot, clock::now());
+    }
+
+    fn stop(&mut self, id: StreamId) -> Option<WorkerFigures> {
+        self.stream(id)?;
+        let mut stream = self.streams.get_mut(id.slot())?.take()?;
+        self.armed[id.slot()] = None;
+        Some(stream.finish(clock::now(), &self.events))
+    }
+}

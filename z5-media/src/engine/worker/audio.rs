@@ -1,0 +1,240 @@
+//! One audio stream: what comes is buffered, decoded, measured and given to the sink; what the source gives is encoded
+//! and handed to the packet thread. Both happen at the same absolute ticks, which never drift.
+
+use std::time::{Duration, Instant};
+
+use super::WorkerFigures;
+use crate::codec::g711::Law;
+use crate::codec::telephone_event::{Payload, Presses};
+use crate::engine::config::{EventSender, StreamEvent, StreamId, TelephoneEvent};
+use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
+use crate::playout::AudioPlayout;
+use crate::quality::Listener;
+use crate::sink::{AudioSink, SinkError};
+use crate::source::{AudioSource, SourceState};
+use crate::stats::{DropCounts, DropReason};
+
+/// After so many missed ticks (the machine slept) the missed ones are left out.
+const MAX_BEHIND: u32 = 10;
+/// A packet leaves at least this often while held, so that bindings on the path live (RFC 6263).
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Largest payload taken from the ring.
+const MAX_PAYLOAD: usize = 2048;
+
+/// One audio stream on the worker thread.
+pub(in crate::engine) struct AudioStream {
+    pub(super) id: StreamId,
+    law: Law,
+    sample_rate: u32,
+    payload_type: u8,
+    receive_payload_type: u8,
+    telephone_event: Option<TelephoneEvent>,
+    source: Option<Box<dyn AudioSource>>,
+    sink: Option<Box<dyn AudioSink>>,
+    incoming: FrameReader,
+    outgoing: FrameWriter,
+    epoch: Instant,
+    playout: AudioPlayout,
+    listener: Listener,
+    presses: Presses,
+    drops: DropCounts,
+    next_tick: Instant,
+    tick: Duration,
+    timestamp: u32,
+    send: bool,
+    /// The next packet begins a talkspurt.
+    marker: bool,
+    last_sent: Option<Instant>,
+    frame: Vec<i16>,
+    encoded: Vec<u8>,
+    payload: Box<[u8; MAX_PAYLOAD]>,
+}
+
+/// What a new audio stream is made of.
+pub(in crate::engine) struct AudioParts {
+    pub(in crate::engine) id: StreamId,
+    pub(in crate::engine) law: Law,
+    pub(in crate::engine) sample_rate: u32,
+    pub(in crate::engine) payload_type: u8,
+    pub(in crate::engine) receive_payload_type: u8,
+    pub(in crate::engine) telephone_event: Option<TelephoneEvent>,
+    pub(in crate::engine) source: Box<dyn AudioSource>,
+    pub(in crate::engine) sink: Box<dyn AudioSink>,
+    pub(in crate::engine) incoming: FrameReader,
+    pub(in crate::engine) outgoing: FrameWriter,
+    pub(in crate::engine) epoch: Instant,
+    pub(in crate::engine) start: Instant,
+    pub(in crate::engine) tick: Duration,
+    pub(in crate::engine) first_timestamp: u32,
+    pub(in crate::engine) send: bool,
+}
+
+impl AudioStream {
+    /// A stream whose first tick is at its start.
+    pub(in crate::engine) fn new(parts: AudioParts) -> Self {
+        let samples = (parts.tick.as_millis() as usize) * parts.sample_rate as usize / 1000;
+        Self {
+            id: parts.id,
+            law: parts.law,
+            sample_rate: parts.sample_rate,
+            payload_type: parts.payload_type,
+            receive_payload_type: parts.receive_payload_type,
+            telephone_event: parts.telephone_event,
+            source: Some(parts.source),
+            sink: Some(parts.sink),
+            incoming: parts.incoming,
+            outgoing: parts.outgoing,
+            epoch: parts.epoch,
+            playout: AudioPlayout::g711(parts.law),
+            listener: Listener::new(parts.sample_rate),
+            presses: Presses::default(),
+            drops: DropCounts::default(),
+            next_tick: parts.start,
+            tick: parts.tick,
+            timestamp: parts.first_timestamp,
+            send: parts.send,
+            marker: true,
+            last_sent: None,
+            frame: vec![0; samples],
+            encoded: vec![0; samples],
+            payload: Box::new([0; MAX_PAYLOAD]),
+        }
+    }
+
+    /// Opens source and sink; on the worker, because they may touch files.
+    pub(super) fn open(&mut self, events: &EventSender) {
+        if let Some(source) = &mut self.source {
+            source.open(self.sample_rate);
+        }
+        let opened = self.sink.as_mut().map_or(Ok(()), |sink| sink.open(self.sample_rate));
+        self.check_sink(opened, events);
+    }
+
+    pub(super) fn next_deadline(&self) -> Instant {
+        self.next_tick
+    }
+
+    pub(super) fn set_send(&mut self, send: bool) {
+        self.marker |= send && !self.send;
+        self.send = send;
+    }
+
+    /// One packet interval: plays and sends one frame. Returns whether a packet was made.
+    pub(super) fn tick(&mut self, now: Instant, events: &EventSender) -> bool {
+        if now < self.next_tick {
+            return false;
+        }
+        let behind = now.saturating_duration_since(self.next_tick).as_nanos() / self.tick.as_nanos();
+        if behind > u128::from(MAX_BEHIND) {
+            let skipped = behind as u32;
+            self.next_tick += self.tick * skipped;
+            self.timestamp = self.timestamp.wrapping_add(skipped.wrapping_mul(self.frame.len() as u32));
+        }
+        self.take_incoming(events);
+        self.play(events);
+        let sent = self.send_frame(now, events);
+        self.timestamp = self.timestamp.wrapping_add(self.frame.len() as u32);
+        self.next_tick += self.tick;
+        sent
+    }
+
+    fn take_incoming(&mut self, events: &EventSender) {
+        while let Some((head, len)) = self.incoming.pop(&mut self.payload[..]) {
+            if head.restarted {
+                self.playout.restart();
+                self.presses = Presses::default();
+            }
+            let payload = &self.payload[..len];
+            if self.telephone_event.is_some_and(|t| t.receive_payload_type == head.payload_type) {
+                self.playout.insert_soundless(head.sequence, head.timestamp);
+                let Some(event) = Payload::parse(payload) else {
+                    self.drops.count(DropReason::MalformedPayload);
+                    continue;
+                };
+                for press in self.presses.take(head.timestamp, event).into_iter().flatten() {
+                    events(StreamEvent::Digit {
+                        stream: self.id,
+                        digit: press.digit,
+                        duration: Duration::from_secs_f64(
+                            f64::from(press.duration) / f64::from(self.sample_rate),
+                        ),
+                    });
+                }
+            } else if head.payload_type == self.receive_payload_type {
+                let at = self.epoch + Duration::from_nanos(head.at_nanos);
+                if let Err(reason) = self.playout.insert(head.sequence, head.timestamp, payload, at) {
+                    self.drops.count(reason);
+                }
+            } else {
+                // Comfort noise (RFC 3389): a pause, concealed as silence.
+                self.playout.insert_soundless(head.sequence, head.timestamp);
+            }
+        }
+    }
+
+    fn play(&mut self, events: &EventSender) {
+        if !self.playout.pull(&mut self.frame, self.next_tick) {
+            return;
+        }
+        self.listener.hear(&self.frame);
+        let written = self.sink.as_mut().map_or(Ok(()), |sink| sink.write(&self.frame));
+        self.check_sink(written, events);
+    }
+
+    fn check_sink(&mut self, result: Result<(), SinkError>, events: &EventSender) {
+        if let Err(error) = result {
+            self.sink = None;
+            events(StreamEvent::SinkFailed { stream: self.id, why: error.to_string() });
+        }
+    }
+
+    fn send_frame(&mut self, now: Instant, events: &EventSender) -> bool {
+        if self.send {
+            self.fill_frame(events);
+        } else {
+            // Held: one frame of silence at the start and now and then, so that the relay learns and keeps our address.
+            let due = self.last_sent.is_none_or(|last| now.saturating_duration_since(last) >= KEEP_ALIVE);
+            if !due {
+                return false;
+            }
+            self.frame.fill(0);
+        }
+        self.law.encode(&self.frame, &mut self.encoded);
+        let head = FrameHead {
+            payload_type: self.payload_type,
+            marker: std::mem::take(&mut self.marker),
+            timestamp: self.timestamp,
+            ..FrameHead::default()
+        };
+        self.last_sent = Some(now);
+        self.outgoing.push(&head, &self.encoded)
+    }
+
+    fn fill_frame(&mut self, events: &EventSender) {
+        let Some(source) = &mut self.source else {
+            self.frame.fill(0);
+            return;
+        };
+        if source.fill(&mut self.frame) == SourceState::Ended {
+            self.source = None;
+            events(StreamEvent::SourceEnded { stream: self.id });
+        }
+    }
+
+    pub(super) fn figures(&self) -> WorkerFigures {
+        WorkerFigures {
+            playout: self.playout.figures(),
+            heard: self.listener.heard(),
+            text: None,
+            drops: self.drops,
+        }
+    }
+
+    /// Completes the sink.
+    pub(super) fn finish(&mut self, events: &EventSender) -> WorkerFigures {
+        let finished = self.sink.as_mut().map_or(Ok(()), |sink| sink.finish());
+        self.check_sink(finished, events);
+        self.sink = None;
+        self.figures()
+    }
+}

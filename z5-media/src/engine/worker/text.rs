@@ -1,0 +1,131 @@
+//! One real-time text stream: received frames become events, queued text becomes frames.
+
+use std::time::{Duration, Instant};
+
+use super::WorkerFigures;
+use crate::engine::config::{EventSender, StreamEvent, StreamId, TextConfig};
+use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
+use crate::stats::{DropCounts, TextFigures};
+use crate::text::{TextReceiver, TextSender};
+
+/// Largest payload taken from the ring or written.
+const MAX_PAYLOAD: usize = 2048;
+
+/// One text stream on the worker thread.
+pub(in crate::engine) struct TextStream {
+    pub(super) id: StreamId,
+    sender: TextSender,
+    receiver: TextReceiver,
+    incoming: FrameReader,
+    outgoing: FrameWriter,
+    epoch: Instant,
+    /// Held: text is kept queued, only the first packet and keep-alives leave.
+    send: bool,
+    held_text: String,
+    drops: DropCounts,
+    payload: Box<[u8; MAX_PAYLOAD]>,
+}
+
+impl TextStream {
+    /// A stream whose first packet (a byte order mark) is due at `start`.
+    #[expect(clippy::too_many_arguments, reason = "one value per field")]
+    pub(in crate::engine) fn new(
+        id: StreamId,
+        config: &TextConfig,
+        incoming: FrameReader,
+        outgoing: FrameWriter,
+        epoch: Instant,
+        start: Instant,
+        first_timestamp: u32,
+        send: bool,
+    ) -> Self {
+        let (to, from) = (config.send, config.receive);
+        Self {
+            id,
+            sender: TextSender::new(to.t140, to.red, config.characters_per_second, start, first_timestamp),
+            receiver: TextReceiver::new(from.t140, from.red),
+            incoming,
+            outgoing,
+            epoch,
+            send,
+            held_text: String::new(),
+            drops: DropCounts::default(),
+            payload: Box::new([0; MAX_PAYLOAD]),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Instant {
+        let sending = self.sender.next_deadline();
+        self.receiver.next_deadline().map_or(sending, |receiving| receiving.min(sending))
+    }
+
+    pub(super) fn set_send(&mut self, send: bool) {
+        self.send = send;
+        if send {
+            let held = std::mem::take(&mut self.held_text);
+            self.sender.push(&held);
+        }
+    }
+
+    pub(super) fn push(&mut self, text: &str) {
+        if self.send {
+            self.sender.push(text);
+        } else {
+            self.held_text.push_str(text);
+        }
+    }
+
+    /// Takes what came and sends what is due. Returns whether a packet was made.
+    pub(super) fn handle(&mut self, now: Instant, events: &EventSender) -> bool {
+        let mut shown = String::new();
+        while let Some((head, len)) = self.incoming.pop(&mut self.payload[..]) {
+            if head.restarted {
+                self.receiver.restart(&mut shown);
+            }
+            let at = self.epoch + Duration::from_nanos(head.at_nanos);
+            let payload = &self.payload[..len];
+            let taken = self.receiver.take(head.sequence, head.payload_type, payload, at, &mut shown);
+            if let Err(reason) = taken {
+                self.drops.count(reason);
+            }
+        }
+        self.receiver.expire(now, &mut shown);
+        self.tell(shown, events);
+        self.send_due(now)
+    }
+
+    fn send_due(&mut self, now: Instant) -> bool {
+        let Some(packet) = self.sender.poll(now, &mut self.payload[..]) else { return false };
+        let head = FrameHead {
+            payload_type: packet.payload_type,
+            marker: packet.marker,
+            timestamp: packet.timestamp,
+            ..FrameHead::default()
+        };
+        self.outgoing.push(&head, &self.payload[..packet.len])
+    }
+
+    fn tell(&self, text: String, events: &EventSender) {
+        if !text.is_empty() {
+            events(StreamEvent::Text { stream: self.id, text });
+        }
+    }
+
+    pub(super) fn figures(&self) -> WorkerFigures {
+        let text = TextFigures { characters_sent: self.sender.characters_sent(), ..self.receiver.figures() };
+        WorkerFigures { text: Some(text), drops: self.drops, ..WorkerFigures::default() }
+    }
+
+    /// Sends queued text without waiting for company and shows what was held back.
+    pub(super) fn finish(&mut self, now: Instant, events: &EventSender) -> WorkerFigures {
+        self.handle(now, events);
+        if self.sender.queued() > 0 {
+            let due = self.sender.next_deadline().max(now);
+            self.send_due(due);
+        }
+        let mut shown = String::new();
+        self.receiver.restart(&mut shown);
+        self.tell(shown, events);
+        self.figures()
+    }
+}
