@@ -4,12 +4,24 @@
 //! - [`wire`]: one message at a time, indexed in place; builders and editors that never let a caller's
 //!   line break reach a header.
 //! - [`auth`]: digest, both ends.
+//! - [`transaction`]: one request and its answers, over transports that repeat and that do not.
+//! - [`sdp`]: what both ends of a call can do, and what they agree on.
+//! - [`dialog`]: the lasting relation of two ends, and the session in it.
+//! - [`flow`] and [`registration`]: a connection that is kept alive, a binding that is kept fresh.
+//! - [`ua`]: a user agent made of all of it; this is what a driver runs.
 //! - [`outbox`] and [`ident`]: what every machine above shares, its effects and its identifiers.
 //!
 //! Nothing here opens a socket, reads a clock or draws a random number: `now` and an [`ident::Ident`] are
 //! arguments, bytes go in and bytes come out.
 
 pub mod auth;
+pub mod dialog;
+pub mod flow;
 pub mod ident;
 pub mod outbox;
+pub mod registration;
+pub mod request;
+pub mod sdp;
+pub mod transaction;
+pub mod ua;
 pub mod wire;

@@ -1,0 +1,119 @@
+//! Offer and answer within one dialog (RFC 3264, RFC 6337): who offered what, and what holds.
+//!
+//! One exchange at a time: while an offer of ours is out there is no second one, and an offer that crosses it is refused
+//! by the user agent (491). The version of our description grows only when it says something new.
+
+use crate::sdp::{
+    Capabilities, Negotiated, NegotiationFailure, Origin, SessionDescription, accept_answer, answer,
+    make_offer, reoffer,
+};
+
+/// The session of one dialog.
+#[derive(Clone)]
+pub struct Session {
+    origin: Origin,
+    capabilities: Capabilities,
+    /// The last description of ours that both ends agreed on.
+    agreed: Option<SessionDescription>,
+    /// The last description of ours that went out, agreed or not.
+    sent: Option<SessionDescription>,
+    /// Our offer that waits for its answer, and what it was made of.
+    offered: Option<(SessionDescription, Capabilities)>,
+    negotiated: Option<Negotiated>,
+}
+
+impl Session {
+    /// A session of which nothing is agreed yet.
+    #[must_use]
+    pub fn new(id: u64, capabilities: Capabilities) -> Self {
+        // Some far ends read the id as a signed 64-bit number.
+        let origin = Origin { id: id >> 1, version: 1 };
+        Self { origin, capabilities, agreed: None, sent: None, offered: None, negotiated: None }
+    }
+
+    /// What holds now.
+    #[must_use]
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.negotiated.as_ref()
+    }
+
+    /// What this end can do.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Whether an offer of ours waits for its answer.
+    #[must_use]
+    pub fn is_offering(&self) -> bool {
+        self.offered.is_some()
+    }
+
+    /// Offers `capabilities`; within a session that stands, every line stays in its place (RFC 3264 section 8).
+    pub fn offer(&mut self, capabilities: Capabilities) -> Vec<u8> {
+        let description = match (&self.agreed, &self.negotiated) {
+            (Some(agreed), Some(negotiated)) => reoffer(&capabilities, self.origin, agreed, negotiated),
+            (Some(_) | None, Some(_) | None) => make_offer(&capabilities, self.origin),
+        };
+        let description = self.renumber(description);
+        let bytes = description.to_bytes();
+        self.sent = Some(description.clone());
+        self.offered = Some((description, capabilities));
+        bytes
+    }
+
+    /// Takes the answer to our offer. The session stays as it was when the answer cannot be used.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn accept(&mut self, body: &[u8]) -> Result<Negotiated, NegotiationFailure> {
+        let Some((offer, capabilities)) = self.offered.take() else {
+            return self
+                .negotiated
+                .clone()
+                .ok_or(NegotiationFailure::NothingInCommon { refused: Vec::new() });
+        };
+        let answer = SessionDescription::parse(body)?;
+        let negotiated = accept_answer(&offer, &answer, &capabilities)?;
+        self.agreed = Some(offer);
+        self.capabilities = capabilities;
+        self.negotiated = Some(negotiated.clone());
+        Ok(negotiated)
+    }
+
+    /// Our offer came to nothing: what held before holds on. Gives back what was offered.
+    pub fn withdraw(&mut self) -> Option<Capabilities> {
+        self.offered.take().map(|(_, capabilities)| capabilities)
+    }
+
+    /// Answers an offer with what this end can do.
+    ///
+    /// # Errors
+    /// Why nothing is in common; what held before holds on.
+    pub fn answer(&mut self, body: &[u8]) -> Result<(Vec<u8>, Negotiated), NegotiationFailure> {
+        let offer = SessionDescription::parse(body)?;
+        let (description, negotiated) = answer(&offer, &self.capabilities, self.origin)?;
+        let description = self.renumber(description);
+        let bytes = description.to_bytes();
+        self.sent = Some(description.clone());
+        self.agreed = Some(description);
+        self.negotiated = Some(negotiated.clone());
+        Ok((bytes, negotiated))
+    }
+
+    /// What this end can do from now on, as when an incoming call is taken.
+    pub fn set_capabilities(&mut self, capabilities: Capabilities) {
+        self.capabilities = capabilities;
+    }
+
+    /// Counts the version up when the description differs from the last one that went out.
+    fn renumber(&mut self, description: SessionDescription) -> SessionDescription {
+        match &self.sent {
+            Some(sent) if *sent != description => {
+                self.origin.version += 1;
+                description.with_version(self.origin.version)
+            }
+            Some(_) | None => description,
+        }
+    }
+}

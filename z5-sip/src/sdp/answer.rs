@@ -1,0 +1,207 @@
+//! Answering an offer (RFC 3264 section 6).
+//!
+//! Every offered line is answered in its place: taken, or refused with port 0 and a reason kept for the user. The
+//! offerer's payload numbers and order of codecs are kept. A line that demands more than we can do (another profile,
+//! encryption that is off) is refused, the others go on.
+
+use sdp_types::Media;
+
+use super::capability::{Capabilities, Codec, MediaCapability, MediaKind, Security};
+use super::crypto::SdesKey;
+use super::description::{Origin, SessionDescription};
+use super::formats::{self, Format};
+use super::negotiated::{
+    Negotiated, NegotiatedCodec, NegotiatedCrypto, NegotiatedMedia, NegotiationFailure, RefusedCodec,
+    RefusedMedia, RefusedWhy,
+};
+use super::offer::{AnswerLine, empty_line, finish_line, write_codecs};
+
+/// Answers `offer` with what `capabilities` have in common with it.
+///
+/// # Errors
+/// [`NegotiationFailure::NothingInCommon`] when every line is refused; the request is then answered 488.
+pub fn answer(
+    offer: &SessionDescription,
+    capabilities: &Capabilities,
+    origin: Origin,
+) -> Result<(SessionDescription, Negotiated), NegotiationFailure> {
+    let mut ours = SessionDescription::ours(capabilities.address, origin);
+    // RFC 3264 section 6: the times of the answer equal those of the offer.
+    ours.session.times.clone_from(&offer.session.times);
+    let mut outcome = Negotiated::default();
+    let mut taken = vec![false; capabilities.media.len()];
+    for (index, theirs) in offer.session.medias.iter().enumerate() {
+        match answer_line(offer, theirs, index, capabilities, &mut taken) {
+            Ok((line, media)) => {
+                ours.session.medias.push(line);
+                outcome.media.push(media);
+            }
+            Err(why) => {
+                let mut line = empty_line(&theirs.media, 0, &theirs.proto);
+                line.fmt.clone_from(&theirs.fmt);
+                ours.session.medias.push(line);
+                outcome.refused.push(RefusedMedia { kind: MediaKind::from_token(&theirs.media), index, why });
+            }
+        }
+    }
+    if outcome.media.is_empty() {
+        return Err(NegotiationFailure::NothingInCommon { refused: outcome.refused });
+    }
+    Ok((ours, outcome))
+}
+
+fn answer_line(
+    offer: &SessionDescription,
+    theirs: &Media,
+    index: usize,
+    capabilities: &Capabilities,
+    taken: &mut [bool],
+) -> Result<(Media, NegotiatedMedia), RefusedWhy> {
+    let kind = MediaKind::from_token(&theirs.media)
+        .ok_or_else(|| RefusedWhy::UnknownKind { token: theirs.media.clone() })?;
+    if theirs.port == 0 {
+        return Err(RefusedWhy::OfferedClosed);
+    }
+    let secure = formats::profile(&theirs.proto)
+        .ok_or_else(|| RefusedWhy::Transport { proto: theirs.proto.clone() })?;
+    let (slot, medium) = capabilities
+        .media
+        .iter()
+        .enumerate()
+        .find(|&(slot, medium)| medium.kind == kind && medium.port != 0 && !taken[slot])
+        .ok_or(RefusedWhy::NotWanted { kind })?;
+    let (codecs, refused_codecs) = common_codecs(theirs, medium)?;
+    let address =
+        formats::address(&offer.session, theirs).map_err(|address| RefusedWhy::Address { address })?;
+    if address.rtp.is_ipv4() != capabilities.address.is_ipv4() {
+        return Err(RefusedWhy::Address { address: address.rtp.ip().to_string() });
+    }
+    let crypto = choose_key(theirs, medium, secure)?;
+    taken[slot] = true;
+
+    let mut direction = formats::direction(&offer.session, theirs).reversed().and(medium.direction);
+    if address.rtp.ip().is_unspecified() {
+        // The hold of RFC 2543: an address to which nothing can be sent.
+        direction = super::Direction::new(false, direction.receives());
+    }
+    let mut line = empty_line(&theirs.media, medium.port, &theirs.proto);
+    let answered: Vec<Codec> = codecs.iter().map(|codec| codec.answered.clone()).collect();
+    write_codecs(&mut line, &answered);
+    let key = crypto.as_ref().map(|crypto| &crypto.local);
+    finish_line(&mut line, medium, direction, Some(AnswerLine { key, rtcp_mux: address.rtcp_mux }));
+    let media = NegotiatedMedia {
+        index,
+        kind,
+        local_port: medium.port,
+        remote: address.rtp,
+        remote_rtcp: address.rtcp,
+        rtcp_mux: address.rtcp_mux,
+        codecs: codecs.into_iter().map(|codec| codec.negotiated).collect(),
+        direction,
+        crypto,
+        ptime_ms: formats::ptime(theirs),
+        refused_codecs,
+    };
+    Ok((line, media))
+}
+
+struct Common {
+    answered: Codec,
+    negotiated: NegotiatedCodec,
+}
+
+/// The codecs of a line that we can do, in the offerer's order and with the offerer's numbers.
+fn common_codecs(
+    theirs: &Media,
+    medium: &MediaCapability,
+) -> Result<(Vec<Common>, Vec<RefusedCodec>), RefusedWhy> {
+    let offered = formats::of_line(theirs);
+    let mut common: Vec<Common> = Vec::new();
+    let mut refused = Vec::new();
+    for format in &offered {
+        match common_codec(format, &offered, medium) {
+            Ok(codec) => common.push(codec),
+            Err(why) => refused.push(refused_codec(format, why)),
+        }
+    }
+    if !common.iter().any(|codec| !codec.answered.is_auxiliary()) {
+        return Err(no_common_codec(&offered, medium));
+    }
+    Ok((common, refused))
+}
+
+fn common_codec(format: &Format, line: &[Format], medium: &MediaCapability) -> Result<Common, &'static str> {
+    let number = format.payload_type.ok_or("not a payload type")?;
+    if format.encoding.is_none() {
+        return Err("no rtpmap, and not a static payload type");
+    }
+    let ours = medium
+        .codecs
+        .iter()
+        .find(|codec| format.matches(codec))
+        .ok_or("not a codec of ours, or with other parameters")?;
+    let redundant = ours.name.eq_ignore_ascii_case("red");
+    if redundant && !redundancy_is_ours(format, line, medium) {
+        return Err("redundancy of a format that is not ours");
+    }
+    // Redundancy names payload types of the offer: those are the ones that hold.
+    let fmtp = if redundant { format.fmtp.clone() } else { ours.fmtp.clone() };
+    let answered = Codec { payload_type: number, fmtp, ..ours.clone() };
+    let codec = Codec { fmtp: format.fmtp.clone(), ..answered.clone() };
+    let negotiated = NegotiatedCodec { codec, send_payload_type: number, receive_payload_type: number };
+    Ok(Common { answered, negotiated })
+}
+
+/// `red` is of use only when every generation it names is a format of this line that we can do.
+fn redundancy_is_ours(red: &Format, line: &[Format], medium: &MediaCapability) -> bool {
+    let Some(fmtp) = &red.fmtp else { return false };
+    fmtp.split('/').all(|token| {
+        let generation = line.iter().find(|format| format.token == token.trim());
+        generation.is_some_and(|format| {
+            medium.codecs.iter().any(|codec| !codec.name.eq_ignore_ascii_case("red") && format.matches(codec))
+        })
+    })
+}
+
+/// The key pair of a line: the first of theirs whose suite is one of ours (RFC 4568 section 5.1.2).
+fn choose_key(
+    theirs: &Media,
+    medium: &MediaCapability,
+    secure: bool,
+) -> Result<Option<NegotiatedCrypto>, RefusedWhy> {
+    let (ours, required): (&[SdesKey], bool) = match &medium.security {
+        Security::Clear if secure => return Err(RefusedWhy::CryptoNotConfigured),
+        Security::Clear => return Ok(None),
+        Security::SdesOptional(keys) => (keys, secure),
+        Security::SdesRequired(keys) => (keys, true),
+    };
+    let mut errors = Vec::new();
+    for key in formats::keys(theirs) {
+        match key {
+            Ok(remote) => {
+                if let Some(local) = ours.iter().find(|local| local.suite() == remote.suite()) {
+                    // The answer repeats the tag of the line it takes.
+                    let local = local.with_tag(remote.tag());
+                    return Ok(Some(NegotiatedCrypto { suite: remote.suite(), local, remote }));
+                }
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+    if required { Err(RefusedWhy::CryptoRequired { errors }) } else { Ok(None) }
+}
+
+pub(super) fn refused_codec(format: &Format, why: &'static str) -> RefusedCodec {
+    RefusedCodec {
+        format: format.token.clone(),
+        encoding: format.encoding.as_ref().map(|_| format.label()),
+        why,
+    }
+}
+
+pub(super) fn no_common_codec(theirs: &[Format], medium: &MediaCapability) -> RefusedWhy {
+    RefusedWhy::NoCommonCodec {
+        theirs: theirs.iter().map(Format::label).collect(),
+        ours: medium.codecs.iter().map(|codec| format!("{}/{}", codec.name, codec.clock_rate)).collect(),
+    }
+}

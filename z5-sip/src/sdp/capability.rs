@@ -1,0 +1,227 @@
+//! What this end can do in a call: one entry per medium, in the order it is offered.
+//!
+//! These are plain data that the caller fills in after it has reserved its ports. They carry no session
+//! description text: see `offer` and `answer` for how they meet the far end's.
+
+use std::net::IpAddr;
+
+use super::crypto::SdesKey;
+
+/// Everything this end can do in one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The address on which the far end reaches us, written into `c=` and `o=`.
+    pub address: IpAddr,
+    /// The media in the order in which they are offered (one m-line each).
+    pub media: Vec<MediaCapability>,
+}
+
+/// One medium: an m-line in an offer, or what answers an m-line of the same kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaCapability {
+    /// Audio, video or text.
+    pub kind: MediaKind,
+    /// The local RTP port. Zero offers the line as closed (RFC 3264 section 5.1).
+    pub port: u16,
+    /// The local RTCP port when it is not `port + 1`; written as `a=rtcp` (RFC 3605).
+    pub rtcp_port: Option<u16>,
+    /// Codecs in order of preference.
+    pub codecs: Vec<Codec>,
+    /// What we are willing to do.
+    pub direction: Direction,
+    /// Whether and how the medium is encrypted.
+    pub security: Security,
+    /// The packet duration we ask for, in milliseconds.
+    pub ptime_ms: Option<u32>,
+}
+
+/// A kind of medium that z5 can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MediaKind {
+    /// `m=audio`
+    Audio,
+    /// `m=video`
+    Video,
+    /// `m=text` (RFC 4103)
+    Text,
+}
+
+impl MediaKind {
+    /// The token of the m-line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Video => "video",
+            Self::Text => "text",
+        }
+    }
+
+    /// Reads the token of an m-line; `None` for a kind that z5 does not carry.
+    #[must_use]
+    pub fn from_token(token: &str) -> Option<Self> {
+        [Self::Audio, Self::Video, Self::Text]
+            .into_iter()
+            .find(|kind| token.eq_ignore_ascii_case(kind.as_str()))
+    }
+}
+
+/// An encoding with its RTP parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Codec {
+    /// The encoding name as in `a=rtpmap`; compared without regard to case.
+    pub name: String,
+    /// The RTP clock rate in hertz.
+    pub clock_rate: u32,
+    /// Channels; `None` means one, and nothing is written.
+    pub channels: Option<u8>,
+    /// The payload type we offer and want to receive. In an answer the offered number replaces it.
+    pub payload_type: u8,
+    /// Format parameters without the payload type, as in `a=fmtp`.
+    pub fmtp: Option<String>,
+}
+
+impl Codec {
+    /// A codec without parameters and with one channel.
+    #[must_use]
+    pub fn new(name: &str, clock_rate: u32, payload_type: u8) -> Self {
+        Self { name: name.to_owned(), clock_rate, channels: None, payload_type, fmtp: None }
+    }
+
+    /// The same codec with format parameters.
+    #[must_use]
+    pub fn with_fmtp(mut self, fmtp: &str) -> Self {
+        self.fmtp = Some(fmtp.to_owned());
+        self
+    }
+
+    /// G.711 mu-law, static payload type 0 (RFC 3551).
+    #[must_use]
+    pub fn pcmu() -> Self {
+        Self::new("PCMU", 8000, 0)
+    }
+
+    /// G.711 A-law, static payload type 8 (RFC 3551).
+    #[must_use]
+    pub fn pcma() -> Self {
+        Self::new("PCMA", 8000, 8)
+    }
+
+    /// DTMF and other telephone events (RFC 4733), digits 0 to 9, star, hash and A to D.
+    #[must_use]
+    pub fn telephone_event(payload_type: u8) -> Self {
+        Self::new("telephone-event", 8000, payload_type).with_fmtp("0-15")
+    }
+
+    /// Real-time text (RFC 4103).
+    #[must_use]
+    pub fn t140(payload_type: u8) -> Self {
+        Self::new("t140", 1000, payload_type)
+    }
+
+    /// Redundant real-time text (RFC 4103, RFC 2198): one primary and two redundant generations of `t140`.
+    #[must_use]
+    pub fn text_red(payload_type: u8, t140: u8) -> Self {
+        Self::new("red", 1000, payload_type).with_fmtp(&format!("{t140}/{t140}/{t140}"))
+    }
+
+    /// Whether this only accompanies another codec: a call cannot live on it alone.
+    #[must_use]
+    pub fn is_auxiliary(&self) -> bool {
+        ["telephone-event", "red", "CN", "rtx", "ulpfec"]
+            .iter()
+            .any(|name| self.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Who may send, seen from this end (RFC 3264 section 5.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendReceive,
+    /// We only send.
+    SendOnly,
+    /// We only receive.
+    ReceiveOnly,
+    /// Neither sends.
+    Inactive,
+}
+
+impl Direction {
+    /// From its two halves.
+    #[must_use]
+    pub fn new(send: bool, receive: bool) -> Self {
+        match (send, receive) {
+            (true, true) => Self::SendReceive,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::ReceiveOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
+    /// Whether this end sends.
+    #[must_use]
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendReceive | Self::SendOnly)
+    }
+
+    /// Whether this end receives.
+    #[must_use]
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendReceive | Self::ReceiveOnly)
+    }
+
+    /// The same stream seen from the other end.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        Self::new(self.receives(), self.sends())
+    }
+
+    /// What both of two wishes of the same end allow.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self::new(self.sends() && other.sends(), self.receives() && other.receives())
+    }
+
+    /// The attribute's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SendReceive => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::ReceiveOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// Reads an attribute's name.
+    #[must_use]
+    pub fn from_attribute(name: &str) -> Option<Self> {
+        [Self::SendReceive, Self::SendOnly, Self::ReceiveOnly, Self::Inactive]
+            .into_iter()
+            .find(|direction| name.eq_ignore_ascii_case(direction.as_str()))
+    }
+}
+
+/// How a medium is protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Plain RTP only; a line that demands encryption is refused.
+    Clear,
+    /// Best effort: offered as RTP/AVP with `a=crypto` lines; encrypted when the far end takes one, plain otherwise.
+    SdesOptional(Vec<SdesKey>),
+    /// Offered as RTP/SAVP; a far end that answers without a key is refused.
+    SdesRequired(Vec<SdesKey>),
+}
+
+impl Security {
+    /// The keys offered, in order of preference; empty when clear.
+    #[must_use]
+    pub fn keys(&self) -> &[SdesKey] {
+        match self {
+            Self::Clear => &[],
+            Self::SdesOptional(keys) | Self::SdesRequired(keys) => keys,
+        }
+    }
+}

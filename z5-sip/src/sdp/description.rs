@@ -1,0 +1,125 @@
+//! A session description as a lossless container (RFC 8866): parsed once, kept whole, printed line for line.
+//!
+//! Text in another charset than UTF-8 is read byte by byte as Latin-1, so that no call fails over a session name.
+//! The container's own typed attributes are not used: what z5 reads is in `formats`.
+
+use std::net::IpAddr;
+
+use sdp_types::{ParserError, Session};
+
+use super::capability::MediaKind;
+use super::formats;
+use super::negotiated::{OfferSummary, OfferedMedia};
+
+/// The identity of our description (the `o=` line): one id per dialog, a version that grows with every change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// Constant for the dialog.
+    pub id: u64,
+    /// Grows by one with every description that differs from the one before (RFC 3264 section 8).
+    pub version: u64,
+}
+
+/// A session description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionDescription {
+    pub(super) session: Session,
+}
+
+impl SessionDescription {
+    /// Reads a description.
+    ///
+    /// # Errors
+    /// [`SdpError`] with the line where the text stops making sense.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SdpError> {
+        let parsed = match std::str::from_utf8(bytes) {
+            Ok(_) => Session::parse(bytes),
+            Err(_) => {
+                let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
+                Session::parse(text.as_bytes())
+            }
+        };
+        parsed.map(|session| Self { session }).map_err(|error| SdpError::new(&error))
+    }
+
+    /// Prints the description.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(512);
+        // Writing into a vector cannot fail.
+        let _ = self.session.write(&mut bytes);
+        bytes
+    }
+
+    /// The container, for whoever wants to see more than z5 negotiates.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// What is offered, without the text.
+    #[must_use]
+    pub fn summary(&self) -> OfferSummary {
+        let media = self.session.medias.iter().map(|media| OfferedMedia {
+            kind: MediaKind::from_token(&media.media),
+            proto: media.proto.clone(),
+            codecs: formats::of_line(media).iter().map(formats::Format::label).collect(),
+            direction: formats::direction(&self.session, media),
+            encrypted: media.has_attribute("crypto"),
+            closed: media.port == 0,
+        });
+        OfferSummary { media: media.collect() }
+    }
+
+    /// The same under another version of its `o=` line.
+    #[must_use]
+    pub fn with_version(mut self, version: u64) -> Self {
+        self.session.origin.sess_version = version;
+        self
+    }
+
+    /// An empty description of ours.
+    pub(super) fn ours(address: IpAddr, origin: Origin) -> Self {
+        let mut session =
+            Session::new(sdp_types::Origin::with_ip_addr(origin.id, origin.version, address), "-");
+        session.set_connection(sdp_types::Connection::from_ip_addr(address));
+        Self { session }
+    }
+}
+
+/// Where a session description stops making sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct SdpError {
+    /// The line, from one; `None` when the description as a whole is wrong.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl SdpError {
+    fn new(error: &ParserError) -> Self {
+        #[expect(deprecated, reason = "every variant is listed so that a new one is noticed")]
+        let line = match error {
+            ParserError::UnexpectedLine(line, _)
+            | ParserError::InvalidLineFormat(line, _)
+            | ParserError::InvalidFieldEncoding(line, _)
+            | ParserError::InvalidFieldFormat(line, _)
+            | ParserError::MissingField(line, _)
+            | ParserError::FieldTrailingData(line, _)
+            | ParserError::InvalidVersion(line, _)
+            | ParserError::MultipleVersions(line)
+            | ParserError::MultipleOrigins(line)
+            | ParserError::MultipleSessionNames(line)
+            | ParserError::MultipleSessionDescription(line)
+            | ParserError::MultipleUris(line)
+            | ParserError::MultipleConnections(line)
+            | ParserError::MultipleTimeZones(line)
+            | ParserError::MultipleMediaTitles(line)
+            | ParserError::MultipleKeys(line)
+            | ParserError::RepeatWithoutTime(line) => Some(*line),
+            ParserError::NoVersion | ParserError::NoOrigin | ParserError::NoSessionName => None,
+        };
+        Self { line, why: error.to_string() }
+    }
+}

@@ -1,0 +1,202 @@
+//! Typed reading of the attributes that z5 negotiates: formats with `rtpmap` and `fmtp`, direction, address,
+//! `rtcp`, `ptime` and `crypto`.
+//!
+//! A malformed attribute is read as absent; what that costs is then said as the reason of the line or the format.
+
+use std::net::{IpAddr, SocketAddr};
+
+use sdp_types::{Media, Session};
+
+use super::capability::{Codec, Direction};
+use super::crypto::{CryptoError, SdesKey};
+
+/// One format of an m-line with what its attributes say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Format {
+    /// As it stands in the m-line.
+    pub(super) token: String,
+    /// The token as a payload type.
+    pub(super) payload_type: Option<u8>,
+    /// Name, clock rate and channels, from `rtpmap` or the static table of RFC 3551.
+    pub(super) encoding: Option<Encoding>,
+    /// The parameters of `fmtp`.
+    pub(super) fmtp: Option<String>,
+}
+
+/// The value of an `rtpmap`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Encoding {
+    pub(super) name: String,
+    pub(super) clock_rate: u32,
+    pub(super) channels: Option<u8>,
+}
+
+impl Format {
+    /// `NAME/RATE` for showing; the bare token when nothing is known about it.
+    pub(super) fn label(&self) -> String {
+        match &self.encoding {
+            Some(encoding) => format!("{}/{}", encoding.name, encoding.clock_rate),
+            None => self.token.clone(),
+        }
+    }
+
+    /// Whether `codec` is the same encoding, with parameters that go together.
+    pub(super) fn matches(&self, codec: &Codec) -> bool {
+        let Some(encoding) = &self.encoding else { return false };
+        encoding.name.eq_ignore_ascii_case(&codec.name)
+            && encoding.clock_rate == codec.clock_rate
+            && encoding.channels.unwrap_or(1) == codec.channels.unwrap_or(1)
+            && parameters_fit(&codec.name, codec.fmtp.as_deref(), self.fmtp.as_deref())
+    }
+}
+
+/// Only parameters that make two formats of one name incompatible are looked at (RFC 6184 section 8.2.2).
+fn parameters_fit(name: &str, ours: Option<&str>, theirs: Option<&str>) -> bool {
+    if !name.eq_ignore_ascii_case("H264") {
+        return true;
+    }
+    let mode = |fmtp| parameter(fmtp, "packetization-mode").unwrap_or("0").to_owned();
+    // The first byte is the profile; the constraint bits of the second tell Constrained Baseline from Baseline.
+    let profile = |fmtp| {
+        parameter(fmtp, "profile-level-id").and_then(|id| id.get(..2)).unwrap_or("42").to_ascii_lowercase()
+    };
+    mode(ours) == mode(theirs) && profile(ours) == profile(theirs)
+}
+
+/// One parameter of an `fmtp` value of the form `a=1;b=2`.
+fn parameter<'a>(fmtp: Option<&'a str>, name: &str) -> Option<&'a str> {
+    fmtp?.split(';').find_map(|part| {
+        let (key, value) = part.split_once('=')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+/// The formats of a line in their order.
+pub(super) fn of_line(media: &Media) -> Vec<Format> {
+    media.fmt.split_ascii_whitespace().map(|token| format(media, token)).collect()
+}
+
+fn format(media: &Media, token: &str) -> Format {
+    let payload_type = token.parse::<u8>().ok().filter(|&number| number < 128);
+    let mapped = attribute_for(media, "rtpmap", token).and_then(parse_encoding);
+    Format {
+        token: token.to_owned(),
+        payload_type,
+        encoding: mapped.or_else(|| payload_type.and_then(static_encoding)),
+        fmtp: attribute_for(media, "fmtp", token).map(str::to_owned),
+    }
+}
+
+/// The value of `a=name:token value`, without the token.
+fn attribute_for<'a>(media: &'a Media, name: &str, token: &str) -> Option<&'a str> {
+    values(media, name).find_map(|value| {
+        let (first, rest) = value.trim_start().split_once(' ')?;
+        (first == token).then(|| rest.trim())
+    })
+}
+
+/// Attribute values of a line by name.
+pub(super) fn values<'a>(media: &'a Media, name: &str) -> impl Iterator<Item = &'a str> {
+    media
+        .attributes
+        .iter()
+        .filter(move |attribute| attribute.attribute.eq_ignore_ascii_case(name))
+        .filter_map(|attribute| attribute.value.as_deref())
+}
+
+fn parse_encoding(value: &str) -> Option<Encoding> {
+    let mut parts = value.split('/');
+    let name = parts.next().filter(|name| !name.is_empty())?.trim().to_owned();
+    let clock_rate = parts.next()?.trim().parse().ok()?;
+    let channels = match parts.next() {
+        Some(text) => Some(text.trim().parse().ok()?),
+        None => None,
+    };
+    Some(Encoding { name, clock_rate, channels })
+}
+
+/// The static payload types still met in the field (RFC 3551 sections 6, tables 4 and 5).
+fn static_encoding(payload_type: u8) -> Option<Encoding> {
+    let (name, clock_rate) = match payload_type {
+        0 => ("PCMU", 8000),
+        3 => ("GSM", 8000),
+        4 => ("G723", 8000),
+        8 => ("PCMA", 8000),
+        9 => ("G722", 8000),
+        13 => ("CN", 8000),
+        15 => ("G728", 8000),
+        18 => ("G729", 8000),
+        26 => ("JPEG", 90_000),
+        31 => ("H261", 90_000),
+        34 => ("H263", 90_000),
+        _ => return None,
+    };
+    Some(Encoding { name: name.to_owned(), clock_rate, channels: None })
+}
+
+/// What the writer of the description wants to do with a line: its own attribute, else the session's, else both ways.
+pub(super) fn direction(session: &Session, media: &Media) -> Direction {
+    let of = |attributes: &[sdp_types::Attribute]| {
+        attributes.iter().find_map(|attribute| Direction::from_attribute(&attribute.attribute))
+    };
+    of(&media.attributes).or_else(|| of(&session.attributes)).unwrap_or_default()
+}
+
+/// Where RTP and RTCP of a line go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) rtp: SocketAddr,
+    pub(super) rtcp: SocketAddr,
+    pub(super) rtcp_mux: bool,
+}
+
+/// Reads the address of a line. A host name, a multicast group and a missing `c=` cannot be used.
+///
+/// # Errors
+/// The address as written.
+pub(super) fn address(session: &Session, media: &Media) -> Result<Address, String> {
+    let connection = media.connections.first().or(session.connection.as_ref()).ok_or_else(String::new)?;
+    let text = &connection.connection_address;
+    let ip: IpAddr = text.parse().map_err(|_| text.clone())?;
+    if ip.is_multicast() {
+        return Err(text.clone());
+    }
+    let rtcp_mux = media.has_attribute("rtcp-mux");
+    let rtp = SocketAddr::new(ip, media.port);
+    let rtcp = if rtcp_mux {
+        rtp
+    } else {
+        values(media, "rtcp").find_map(|value| rtcp_address(value, ip)).unwrap_or_else(|| {
+            // The next port (RFC 3550 section 11); the last port of all has no next one.
+            SocketAddr::new(ip, media.port.checked_add(1).unwrap_or(media.port))
+        })
+    };
+    Ok(Address { rtp, rtcp, rtcp_mux })
+}
+
+/// `port [nettype addrtype address]` (RFC 3605).
+fn rtcp_address(value: &str, default: IpAddr) -> Option<SocketAddr> {
+    let mut words = value.split_ascii_whitespace();
+    let port = words.next()?.parse().ok()?;
+    let ip = words.nth(2).and_then(|word| word.parse().ok()).unwrap_or(default);
+    Some(SocketAddr::new(ip, port))
+}
+
+/// The packet duration a line asks for, in milliseconds.
+pub(super) fn ptime(media: &Media) -> Option<u32> {
+    values(media, "ptime").find_map(|value| value.trim().parse().ok()).filter(|&ms| (1..=1000).contains(&ms))
+}
+
+/// Every `a=crypto` of a line, read or refused, in the writer's order.
+pub(super) fn keys(media: &Media) -> Vec<Result<SdesKey, CryptoError>> {
+    values(media, "crypto").map(SdesKey::parse).collect()
+}
+
+/// Whether a profile is one that z5 speaks, and whether it demands encryption.
+pub(super) fn profile(proto: &str) -> Option<bool> {
+    match proto.to_ascii_uppercase().as_str() {
+        "RTP/AVP" | "RTP/AVPF" => Some(false),
+        "RTP/SAVP" | "RTP/SAVPF" => Some(true),
+        _ => None,
+    }
+}

@@ -1,0 +1,31 @@
+//! Session descriptions: what we can do, what the far end offered, and what both agreed on.
+//!
+//! RFC 8866 (the text format), RFC 3264 (offer and answer), RFC 4568 (keys in the description, "SDES"),
+//! RFC 4103 (real-time text), RFC 4733 (telephone-event), RFC 3605 (`a=rtcp`), RFC 5761 (`a=rtcp-mux`).
+//!
+//! The border is [`Capabilities`] in and [`Negotiated`] out; no session description text crosses it. The lossless
+//! container is [`sdp_types::Session`]; everything typed is ours. Not here: candidates (ICE), DTLS fingerprints
+//! and bundling: lines that need them are refused in their place with the reason, never dropped.
+
+mod accept;
+mod answer;
+mod capability;
+mod crypto;
+mod description;
+mod formats;
+mod negotiated;
+mod offer;
+
+#[cfg(test)]
+mod tests;
+
+pub use accept::accept_answer;
+pub use answer::answer;
+pub use capability::{Capabilities, Codec, Direction, MediaCapability, MediaKind, Security};
+pub use crypto::{CryptoError, CryptoSuite, SdesKey};
+pub use description::{Origin, SdpError, SessionDescription};
+pub use negotiated::{
+    Negotiated, NegotiatedCodec, NegotiatedCrypto, NegotiatedMedia, NegotiationFailure, OfferSummary,
+    OfferedMedia, RefusedCodec, RefusedMedia, RefusedWhy,
+};
+pub use offer::{make_offer, reoffer};

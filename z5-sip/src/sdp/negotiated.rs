@@ -1,0 +1,244 @@
+//! The outcome of an offer and its answer: what flows where, and why the rest does not.
+//!
+//! Every m-line of the description is accounted for: it is either in [`Negotiated::media`] or, with the reason, in
+//! [`Negotiated::refused`].
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use super::capability::{Codec, Direction, MediaKind};
+use super::crypto::{CryptoError, CryptoSuite, SdesKey};
+use super::description::SdpError;
+
+/// What both ends agreed on.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Negotiated {
+    /// The lines that carry media, in the order of the description.
+    pub media: Vec<NegotiatedMedia>,
+    /// The lines that do not, with the reason for each.
+    pub refused: Vec<RefusedMedia>,
+}
+
+impl Negotiated {
+    /// The first accepted line of a kind.
+    #[must_use]
+    pub fn first(&self, kind: MediaKind) -> Option<&NegotiatedMedia> {
+        self.media.iter().find(|media| media.kind == kind)
+    }
+}
+
+/// One m-line that carries media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NegotiatedMedia {
+    /// The position of the m-line, from zero.
+    pub index: usize,
+    /// Audio, video or text.
+    pub kind: MediaKind,
+    /// Our RTP port.
+    pub local_port: u16,
+    /// Where our RTP goes.
+    pub remote: SocketAddr,
+    /// Where our RTCP goes.
+    pub remote_rtcp: SocketAddr,
+    /// RTP and RTCP share one port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// What both can do, in the order of preference that holds for the call. Never empty.
+    pub codecs: Vec<NegotiatedCodec>,
+    /// What we do.
+    pub direction: Direction,
+    /// The keys, when the line is encrypted.
+    pub crypto: Option<NegotiatedCrypto>,
+    /// The packet duration the far end asked for, in milliseconds.
+    pub ptime_ms: Option<u32>,
+    /// Formats of this line that are not used, with the reason for each.
+    pub refused_codecs: Vec<RefusedCodec>,
+}
+
+impl NegotiatedMedia {
+    /// The codec to send with: the first that can carry a call on its own.
+    #[must_use]
+    pub fn primary(&self) -> Option<&NegotiatedCodec> {
+        self.codecs.iter().find(|codec| !codec.codec.is_auxiliary())
+    }
+
+    /// A codec by its name, without regard to case.
+    #[must_use]
+    pub fn codec(&self, name: &str) -> Option<&NegotiatedCodec> {
+        self.codecs.iter().find(|codec| codec.codec.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A codec that both ends can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NegotiatedCodec {
+    /// The codec; its format parameters are the far end's, because they tell us how to send.
+    pub codec: Codec,
+    /// The payload type to write into what we send.
+    pub send_payload_type: u8,
+    /// The payload type that arrives.
+    pub receive_payload_type: u8,
+}
+
+/// The keys of an encrypted line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NegotiatedCrypto {
+    /// The suite both use.
+    pub suite: CryptoSuite,
+    /// The key that protects what we send.
+    pub local: SdesKey,
+    /// The key that protects what we receive.
+    pub remote: SdesKey,
+}
+
+/// One m-line that carries no media.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedMedia {
+    /// Its kind, or `None` for one that z5 does not carry.
+    pub kind: Option<MediaKind>,
+    /// The position of the m-line, from zero.
+    pub index: usize,
+    /// Why.
+    pub why: RefusedWhy,
+}
+
+/// A format of an m-line that is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedCodec {
+    /// The format as it stands in the m-line: a payload type, or a word.
+    pub format: String,
+    /// Its name and clock rate where the description gives one, such as `G729/8000`.
+    pub encoding: Option<String>,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Why an m-line carries no media.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedWhy {
+    /// A kind of medium that z5 does not carry.
+    #[error("media of the kind {token:?} is not supported")]
+    UnknownKind {
+        /// The token of the m-line.
+        token: String,
+    },
+    /// We have no medium of this kind, or all of them are taken by earlier lines.
+    #[error("no {} was offered or is left on our side", .kind.as_str())]
+    NotWanted {
+        /// The kind.
+        kind: MediaKind,
+    },
+    /// The far end offered the line with port 0.
+    #[error("the far end offered it closed (port 0)")]
+    OfferedClosed,
+    /// The far end answered our line with port 0.
+    #[error("the far end refused it (port 0)")]
+    RefusedByPeer,
+    /// We closed the line ourselves.
+    #[error("we closed it (port 0)")]
+    ClosedByUs,
+    /// A transport profile that z5 does not speak.
+    #[error("the transport {proto:?} is not supported")]
+    Transport {
+        /// The profile of the m-line.
+        proto: String,
+    },
+    /// Nothing in common.
+    #[error("no common codec: the far end has {}, we have {}", list(.theirs), list(.ours))]
+    NoCommonCodec {
+        /// What the far end listed, as `NAME/RATE`.
+        theirs: Vec<String>,
+        /// What we listed.
+        ours: Vec<String>,
+    },
+    /// We require encryption and the line has no key that we can use.
+    #[error("encryption is required and no offered key can be used{}", because(.errors))]
+    CryptoRequired {
+        /// What was wrong with each `a=crypto` line there was.
+        errors: Vec<CryptoError>,
+    },
+    /// The line demands encryption and we have none.
+    #[error("the far end demands encryption, which is off on this side")]
+    CryptoNotConfigured,
+    /// The answer's key does not belong to the offer.
+    #[error("the answered key does not match an offered one")]
+    CryptoMismatch,
+    /// The line has no address that we can send to.
+    #[error("the address {address:?} cannot be used")]
+    Address {
+        /// The address as written.
+        address: String,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+fn because(errors: &[CryptoError]) -> String {
+    errors.iter().map(|error| format!("; {error}")).collect()
+}
+
+/// Why nothing was agreed on at all.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NegotiationFailure {
+    /// The description cannot be read.
+    #[error("the session description cannot be read: {0}")]
+    Description(#[from] SdpError),
+    /// No line carries media: each with its reason.
+    #[error("no medium in common: {}", reasons(.refused))]
+    NothingInCommon {
+        /// Every line and why.
+        refused: Vec<RefusedMedia>,
+    },
+    /// The answer has not as many lines as the offer (RFC 3264 section 6), or they are of other kinds.
+    #[error("the answer has {answered} media lines where the offer has {offered}, or in another order")]
+    LinesDiffer {
+        /// Lines of the offer.
+        offered: usize,
+        /// Lines of the answer.
+        answered: usize,
+    },
+}
+
+fn reasons(refused: &[RefusedMedia]) -> String {
+    if refused.is_empty() {
+        return "there is no media line".to_owned();
+    }
+    refused.iter().map(|media| format!("line {}: {}", media.index, media.why)).collect::<Vec<_>>().join("; ")
+}
+
+/// What a far end offers, for showing and for preparing an answer; no session description text.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct OfferSummary {
+    /// Every line in order. Empty when the request carried no offer (the offer is then ours to make).
+    pub media: Vec<OfferedMedia>,
+}
+
+/// One offered m-line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferedMedia {
+    /// Its kind, or `None` for one that z5 does not carry.
+    pub kind: Option<MediaKind>,
+    /// The transport profile as written.
+    pub proto: String,
+    /// The encodings as `NAME/RATE`, in the far end's order.
+    pub codecs: Vec<String>,
+    /// What the far end wants to do, seen from its side.
+    pub direction: Direction,
+    /// The line carries at least one `a=crypto`.
+    pub encrypted: bool,
+    /// The line was offered with port 0.
+    pub closed: bool,
+}
+
+impl fmt::Display for OfferSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, media) in self.media.iter().enumerate() {
+            if index > 0 {
+                f.write_str(", ")?;
+            }
+            write!(f, "{} ({})", media.kind.map_or("other", MediaKind::as_str), media.codecs.join(" "))?;
+        }
+        Ok(())
+    }
+}

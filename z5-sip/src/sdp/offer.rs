@@ -1,0 +1,161 @@
+//! Writing our side of a description: an offer (RFC 3264 sections 5 and 8), and what an answered line shares with it.
+
+use sdp_types::{Attribute, Media};
+
+use super::capability::{Capabilities, Codec, Direction, MediaCapability, Security};
+use super::crypto::SdesKey;
+use super::description::{Origin, SessionDescription};
+use super::negotiated::{Negotiated, NegotiatedMedia};
+
+/// Offers everything in `capabilities`, one m-line each, in their order.
+#[must_use]
+pub fn make_offer(capabilities: &Capabilities, origin: Origin) -> SessionDescription {
+    let mut description = SessionDescription::ours(capabilities.address, origin);
+    description.session.medias = capabilities.media.iter().map(offered_line).collect();
+    description
+}
+
+/// Offers `capabilities` anew in a session that stands: lines keep their place, a line without a medium is closed, a
+/// medium without a line is added at the end, and payload numbers keep their meaning (RFC 3264 section 8).
+#[must_use]
+pub fn reoffer(
+    capabilities: &Capabilities,
+    origin: Origin,
+    agreed: &SessionDescription,
+    negotiated: &Negotiated,
+) -> SessionDescription {
+    let mut description = SessionDescription::ours(capabilities.address, origin);
+    let mut used = vec![false; capabilities.media.len()];
+    for (index, line) in agreed.session.medias.iter().enumerate() {
+        let before = negotiated.media.iter().find(|media| media.index == index);
+        let slot = before.and_then(|before| {
+            let fits = |slot: &usize| !used[*slot] && capabilities.media[*slot].kind == before.kind;
+            (0..used.len()).find(fits)
+        });
+        let next = match (before, slot) {
+            (Some(before), Some(slot)) => {
+                used[slot] = true;
+                let mut medium = capabilities.media[slot].clone();
+                medium.codecs = same_numbers(&medium.codecs, before);
+                let mut next = offered_line(&medium);
+                next.proto.clone_from(&line.proto);
+                next
+            }
+            (Some(_) | None, Some(_) | None) => {
+                let mut closed = empty_line(&line.media, 0, &line.proto);
+                closed.fmt.clone_from(&line.fmt);
+                closed
+            }
+        };
+        description.session.medias.push(next);
+    }
+    let added = capabilities.media.iter().zip(&used).filter(|(_, used)| !**used);
+    description.session.medias.extend(added.map(|(medium, _)| offered_line(medium)));
+    description
+}
+
+/// Our codecs under the numbers that the session has given them. A number that means something else by now is not used
+/// for a codec that had none.
+fn same_numbers(codecs: &[Codec], before: &NegotiatedMedia) -> Vec<Codec> {
+    let taken = |number| before.codecs.iter().any(|codec| codec.receive_payload_type == number);
+    let number = |codec: &Codec| match before.codec(&codec.name) {
+        Some(known) => Some(known.receive_payload_type),
+        None => (!taken(codec.payload_type)).then_some(codec.payload_type),
+    };
+    let renumbered = codecs.iter().filter_map(|codec| {
+        let mut same = codec.clone();
+        same.payload_type = number(codec)?;
+        if let Some(generations) = codec.fmtp.as_deref().filter(|_| codec.name.eq_ignore_ascii_case("red")) {
+            // Its parameters are payload numbers: they move along, or redundancy is of no use.
+            let moved = generations.split('/').map(|token| {
+                let named = codecs.iter().find(|other| other.payload_type.to_string() == token.trim());
+                named.and_then(number).map(|number| number.to_string())
+            });
+            same.fmtp = Some(moved.collect::<Option<Vec<_>>>()?.join("/"));
+        }
+        Some(same)
+    });
+    renumbered.collect()
+}
+
+fn offered_line(medium: &MediaCapability) -> Media {
+    // Best effort is offered as RTP/AVP: a far end that knows nothing of keys can still take it.
+    let proto = match medium.security {
+        Security::Clear | Security::SdesOptional(_) => "RTP/AVP",
+        Security::SdesRequired(_) => "RTP/SAVP",
+    };
+    let mut line = empty_line(medium.kind.as_str(), medium.port, proto);
+    write_codecs(&mut line, &medium.codecs);
+    if medium.port == 0 {
+        return line;
+    }
+    for key in medium.security.keys() {
+        push(&mut line, "crypto", &key.to_attribute());
+    }
+    finish_line(&mut line, medium, medium.direction, None);
+    line
+}
+
+/// A line without formats and attributes.
+pub(super) fn empty_line(kind: &str, port: u16, proto: &str) -> Media {
+    Media {
+        media: kind.to_owned(),
+        port,
+        num_ports: None,
+        proto: proto.to_owned(),
+        fmt: String::new(),
+        media_title: None,
+        connections: Vec::new(),
+        bandwidths: Vec::new(),
+        key: None,
+        attributes: Vec::new(),
+    }
+}
+
+/// The formats of a line with an `rtpmap` each, even the static ones: it costs little and helps whoever reads traces.
+pub(super) fn write_codecs(line: &mut Media, codecs: &[Codec]) {
+    let numbers: Vec<String> = codecs.iter().map(|codec| codec.payload_type.to_string()).collect();
+    line.fmt = numbers.join(" ");
+    for codec in codecs {
+        let mut map = format!("{} {}/{}", codec.payload_type, codec.name, codec.clock_rate);
+        if let Some(channels) = codec.channels.filter(|&channels| channels > 1) {
+            map.push_str(&format!("/{channels}"));
+        }
+        push(line, "rtpmap", &map);
+        if let Some(fmtp) = &codec.fmtp {
+            push(line, "fmtp", &format!("{} {fmtp}", codec.payload_type));
+        }
+    }
+}
+
+/// What closes an offered and an answered line alike. `rtcp_mux` in an answer replaces the RTCP port.
+pub(super) fn finish_line(
+    line: &mut Media,
+    medium: &MediaCapability,
+    direction: Direction,
+    answer: Option<AnswerLine<'_>>,
+) {
+    if let Some(AnswerLine { key: Some(key), .. }) = &answer {
+        push(line, "crypto", &key.to_attribute());
+    }
+    if let Some(ptime) = medium.ptime_ms {
+        push(line, "ptime", &ptime.to_string());
+    }
+    if matches!(answer, Some(AnswerLine { rtcp_mux: true, .. })) {
+        line.attributes.push(Attribute::new("rtcp-mux"));
+    } else if let Some(port) = medium.rtcp_port.filter(|&port| Some(port) != medium.port.checked_add(1)) {
+        push(line, "rtcp", &port.to_string());
+    }
+    line.attributes.push(Attribute::new(direction.as_str()));
+}
+
+/// What only an answered line says.
+#[derive(Clone, Copy)]
+pub(super) struct AnswerLine<'a> {
+    pub(super) key: Option<&'a SdesKey>,
+    pub(super) rtcp_mux: bool,
+}
+
+fn push(line: &mut Media, name: &str, value: &str) {
+    line.attributes.push(Attribute::with_value(name, value));
+}

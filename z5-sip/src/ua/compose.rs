@@ -1,0 +1,106 @@
+//! What this user agent says about itself: From, Contact, routes, and the headers that every request or response has.
+
+use super::UserAgent;
+use crate::flow::{Flow, FlowId};
+use crate::request::Outline;
+use crate::wire::{Address, BuildError, Method, Name, ResponseBuilder, Transport, Uri};
+
+/// The methods that are answered with something else than 405.
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+
+/// The bodies that are read.
+pub(super) const ACCEPT: &str = "application/sdp";
+
+/// The type of a session description.
+pub(super) const SDP: &str = "application/sdp";
+
+impl UserAgent {
+    /// The value of our From: name, address of record, and the tag.
+    pub(super) fn from_value(&self, tag: &str) -> Result<String, BuildError> {
+        let name = self.config.display_name.as_deref().unwrap_or_default();
+        Address::named(name, &self.config.aor).tag(tag).to_value()
+    }
+
+    /// The URI of our Contact on a flow. The far end's proxy comes back over the connection that it names.
+    pub(super) fn contact_uri(&self, flow: &Flow) -> String {
+        let user = self.config.contact_user.as_deref().or(self.config.aor.user());
+        let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+        let transport = match flow.transport() {
+            Transport::Udp => String::new(),
+            other => format!(";transport={}", other.as_str().to_ascii_lowercase()),
+        };
+        format!("sip:{user}{}{transport}", flow.local())
+    }
+
+    /// The value of our Contact within dialogs.
+    pub(super) fn contact_value(&self, flow: FlowId) -> Option<String> {
+        self.flows.get(&flow).map(|flow| format!("<{}>", self.contact_uri(flow)))
+    }
+
+    /// The value of our Contact in a REGISTER (RFC 5626 section 4.1).
+    pub(super) fn register_contact(&self, flow: &Flow, expires: u32) -> String {
+        let mut value = format!("<{}>", self.contact_uri(flow));
+        if let Some(instance) = &self.config.instance_id {
+            value.push_str(&format!(";+sip.instance=\"<urn:uuid:{instance}>\""));
+            if self.outbound {
+                value.push_str(";reg-id=1");
+            }
+        }
+        value.push_str(&format!(";expires={expires}"));
+        value
+    }
+
+    /// The routes of a request outside a dialog: the registrar's Service-Route (RFC 3608), else the outbound proxy.
+    pub(super) fn preloaded_routes(&self) -> Vec<String> {
+        if !self.service_route.is_empty() {
+            return self.service_route.clone();
+        }
+        self.config.route.iter().map(loose).collect()
+    }
+
+    /// The outbound proxy alone, as for a REGISTER.
+    pub(super) fn outbound_route(&self) -> Vec<String> {
+        self.config.route.iter().map(loose).collect()
+    }
+
+    /// The request with what every request of ours says.
+    pub(super) fn signed(&self, outline: Outline) -> Outline {
+        outline.with(Name::UserAgent, self.config.user_agent.clone())
+    }
+
+    /// The request with what an INVITE says beside its offer.
+    pub(super) fn with_abilities(&self, outline: Outline, flow: FlowId) -> Outline {
+        let contact = self.contact_value(flow).unwrap_or_default();
+        self.signed(outline.with(Name::Contact, contact).with(Name::Allow, ALLOW))
+    }
+
+    /// A request outside any dialog.
+    pub(super) fn outside_dialog(
+        &mut self,
+        method: Method,
+        uri: &Uri,
+        from_tag: &str,
+    ) -> Result<Outline, BuildError> {
+        Ok(Outline {
+            method,
+            uri: uri.to_string(),
+            routes: self.preloaded_routes(),
+            from: self.from_value(from_tag)?,
+            to: format!("<{uri}>"),
+            call_id: self.ident.call_id(),
+            cseq: self.ident.cseq(),
+            headers: Vec::new(),
+            body: None,
+        })
+    }
+
+    /// The response with what every response of ours says.
+    pub(super) fn served(&self, builder: ResponseBuilder) -> ResponseBuilder {
+        builder.header(Name::Server, &self.config.user_agent)
+    }
+}
+
+/// A proxy that we name must stay loose: a strict one would have to be written otherwise.
+fn loose(uri: &Uri) -> String {
+    if uri.is_loose_router() { format!("<{uri}>") } else { format!("<{uri};lr>") }
+}

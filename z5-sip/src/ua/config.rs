@@ -1,0 +1,65 @@
+//! What a user agent needs to know about its account. Plain data; nothing is looked up or defaulted behind it.
+
+use std::time::Duration;
+
+use crate::auth::Credentials;
+use crate::transaction::Timers;
+use crate::wire::Uri;
+
+/// The account and habits of a [`super::UserAgent`].
+#[derive(Clone, Debug)]
+pub struct UaConfig {
+    /// The address of record: `From`, and `To` of a REGISTER.
+    pub aor: Uri,
+    /// The name shown with it.
+    pub display_name: Option<String>,
+    /// The accounts that may answer a challenge; each answers only its own realm.
+    pub credentials: Vec<Credentials>,
+    /// The Request-URI of a REGISTER: the domain alone, such as `sip:example.com`.
+    pub registrar: Uri,
+    /// The outbound proxy, put as a `Route` on every request that opens a dialog or stands alone. `lr` is added when it
+    /// is missing. `None` on a flow that leads to the registrar itself.
+    pub route: Option<Uri>,
+    /// What `User-Agent` and `Server` say: application, platform and version.
+    pub user_agent: String,
+    /// The instance as a UUID, without `urn:uuid:`; adds `+sip.instance` and `reg-id` to the Contact (RFC 5626).
+    pub instance_id: Option<String>,
+    /// The user part of our Contact. `None` takes the address of record's.
+    pub contact_user: Option<String>,
+    /// The binding's lifetime that we ask for; what is granted decides the refresh.
+    pub expires: Duration,
+    /// How long a stream may be silent from our side before a ping goes out (RFC 5626 section 3.5.1); `None`: no pings.
+    pub keep_alive: Option<Duration>,
+    /// Whether a ping without an answer within 10 s ends the flow (RFC 5626 section 4.4.1). False for a server that is
+    /// known not to answer pings.
+    pub pong_required: bool,
+    /// RFC 3261's T1, T2 and T4, and how long a transaction waits.
+    pub timers: Timers,
+    /// How long an incoming call may ring before it is answered 480.
+    pub ring_timeout: Duration,
+    /// Emit [`super::Event::Trace`] with the redacted text of every message.
+    pub trace: bool,
+}
+
+impl UaConfig {
+    /// An account at `registrar` with the project's defaults: 600 s, a ping every 25 s, 180 s of ringing.
+    #[must_use]
+    pub fn new(aor: Uri, registrar: Uri) -> Self {
+        Self {
+            aor,
+            display_name: None,
+            credentials: Vec::new(),
+            registrar,
+            route: None,
+            user_agent: concat!("z5/", env!("CARGO_PKG_VERSION")).to_owned(),
+            instance_id: None,
+            contact_user: None,
+            expires: Duration::from_secs(600),
+            keep_alive: Some(Duration::from_secs(25)),
+            pong_required: true,
+            timers: Timers::default(),
+            ring_timeout: Duration::from_secs(180),
+            trace: false,
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The user agent: one account, its connection, its binding and its calls, composed of the machines of this crate.
+//!
+//! It owns no socket and no clock. A driver opens connections, hands in bytes and the time, and does what the outbox
+//! says. The whole contract is this loop:
+//!
+//! ```
+//! # use std::time::Instant;
+//! use z5_sip::auth::Credentials;
+//! use z5_sip::ident::Ident;
+//! use z5_sip::outbox::Outbox;
+//! use z5_sip::ua::{Command, Effect, FlowId, Input, Transport, UaConfig, UserAgent};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[expect(clippy::disallowed_methods, reason = "an example has no other clock")]
+//! # let now = Instant::now();
+//! let mut config = UaConfig::new("sip:alice@example.com".parse()?, "sip:example.com".parse()?);
+//! config.credentials = vec![Credentials::new("alice", "secret")];
+//! let mut agent = UserAgent::new(config, Ident::from_seed(1));
+//! let mut out = Outbox::new();
+//!
+//! // The driver has connected:
+//! let flow = FlowId(1);
+//! let (local, remote) = ("127.0.0.1:40000".parse()?, "127.0.0.1:5060".parse()?);
+//! agent.handle(Input::FlowUp { flow, transport: Transport::Tcp, local, remote }, now, &mut out);
+//! agent.handle(Input::Command(Command::Register), now, &mut out);
+//!
+//! // After every turn: all that is to be sent on a flow goes out in one write.
+//! let mut write = Vec::new();
+//! for effect in out.drain() {
+//!     match effect {
+//!         Effect::Send { bytes, .. } => write.extend_from_slice(&bytes),
+//!         Effect::CloseFlow { .. } => { /* close the socket */ }
+//!         Effect::Event(_) => { /* tell the application */ }
+//!     }
+//! }
+//! assert!(write.starts_with(b"REGISTER sip:example.com SIP/2.0\r\n"));
+//!
+//! // Then wait for bytes (`Input::Received`), the end of the connection (`Input::FlowDown`), a command, or until
+//! // `agent.next_deadline()`, and hand in `Input::Deadline`.
+//! assert!(agent.next_deadline().is_some());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What is to be known of it:
+//! - The newest flow carries new requests. A call outlives its flow: its next request takes the newest one.
+//! - A call ends with exactly one of [`Event::Failed`], or [`Event::Established`] and later [`Event::Ended`].
+//! - Requests that open something are taken only on the flow whose binding stands; all others are refused.
+//! - An ACK and the request that follows it are written in one turn, so that they leave in one segment.
+
+mod active;
+mod call;
+mod compose;
+mod config;
+mod failure;
+mod incoming;
+mod outgoing;
+mod registering;
+mod requests;
+mod responses;
+mod schedule;
+mod transactions;
+mod types;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+pub use crate::flow::{FlowDeath, FlowEnd, FlowId};
+pub use crate::wire::Transport;
+pub use config::UaConfig;
+pub use failure::{CallFailure, CommandRefusal, RegisterFailure};
+pub(crate) use failure::{targets, warning_text};
+pub use types::{CallKey, Command, Effect, Event, Input, Reason, Side};
+
+use self::call::Call;
+use self::schedule::{Schedule, Sleeper};
+use self::transactions::Transactions;
+use crate::auth::Authenticator;
+use crate::dialog::DialogId;
+use crate::flow::{self, Flow};
+use crate::ident::Ident;
+use crate::outbox::{Deadline, Outbox};
+use crate::registration::Registration;
+use crate::transaction::{ClientInput, ServerInput};
+use crate::wire::{Frame, Message, redact};
+
+/// A sans-IO user agent; see the module's documentation for how to run it.
+pub struct UserAgent {
+    config: UaConfig,
+    ident: Ident,
+    authenticator: Authenticator,
+    flows: BTreeMap<FlowId, Flow>,
+    /// The newest flow that is up.
+    current: Option<FlowId>,
+    registration: Registration,
+    /// The flow that our binding leads to.
+    bound: Option<FlowId>,
+    identity: registering::Identity,
+    service_route: Vec<String>,
+    /// Ask for outbound (RFC 5626) with `reg-id`; off after a 439.
+    outbound: bool,
+    transactions: Transactions,
+    calls: BTreeMap<CallKey, Call>,
+    dialogs: HashMap<DialogId, CallKey>,
+    incoming: u64,
+    schedule: Schedule,
+    /// Machines whose deadline may have changed in this turn.
+    dirty: Vec<Sleeper>,
+}
+
+/// What every step of one turn shares.
+struct Turn<'a> {
+    now: Instant,
+    out: &'a mut Outbox<Effect>,
+}
+
+impl Turn<'_> {
+    fn emit(&mut self, event: Event) {
+        self.out.push(Effect::Event(event));
+    }
+}
+
+impl UserAgent {
+    /// A user agent without a flow. It does nothing by itself.
+    #[must_use]
+    pub fn new(config: UaConfig, mut ident: Ident) -> Self {
+        let identity = registering::Identity::new(&mut ident);
+        Self {
+            authenticator: Authenticator::new(config.credentials.clone()),
+            registration: Registration::new(config.expires),
+            config,
+            ident,
+            flows: BTreeMap::new(),
+            current: None,
+            bound: None,
+            identity,
+            service_route: Vec::new(),
+            outbound: true,
+            transactions: Transactions::default(),
+            calls: BTreeMap::new(),
+            dialogs: HashMap::new(),
+            incoming: 0,
+            schedule: Schedule::default(),
+            dirty: Vec::new(),
+        }
+    }
+
+    /// One turn: takes an input and puts everything that follows from it into the outbox.
+    pub fn handle(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox<Effect>) {
+        let mut turn = Turn { now, out };
+        let turn = &mut turn;
+        match input {
+            Input::FlowUp { flow, transport, local, remote } => {
+                let keep_alive = self.config.keep_alive.map(|interval| self.jittered(interval));
+                let pong = self.config.pong_required;
+                self.flows.insert(flow, Flow::new(transport, local, remote, keep_alive, pong, now));
+                self.current = Some(flow);
+                self.dirty.push(Sleeper::Flow(flow));
+            }
+            Input::FlowDown { flow, why } => self.lose_flow(flow, FlowDeath::Down(why), turn),
+            Input::Received { flow, bytes } => self.on_received(flow, bytes, turn),
+            Input::Deadline => self.on_deadline(turn),
+            Input::Command(command) => self.on_command(command, turn),
+        }
+        self.reschedule();
+    }
+
+    /// When to come back with [`Input::Deadline`], and why.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        self.schedule.next()
+    }
+
+    /// Whether the registrar holds our binding on a flow that is up.
+    #[must_use]
+    pub fn is_registered(&self, now: Instant) -> bool {
+        self.bound.is_some() && self.registration.is_bound(now)
+    }
+
+    /// Calls in any state.
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    fn on_command(&mut self, command: Command, turn: &mut Turn<'_>) {
+        match command {
+            Command::Register => self.on_register(turn),
+            Command::Unregister => self.on_unregister(turn),
+            Command::Invite { call, target, offer } => self.on_invite_command(call, &target, offer, turn),
+            Command::Ring { call } => self.on_ring(call, turn),
+            Command::Accept { call, answer } => self.on_accept(call, answer, turn),
+            Command::Reject { call, status } => self.on_reject(call, status, turn),
+            Command::Renegotiate { call, offer } => self.on_renegotiate(call, offer, turn),
+            Command::Hangup { call } => self.on_hangup(call, turn),
+        }
+    }
+
+    fn on_received(&mut self, flow: FlowId, bytes: &[u8], turn: &mut Turn<'_>) {
+        let Some(connection) = self.flows.get_mut(&flow) else { return };
+        connection.on_bytes(bytes);
+        self.dirty.push(Sleeper::Flow(flow));
+        if !connection.transport().is_reliable() {
+            match Flow::datagram(bytes) {
+                Some(message) => self.on_message(flow, message, turn),
+                None if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {}
+                None => turn.emit(Event::Unexpected { flow, what: "a datagram that is no SIP message" }),
+            }
+            return;
+        }
+        // A message may end the flow, so it is looked up again for each.
+        while let Some(frame) = self.flows.get_mut(&flow).and_then(Flow::next_frame) {
+            match frame {
+                Ok(Frame::Message(message)) => self.on_message(flow, message, turn),
+                // We opened the connection: pinging is ours (RFC 5626 section 4.4.1).
+                Ok(Frame::Ping | Frame::Pong) => {}
+                Err(error) => {
+                    let why = FlowDeath::Framing(error);
+                    turn.out.push(Effect::CloseFlow { flow, why });
+                    self.lose_flow(flow, why, turn);
+                }
+            }
+        }
+    }
+
+    fn on_message(&mut self, flow: FlowId, message: Message, turn: &mut Turn<'_>) {
+        if self.config.trace {
+            turn.emit(Event::Trace { flow, from: Side::Remote, text: redact(&message) });
+        }
+        if message.is_request() {
+            self.on_request(flow, message, turn);
+        } else {
+            self.on_response(flow, message, turn);
+        }
+    }
+
+    fn on_deadline(&mut self, turn: &mut Turn<'_>) {
+        for sleeper in self.schedule.due(turn.now) {
+            // Even a machine that did nothing is asked again, or it would stay due for ever.
+            self.dirty.push(sleeper);
+            match sleeper {
+                Sleeper::Flow(flow) => self.on_flow_deadline(flow, turn),
+                Sleeper::Registration => self.on_registration_deadline(turn),
+                Sleeper::Client(number) => self.turn_client(number, ClientInput::Deadline, turn),
+                Sleeper::Server(number) => self.turn_server(number, ServerInput::Deadline, turn),
+                Sleeper::Call(call) => self.on_call_deadline(call, turn),
+            }
+        }
+    }
+
+    fn on_flow_deadline(&mut self, flow: FlowId, turn: &mut Turn<'_>) {
+        let Some(connection) = self.flows.get_mut(&flow) else { return };
+        match connection.on_deadline(turn.now) {
+            flow::Due::Nothing => {}
+            flow::Due::Ping => {
+                turn.out.push(Effect::Send { flow, bytes: bytes::Bytes::from_static(flow::PING) });
+            }
+            flow::Due::Dead(why) => self.close_flow(flow, why, turn),
+        }
+    }
+
+    /// Gives a flow up by ourselves.
+    fn close_flow(&mut self, flow: FlowId, why: FlowDeath, turn: &mut Turn<'_>) {
+        turn.out.push(Effect::CloseFlow { flow, why });
+        self.lose_flow(flow, why, turn);
+    }
+
+    /// A flow is gone: everything that waits on it is told.
+    fn lose_flow(&mut self, flow: FlowId, why: FlowDeath, turn: &mut Turn<'_>) {
+        if self.flows.remove(&flow).is_none() {
+            return;
+        }
+        self.dirty.push(Sleeper::Flow(flow));
+        if self.current == Some(flow) {
+            self.current = self.flows.keys().next_back().copied();
+        }
+        turn.emit(Event::FlowDead { flow, why });
+        let on_it = |of: FlowId| of == flow;
+        let clients = self.transactions.clients.iter().filter(|(_, client)| on_it(client.flow));
+        let clients: Vec<u64> = clients.map(|(number, _)| *number).collect();
+        let servers = self.transactions.servers.iter().filter(|(_, server)| on_it(server.flow));
+        let servers: Vec<u64> = servers.map(|(number, _)| *number).collect();
+        for number in clients {
+            self.turn_client(number, ClientInput::FlowLost, turn);
+        }
+        for number in servers {
+            self.turn_server(number, ServerInput::FlowLost, turn);
+        }
+        if self.bound == Some(flow) {
+            self.on_binding_lost(turn);
+        }
+    }
+
+    /// The flow for a request of a call: its own while that is up, else the newest.
+    fn flow_of(&self, call: &Call) -> Option<FlowId> {
+        self.flows.contains_key(&call.flow).then_some(call.flow).or(self.current)
+    }
+
+    /// 80 to 100 percent of an interval (RFC 5626 section 4.4.1).
+    fn jittered(&mut self, interval: Duration) -> Duration {
+        let fifth = interval / 5;
+        let part = self.ident.number() % 1000;
+        interval - Duration::from_nanos(u64::try_from(fifth.as_nanos()).unwrap_or_default() / 1000 * part)
+    }
+
+    fn reschedule(&mut self) {
+        let dirty = std::mem::take(&mut self.dirty);
+        for &sleeper in &dirty {
+            let deadline = match sleeper {
+                Sleeper::Flow(flow) => self.flows.get(&flow).and_then(Flow::next_deadline),
+                Sleeper::Registration => self.registration.next_deadline(),
+                Sleeper::Client(number) => self.client_deadline(number),
+                Sleeper::Server(number) => self.server_deadline(number),
+                Sleeper::Call(call) => self.calls.get(&call).and_then(Call::next_deadline),
+            };
+            self.schedule.set(sleeper, deadline);
+        }
+        self.dirty = dirty;
+        self.dirty.clear();
+    }
+}

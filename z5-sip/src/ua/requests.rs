@@ -1,0 +1,161 @@
+//! Requests from outside: what is refused before anyone looks at it, and who gets the rest (RFC 3261 section 8.2).
+
+use super::compose::{ACCEPT, ALLOW};
+use super::types::{CallKey, Event, Reason};
+use super::{Turn, UserAgent};
+use crate::dialog::DialogId;
+use crate::flow::FlowId;
+use crate::transaction::{ServerInput, ServerKey};
+use crate::wire::{Fault, Message, Method, Name, Params, ResponseBuilder, Verdict, validate};
+
+impl UserAgent {
+    pub(super) fn on_request(&mut self, flow: FlowId, request: Message, turn: &mut Turn<'_>) {
+        let verdict = validate(&request);
+        if let Verdict::Drop { .. } = verdict {
+            return turn.emit(Event::Unexpected { flow, what: "a malformed request that is not answered" });
+        }
+        let Some(key) = ServerKey::of(&request) else {
+            return self.refuse_stateless(flow, &request, &verdict, turn);
+        };
+        let known = self.transactions.server_of(&key);
+        if request.method() == Some(Method::Ack) {
+            let own = known.filter(|number| {
+                self.transactions.servers.get(number).is_some_and(super::transactions::Server::takes_ack)
+            });
+            return match own {
+                Some(number) => self.turn_server(number, ServerInput::Ack, turn),
+                None => self.on_ack(flow, &request, turn),
+            };
+        }
+        if let Some(number) = known {
+            return self.turn_server(number, ServerInput::Repeated, turn);
+        }
+        let merged = self.transactions.is_merged(&request);
+        let method = request.method();
+        let number = self.start_server(key, request.clone(), flow);
+        if let Verdict::Refuse { status, fault, .. } = verdict {
+            turn.emit(Event::Unexpected { flow, what: "a request that is refused" });
+            self.respond(number, status, turn, |builder| explained(builder, &fault));
+            return;
+        }
+        if merged {
+            self.respond(number, 482, turn, |builder| builder);
+            return;
+        }
+        let inside = request.to().is_ok_and(|to| to.tag().is_some());
+        match method {
+            Some(Method::Cancel) => self.on_cancel(number, &request, turn),
+            Some(_) if !inside && !self.is_welcome(flow, turn) => {
+                turn.emit(Event::Unexpected { flow, what: "a request on a flow without a binding" });
+                self.respond(number, 403, turn, |builder| builder);
+            }
+            Some(Method::Invite) if inside => self.on_reinvite(number, &request, turn),
+            Some(Method::Invite) => self.on_incoming(flow, number, request, turn),
+            Some(Method::Bye) => self.on_bye(number, &request, turn),
+            Some(Method::Options) => self.on_options(number, &request, inside, turn),
+            Some(_) | None => {
+                self.respond(number, 405, turn, |builder| builder.header(Name::Allow, ALLOW));
+            }
+        }
+    }
+
+    /// Only the flow that our binding leads to may open something with us.
+    fn is_welcome(&self, flow: FlowId, turn: &Turn<'_>) -> bool {
+        self.bound == Some(flow) && self.registration.is_bound(turn.now)
+    }
+
+    fn on_options(&mut self, number: u64, request: &Message, inside: bool, turn: &mut Turn<'_>) {
+        if inside && !self.admit(request) {
+            self.respond(number, 481, turn, |builder| builder);
+            return;
+        }
+        self.respond(number, 200, turn, |builder| {
+            builder
+                .header(Name::Allow, ALLOW)
+                .header(Name::Accept, ACCEPT)
+                .header(Name::AcceptEncoding, "identity")
+        });
+    }
+
+    /// A CANCEL has a transaction of its own, and answers have the tag of the INVITE's (RFC 3261 section 9.2).
+    fn on_cancel(&mut self, number: u64, cancel: &Message, turn: &mut Turn<'_>) {
+        let target = ServerKey::cancelled_by(cancel).and_then(|key| self.transactions.server_of(&key));
+        let Some(invite) = target.and_then(|target| self.transactions.servers.get(&target)) else {
+            self.respond(number, 481, turn, |builder| builder);
+            return;
+        };
+        let (tag, call, unanswered) = (invite.tag.clone(), invite.call, invite.is_unanswered_invite());
+        if let Some(server) = self.transactions.servers.get_mut(&number) {
+            server.tag = tag;
+        }
+        self.respond(number, 200, turn, |builder| builder);
+        if let (Some(call), true) = (call, unanswered) {
+            self.on_cancelled(call, reason(cancel), turn);
+        }
+    }
+
+    /// The call that a request inside a dialog belongs to, its CSeq being above all before it.
+    pub(super) fn call_of(&self, request: &Message) -> Option<CallKey> {
+        self.dialogs.get(&DialogId::of_request(request)?).copied()
+    }
+
+    /// A request without what a transaction needs: one answer, if it can be written at all.
+    fn refuse_stateless(&mut self, flow: FlowId, request: &Message, verdict: &Verdict, turn: &mut Turn<'_>) {
+        turn.emit(Event::Unexpected { flow, what: "a request that has no transaction" });
+        let status = match verdict {
+            Verdict::Refuse { status, .. } => *status,
+            Verdict::Accept | Verdict::Drop { .. } => 400,
+        };
+        let tag = self.ident.tag();
+        let response = self.served(ResponseBuilder::to_request(request, status, "")).to_tag(&tag).build();
+        if let Ok(response) = response
+            && request.method() != Some(Method::Ack)
+        {
+            self.send(flow, &response, turn);
+        }
+    }
+}
+
+/// What an answer to a refused request says beside its status.
+fn explained(builder: ResponseBuilder, fault: &Fault) -> ResponseBuilder {
+    match fault {
+        Fault::Extensions(tags) => builder.header(Name::Unsupported, tags.join(", ")),
+        Fault::MediaType => builder.header(Name::Accept, ACCEPT),
+        Fault::Flaw(_)
+        | Fault::Version
+        | Fault::Missing(_)
+        | Fault::Repeated(_)
+        | Fault::Header { .. }
+        | Fault::Date
+        | Fault::RequestUri(_)
+        | Fault::RequestUriHeaders
+        | Fault::Scheme
+        | Fault::CSeqMethod
+        | Fault::Hops
+        | Fault::NotAcceptable => builder,
+    }
+}
+
+/// The first value of a Reason header (RFC 3326).
+pub(super) fn reason(message: &Message) -> Option<Reason> {
+    let value = message.values(Name::Reason).next()?;
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    let params = Params::new(&value[end..]);
+    Some(Reason {
+        protocol: String::from_utf8_lossy(&value[..end]).trim().to_owned(),
+        cause: params.get("cause").and_then(|cause| cause.parse().ok()),
+        text: params.find("text").and_then(|param| param.text().map(|text| unquoted(text))),
+    })
+}
+
+fn unquoted(text: &str) -> String {
+    let Some(inner) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        return text.to_owned();
+    };
+    let mut out = String::with_capacity(inner.len());
+    let mut letters = inner.chars();
+    while let Some(letter) = letters.next() {
+        out.push(if letter == '\\' { letters.next().unwrap_or('\\') } else { letter });
+    }
+    out
+}

@@ -1,0 +1,126 @@
+//! What comes back to requests of ours: to its transaction, through challenges, to whoever waits for it.
+
+use super::failure::{CallFailure, RegisterFailure};
+use super::transactions::{Owner, StartError};
+use super::types::Event;
+use super::{Turn, UserAgent};
+use crate::flow::FlowId;
+use crate::transaction::ClientInput;
+use crate::wire::{Message, Method, Verdict, validate};
+
+impl UserAgent {
+    pub(super) fn on_response(&mut self, flow: FlowId, response: Message, turn: &mut Turn<'_>) {
+        if validate(&response) != Verdict::Accept {
+            return turn.emit(Event::Unexpected { flow, what: "a malformed response" });
+        }
+        match self.transactions.client_of(&response) {
+            Some(number) => self.turn_client(number, ClientInput::Response(response), turn),
+            // A 2xx whose transaction is gone would need its ACK; after 64 x T1 the far end has given up too.
+            None => turn.emit(Event::Unexpected { flow, what: "a response to nothing" }),
+        }
+    }
+
+    /// A response that a client transaction let through.
+    pub(super) fn on_client_response(&mut self, number: u64, response: &Message, turn: &mut Turn<'_>) {
+        let Some(client) = self.transactions.clients.get(&number) else { return };
+        let (owner, method) = (client.owner, client.outline.method.clone());
+        let status = response.status().unwrap_or_default();
+        if status < 200 {
+            if let Owner::Invite(call) = owner {
+                self.on_provisional(call, number, response, turn);
+            }
+            return;
+        }
+        if matches!(status, 401 | 407) && method != Method::Cancel {
+            return self.on_challenge(number, owner, response, turn);
+        }
+        if let Some(client) = self.transactions.clients.get(&number) {
+            self.authenticator.on_response(client.request(), response);
+        }
+        match owner {
+            Owner::Register => self.on_register_response(number, response, turn),
+            Owner::Invite(call) => self.on_invite_final(call, number, response, turn),
+            Owner::Reinvite(call) => self.on_reinvite_final(call, number, response, turn),
+            Owner::Bye(call) => self.on_bye_done(call, turn),
+            Owner::Cancel | Owner::Stray => {}
+        }
+    }
+
+    /// 401 and 407: the same request again with credentials, as a new transaction (RFC 3261 section 22.2).
+    fn on_challenge(&mut self, number: u64, owner: Owner, response: &Message, turn: &mut Turn<'_>) {
+        let Some(client) = self.transactions.clients.get(&number) else { return };
+        let (flow, mut outline) = (client.flow, client.outline.clone());
+        let answered = self.authenticator.on_challenge(client.request(), response);
+        if let Err(failure) = answered {
+            return match owner {
+                Owner::Register => self.on_register_failed(RegisterFailure::from_challenge(failure), turn),
+                Owner::Invite(call) => {
+                    self.fail_calling(call, number, CallFailure::from_challenge(failure), turn)
+                }
+                Owner::Reinvite(call) => {
+                    self.on_reinvite_failed(call, number, CallFailure::from_challenge(failure), turn);
+                }
+                Owner::Bye(call) => self.on_bye_done(call, turn),
+                Owner::Cancel | Owner::Stray => {}
+            };
+        }
+        match owner {
+            Owner::Register => self.repeat_register(outline, turn),
+            Owner::Invite(call) => self.repeat_invite(call, number, outline, turn),
+            Owner::Reinvite(call) | Owner::Bye(call) => {
+                outline.cseq = self.next_cseq(call).unwrap_or(outline.cseq + 1);
+                let started = self.start_client(outline, flow, owner, turn);
+                match (owner, started) {
+                    (Owner::Reinvite(_), Ok(next)) => self.set_reinvite(call, next),
+                    (Owner::Reinvite(_), Err(error)) => {
+                        self.on_reinvite_failed(call, number, error.into(), turn)
+                    }
+                    (Owner::Bye(_), Err(_)) => self.on_bye_done(call, turn),
+                    (_, _) => {}
+                }
+            }
+            Owner::Cancel | Owner::Stray => {
+                outline.cseq += 1;
+                // Nobody waits for it: when it cannot go out there is nobody to tell.
+                let _ = self.start_client(outline, flow, owner, turn);
+            }
+        }
+    }
+
+    /// No final response came in time.
+    pub(super) fn on_client_timeout(
+        &mut self,
+        number: u64,
+        owner: Owner,
+        timer: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
+        match owner {
+            Owner::Register => self.on_register_timeout(number, timer, turn),
+            Owner::Invite(call) => self.fail_calling(call, number, CallFailure::TimedOut { timer }, turn),
+            Owner::Reinvite(call) => self.on_reinvite_lost(call, number, turn),
+            Owner::Bye(call) => self.on_bye_done(call, turn),
+            Owner::Cancel | Owner::Stray => {}
+        }
+    }
+
+    /// The flow went away before a final response.
+    pub(super) fn on_client_flow_lost(&mut self, number: u64, owner: Owner, turn: &mut Turn<'_>) {
+        match owner {
+            Owner::Register => self.on_register_failed(RegisterFailure::ConnectionLost, turn),
+            Owner::Invite(call) => self.fail_calling(call, number, CallFailure::ConnectionLost, turn),
+            Owner::Reinvite(call) => self.on_reinvite_failed(call, number, CallFailure::ConnectionLost, turn),
+            Owner::Bye(call) => self.on_bye_done(call, turn),
+            Owner::Cancel | Owner::Stray => {}
+        }
+    }
+}
+
+impl From<StartError> for CallFailure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::NoFlow => Self::NoFlow,
+            StartError::Build(why) => Self::Unbuildable { why: why.to_string() },
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The tables of running transactions, and how a message of ours gets onto a flow.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use super::schedule::Sleeper;
+use super::types::{CallKey, Effect, Event, Side};
+use super::{Turn, UserAgent};
+use crate::dialog::DialogId;
+use crate::flow::FlowId;
+use crate::outbox::{Deadline, Outbox};
+use crate::request::{Hop, Outline};
+use crate::transaction::{
+    ClientEffect, ClientInput, ClientInvite, ClientKey, ClientNonInvite, MergeKey, ServerEffect, ServerInput,
+    ServerInvite, ServerKey, ServerNonInvite,
+};
+use crate::wire::{BuildError, Message, Method, ResponseBuilder, redact};
+
+/// Who waits for the answer to a request of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Register,
+    /// The INVITE of an outgoing call.
+    Invite(CallKey),
+    /// An INVITE of ours within a call.
+    Reinvite(CallKey),
+    Bye(CallKey),
+    Cancel,
+    /// Nobody: the BYE of a fork that came too late.
+    Stray,
+}
+
+/// Why a request of ours cannot start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StartError {
+    NoFlow,
+    Build(BuildError),
+}
+
+pub(super) struct Client {
+    pub(super) flow: FlowId,
+    pub(super) owner: Owner,
+    pub(super) outline: Outline,
+    /// The ACK of each 2xx that came, one per fork.
+    pub(super) acks: Vec<(DialogId, Message)>,
+    key: ClientKey,
+    machine: ClientMachine,
+}
+
+enum ClientMachine {
+    Invite(ClientInvite),
+    Other(ClientNonInvite),
+}
+
+impl Client {
+    pub(super) fn request(&self) -> &Message {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.request(),
+            ClientMachine::Other(machine) => machine.request(),
+        }
+    }
+
+    /// Whether a CANCEL may go out.
+    pub(super) fn is_proceeding(&self) -> bool {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.is_proceeding(),
+            ClientMachine::Other(_) => false,
+        }
+    }
+
+    fn handle(&mut self, input: ClientInput, now: Instant, out: &mut Outbox<ClientEffect>) {
+        match &mut self.machine {
+            ClientMachine::Invite(machine) => machine.handle(input, now, out),
+            ClientMachine::Other(machine) => machine.handle(input, now, out),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Deadline> {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.next_deadline(),
+            ClientMachine::Other(machine) => machine.next_deadline(),
+        }
+    }
+
+    fn is_terminated(&self) -> bool {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.is_terminated(),
+            ClientMachine::Other(machine) => machine.is_terminated(),
+        }
+    }
+}
+
+pub(super) struct Server {
+    pub(super) flow: FlowId,
+    /// The call that an INVITE belongs to.
+    pub(super) call: Option<CallKey>,
+    /// Our tag in its responses, when the request brought none.
+    pub(super) tag: String,
+    key: ServerKey,
+    merge: Option<MergeKey>,
+    machine: ServerMachine,
+}
+
+enum ServerMachine {
+    Invite(ServerInvite),
+    Other(ServerNonInvite),
+}
+
+impl Server {
+    pub(super) fn request(&self) -> &Message {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.request(),
+            ServerMachine::Other(machine) => machine.request(),
+        }
+    }
+
+    /// Whether an ACK with its key is its own: the one of a 2xx is the dialog's.
+    pub(super) fn takes_ack(&self) -> bool {
+        match &self.machine {
+            ServerMachine::Invite(machine) => matches!(machine.state(), "completed" | "confirmed"),
+            ServerMachine::Other(_) => false,
+        }
+    }
+
+    /// Whether a CANCEL still has an effect.
+    pub(super) fn is_unanswered_invite(&self) -> bool {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.is_proceeding(),
+            ServerMachine::Other(_) => false,
+        }
+    }
+
+    fn handle(&mut self, input: ServerInput, now: Instant, out: &mut Outbox<ServerEffect>) {
+        match &mut self.machine {
+            ServerMachine::Invite(machine) => machine.handle(input, now, out),
+            ServerMachine::Other(machine) => machine.handle(input, now, out),
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Deadline> {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.next_deadline(),
+            ServerMachine::Other(machine) => machine.next_deadline(),
+        }
+    }
+
+    fn is_terminated(&self) -> bool {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.is_terminated(),
+            ServerMachine::Other(machine) => machine.is_terminated(),
+        }
+    }
+}
+
+/// All transactions, by number in the order in which they began, and by key.
+#[derive(Default)]
+pub(super) struct Transactions {
+    next: u64,
+    pub(super) clients: BTreeMap<u64, Client>,
+    client_keys: HashMap<ClientKey, u64>,
+    pub(super) servers: BTreeMap<u64, Server>,
+    server_keys: HashMap<ServerKey, u64>,
+    merges: HashMap<MergeKey, u64>,
+}
+
+impl Transactions {
+    pub(super) fn client_of(&self, response: &Message) -> Option<u64> {
+        self.client_keys.get(&ClientKey::of(response)?).copied()
+    }
+
+    pub(super) fn server_of(&self, key: &ServerKey) -> Option<u64> {
+        self.server_keys.get(key).copied()
+    }
+
+    /// A request that came before on another way (RFC 3261 section 8.2.2.2).
+    pub(super) fn is_merged(&self, request: &Message) -> bool {
+        MergeKey::of(request).is_some_and(|merge| self.merges.contains_key(&merge))
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn remove_client(&mut self, number: u64) {
+        if let Some(client) = self.clients.remove(&number) {
+            self.client_keys.remove(&client.key);
+        }
+    }
+
+    fn remove_server(&mut self, number: u64) {
+        if let Some(server) = self.servers.remove(&number) {
+            self.server_keys.remove(&server.key);
+            if let Some(merge) = server.merge {
+                self.merges.remove(&merge);
+            }
+        }
+    }
+}
+
+impl UserAgent {
+    /// Writes a message onto a flow, if it is still there.
+    pub(super) fn send(&mut self, flow: FlowId, message: &Message, turn: &mut Turn<'_>) {
+        let Some(connection) = self.flows.get_mut(&flow) else { return };
+        connection.on_written(turn.now);
+        self.dirty.push(Sleeper::Flow(flow));
+        if self.config.trace {
+            let text = redact(message);
+            turn.out.push(Effect::Event(Event::Trace { flow, from: Side::Local, text }));
+        }
+        turn.out.push(Effect::Send { flow, bytes: message.to_bytes() });
+    }
+
+    /// Writes an outline for a flow, under a new branch.
+    pub(super) fn write(&mut self, outline: &Outline, flow: FlowId) -> Result<Message, StartError> {
+        let Some(connection) = self.flows.get(&flow) else { return Err(StartError::NoFlow) };
+        let credentials = match outline.method {
+            // An ACK has those of its INVITE (RFC 3261 section 22.1), a CANCEL cannot be challenged.
+            Method::Ack | Method::Cancel => Vec::new(),
+            ref method => {
+                let body = outline.body.as_ref().map_or(&[][..], |(_, body)| body);
+                self.authenticator.authorize(method, &outline.uri, body, &mut self.ident)
+            }
+        };
+        let branch = self.ident.branch();
+        let hop = Hop { transport: connection.transport(), local: connection.local(), branch: &branch };
+        outline.write(hop, &credentials).map_err(StartError::Build)
+    }
+
+    /// Starts a client transaction and returns its number.
+    pub(super) fn start_client(
+        &mut self,
+        outline: Outline,
+        flow: FlowId,
+        owner: Owner,
+        turn: &mut Turn<'_>,
+    ) -> Result<u64, StartError> {
+        let message = self.write(&outline, flow)?;
+        self.start_client_with(message, outline, flow, owner, turn)
+    }
+
+    /// The same with a message that is already written, as a CANCEL is.
+    pub(super) fn start_client_with(
+        &mut self,
+        message: Message,
+        outline: Outline,
+        flow: FlowId,
+        owner: Owner,
+        turn: &mut Turn<'_>,
+    ) -> Result<u64, StartError> {
+        let reliable = self.flows.get(&flow).ok_or(StartError::NoFlow)?.transport().is_reliable();
+        let missing = BuildError::Source { name: "Via", why: crate::wire::HeaderError::Missing };
+        let key = ClientKey::of(&message).ok_or(StartError::Build(missing))?;
+        let timers = self.config.timers;
+        let mut effects = Outbox::new();
+        let machine = match outline.method == Method::Invite {
+            true => {
+                ClientMachine::Invite(ClientInvite::new(message, reliable, timers, turn.now, &mut effects))
+            }
+            false => {
+                ClientMachine::Other(ClientNonInvite::new(message, reliable, timers, turn.now, &mut effects))
+            }
+        };
+        let number = self.transactions.number();
+        self.transactions.client_keys.insert(key.clone(), number);
+        let client = Client { flow, owner, outline, acks: Vec::new(), key, machine };
+        self.transactions.clients.insert(number, client);
+        self.carry_out_client(number, effects, turn);
+        Ok(number)
+    }
+
+    /// One turn of a client transaction.
+    pub(super) fn turn_client(&mut self, number: u64, input: ClientInput, turn: &mut Turn<'_>) {
+        let Some(client) = self.transactions.clients.get_mut(&number) else { return };
+        let mut effects = Outbox::new();
+        client.handle(input, turn.now, &mut effects);
+        self.carry_out_client(number, effects, turn);
+    }
+
+    fn carry_out_client(&mut self, number: u64, mut effects: Outbox<ClientEffect>, turn: &mut Turn<'_>) {
+        self.dirty.push(Sleeper::Client(number));
+        while let Some(effect) = effects.pop() {
+            let Some(client) = self.transactions.clients.get(&number) else { return };
+            let (flow, owner) = (client.flow, client.owner);
+            match effect {
+                ClientEffect::Send(message) => self.send(flow, &message, turn),
+                ClientEffect::Response(response) => self.on_client_response(number, &response, turn),
+                ClientEffect::TimedOut(timer) => self.on_client_timeout(number, owner, timer, turn),
+                ClientEffect::FlowLost => self.on_client_flow_lost(number, owner, turn),
+            }
+        }
+        if self.transactions.clients.get(&number).is_some_and(Client::is_terminated) {
+            self.transactions.remove_client(number);
+        }
+    }
+
+    /// Starts a server transaction for a request that matched none.
+    pub(super) fn start_server(&mut self, key: ServerKey, request: Message, flow: FlowId) -> u64 {
+        let reliable = self.flows.get(&flow).is_some_and(|flow| flow.transport().is_reliable());
+        let timers = self.config.timers;
+        let merge = MergeKey::of(&request);
+        let machine = match request.method() == Some(Method::Invite) {
+            true => ServerMachine::Invite(ServerInvite::new(request, reliable, timers)),
+            false => ServerMachine::Other(ServerNonInvite::new(request, reliable, timers)),
+        };
+        let number = self.transactions.number();
+        self.transactions.server_keys.insert(key.clone(), number);
+        if let Some(merge) = &merge {
+            self.transactions.merges.insert(merge.clone(), number);
+        }
+        let tag = self.ident.tag();
+        self.transactions.servers.insert(number, Server { flow, call: None, tag, key, merge, machine });
+        number
+    }
+
+    /// One turn of a server transaction.
+    pub(super) fn turn_server(&mut self, number: u64, input: ServerInput, turn: &mut Turn<'_>) {
+        let Some(server) = self.transactions.servers.get_mut(&number) else { return };
+        let mut effects = Outbox::new();
+        server.handle(input, turn.now, &mut effects);
+        let (flow, call) = (server.flow, server.call);
+        if server.is_terminated() {
+            self.transactions.remove_server(number);
+        }
+        self.dirty.push(Sleeper::Server(number));
+        while let Some(effect) = effects.pop() {
+            match effect {
+                ServerEffect::Send(message) => self.send(flow, &message, turn),
+                // A refusal without an ACK changes nothing for us: the call is over anyway.
+                ServerEffect::NotAcknowledged => {}
+                ServerEffect::FlowLost => self.on_server_flow_lost(call, turn),
+            }
+        }
+    }
+
+    /// Answers a request through its transaction. `dress` adds what this answer has beside the usual.
+    pub(super) fn respond(
+        &mut self,
+        number: u64,
+        status: u16,
+        turn: &mut Turn<'_>,
+        dress: impl FnOnce(ResponseBuilder) -> ResponseBuilder,
+    ) -> Option<Message> {
+        let server = self.transactions.servers.get(&number)?;
+        let mut builder = self.served(ResponseBuilder::to_request(server.request(), status, ""));
+        if status > 100 {
+            builder = builder.to_tag(&server.tag);
+        }
+        // What validated can be answered; anything else was never given a transaction.
+        let response = dress(builder).build().ok()?;
+        self.turn_server(number, ServerInput::Respond(response.clone()), turn);
+        Some(response)
+    }
+
+    /// What a transaction wants next; for the schedule.
+    pub(super) fn client_deadline(&self, number: u64) -> Option<Deadline> {
+        self.transactions.clients.get(&number).and_then(Client::next_deadline)
+    }
+
+    /// What a transaction wants next; for the schedule.
+    pub(super) fn server_deadline(&self, number: u64) -> Option<Deadline> {
+        self.transactions.servers.get(&number).and_then(Server::next_deadline)
+    }
+}

@@ -1,0 +1,293 @@
+//! What goes into a user agent and what comes out of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::failure::{CallFailure, CommandRefusal, RegisterFailure};
+use crate::flow::{FlowDeath, FlowEnd, FlowId};
+use crate::sdp::{Capabilities, Negotiated, OfferSummary};
+use crate::wire::{Transport, Uri};
+
+/// One call. The caller chooses the number of an outgoing call; the user agent that of an incoming one, always with the
+/// top bit set, so that the two never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallKey(pub u64);
+
+impl CallKey {
+    /// The bit that marks the key of an incoming call.
+    pub const INCOMING: u64 = 1 << 63;
+
+    /// Whether the user agent chose this key.
+    #[must_use]
+    pub fn is_incoming(self) -> bool {
+        self.0 & Self::INCOMING != 0
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// This end.
+    Local,
+    /// The far end, or a proxy on its behalf.
+    Remote,
+    /// Neither: the flow was lost, or a timer ran out.
+    Network,
+}
+
+/// What the driver tells the user agent.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection is up and usable. The newest one carries new requests; earlier ones live on for their dialogs.
+    FlowUp {
+        /// Its number.
+        flow: FlowId,
+        /// What carries it.
+        transport: Transport,
+        /// Our address on it, as written into `Via` and `Contact`.
+        local: SocketAddr,
+        /// The far end's address.
+        remote: SocketAddr,
+    },
+    /// A connection is gone, whoever closed it.
+    FlowDown {
+        /// Its number.
+        flow: FlowId,
+        /// Why, as the driver saw it.
+        why: FlowEnd,
+    },
+    /// Bytes arrived: any cut of a stream, or exactly one datagram.
+    Received {
+        /// Where.
+        flow: FlowId,
+        /// What.
+        bytes: &'a [u8],
+    },
+    /// The time of [`super::UserAgent::next_deadline`] has come. Early and repeated calls are harmless.
+    Deadline,
+    /// A wish of the application.
+    Command(Command),
+}
+
+/// What the application wishes.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Register on the newest flow and keep it so. Again while registered: refresh now.
+    Register,
+    /// Take the binding back.
+    Unregister,
+    /// Call someone.
+    Invite {
+        /// The application's number for the call.
+        call: CallKey,
+        /// Whom.
+        target: Uri,
+        /// What we can do, on ports already reserved.
+        offer: Capabilities,
+    },
+    /// Tell the caller that it rings here (180).
+    Ring {
+        /// An incoming call.
+        call: CallKey,
+    },
+    /// Take an incoming call.
+    Accept {
+        /// An incoming call.
+        call: CallKey,
+        /// What we can do, on ports already reserved.
+        answer: Capabilities,
+    },
+    /// Turn an incoming call down.
+    Reject {
+        /// An incoming call.
+        call: CallKey,
+        /// 300 to 699, such as 486 (busy), 603 (decline), 488.
+        status: u16,
+    },
+    /// Change what flows in a call that stands, as hold and resume do. Every medium of the call stays in its place; one
+    /// that is left out is closed.
+    Renegotiate {
+        /// The call.
+        call: CallKey,
+        /// What we can do from now on.
+        offer: Capabilities,
+    },
+    /// End a call in whatever state: CANCEL before the answer, BYE after it, 603 for an incoming one that rings.
+    Hangup {
+        /// The call.
+        call: CallKey,
+    },
+}
+
+/// What the driver must do. Consecutive `Send`s for one flow within a turn go out in one write.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Write these bytes: whole messages on a stream, exactly one datagram on UDP.
+    Send {
+        /// Where.
+        flow: FlowId,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Close the connection. The user agent has already forgotten it; no `FlowDown` is needed (one does no harm).
+    CloseFlow {
+        /// Which.
+        flow: FlowId,
+        /// Why.
+        why: FlowDeath,
+    },
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What the application should know.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The registrar holds our binding.
+    Registered {
+        /// For how long, as it said.
+        granted: Duration,
+        /// When we shall refresh, from now.
+        refresh_in: Duration,
+        /// Requests it took: 2 is the usual one with a challenge in between, 1 a refresh under a good nonce.
+        round_trips: u32,
+    },
+    /// Registration failed and will not be tried again without a [`Command::Register`].
+    RegistrationFailed(RegisterFailure),
+    /// A refresh failed for now; the binding still holds and we shall try again.
+    RegistrationDelayed {
+        /// What the registrar said.
+        failure: RegisterFailure,
+        /// When we try again, from now.
+        retry_in: Duration,
+    },
+    /// The binding is taken back (or was never made).
+    Unregistered,
+    /// Someone calls. Answer with `Ring`, `Accept`, `Reject` or `Hangup`.
+    Incoming {
+        /// The number the user agent gave the call.
+        call: CallKey,
+        /// Who says to be calling.
+        from: Uri,
+        /// Whom they called.
+        to: Uri,
+        /// The name shown with `from`.
+        display_name: Option<String>,
+        /// What they offer.
+        offered: OfferSummary,
+    },
+    /// A provisional answer to an outgoing call: 180 rings, 183 may carry early media.
+    Progress {
+        /// The call.
+        call: CallKey,
+        /// 101 to 199.
+        status: u16,
+        /// Its phrase.
+        reason: String,
+        /// What may already flow.
+        early_media: Option<Negotiated>,
+    },
+    /// The call stands.
+    Established {
+        /// The call.
+        call: CallKey,
+        /// What flows.
+        negotiated: Negotiated,
+    },
+    /// What flows has changed within a call (a re-INVITE or UPDATE of either side).
+    Renegotiated {
+        /// The call.
+        call: CallKey,
+        /// What flows now.
+        negotiated: Negotiated,
+    },
+    /// A [`Command::Renegotiate`] came to nothing; what flowed before flows on.
+    RenegotiationFailed {
+        /// The call.
+        call: CallKey,
+        /// Why.
+        failure: CallFailure,
+    },
+    /// An established call is over.
+    Ended {
+        /// The call.
+        call: CallKey,
+        /// Who ended it.
+        by: Side,
+        /// What the `Reason` header said, if there was one.
+        reason: Option<Reason>,
+    },
+    /// A call that never stood is over.
+    Failed {
+        /// The call.
+        call: CallKey,
+        /// Why.
+        failure: CallFailure,
+    },
+    /// A connection is lost. Calls on it live on; give the user agent a new flow and `Register`.
+    FlowDead {
+        /// Which.
+        flow: FlowId,
+        /// Why.
+        why: FlowDeath,
+    },
+    /// A command could not be carried out.
+    CommandRefused {
+        /// The call it named.
+        call: Option<CallKey>,
+        /// Why.
+        why: CommandRefusal,
+    },
+    /// Something arrived that was answered with an error, or dropped.
+    Unexpected {
+        /// Where.
+        flow: FlowId,
+        /// What, in a few words without content.
+        what: &'static str,
+    },
+    /// A message passed, with secrets and numbers removed. Only when [`super::UaConfig::trace`] is set.
+    Trace {
+        /// Where.
+        flow: FlowId,
+        /// It left (`Local`) or arrived (`Remote`).
+        from: Side,
+        /// The redacted text.
+        text: String,
+    },
+}
+
+/// The `Reason` header of a BYE or CANCEL (RFC 3326), such as `SIP;cause=200;text="Call completed elsewhere"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// `SIP`, `Q.850` or another.
+    pub protocol: String,
+    /// The cause in the protocol's numbering.
+    pub cause: Option<u32>,
+    /// The text.
+    pub text: Option<String>,
+}
+
+impl Reason {
+    /// Another device of the callee took the call: not a missed call.
+    #[must_use]
+    pub fn is_answered_elsewhere(&self) -> bool {
+        self.protocol.eq_ignore_ascii_case("SIP") && self.cause == Some(200)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.protocol)?;
+        if let Some(cause) = self.cause {
+            write!(f, " {cause}")?;
+        }
+        if let Some(text) = &self.text {
+            write!(f, " {text}")?;
+        }
+        Ok(())
+    }
+}
