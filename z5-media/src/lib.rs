@@ -12,6 +12,7 @@ pub mod codec;
 pub mod conceal;
 pub mod engine;
 pub mod jitter;
+pub mod loopback;
 pub mod playout;
 pub mod quality;
 pub mod rtcp;

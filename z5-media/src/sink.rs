@@ -45,5 +45,7 @@ pub enum SinkError {
 }
 
 mod null;
+mod wav;
 
 pub use null::Null;
+pub use wav::WavSink;

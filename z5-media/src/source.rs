@@ -24,8 +24,11 @@ pub enum SourceState {
     Ended,
 }
 
+mod resample;
 mod silence;
 mod tone;
+mod wav;
 
 pub use silence::Silence;
 pub use tone::Tone;
+pub use wav::{Wav, WavError};
