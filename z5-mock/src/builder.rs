@@ -10,6 +10,7 @@ use crate::fault::{Fault, Faults, When};
 use crate::mcs::licence::LicenceOptions;
 use crate::names::Names;
 use crate::recorder;
+use crate::relay::Impairment;
 
 /// What a carrier will be; [`Carrier::builder`] makes one, [`Builder::start`] starts it.
 #[derive(Clone, Debug)]
@@ -22,6 +23,7 @@ pub struct Builder {
     pub(crate) zdial_port: u16,
     pub(crate) mcs_port: u16,
     pub(crate) sip_port: u16,
+    pub(crate) impairment: Impairment,
     pub(crate) rtp_ports: RangeInclusive<u16>,
     pub(crate) client_rtp_ports: (u16, u16),
     pub(crate) granted_expires: Duration,
@@ -43,6 +45,7 @@ impl Default for Builder {
             zdial_port: 0,
             mcs_port: 0,
             sip_port: 0,
+            impairment: Impairment::default(),
             rtp_ports: 0..=0,
             client_rtp_ports: (10_000, 65_535),
             granted_expires: Duration::from_secs(600),
@@ -116,6 +119,13 @@ impl Builder {
     #[must_use]
     pub fn rtp_ports(mut self, ports: RangeInclusive<u16>) -> Self {
         self.rtp_ports = ports;
+        self
+    }
+
+    /// What happens to media in the relay.
+    #[must_use]
+    pub fn impairment(mut self, impairment: Impairment) -> Self {
+        self.impairment = impairment;
         self
     }
 

@@ -3,9 +3,11 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use hickory_server::Server;
 use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::account::{Account, Number};
@@ -13,11 +15,15 @@ use crate::builder::Builder;
 use crate::client_config::{self, CA_FILE, ClientConfig};
 use crate::dns::{self, Zone};
 use crate::endpoint::{Endpoint, Reserved};
+use crate::far_end::FarEnds;
 use crate::fault::{Fault, Faults};
 use crate::mcs::address_book::{self, AddressBooks};
 use crate::mcs::licence::{AUDIENCE, LicenceKey, LicenceKeyError, Signer};
 use crate::names::Names;
 use crate::recorder::{Recorder, Service};
+use crate::relay::{Relay, RelayFigures, RelayStats};
+use crate::sip::switch::{RegistrationLimits, Switch};
+use crate::sip::{Door, SWITCH_INPUTS};
 use crate::state::{Addresses, Dice, State};
 use crate::tls::{Tls, TlsSetupError};
 use crate::{http, mcs, zdial};
@@ -51,6 +57,7 @@ pub struct Carrier {
     state: Arc<State>,
     tasks: JoinSet<()>,
     dns: Option<Server<Zone>>,
+    relay_figures: RelayFigures,
 }
 
 impl Carrier {
@@ -82,11 +89,22 @@ impl Carrier {
             lifetime: builder.lifetime,
             dice: Dice::new(builder.seed),
         });
-        let mut carrier = Self { state, tasks: JoinSet::new(), dns: None };
+        let figures = RelayFigures::default();
+        let relay = Relay::new(
+            address,
+            builder.rtp_ports,
+            state.faults.clone(),
+            builder.impairment,
+            figures.clone(),
+            builder.seed,
+        );
+        let limits =
+            RegistrationLimits { granted_expires: builder.granted_expires, min_expires: builder.min_expires };
+        let mut carrier = Self { state, tasks: JoinSet::new(), dns: None, relay_figures: figures };
         carrier.serve_dns(dns_udp, dns_tcp, zone)?;
         carrier.serve_https(Service::Zdial, zdial, zdial::router(Arc::clone(&carrier.state)));
         carrier.serve_https(Service::Mcs, mcs, mcs::router(Arc::clone(&carrier.state)));
-        drop(sip);
+        carrier.serve_sip(sip, relay, limits);
         Ok(carrier)
     }
 
@@ -108,6 +126,27 @@ impl Carrier {
         let handler =
             move |stream, peer| http::connection(Arc::clone(&state), service, router.clone(), stream, peer);
         self.tasks.spawn(self.endpoint(service).serve(reserved, handler));
+    }
+
+    fn serve_sip(&mut self, reserved: Reserved, relay: Relay, limits: RegistrationLimits) {
+        let (switch, inputs) = mpsc::channel(SWITCH_INPUTS);
+        let (to_far_ends, far_end_messages) = mpsc::unbounded_channel();
+        let state = &self.state;
+        let address = reserved.addr.ip();
+        let far_ends = FarEnds::new(Arc::clone(state), switch.clone(), address);
+        self.tasks.spawn(far_ends.run(far_end_messages));
+        self.tasks.spawn(Switch::new(Arc::clone(state), limits, relay, to_far_ends).run(inputs));
+        let door = Arc::new(Door {
+            switch,
+            faults: state.faults.clone(),
+            recorder: state.recorder.clone(),
+            next_id: AtomicU64::new(1),
+        });
+        let handler = move |stream, peer| {
+            let door = Arc::clone(&door);
+            async move { door.connection(stream, peer).await }
+        };
+        self.tasks.spawn(self.endpoint(Service::Sip).serve(reserved, handler));
     }
 
     fn endpoint(&self, service: Service) -> Endpoint {
@@ -192,6 +231,11 @@ impl Carrier {
     /// What crossed the wire.
     pub fn recorder(&self) -> &Recorder {
         &self.state.recorder
+    }
+
+    /// Figures of relayed media lines: those running and the last that ended.
+    pub fn relay_stats(&self) -> Vec<RelayStats> {
+        self.relay_figures.all()
     }
 
     /// A configuration of profile `z5` for an account; its only number is chosen, one of several is not.

@@ -1,0 +1,207 @@
+//! A far end's answer to an offer (RFC 3264), written line by line.
+//!
+//! Every media line is answered in place, refused ones with port 0; payload type numbers stay as offered. SDES
+//! (RFC 4568) with `AES_CM_128_HMAC_SHA1_80` is taken when offered, whatever the profile. No rtcp-mux, ICE or DTLS. An
+//! INVITE without an offer is refused.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use z5_media::srtp::{SrtpParams, SrtpSuite};
+use z5_sip::wire::Message;
+
+use super::Kind;
+use super::media::{Lines, Plan, Sends};
+use crate::relay::Ports;
+
+const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
+
+/// Payload formats that a far end can send back unread, or make.
+const AUDIO: [&str; 8] = ["PCMU", "PCMA", "G722", "OPUS", "CN", "TELEPHONE-EVENT", "L16", "SPEEX"];
+const TEXT: [&str; 2] = ["RED", "T140"];
+const VIDEO: [&str; 4] = ["H264", "VP8", "H263-1998", "H263"];
+
+#[derive(Default)]
+struct Offered<'a> {
+    kind: &'a str,
+    port: u16,
+    profile: &'a str,
+    formats: Vec<&'a str>,
+    attributes: Vec<&'a str>,
+}
+
+/// The answer's text, with the media it describes running; `None` when nothing can be agreed on.
+pub(super) fn answer(request: &Message, kind: Kind, lines: &mut Lines, ports: &mut Ports) -> Option<String> {
+    let offer = std::str::from_utf8(request.body()).ok()?;
+    let (session, offered) = read(offer);
+    let address = ports.address;
+    let family = if address.is_ipv4() { "IP4" } else { "IP6" };
+    let session_direction = session.iter().find_map(|line| direction(line));
+    let version = lines.next_version();
+    let mut text = format!(
+        "v=0\r\no=far-end {id} {version} IN {family} {address}\r\ns=z5-mock\r\nc=IN {family} {address}\r\nt=0 0\r\n",
+        id = lines.session_id()
+    );
+    let mut accepted = 0;
+    for (index, media) in offered.iter().enumerate() {
+        let answered = accept(media, session_direction, kind)
+            .and_then(|accepted| Some((lines.start(index, accepted.plan.clone()?, ports)?, accepted)));
+        match answered {
+            Some((port, media_answer)) => {
+                accepted += 1;
+                let formats = media_answer.formats.join(" ");
+                text.push_str(&format!("m={} {port} {} {formats}\r\n", media.kind, media.profile));
+                for line in media_answer.attributes {
+                    text.push_str(&format!("a={line}\r\n"));
+                }
+            }
+            None => {
+                lines.stop(index);
+                text.push_str(&format!(
+                    "m={} 0 {} {}\r\n",
+                    media.kind,
+                    media.profile,
+                    media.formats.join(" ")
+                ));
+            }
+        }
+    }
+    (accepted > 0).then_some(text)
+}
+
+struct MediaAnswer<'a> {
+    formats: Vec<&'a str>,
+    attributes: Vec<String>,
+    plan: Option<Plan>,
+}
+
+fn accept<'a>(
+    media: &Offered<'a>,
+    session_direction: Option<&'a str>,
+    kind: Kind,
+) -> Option<MediaAnswer<'a>> {
+    if media.port == 0 || !media.profile.starts_with("RTP/") {
+        return None;
+    }
+    let known: &[&str] = match (media.kind, kind) {
+        ("audio", Kind::Echo | Kind::HangUp | Kind::SlowAnswer | Kind::EarlyMedia) => &AUDIO,
+        ("audio", _) => &["PCMU", "PCMA", "TELEPHONE-EVENT"],
+        ("text", _) => &TEXT,
+        ("video", Kind::Echo | Kind::HangUp | Kind::SlowAnswer | Kind::EarlyMedia) => &VIDEO,
+        _ => return None,
+    };
+    let chosen: Vec<_> = media
+        .formats
+        .iter()
+        .copied()
+        .filter(|format| known.contains(&encoding(media, format).as_str()))
+        .collect();
+    if chosen.iter().all(|format| matches!(encoding(media, format).as_str(), "TELEPHONE-EVENT" | "CN")) {
+        return None;
+    }
+    let mut attributes = Vec::new();
+    for format in &chosen {
+        let own = |line: &&&str| {
+            let rest = line
+                .strip_prefix("rtpmap:")
+                .or_else(|| line.strip_prefix("fmtp:"))
+                .or_else(|| line.strip_prefix("rtcp-fb:"));
+            rest.and_then(|rest| rest.split(' ').next()) == Some(format)
+        };
+        attributes.extend(media.attributes.iter().filter(own).map(|line| (*line).to_owned()));
+    }
+    let offered_direction = media.attributes.iter().find_map(|line| direction(line)).or(session_direction);
+    let (answered_direction, sends) = match offered_direction {
+        Some("sendonly") => ("recvonly", false),
+        Some("recvonly") => ("sendonly", true),
+        Some("inactive") => ("inactive", false),
+        _ => ("sendrecv", true),
+    };
+    attributes.push(answered_direction.to_owned());
+    let crypto = media.attributes.iter().find_map(|line| crypto(line));
+    if crypto.is_none() && media.profile.starts_with("RTP/SAVP") {
+        return None;
+    }
+    let mut srtp = None;
+    if let Some((tag, remote)) = crypto {
+        let mut local = [0; 30];
+        getrandom::fill(&mut local).ok()?;
+        attributes.push(format!("crypto:{tag} {SUITE} inline:{}", STANDARD.encode(local)));
+        srtp = Some(SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, &local, &remote).ok()?);
+    }
+    let numbered = |wanted: &str| {
+        chosen.iter().find(|format| encoding(media, format) == wanted).and_then(|format| format.parse().ok())
+    };
+    let sends = if sends { what_to_send(media.kind, kind, numbered) } else { Sends::Nothing };
+    Some(MediaAnswer { formats: chosen, attributes, plan: Some(Plan { sends, srtp }) })
+}
+
+fn what_to_send(media: &str, kind: Kind, numbered: impl Fn(&str) -> Option<u8>) -> Sends {
+    let tone = |hertz: f64| {
+        let pcmu = numbered("PCMU").map(|payload_type| (payload_type, z5_media::codec::g711::Law::Mu));
+        let pcma = numbered("PCMA").map(|payload_type| (payload_type, z5_media::codec::g711::Law::A));
+        pcmu.or(pcma).map_or(Sends::Nothing, |(payload_type, law)| Sends::Tone { payload_type, law, hertz })
+    };
+    match (kind, media) {
+        (Kind::Echo | Kind::HangUp | Kind::SlowAnswer | Kind::EarlyMedia, _) => Sends::Echo,
+        (Kind::Tone, "audio") => tone(1000.0),
+        (Kind::Announcement, "audio") => tone(440.0),
+        (Kind::Announcement, "text") => {
+            numbered("T140").map_or(Sends::Nothing, |t140| Sends::Text { t140, red: numbered("RED") })
+        }
+        _ => Sends::Nothing,
+    }
+}
+
+/// The encoding name in capitals; static payload types have theirs without an `a=rtpmap` (RFC 3551 section 6).
+fn encoding(media: &Offered<'_>, format: &str) -> String {
+    let mapped = media.attributes.iter().find_map(|line| {
+        let (number, rest) = line.strip_prefix("rtpmap:")?.split_once(' ')?;
+        (number == format).then(|| rest.split('/').next().unwrap_or_default().to_ascii_uppercase())
+    });
+    mapped.unwrap_or_else(|| {
+        match format {
+            "0" => "PCMU",
+            "8" => "PCMA",
+            "9" => "G722",
+            "13" => "CN",
+            "34" => "H263",
+            _ => "",
+        }
+        .to_owned()
+    })
+}
+
+fn direction(line: &str) -> Option<&str> {
+    ["sendrecv", "sendonly", "recvonly", "inactive"].into_iter().find(|word| *word == line).map(|_| line)
+}
+
+fn crypto(line: &str) -> Option<(&str, Vec<u8>)> {
+    let mut words = line.strip_prefix("crypto:")?.split(' ').filter(|word| !word.is_empty());
+    let tag = words.next()?;
+    if !words.next()?.eq_ignore_ascii_case(SUITE) {
+        return None;
+    }
+    let key = words.next()?.strip_prefix("inline:")?.split('|').next()?;
+    Some((tag, STANDARD.decode(key).ok()?))
+}
+
+/// The session's attributes and the media lines.
+fn read(offer: &str) -> (Vec<&str>, Vec<Offered<'_>>) {
+    let mut session = Vec::new();
+    let mut media: Vec<Offered<'_>> = Vec::new();
+    for line in offer.lines() {
+        if let Some(rest) = line.strip_prefix("m=") {
+            let mut words = rest.split(' ').filter(|word| !word.is_empty());
+            media.push(Offered {
+                kind: words.next().unwrap_or_default(),
+                port: words.next().and_then(|port| port.split('/').next()?.parse().ok()).unwrap_or_default(),
+                profile: words.next().unwrap_or_default(),
+                formats: words.collect(),
+                attributes: Vec::new(),
+            });
+        } else if let Some(attribute) = line.strip_prefix("a=") {
+            media.last_mut().map_or(&mut session, |media| &mut media.attributes).push(attribute);
+        }
+    }
+    (session, media)
+}

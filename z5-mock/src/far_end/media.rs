@@ -1,0 +1,254 @@
+//! The media of a far end's call: a pair of sockets and a task for each accepted media line.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::f64::consts::TAU;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinSet;
+use z5_media::codec::g711::Law;
+use z5_media::srtp::{Receiver, Sender, SrtpParams};
+
+use super::rtp;
+use super::text::Writer;
+use crate::relay::Ports;
+
+const MAX_DATAGRAM: usize = 2048;
+/// Room for an SRTP tag and the SRTCP index.
+const TAG_ROOM: usize = 32;
+const FRAME: Duration = Duration::from_millis(20);
+const FRAME_SAMPLES: usize = 160;
+const SAMPLE_RATE: f64 = 8000.0;
+/// Amplitude of tones: -10 dBm0, where a full-scale sine is +3.14 dBm0 (ITU-T G.711).
+const TONE_AMPLITUDE: f64 = 32_767.0 * 0.220_3;
+/// Pace of text packets (RFC 4103 section 5.1).
+const TEXT_PACE: Duration = Duration::from_millis(300);
+
+/// What a media line sends.
+#[derive(Clone, Debug)]
+pub(super) enum Sends {
+    Nothing,
+    Echo,
+    Tone { payload_type: u8, law: Law, hertz: f64 },
+    Text { t140: u8, red: Option<u8> },
+}
+
+#[derive(Clone)]
+pub(super) struct Plan {
+    pub(super) sends: Sends,
+    pub(super) srtp: Option<SrtpParams>,
+}
+
+/// The media lines of one call.
+#[derive(Default)]
+pub(super) struct Lines {
+    lines: HashMap<usize, Line>,
+    versions: u32,
+}
+
+struct Line {
+    port: u16,
+    rtp: Arc<UdpSocket>,
+    rtcp: Arc<UdpSocket>,
+    tasks: JoinSet<()>,
+}
+
+impl Lines {
+    /// The `sess-version` of the next description (RFC 8866 section 5.2).
+    pub(super) fn next_version(&mut self) -> u32 {
+        self.versions += 1;
+        self.versions
+    }
+
+    pub(super) const fn session_id(&self) -> u32 {
+        1
+    }
+
+    /// Starts a media line, or starts it anew on the same port; its RTP port.
+    pub(super) fn start(&mut self, index: usize, plan: Plan, ports: &mut Ports) -> Option<u16> {
+        let line = match self.lines.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(free) => {
+                let pair = ports.pair().ok()?;
+                free.insert(Line {
+                    port: pair.rtp_port,
+                    rtp: Arc::new(pair.rtp),
+                    rtcp: Arc::new(pair.rtcp),
+                    tasks: JoinSet::new(),
+                })
+            }
+        };
+        let contexts = match &plan.srtp {
+            Some(params) => Some(params.contexts().ok()?),
+            None => None,
+        };
+        let (sender, receiver) = contexts.unzip();
+        let ssrc = u32::from(line.port) << 12 | 0x5e5;
+        line.tasks.abort_all();
+        let task = Task {
+            rtp: Arc::clone(&line.rtp),
+            rtcp: Arc::clone(&line.rtcp),
+            ssrc,
+            sender,
+            receiver,
+            source: None,
+            highest: 0,
+        };
+        line.tasks.spawn(task.run(plan.sends));
+        Some(line.port)
+    }
+
+    pub(super) fn stop(&mut self, index: usize) {
+        self.lines.remove(&index);
+    }
+}
+
+struct Task {
+    rtp: Arc<UdpSocket>,
+    rtcp: Arc<UdpSocket>,
+    ssrc: u32,
+    sender: Option<Sender>,
+    receiver: Option<Receiver>,
+    /// Where the media comes from, learned from its first packet and then held.
+    source: Option<SocketAddr>,
+    highest: u16,
+}
+
+/// What a task makes by itself, packet by packet.
+enum Made {
+    Nothing,
+    Tone { payload_type: u8, law: Law, step: f64, phase: f64, sequence: u16, timestamp: u32 },
+    Text { writer: Writer, sequence: u16, timestamp: u32 },
+}
+
+impl Task {
+    async fn run(mut self, sends: Sends) {
+        let echo = matches!(sends, Sends::Echo);
+        let (mut made, pace) = match sends {
+            Sends::Tone { payload_type, law, hertz } => {
+                let step = TAU * hertz / SAMPLE_RATE;
+                (Made::Tone { payload_type, law, step, phase: 0.0, sequence: 1, timestamp: 0 }, FRAME)
+            }
+            Sends::Text { t140, red } => {
+                let writer = Writer::new(super::ANNOUNCEMENT_TEXT, t140, red);
+                (Made::Text { writer, sequence: 1, timestamp: 0 }, TEXT_PACE)
+            }
+            Sends::Nothing | Sends::Echo => (Made::Nothing, FRAME),
+        };
+        let mut ticks = tokio::time::interval(pace);
+        let mut buffers = [[0; MAX_DATAGRAM + TAG_ROOM]; 2];
+        loop {
+            let idle = matches!(made, Made::Nothing) || self.source.is_none();
+            let [media, control] = &mut buffers;
+            tokio::select! {
+                Ok((length, source)) = self.rtp.recv_from(&mut media[..MAX_DATAGRAM]) => {
+                    self.on_rtp(media, length, source, echo);
+                }
+                Ok((length, source)) = self.rtcp.recv_from(&mut control[..MAX_DATAGRAM]) => {
+                    self.on_rtcp(control, length, source);
+                }
+                _ = ticks.tick(), if !idle => self.make(&mut made),
+                else => return,
+            }
+        }
+    }
+
+    fn on_rtp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr, echo: bool) {
+        if self.source.is_some_and(|known| known != source) {
+            return;
+        }
+        let opened = match &mut self.receiver {
+            Some(receiver) => receiver.unprotect_rtp(&mut buffer[..length]),
+            None => Ok(length),
+        };
+        let Ok(length) = opened else { return };
+        if !rtp::is_rtp(&buffer[..length]) {
+            return;
+        }
+        self.source = Some(source);
+        self.highest = u16::from_be_bytes([buffer[2], buffer[3]]);
+        if echo {
+            // Sequence and timestamp stay, so that loss and order are echoed too; the source is our own.
+            buffer[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
+            self.send(buffer, length);
+        }
+    }
+
+    /// Protects and sends what is in the buffer's first `length` bytes.
+    fn send(&mut self, buffer: &mut [u8], length: usize) {
+        let protected = match &mut self.sender {
+            Some(sender) => sender.protect_rtp(buffer, length),
+            None => Ok(length),
+        };
+        if let (Ok(length), Some(to)) = (protected, self.source) {
+            // A full socket buffer loses the packet, as a network would.
+            let _ = self.rtp.try_send_to(&buffer[..length], to);
+        }
+    }
+
+    fn on_rtcp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr) {
+        let opened = match &mut self.receiver {
+            Some(receiver) => receiver.unprotect_rtcp(&mut buffer[..length]),
+            None => Ok(length),
+        };
+        let Some((about, last)) = opened.ok().and_then(|length| rtp::sender_report(&buffer[..length])) else {
+            return;
+        };
+        let mut report = rtp::receiver_report(self.ssrc, about, last, self.highest.into());
+        let plain = report.len();
+        report.resize(plain + TAG_ROOM, 0);
+        let protected = match &mut self.sender {
+            Some(sender) => sender.protect_rtcp(&mut report, plain),
+            None => Ok(plain),
+        };
+        if let Ok(length) = protected {
+            let _ = self.rtcp.try_send_to(&report[..length], source);
+        }
+    }
+
+    fn make(&mut self, made: &mut Made) {
+        let mut packet = Vec::with_capacity(rtp::HEADER_BYTES + FRAME_SAMPLES + TAG_ROOM);
+        match made {
+            Made::Nothing => return,
+            Made::Tone { payload_type, law, step, phase, sequence, timestamp } => {
+                let samples: [i16; FRAME_SAMPLES] = std::array::from_fn(|index| {
+                    (TONE_AMPLITUDE * (*phase + *step * index as f64).sin()) as i16
+                });
+                *phase = (*phase + *step * FRAME_SAMPLES as f64) % TAU;
+                packet.extend_from_slice(&rtp::header(
+                    *payload_type,
+                    *sequence == 1,
+                    *sequence,
+                    *timestamp,
+                    self.ssrc,
+                ));
+                packet.resize(rtp::HEADER_BYTES + FRAME_SAMPLES, 0);
+                law.encode(&samples, &mut packet[rtp::HEADER_BYTES..]);
+                *sequence = sequence.wrapping_add(1);
+                *timestamp = timestamp.wrapping_add(FRAME_SAMPLES as u32);
+            }
+            Made::Text { writer, sequence, timestamp } => {
+                let Some(payload) = writer.next(*timestamp) else {
+                    *made = Made::Nothing;
+                    return;
+                };
+                packet.extend_from_slice(&rtp::header(
+                    payload.payload_type,
+                    payload.marker,
+                    *sequence,
+                    *timestamp,
+                    self.ssrc,
+                ));
+                packet.extend_from_slice(&payload.bytes);
+                *sequence = sequence.wrapping_add(1);
+                *timestamp = timestamp.wrapping_add(TEXT_PACE.as_millis() as u32);
+            }
+        }
+        let length = packet.len();
+        packet.resize(length + TAG_ROOM, 0);
+        self.send(&mut packet, length);
+    }
+}

@@ -1,0 +1,184 @@
+//! The media relay (step 5): every media line of a call goes through two pairs of ports of the carrier.
+//!
+//! Each side is sent to where its description says until its first packet arrives; that packet's source is learned and
+//! then held, and packets from elsewhere are dropped and counted. Payload is never looked at, so SRTP passes end to end.
+//! Nothing is ever sent to an address that is not loopback.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha12Rng;
+use tokio::task::JoinSet;
+
+use crate::fault::Faults;
+
+mod impairment;
+mod path;
+mod ports;
+
+pub use impairment::Impairment;
+pub use path::{PathStats, RelayStats};
+pub(crate) use ports::Ports;
+
+/// Streams whose figures are kept after their end.
+const MAX_STATS: usize = 256;
+
+/// One of the two in a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Caller,
+    Callee,
+}
+
+impl Side {
+    pub(crate) const fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Callee,
+            Self::Callee => Self::Caller,
+        }
+    }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Caller => 0,
+            Self::Callee => 1,
+        }
+    }
+}
+
+/// Where a side says it receives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Described {
+    rtp: SocketAddr,
+    rtcp: SocketAddr,
+}
+
+impl Described {
+    pub(crate) fn new(address: IpAddr, rtp_port: u16, rtcp_port: u16) -> Self {
+        Self { rtp: SocketAddr::new(address, rtp_port), rtcp: SocketAddr::new(address, rtcp_port) }
+    }
+}
+
+/// Figures of every stream, running ones and the last that ended.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RelayFigures(Arc<Mutex<VecDeque<Arc<Mutex<RelayStats>>>>>);
+
+impl RelayFigures {
+    pub(crate) fn all(&self) -> Vec<RelayStats> {
+        let figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        figures.iter().map(|stats| stats.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    fn add(&self, stats: Arc<Mutex<RelayStats>>) {
+        let mut figures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if figures.len() == MAX_STATS {
+            figures.pop_front();
+        }
+        figures.push_back(stats);
+    }
+}
+
+pub(crate) struct Relay {
+    ports: Ports,
+    faults: Faults,
+    impairment: Impairment,
+    figures: RelayFigures,
+    seed: u64,
+    opened: u64,
+}
+
+impl Relay {
+    pub(crate) fn new(
+        address: IpAddr,
+        range: RangeInclusive<u16>,
+        faults: Faults,
+        impairment: Impairment,
+        figures: RelayFigures,
+        seed: u64,
+    ) -> Self {
+        Self { ports: Ports::new(address, range), faults, impairment, figures, seed, opened: 0 }
+    }
+
+    pub(crate) const fn address(&self) -> IpAddr {
+        self.ports.address
+    }
+
+    /// Four sockets for a media line; `None` when there are no ports left, and the line passes unrelayed.
+    pub(crate) fn open(&mut self, call_id: &str, index: usize, kind: &str) -> Option<Stream> {
+        let pairs = self.ports.pair().and_then(|caller| Ok((caller, self.ports.pair()?)));
+        let (caller, callee) = match pairs {
+            Ok(pairs) => pairs,
+            Err(error) => {
+                tracing::warn!(%error, "the relay has no port for a media line");
+                return None;
+            }
+        };
+        let facing = [caller.rtp_port, callee.rtp_port];
+        let stats = Arc::new(Mutex::new(RelayStats {
+            call_id: call_id.to_owned(),
+            index,
+            kind: kind.to_owned(),
+            ..RelayStats::default()
+        }));
+        self.figures.add(Arc::clone(&stats));
+        let destinations = Arc::new(Mutex::new(Destinations::default()));
+        let mut tasks = JoinSet::new();
+        let components = [(false, [caller.rtp, callee.rtp]), (true, [caller.rtcp, callee.rtcp])];
+        for (rtcp, sockets) in components {
+            self.opened += 1;
+            let path = path::Path {
+                rtcp,
+                sockets,
+                destinations: Arc::clone(&destinations),
+                stats: Arc::clone(&stats),
+                faults: self.faults.clone(),
+                impairment: self.impairment.clone(),
+                dice: ChaCha12Rng::seed_from_u64(self.seed.wrapping_add(self.opened)),
+            };
+            tasks.spawn(path.run());
+        }
+        Some(Stream { facing, destinations, _tasks: tasks })
+    }
+}
+
+/// A relayed media line; dropping it closes its ports.
+pub(crate) struct Stream {
+    facing: [u16; 2],
+    destinations: Arc<Mutex<Destinations>>,
+    _tasks: JoinSet<()>,
+}
+
+impl Stream {
+    /// The RTP port that this side sends to; RTCP is the next one.
+    pub(crate) const fn facing(&self, side: Side) -> u16 {
+        self.facing[side.index()]
+    }
+
+    /// What a side's description says; a change makes the relay learn that side's address anew.
+    pub(crate) fn describe(&self, side: Side, described: Described) {
+        let mut guard = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        let destinations = &mut *guard;
+        let sides = [&mut destinations.rtp[side.index()], &mut destinations.rtcp[side.index()]];
+        for (destination, address) in sides.into_iter().zip([described.rtp, described.rtcp]) {
+            if destination.described != Some(address) {
+                *destination = Destination { described: Some(address), learned: None };
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Destination {
+    described: Option<SocketAddr>,
+    learned: Option<SocketAddr>,
+}
+
+/// By side, for each of the two components.
+#[derive(Debug, Default)]
+struct Destinations {
+    rtp: [Destination; 2],
+    rtcp: [Destination; 2],
+}

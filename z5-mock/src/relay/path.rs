@@ -1,0 +1,161 @@
+//! One component (RTP or RTCP) of a relayed media line: two sockets, what arrives at one leaves by the other.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use tokio::net::UdpSocket;
+use tokio::time::Instant;
+
+use super::impairment::{Fate, Impairment};
+use super::{Destinations, Side};
+use crate::clock;
+use crate::fault::{Fault, Faults};
+
+/// The largest datagram that is relayed.
+const MAX_DATAGRAM: usize = 2048;
+/// Impaired packets under way at a time; more are lost, as in a full router.
+const MAX_UNDER_WAY: usize = 4096;
+
+/// What one side of a stream sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PathStats {
+    /// RTP packets that arrived.
+    pub rtp_packets: u64,
+    /// Their bytes.
+    pub rtp_bytes: u64,
+    /// RTCP packets that arrived.
+    pub rtcp_packets: u64,
+    /// Packets of both kinds sent on, copies included.
+    pub forwarded: u64,
+    /// Dropped: they came from an address other than the one learned.
+    pub foreign: u64,
+    /// Dropped on purpose, by a fault or an impairment.
+    pub lost: u64,
+    /// Dropped: the other side is not known, or not on loopback.
+    pub nowhere: u64,
+}
+
+/// One relayed media line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayStats {
+    /// The call.
+    pub call_id: String,
+    /// Which media line of its description.
+    pub index: usize,
+    /// `audio`, `text`, `video`.
+    pub kind: String,
+    /// What the caller sent.
+    pub from_caller: PathStats,
+    /// What the callee sent.
+    pub from_callee: PathStats,
+}
+
+pub(super) struct Path {
+    pub(super) rtcp: bool,
+    pub(super) sockets: [UdpSocket; 2],
+    pub(super) destinations: Arc<Mutex<Destinations>>,
+    pub(super) stats: Arc<Mutex<RelayStats>>,
+    pub(super) faults: Faults,
+    pub(super) impairment: Impairment,
+    pub(super) dice: ChaCha12Rng,
+}
+
+struct Late {
+    to: Side,
+    packet: Vec<u8>,
+}
+
+impl Path {
+    pub(super) async fn run(mut self) {
+        let mut buffers = [[0; MAX_DATAGRAM]; 2];
+        let mut schedule: BinaryHeap<Reverse<(Instant, u64)>> = BinaryHeap::new();
+        let mut late = std::collections::HashMap::new();
+        let mut count = 0;
+        loop {
+            let due = schedule.peek().map(|Reverse((at, _))| *at);
+            let [caller, callee] = &mut buffers;
+            let (from, length, source) = tokio::select! {
+                Ok((length, source)) = self.sockets[0].recv_from(caller) => (Side::Caller, length, source),
+                Ok((length, source)) = self.sockets[1].recv_from(callee) => (Side::Callee, length, source),
+                () = tokio::time::sleep_until(due.unwrap_or_else(clock::now)), if due.is_some() => {
+                    if let Some(Reverse((_, number))) = schedule.pop()
+                        && let Some(Late { to, packet }) = late.remove(&number)
+                    {
+                        self.deliver(to, &packet);
+                    }
+                    continue;
+                }
+                else => return,
+            };
+            let packet = &buffers[from.index()][..length];
+            if !self.take(from, source, length) {
+                continue;
+            }
+            let Fate::Delivered { first, second } = self.impairment.fate(&mut self.dice) else {
+                self.count(from, |stats| stats.lost += 1);
+                continue;
+            };
+            for pause in [Some(first), second].into_iter().flatten() {
+                if pause == Duration::ZERO {
+                    self.deliver(from.other(), packet);
+                } else if late.len() < MAX_UNDER_WAY {
+                    count += 1;
+                    schedule.push(Reverse((clock::now() + pause, count)));
+                    late.insert(count, Late { to: from.other(), packet: packet.to_vec() });
+                } else {
+                    self.count(from, |stats| stats.lost += 1);
+                }
+            }
+        }
+    }
+
+    /// Counts a packet, learns its source, and says whether it goes on.
+    fn take(&self, from: Side, source: SocketAddr, length: usize) -> bool {
+        let rtcp = self.rtcp;
+        self.count(from, |stats| {
+            if rtcp {
+                stats.rtcp_packets += 1;
+            } else {
+                stats.rtp_packets += 1;
+                stats.rtp_bytes += length as u64;
+            }
+        });
+        let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        let sides = if rtcp { &mut destinations.rtcp } else { &mut destinations.rtp };
+        let learned = *sides[from.index()].learned.get_or_insert(source);
+        drop(destinations);
+        if learned != source {
+            self.count(from, |stats| stats.foreign += 1);
+            return false;
+        }
+        let one_way = from == Side::Callee && self.faults.is_armed(Fault::OneWayMedia);
+        if one_way || self.faults.is_armed(Fault::NoMedia) {
+            self.count(from, |stats| stats.lost += 1);
+            return false;
+        }
+        true
+    }
+
+    fn deliver(&self, to: Side, packet: &[u8]) {
+        let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        let sides = if self.rtcp { &destinations.rtcp } else { &destinations.rtp };
+        let destination = sides[to.index()].learned.or(sides[to.index()].described);
+        drop(destinations);
+        let sent = destination
+            .filter(|address| address.ip().is_loopback())
+            .is_some_and(|address| self.sockets[to.index()].try_send_to(packet, address).is_ok());
+        self.count(to.other(), |stats| if sent { stats.forwarded += 1 } else { stats.nowhere += 1 });
+    }
+
+    fn count(&self, from: Side, change: impl FnOnce(&mut PathStats)) {
+        let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        match from {
+            Side::Caller => change(&mut stats.from_caller),
+            Side::Callee => change(&mut stats.from_callee),
+        }
+    }
+}

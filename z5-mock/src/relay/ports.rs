@@ -1,0 +1,96 @@
+//! Pairs of UDP ports: an even one for RTP and the odd one after it for RTCP (RFC 3550 section 11).
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use tokio::net::UdpSocket;
+
+/// How many system-given ports are tried until one is even and the next one free.
+const TRIES: u32 = 256;
+
+pub(crate) struct Pair {
+    pub(crate) rtp_port: u16,
+    pub(crate) rtp: UdpSocket,
+    pub(crate) rtcp: UdpSocket,
+}
+
+/// Where ports come from: a range in rotation, or the system for `0..=0`.
+pub(crate) struct Ports {
+    pub(crate) address: IpAddr,
+    range: RangeInclusive<u16>,
+    next: u16,
+}
+
+impl Ports {
+    pub(crate) fn new(address: IpAddr, range: RangeInclusive<u16>) -> Self {
+        let next = *range.start();
+        Self { address, range, next }
+    }
+
+    pub(crate) fn pair(&mut self) -> io::Result<Pair> {
+        if *self.range.end() == 0 { self.any() } else { self.in_range() }
+    }
+
+    fn any(&self) -> io::Result<Pair> {
+        let mut tries = 0;
+        loop {
+            let first = bind(self.address, 0)?;
+            let port = first.local_addr()?.port();
+            let attempt = if port % 2 == 0 {
+                bind(self.address, port + 1).and_then(|rtcp| made(port, first, rtcp))
+            } else {
+                bind(self.address, port - 1).and_then(|rtp| made(port - 1, rtp, first))
+            };
+            tries += 1;
+            match attempt {
+                Err(_) if tries < TRIES => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn in_range(&mut self) -> io::Result<Pair> {
+        let (low, high) = (*self.range.start(), *self.range.end());
+        for _ in 0..=(high.saturating_sub(low)) / 2 {
+            let port = self.next.max(low).next_multiple_of(2);
+            let port = if port >= high { low.next_multiple_of(2) } else { port };
+            self.next = port.saturating_add(2);
+            if port < high
+                && let (Ok(rtp), Ok(rtcp)) = (bind(self.address, port), bind(self.address, port + 1))
+            {
+                return made(port, rtp, rtcp);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::AddrInUse, format!("no free pair of ports in {low}-{high}")))
+    }
+}
+
+fn made(rtp_port: u16, rtp: std::net::UdpSocket, rtcp: std::net::UdpSocket) -> io::Result<Pair> {
+    Ok(Pair { rtp_port, rtp: UdpSocket::from_std(rtp)?, rtcp: UdpSocket::from_std(rtcp)? })
+}
+
+fn bind(address: IpAddr, port: u16) -> io::Result<std::net::UdpSocket> {
+    let socket = std::net::UdpSocket::bind(SocketAddr::new(address, port))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn pairs_are_even_and_odd_and_a_range_runs_out() {
+        let mut any = Ports::new([127, 0, 0, 1].into(), 0..=0);
+        let pair = any.pair().unwrap();
+        assert_eq!(pair.rtp_port % 2, 0);
+        assert_eq!(pair.rtcp.local_addr().unwrap().port(), pair.rtp_port + 1);
+        let mut full = Ports::new([127, 0, 0, 1].into(), pair.rtp_port..=pair.rtp_port + 1);
+        assert_eq!(full.pair().err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
+        let port = pair.rtp_port;
+        drop(pair);
+        let mut again = Ports::new([127, 0, 0, 1].into(), port..=port + 1);
+        assert_eq!(again.pair().unwrap().rtp_port, port);
+    }
+}

@@ -1,0 +1,111 @@
+//! The MCS over SIP (steps 4 and 5): TCP connections in, one switch that holds all state.
+//!
+//! A connection task only frames (RFC 3261 section 18.3), answers keep-alive pings (RFC 5626 section 4.4.1) and writes
+//! what the switch sends; everything else is decided in the switch.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use z5_sip::wire::{Frame, Framer, Limits, Message};
+
+use crate::fault::Fault;
+use crate::recorder::{Direction, Recorder, Service};
+
+pub(crate) mod bindings;
+pub(crate) mod calls;
+pub(crate) mod description;
+pub(crate) mod proxy;
+pub(crate) mod registrar;
+pub(crate) mod switch;
+
+/// Messages that may wait to be written on one connection; a client that reads slower is cut off.
+const OUTBOUND_MESSAGES: usize = 256;
+/// Inputs that may wait for the switch; connections stop reading when it is full.
+pub(crate) const SWITCH_INPUTS: usize = 1024;
+const READ_BYTES: usize = 16 * 1024;
+
+/// A connection's number, never used twice; 0 is the far ends' own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ConnectionId(pub(crate) u64);
+
+/// The connection that far ends use.
+pub(crate) const FAR_ENDS: ConnectionId = ConnectionId(0);
+
+/// What reaches the switch.
+pub(crate) enum Input {
+    Opened { id: ConnectionId, peer: SocketAddr, outlet: mpsc::Sender<Bytes> },
+    Message { id: ConnectionId, message: Message },
+    Closed { id: ConnectionId },
+}
+
+/// Makes a task for each accepted connection.
+pub(crate) struct Door {
+    pub(crate) switch: mpsc::Sender<Input>,
+    pub(crate) faults: crate::fault::Faults,
+    pub(crate) recorder: Recorder,
+    pub(crate) next_id: AtomicU64,
+}
+
+impl Door {
+    pub(crate) async fn connection(&self, mut stream: TcpStream, peer: SocketAddr) {
+        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
+        let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
+        if self.switch.send(Input::Opened { id, peer, outlet }).await.is_err() {
+            return;
+        }
+        let why = self.run(id, &mut stream, peer, outbound).await;
+        self.recorder.record(Service::Sip, Direction::Received, peer, format!("[connection ended: {why}]"));
+        // The switch may be gone already; then nobody needs to know.
+        let _ = self.switch.send(Input::Closed { id }).await;
+    }
+
+    async fn run(
+        &self,
+        id: ConnectionId,
+        stream: &mut TcpStream,
+        peer: SocketAddr,
+        mut outbound: mpsc::Receiver<Bytes>,
+    ) -> String {
+        let mut framer = Framer::accepting(Limits::default());
+        let mut buffer = vec![0; READ_BYTES];
+        loop {
+            tokio::select! {
+                read = stream.read(&mut buffer) => match read {
+                    Ok(0) => return "closed by the client".to_owned(),
+                    Err(error) => return error.to_string(),
+                    Ok(length) => framer.push(&buffer[..length]),
+                },
+                bytes = outbound.recv() => {
+                    let Some(bytes) = bytes else { return "closed by the carrier".to_owned() };
+                    if let Err(error) = stream.write_all(&bytes).await {
+                        return error.to_string();
+                    }
+                    continue;
+                }
+            }
+            while let Some(frame) = framer.next() {
+                match frame {
+                    Ok(Frame::Message(message)) => {
+                        let redacted = z5_sip::wire::redact(&message);
+                        self.recorder.record(Service::Sip, Direction::Received, peer, redacted);
+                        if self.switch.send(Input::Message { id, message }).await.is_err() {
+                            return "the carrier ends".to_owned();
+                        }
+                    }
+                    Ok(Frame::Ping) if self.faults.strikes(Fault::NoPong) => {}
+                    Ok(Frame::Ping) => {
+                        if let Err(error) = stream.write_all(b"\r\n").await {
+                            return error.to_string();
+                        }
+                    }
+                    Ok(Frame::Pong) => {}
+                    Err(error) => return format!("unreadable: {error}"),
+                }
+            }
+        }
+    }
+}

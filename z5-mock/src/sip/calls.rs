@@ -1,0 +1,83 @@
+//! The calls that pass through the proxy: who is on which connection, and the relay of each media line.
+
+use std::collections::{HashMap, VecDeque};
+
+use z5_sip::wire::Message;
+
+use super::ConnectionId;
+use crate::relay::{Side, Stream};
+
+/// Calls kept at a time; beyond that the oldest is forgotten and its relay closed.
+const MAX_CALLS: usize = 4096;
+
+/// One of the two in a call.
+#[derive(Clone, Debug)]
+pub(crate) struct Party {
+    pub(crate) connection: ConnectionId,
+    /// The SIP user name, if it is one of ours; its newest binding is used when the connection is gone.
+    pub(crate) user: Option<String>,
+}
+
+/// A call from its INVITE to the answer to its BYE.
+pub(crate) struct Call {
+    pub(crate) caller_tag: String,
+    pub(crate) caller: Party,
+    pub(crate) callee: Party,
+    pub(crate) streams: Vec<Option<Stream>>,
+    /// The first INVITE was answered 2xx.
+    pub(crate) established: bool,
+    /// A final answer to the first INVITE that was not 2xx, or a BYE, has passed.
+    pub(crate) ending: bool,
+}
+
+impl Call {
+    pub(crate) fn party(&self, side: Side) -> &Party {
+        match side {
+            Side::Caller => &self.caller,
+            Side::Callee => &self.callee,
+        }
+    }
+
+    pub(crate) fn party_mut(&mut self, side: Side) -> &mut Party {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Callee => &mut self.callee,
+        }
+    }
+
+    /// Which side sent this request.
+    pub(crate) fn sender(&self, request: &Message) -> Side {
+        let from_caller = request.from().ok().and_then(|from| from.tag()) == Some(self.caller_tag.as_str());
+        if from_caller { Side::Caller } else { Side::Callee }
+    }
+}
+
+/// All calls by Call-ID.
+#[derive(Default)]
+pub(crate) struct Calls {
+    calls: HashMap<String, Call>,
+    order: VecDeque<String>,
+}
+
+impl Calls {
+    pub(crate) fn insert(&mut self, call_id: &str, call: Call) {
+        if self.order.len() == MAX_CALLS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.calls.remove(&oldest);
+        }
+        if self.calls.insert(call_id.to_owned(), call).is_none() {
+            self.order.push_back(call_id.to_owned());
+        }
+    }
+
+    pub(crate) fn find(&mut self, call_id: &str) -> Option<&mut Call> {
+        self.calls.get_mut(call_id)
+    }
+
+    pub(crate) fn remove(&mut self, call_id: &str) {
+        if self.calls.remove(call_id).is_some() {
+            self.order.retain(|known| known != call_id);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Forwarding (RFC 3261 section 16): challenge, record-route, routing to users and far ends, media through the relay.
+//!
+//! Transactions are kept by the two ends: the proxy is stateless about them (section 16.11), with the branch of a
+//! forwarded request derived from the one it came with, so that CANCEL and ACK follow their INVITE. It is stateful about
+//! calls. A user with several contacts is reached at the newest one; there is no forking.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use z5_sip::wire::{Edit, Message, Method, Name};
+
+use super::calls::{Call, Party};
+use super::description::{self, Replacement};
+use super::switch::Switch;
+use super::{ConnectionId, FAR_ENDS};
+use crate::account;
+use crate::clock;
+use crate::far_end;
+use crate::fault::Fault;
+use crate::relay::{Described, Side};
+
+/// Where a request goes.
+enum Target {
+    /// To a registered contact.
+    User {
+        connection: ConnectionId,
+        contact: String,
+        user: String,
+    },
+    FarEnd,
+    /// The number is ours, nobody is registered.
+    Absent,
+    Unknown,
+}
+
+impl Switch {
+    pub(super) fn forward(&mut self, from: ConnectionId, request: &Message) {
+        let Ok(call_id) = request.call_id().map(str::to_owned) else { return };
+        let Some(method) = request.method() else { return };
+        let in_dialog = request.to().is_ok_and(|to| to.tag().is_some());
+        if self.calls.find(&call_id).is_some()
+            && (in_dialog || matches!(method, Method::Ack | Method::Cancel))
+        {
+            self.forward_within(from, request, &method, &call_id);
+            return;
+        }
+        match method {
+            // The ACK of a refusal that was the proxy's own.
+            Method::Ack => {}
+            Method::Cancel => self.answer(from, request, 481, ""),
+            Method::Options if !in_dialog && request_user(request).is_none() => {
+                self.answer(from, request, 200, "")
+            }
+            _ if in_dialog => self.answer(from, request, 481, ""),
+            _ => self.forward_first(from, request, &method, &call_id),
+        }
+    }
+
+    /// The first request of a call, or one that stands alone.
+    fn forward_first(&mut self, from: ConnectionId, request: &Message, method: &Method, call_id: &str) {
+        let mut caller = None;
+        if from != FAR_ENDS {
+            let Some(user) = self.authenticate(from, request, true) else { return };
+            caller = account::find(&self.state.accounts, &user).map(|(_, number)| number.sip_user.clone());
+        }
+        if *method == Method::Invite {
+            let struck = self
+                .state
+                .faults
+                .strike(|fault| if let Fault::InviteStatus(status) = fault { Some(*status) } else { None });
+            if let Some(status) = struck {
+                self.answer(from, request, status, "");
+                return;
+            }
+        }
+        let (connection, contact, user) = match self.locate(request) {
+            Target::User { connection, contact, user } => (connection, Some(contact), Some(user)),
+            Target::FarEnd => (FAR_ENDS, None, None),
+            Target::Absent => return self.answer(from, request, 480, ""),
+            Target::Unknown => return self.answer(from, request, 404, ""),
+        };
+        if *method == Method::Invite {
+            let caller_tag = request.from().ok().and_then(|from| from.tag()).unwrap_or_default().to_owned();
+            self.calls.insert(
+                call_id,
+                Call {
+                    caller_tag,
+                    caller: Party { connection: from, user: caller },
+                    callee: Party { connection, user },
+                    streams: Vec::new(),
+                    established: false,
+                    ending: false,
+                },
+            );
+        }
+        let body = self.relayed_body(request, call_id, Side::Caller);
+        self.pass_request(from, connection, request, contact.as_deref(), body, *method == Method::Invite);
+    }
+
+    fn forward_within(&mut self, from: ConnectionId, request: &Message, method: &Method, call_id: &str) {
+        let now = clock::now();
+        let Some(call) = self.calls.find(call_id) else { return };
+        let side = call.sender(request);
+        // A client that came back over a new connection is from now on there.
+        call.party_mut(side).connection = from;
+        let target = call.party(side.other()).clone();
+        if *method == Method::Bye {
+            call.ending = true;
+            call.streams.clear();
+        }
+        let mut connection = target.connection;
+        if !self.is_open(connection)
+            && let Some(binding) = target.user.and_then(|user| self.bindings.newest(&user, now))
+        {
+            connection = binding.connection;
+        }
+        if !self.is_open(connection) {
+            self.answer(from, request, 480, "");
+            if *method == Method::Bye {
+                self.calls.remove(call_id);
+            }
+            return;
+        }
+        let body = self.relayed_body(request, call_id, side);
+        self.pass_request(from, connection, request, None, body, *method == Method::Invite);
+        if *method == Method::Ack && self.calls.find(call_id).is_some_and(|call| call.ending) {
+            self.calls.remove(call_id);
+        }
+    }
+
+    fn locate(&mut self, request: &Message) -> Target {
+        let Some(user) = request_user(request) else { return Target::Unknown };
+        if far_end::Kind::of(&user).is_some() {
+            return Target::FarEnd;
+        }
+        let Some((_, number)) = account::find(&self.state.accounts, &user) else { return Target::Unknown };
+        let user = number.sip_user.clone();
+        match self.bindings.newest(&user, clock::now()) {
+            Some(binding) => Target::User { connection: binding.connection, contact: binding.contact, user },
+            None => Target::Absent,
+        }
+    }
+
+    fn pass_request(
+        &mut self,
+        from: ConnectionId,
+        to: ConnectionId,
+        request: &Message,
+        contact: Option<&str>,
+        body: Option<String>,
+        record_route: bool,
+    ) {
+        let sip = self.state.addresses.sip;
+        let mut edit = Edit::new(request).stamp_received(self.peer(from));
+        if self.top_route_is_ours(request) {
+            edit = edit.remove_first_value(Name::Route);
+        }
+        // Credentials for this proxy are nobody else's business.
+        edit = edit.remove(Name::ProxyAuthorization);
+        let hops = request.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1);
+        edit = edit.set(Name::MaxForwards, hops.to_string());
+        if record_route {
+            edit = edit.insert_first(Name::RecordRoute, format!("<sip:{sip};transport=tcp;lr>"));
+        }
+        if let Some(contact) = contact {
+            edit = edit.request_uri(contact);
+        }
+        if let Some(body) = body {
+            edit = edit.body(body);
+        }
+        let branch = format!("z9hG4bK-{:016x}-{}", derived_branch(request, from), from.0);
+        edit = edit.push_via(format!("SIP/2.0/TCP {sip};branch={branch}"));
+        match edit.build() {
+            Ok(message) => self.send(to, message),
+            Err(error) => {
+                tracing::debug!(%error, "a request could not be forwarded");
+                self.answer(from, request, 400, "");
+            }
+        }
+    }
+
+    pub(super) fn response(&mut self, _from: ConnectionId, response: &Message) {
+        let sip = self.state.addresses.sip;
+        let Ok(via) = response.via() else { return };
+        let ours = via.host.ip() == Some(sip.ip()) && via.port == Some(sip.port());
+        let to = via.branch().and_then(|branch| branch.rsplit('-').next()).and_then(|id| id.parse().ok());
+        let (true, Some(to), Ok(call_id)) =
+            (ours, to.map(ConnectionId), response.call_id().map(str::to_owned))
+        else {
+            return;
+        };
+        let mut edit = Edit::new(response).pop_via();
+        let (status, method) =
+            (response.status().unwrap_or_default(), response.cseq().ok().map(|cseq| cseq.method));
+        let mut body = None;
+        if let Some(call) = self.calls.find(&call_id) {
+            let side = call.sender(response).other();
+            if method == Some(Method::Invite) && (200..300).contains(&status) {
+                call.established = true;
+            } else if method == Some(Method::Invite) && status >= 300 && !call.established {
+                call.ending = true;
+                call.streams.clear();
+            }
+            body = self.relayed_body(response, &call_id, side);
+        }
+        if let Some(body) = body {
+            edit = edit.body(body);
+        }
+        match edit.build() {
+            Ok(message) => self.send(to, message),
+            Err(error) => tracing::debug!(%error, "a response could not be forwarded"),
+        }
+        if status >= 200 && method == Some(Method::Bye) {
+            self.calls.remove(&call_id);
+        }
+    }
+
+    /// The message's session description with the relay's address and ports for the other side, if it has one.
+    fn relayed_body(&mut self, message: &Message, call_id: &str, sender: Side) -> Option<String> {
+        let is_sdp = message.content_type().is_some_and(|kind| kind.eq_ignore_ascii_case("application/sdp"));
+        let text = std::str::from_utf8(message.body()).ok().filter(|text| is_sdp && !text.is_empty())?;
+        let call = self.calls.find(call_id)?;
+        if call.ending {
+            return None;
+        }
+        let lines = description::media_lines(text);
+        if call.streams.len() < lines.len() {
+            call.streams.resize_with(lines.len(), || None);
+        }
+        let mut replacements = Vec::with_capacity(lines.len());
+        for (index, line) in lines.iter().enumerate() {
+            let slot = &mut call.streams[index];
+            if line.port == 0 {
+                replacements.push(None);
+                continue;
+            }
+            if slot.is_none() {
+                *slot = self.relay.open(call_id, index, &line.kind);
+            }
+            let Some(stream) = slot else {
+                replacements.push(None);
+                continue;
+            };
+            if let Some(address) = line.address {
+                stream.describe(sender, Described::new(address, line.port, line.rtcp_port));
+            }
+            let facing = stream.facing(sender.other());
+            replacements.push(Some(Replacement { port: facing, rtcp_port: facing + 1 }));
+        }
+        Some(description::rewrite(text, self.relay.address(), &replacements))
+    }
+
+    fn top_route_is_ours(&self, request: &Message) -> bool {
+        let sip = self.state.addresses.sip;
+        let Some(Ok(route)) = request.routes().next() else { return false };
+        let Some(host) = route.uri.host() else { return false };
+        let named = self.state.names.all().iter().any(|name| host.to_string().eq_ignore_ascii_case(name));
+        (host.ip() == Some(sip.ip()) || named) && route.uri.port().is_none_or(|port| port == sip.port())
+    }
+}
+
+/// The user part of the Request-URI, unescaped; of a `tel` URI its number.
+fn request_user(request: &Message) -> Option<String> {
+    let uri = request.request_uri()?.ok()?;
+    if uri.scheme_text().eq_ignore_ascii_case("tel") {
+        let number = uri.as_str().split_once(':')?.1.split(';').next()?;
+        return Some(number.to_owned());
+    }
+    uri.user_unescaped().map(|user| user.split(';').next().unwrap_or_default().to_owned())
+}
+
+/// The same for an INVITE, its CANCEL and the ACK of its refusal (RFC 3261 section 16.11).
+fn derived_branch(request: &Message, from: ConnectionId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    from.hash(&mut hasher);
+    if let Ok(via) = request.via() {
+        via.branch().unwrap_or_default().hash(&mut hasher);
+        via.host.to_string().hash(&mut hasher);
+        via.port.hash(&mut hasher);
+    }
+    hasher.finish()
+}

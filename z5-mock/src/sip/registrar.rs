@@ -1,0 +1,109 @@
+//! REGISTER (RFC 3261 section 10.3) behind digest (RFC 8760).
+
+use std::time::Duration;
+
+use z5_sip::wire::{Contact, Message, Name, ResponseBuilder};
+
+use super::switch::Switch;
+use super::{ConnectionId, FAR_ENDS};
+use crate::account;
+use crate::clock;
+use crate::fault::Fault;
+
+/// Granted when a client names no interval (RFC 3261 section 10.2.1.1).
+const DEFAULT_EXPIRES_SECONDS: u32 = 3600;
+
+/// One contact of the request and the seconds asked for it.
+struct Asked {
+    contact: String,
+    seconds: u32,
+}
+
+impl Switch {
+    pub(super) fn register(&mut self, from: ConnectionId, request: &Message) {
+        if from == FAR_ENDS {
+            return;
+        }
+        let faults = self.state.faults.clone();
+        if faults.strikes(Fault::DropAfterRegister) {
+            self.close(from);
+            return;
+        }
+        let status = faults
+            .strike(|fault| if let Fault::RegisterStatus(status) = fault { Some(*status) } else { None });
+        if let Some(status) = status {
+            self.answer(from, request, status, "");
+            return;
+        }
+        if faults.strikes(Fault::ChallengeUnusable) {
+            let challenge = "Digest realm=\"unusable\", nonce=\"0\", algorithm=SHA3-1024, qop=\"auth\"";
+            let response =
+                ResponseBuilder::to_request(request, 401, "").header(Name::WwwAuthenticate, challenge);
+            self.answer_with(from, request, response);
+            return;
+        }
+        let Some(username) = self.authenticate(from, request, false) else { return };
+        if faults.strikes(Fault::StaleNonce) {
+            self.challenge(from, request, false, true);
+            return;
+        }
+        let accounts = &self.state.accounts;
+        let owner = account::find(accounts, &username).map(|(_, number)| number.sip_user.clone());
+        let named = request.to().ok().and_then(|to| to.uri.user_unescaped().map(|user| user.into_owned()));
+        let registered =
+            named.and_then(|user| account::find(accounts, &user)).map(|(_, number)| number.sip_user.clone());
+        match (owner, registered) {
+            (Some(owner), Some(registered))
+                if owner == registered && !faults.strikes(Fault::RegisterForbidden) =>
+            {
+                self.bind(from, request, &owner);
+            }
+            _ => self.answer(from, request, 403, ""),
+        }
+    }
+
+    fn bind(&mut self, from: ConnectionId, request: &Message, user: &str) {
+        let header_seconds = request.expires().ok().flatten();
+        let now = clock::now();
+        let star = request.contacts().any(|contact| matches!(contact, Ok(Contact::Star)));
+        if star {
+            if header_seconds != Some(0) || request.contacts().count() != 1 {
+                self.answer(from, request, 400, "Invalid Contact *");
+                return;
+            }
+            self.bindings.unbind_all(user);
+        }
+        let mut asked = Vec::new();
+        for contact in request.contacts() {
+            let Ok(contact) = contact else {
+                self.answer(from, request, 400, "Malformed Contact");
+                return;
+            };
+            if let Some(address) = contact.addr() {
+                let seconds = address.expires().or(header_seconds).unwrap_or(DEFAULT_EXPIRES_SECONDS);
+                asked.push(Asked { contact: address.uri.as_str().to_owned(), seconds });
+            }
+        }
+        let least = self.limits.min_expires.as_secs();
+        if asked.iter().any(|asked| asked.seconds != 0 && u64::from(asked.seconds) < least) {
+            let response =
+                ResponseBuilder::to_request(request, 423, "").header(Name::MinExpires, least.to_string());
+            self.answer_with(from, request, response);
+            return;
+        }
+        for Asked { contact, seconds } in &asked {
+            if *seconds == 0 {
+                self.bindings.unbind(user, contact);
+            } else {
+                let granted = Duration::from_secs((*seconds).into()).min(self.limits.granted_expires);
+                self.bindings.bind(user, contact, from, now + granted);
+            }
+        }
+        let mut response = ResponseBuilder::to_request(request, 200, "");
+        for (binding, left) in self.bindings.of(user, now) {
+            let value = format!("<{}>;expires={}", binding.contact, left.as_secs());
+            response = response.header(Name::Contact, value);
+        }
+        self.answer_with(from, request, response);
+    }
+}

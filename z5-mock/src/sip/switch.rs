@@ -1,0 +1,187 @@
+//! The heart of the MCS's SIP side: one task that owns connections, bindings and calls, and dispatches messages.
+//!
+//! REGISTER is in `registrar`, everything that is forwarded in `proxy`.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use z5_sip::auth::digest::{Algorithm, Qop};
+use z5_sip::auth::{Check, Verifier};
+use z5_sip::ident::Ident;
+use z5_sip::wire::{Address, Message, Method, Name, ResponseBuilder, Rules, Uri, Verdict};
+
+use super::bindings::Bindings;
+use super::calls::Calls;
+use super::{ConnectionId, FAR_ENDS, Input};
+use crate::account;
+use crate::clock;
+use crate::recorder::{Direction, Service};
+use crate::relay::Relay;
+use crate::state::State;
+
+/// How long registrations may and must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RegistrationLimits {
+    pub(crate) granted_expires: Duration,
+    pub(crate) min_expires: Duration,
+}
+
+struct Connection {
+    peer: SocketAddr,
+    outlet: mpsc::Sender<Bytes>,
+}
+
+pub(crate) struct Switch {
+    pub(super) state: Arc<State>,
+    pub(super) limits: RegistrationLimits,
+    pub(super) relay: Relay,
+    pub(super) bindings: Bindings,
+    pub(super) calls: Calls,
+    pub(super) ident: Ident,
+    connections: HashMap<ConnectionId, Connection>,
+    far_ends: mpsc::UnboundedSender<Message>,
+    registrar_digest: Verifier,
+    proxy_digest: Verifier,
+}
+
+impl Switch {
+    pub(crate) fn new(
+        state: Arc<State>,
+        limits: RegistrationLimits,
+        relay: Relay,
+        far_ends: mpsc::UnboundedSender<Message>,
+    ) -> Self {
+        let verifier = || {
+            Verifier::new(state.names.domain())
+                .algorithms(&[Algorithm::Sha256, Algorithm::Md5])
+                .qop(&[Qop::Auth])
+        };
+        Self {
+            registrar_digest: verifier(),
+            proxy_digest: verifier().proxy(),
+            ident: Ident::from_seed(state.dice.number()),
+            state,
+            limits,
+            relay,
+            far_ends,
+            bindings: Bindings::default(),
+            calls: Calls::default(),
+            connections: HashMap::new(),
+        }
+    }
+
+    /// Runs until every sender is gone.
+    pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+        while let Some(input) = inputs.recv().await {
+            match input {
+                Input::Opened { id, peer, outlet } => {
+                    self.connections.insert(id, Connection { peer, outlet });
+                }
+                Input::Closed { id } => self.close(id),
+                Input::Message { id, message } if message.is_request() => self.request(id, message),
+                Input::Message { id, message } => self.response(id, &message),
+            }
+        }
+    }
+
+    fn request(&mut self, from: ConnectionId, request: Message) {
+        match Rules::proxy().validate(&request) {
+            Verdict::Accept => {}
+            Verdict::Refuse { status, reason, .. } => {
+                self.answer(from, &request, status, reason);
+                return;
+            }
+            Verdict::Drop { .. } => return,
+        }
+        if request.method() == Some(Method::Register) {
+            self.register(from, &request);
+        } else {
+            self.forward(from, &request);
+        }
+    }
+
+    /// The user whom the credentials prove; otherwise the request has been answered.
+    pub(super) fn authenticate(
+        &mut self,
+        from: ConnectionId,
+        request: &Message,
+        proxy: bool,
+    ) -> Option<String> {
+        let accounts = &self.state.accounts;
+        let password =
+            |user: &str| account::find(accounts, user).map(|(_, number)| number.sip_password.clone());
+        let verifier = if proxy { &mut self.proxy_digest } else { &mut self.registrar_digest };
+        match verifier.check(request, password, clock::now().into_std()) {
+            Check::Accepted { username } => return Some(username),
+            Check::None | Check::Refused { .. } => self.challenge(from, request, proxy, false),
+            Check::Stale => self.challenge(from, request, proxy, true),
+            Check::Malformed => self.answer(from, request, 400, "Malformed Credentials"),
+        }
+        None
+    }
+
+    pub(super) fn challenge(&mut self, from: ConnectionId, request: &Message, proxy: bool, stale: bool) {
+        let verifier = if proxy { &mut self.proxy_digest } else { &mut self.registrar_digest };
+        let mut response = ResponseBuilder::to_request(request, verifier.status(), "");
+        for (name, value) in verifier.challenge(stale, &mut self.ident, clock::now().into_std()) {
+            response = response.header(name, value);
+        }
+        self.answer_with(from, request, response);
+    }
+
+    /// Answers a request on behalf of the carrier itself. An ACK is never answered.
+    pub(super) fn answer(&mut self, to: ConnectionId, request: &Message, status: u16, reason: &str) {
+        self.answer_with(to, request, ResponseBuilder::to_request(request, status, reason));
+    }
+
+    pub(super) fn answer_with(&mut self, to: ConnectionId, request: &Message, response: ResponseBuilder) {
+        if request.method() == Some(Method::Ack) {
+            return;
+        }
+        let response = response.to_tag(&self.ident.tag()).header(Name::Server, SERVER);
+        match response.build() {
+            Ok(message) => self.send(to, message),
+            Err(error) => tracing::debug!(%error, "an answer could not be built"),
+        }
+    }
+
+    pub(super) fn send(&mut self, to: ConnectionId, message: Message) {
+        if to == FAR_ENDS {
+            // The receiver lives as long as the carrier.
+            let _ = self.far_ends.send(message);
+            return;
+        }
+        let Some(connection) = self.connections.get(&to) else { return };
+        let redacted = z5_sip::wire::redact(&message);
+        self.state.recorder.record(Service::Sip, Direction::Sent, connection.peer, redacted);
+        if connection.outlet.try_send(message.into_bytes()).is_err() {
+            self.close(to);
+        }
+    }
+
+    /// Forgets a connection; its task ends when it sees that nobody can send to it.
+    pub(super) fn close(&mut self, id: ConnectionId) {
+        self.connections.remove(&id);
+        self.bindings.closed(id);
+    }
+
+    pub(super) fn is_open(&self, id: ConnectionId) -> bool {
+        id == FAR_ENDS || self.connections.contains_key(&id)
+    }
+
+    pub(super) fn peer(&self, id: ConnectionId) -> SocketAddr {
+        self.connections.get(&id).map_or(self.state.addresses.sip, |connection| connection.peer)
+    }
+}
+
+/// The `Server` header of the carrier's own answers.
+pub(crate) const SERVER: &str = concat!("z5-mock/", env!("CARGO_PKG_VERSION"));
+
+/// A URI of the carrier's own as an address; `None` only if the parts cannot form a URI.
+pub(crate) fn address(uri: &str) -> Option<Address> {
+    Uri::parse(uri).ok().map(|uri| Address::new(&uri))
+}
