@@ -21,7 +21,7 @@ const MAX_RAISE: Duration = Duration::from_millis(60);
 /// How much a [`WINDOW`] without late packets lowers it.
 const DELAY_STEP: Duration = Duration::from_millis(10);
 /// How often the fill of the buffer is judged.
-const WINDOW: Duration = Duration::from_secs(4);
+const WINDOW: Duration = Duration::from_secs(2);
 /// As many late packets in a row mean that the path became longer.
 const LATE_RUN: u32 = 3;
 /// A gap in media time beyond this is a new beginning, not silence.
@@ -292,7 +292,8 @@ impl AudioPlayout {
         let aim = self.samples(self.target) + frame;
         let excess = window.least.unwrap_or(0).saturating_sub(aim);
         if excess > 0 {
-            let skip = excess.min(frame);
+            // A little slips by unheard; an excess beyond that is a delay nobody wants to keep.
+            let skip = if excess > 2 * frame { excess } else { excess.min(frame) };
             *position += skip;
             self.figures.skipped += skip;
         }

@@ -93,8 +93,11 @@ pub fn read(compound: &[u8], mut tell: impl FnMut(News)) -> Result<(), DropReaso
     Ok(())
 }
 
+/// One packet of a compound and what follows it.
+type Split<'a> = ((usize, u8), &'a [u8], &'a [u8]);
+
 /// Count and type of the next packet, its body without the first word, and what follows it.
-fn next(rest: &[u8]) -> Result<((usize, u8), &[u8], &[u8]), DropReason> {
+fn next(rest: &[u8]) -> Result<Split<'_>, DropReason> {
     let head = rest.first_chunk::<4>().ok_or(DropReason::BadRtcp)?;
     if head[0] >> 6 != 2 {
         return Err(DropReason::BadVersion);

@@ -256,7 +256,7 @@ impl Net {
         let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return 0 };
         let (mut woke, mut taken) = (false, 0);
         while taken < share {
-            let source = if socket % 2 == 0 { &stream.rtp } else { &stream.rtcp };
+            let source = if socket.is_multiple_of(2) { &stream.rtp } else { &stream.rtcp };
             let (len, from) = match source.recv_from(&mut self.buffer[..]) {
                 Ok(datagram) => datagram,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,

@@ -32,7 +32,7 @@ pub(super) fn check(config: &StreamConfig) -> Result<(), MediaError> {
 }
 
 fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
-    if !(10..=60).contains(&audio.ptime_ms) || audio.ptime_ms % 10 != 0 {
+    if !(10..=60).contains(&audio.ptime_ms) || !audio.ptime_ms.is_multiple_of(10) {
         return Err(MediaError::PacketTime { ptime_ms: audio.ptime_ms });
     }
     let events = audio.telephone_event;

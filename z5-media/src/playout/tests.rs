@@ -124,8 +124,8 @@ fn a_path_that_becomes_longer_is_followed() {
 fn a_faster_far_clock_is_met_by_leaving_out_a_little() {
     let mut world = World::new();
     let mut next = 0;
-    // The far end sends 1 % faster for four minutes: 2.4 s more audio than we play.
-    for tick in 0..12_000_u64 {
+    // The far end sends 1 % faster for a minute: 600 ms more audio than we play.
+    for tick in 0..3_000_u64 {
         let at = FRAME * tick as u32;
         while next * 100 <= tick * 101 {
             world.insert(next, at);
@@ -134,8 +134,8 @@ fn a_faster_far_clock_is_met_by_leaving_out_a_little() {
         world.pull(at);
     }
     let figures = world.playout.figures().unwrap();
-    assert!(figures.skipped_ms > 1000.0, "{figures:?}");
-    assert!(world.drops.len() < 60, "{}", world.drops.len());
+    assert!((400.0..700.0).contains(&figures.skipped_ms), "{figures:?}");
+    assert_eq!(world.drops, []);
 }
 
 #[test]

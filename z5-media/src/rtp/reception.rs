@@ -71,7 +71,7 @@ impl Reception {
     pub fn accept(&mut self, sequence: u16, timestamp: u32, now: Instant) -> Result<Accepted, DropReason> {
         let ahead = i64::from(sequence.wrapping_sub(self.highest as u16) as i16);
         let mut restarted = false;
-        if ahead > MAX_DROPOUT || ahead < -MAX_MISORDER {
+        if !(-MAX_MISORDER..=MAX_DROPOUT).contains(&ahead) {
             if self.confirm != Some(sequence) {
                 self.confirm = Some(sequence.wrapping_add(1));
                 return Err(DropReason::SequenceJump);
@@ -177,7 +177,7 @@ impl Reception {
         let received_interval = received.saturating_sub(self.prior.1);
         self.prior = (expected, received);
         let lost = expected_interval.saturating_sub(received_interval);
-        if expected_interval == 0 { 0 } else { u8::try_from(lost * 256 / expected_interval).unwrap_or(255) }
+        (lost * 256).checked_div(expected_interval).map_or(0, |share| u8::try_from(share).unwrap_or(255))
     }
 }
 

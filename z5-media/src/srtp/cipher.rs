@@ -21,6 +21,10 @@ pub(super) const INDEX_WORD: usize = 4;
 pub(super) const E_BIT: u32 = 0x8000_0000;
 
 /// Session keys of one direction for RTP or for RTCP.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one per direction of a stream; a box would cost the hot path a miss"
+)]
 pub(super) enum Cipher {
     /// Counter mode and HMAC.
     Cm { key: EncryptingKey, salt: [u8; 14], mac: hmac::Key, tag: usize },
