@@ -1,1 +1,29 @@
-//! z5-core.
+//! The session of a Z5-style videophone.
+//!
+//! Five documented steps lead to a call: names are resolved, ZDial signs the user in, the carrier server (MCS) gives a
+//! licence and the address book, SIP registers, and a call carries audio and text over RTP. [`Session::start`] walks
+//! them by itself; [`Events`] tells what happens; [`Session`] takes plain commands.
+//!
+//! Inside, `machine` decides and `driver` does: the machine has no socket, task, clock or randomness, the drivers have no
+//! decisions. This crate has no window, camera or sound card, and no default configuration points at any real service.
+
+pub mod account;
+pub mod call;
+pub mod clock;
+pub mod config;
+mod driver;
+mod entropy;
+pub mod error;
+pub mod events;
+mod machine;
+pub mod policy;
+pub mod secret;
+pub mod session;
+
+pub use account::contacts::Contact;
+pub use call::{AudioIn, AudioOut, CallId, CallMedia, CallReport, CallRequest, Side};
+pub use config::{Config, ConfigError};
+pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartError, Step};
+pub use events::{Event, EventKind, Events, SessionState};
+pub use session::{Session, Snapshot, StartOptions};
+pub use z5_media::{Heard, StreamStats};

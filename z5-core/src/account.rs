@@ -1,0 +1,4 @@
+//! What belongs to the account: the licence and the address book.
+
+pub mod contacts;
+pub mod licence;

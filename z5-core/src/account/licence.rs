@@ -1,0 +1,151 @@
+//! The licence: a JWS signed with Ed25519, verified offline against pinned keys (RFC 7519, RFC 8037, RFC 8725).
+//!
+//! Verified here: algorithm (EdDSA and nothing else), `typ`, `kid` among the pinned keys, signature, `iss`, `aud`, `nbf`, `exp` and the
+//! device (`cnf.instanceId`). Emergency calls never ask for a licence; that rule stands with the calls.
+
+use jsonwebtoken::{Algorithm, Validation};
+use serde::Deserialize;
+
+use crate::error::ProvisionError;
+use crate::events::LicenceReport;
+use crate::machine::plan::McsPlan;
+
+/// The `typ` of a licence (RFC 8725 section 3.11: a token of another kind is no licence).
+const TYPE: &str = "z5-licence+jwt";
+/// How far two clocks may be apart.
+const LEEWAY_S: u64 = 60;
+/// Calls at once when the licence does not say.
+const DEFAULT_MAX_CALLS: u32 = 1;
+
+/// A verified licence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Licence {
+    features: Vec<String>,
+    max_calls: u32,
+    expires_unix_s: u64,
+    kid: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    aud: Audience,
+    nbf: Option<u64>,
+    exp: u64,
+    cnf: Confirmation,
+    #[serde(default)]
+    features: Vec<String>,
+    max_calls: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct Confirmation {
+    #[serde(rename = "instanceId")]
+    instance_id: String,
+}
+
+impl Licence {
+    /// Verifies a token for this device at this time.
+    pub(crate) fn verify(
+        token: &str,
+        trust: &McsPlan,
+        instance_id: &str,
+        now_unix_s: u64,
+    ) -> Result<Self, ProvisionError> {
+        let bad = |why: String| ProvisionError::LicenceBadDocument { why };
+        let header = jsonwebtoken::decode_header(token).map_err(|error| bad(error.to_string()))?;
+        if header.alg != Algorithm::EdDSA {
+            return Err(bad(format!("its algorithm is {:?}, not EdDSA", header.alg)));
+        }
+        let kind = header.typ.unwrap_or_default();
+        let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+        if !kind.eq_ignore_ascii_case(TYPE) {
+            return Err(bad(format!("its type is `{kind}`, not `{TYPE}`")));
+        }
+        let kid = header.kid.unwrap_or_default();
+        let key =
+            trust.keys.get(&kid).ok_or_else(|| ProvisionError::LicenceUnknownKey { kid: kid.clone() })?;
+
+        // Times, issuer and audience are judged below, with exact errors and with the time that was handed in.
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        validation.validate_aud = false;
+        validation.required_spec_claims.clear();
+        let claims = jsonwebtoken::decode::<Claims>(token, key, &validation)
+            .map_err(|error| {
+                if matches!(error.kind(), jsonwebtoken::errors::ErrorKind::InvalidSignature) {
+                    ProvisionError::LicenceBadSignature { kid: kid.clone() }
+                } else {
+                    bad(error.to_string())
+                }
+            })?
+            .claims;
+
+        if claims.iss != trust.issuer {
+            return Err(ProvisionError::LicenceWrongIssuer {
+                expected: trust.issuer.clone(),
+                seen: claims.iss,
+            });
+        }
+        let for_us = match &claims.aud {
+            Audience::One(one) => *one == trust.audience,
+            Audience::Several(all) => all.contains(&trust.audience),
+        };
+        if !for_us {
+            return Err(ProvisionError::LicenceWrongAudience { expected: trust.audience.clone() });
+        }
+        if !claims.cnf.instance_id.eq_ignore_ascii_case(instance_id) {
+            return Err(ProvisionError::LicenceWrongDevice);
+        }
+        if let Some(nbf) = claims.nbf.filter(|nbf| *nbf > now_unix_s.saturating_add(LEEWAY_S)) {
+            return Err(ProvisionError::LicenceNotYetValid { at_unix_s: nbf, in_s: nbf - now_unix_s });
+        }
+        if claims.exp.saturating_add(LEEWAY_S) <= now_unix_s {
+            let ago_s = now_unix_s - claims.exp;
+            return Err(ProvisionError::LicenceExpired { at_unix_s: claims.exp, ago_s });
+        }
+        Ok(Self {
+            features: claims.features,
+            max_calls: claims.max_calls.unwrap_or(DEFAULT_MAX_CALLS),
+            expires_unix_s: claims.exp,
+            kid,
+        })
+    }
+
+    /// Whether a feature is included.
+    pub fn allows(&self, feature: &str) -> bool {
+        self.features.iter().any(|own| own == feature)
+    }
+
+    /// Calls at once.
+    pub const fn max_calls(&self) -> u32 {
+        self.max_calls
+    }
+
+    /// Whether it has run out.
+    pub const fn is_expired(&self, now_unix_s: u64) -> bool {
+        self.expires_unix_s.saturating_add(LEEWAY_S) <= now_unix_s
+    }
+
+    /// What it says, for people.
+    pub fn report(&self, now_unix_s: u64) -> LicenceReport {
+        LicenceReport {
+            features: self.features.clone(),
+            max_calls: self.max_calls,
+            expires_unix_s: self.expires_unix_s,
+            expires_in_s: self.expires_unix_s.saturating_sub(now_unix_s),
+            kid: self.kid.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Licences good and bad.

@@ -1,0 +1,240 @@
+//! A call as the application sees it: what it asks for, and what it gets told at the end.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use z5_media::{AudioSink, AudioSource, StreamStats, sink, source};
+
+use crate::error::CallError;
+use crate::events::{CallTimings, MediaKind};
+
+/// Names a call within its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct CallId(pub(crate) u64);
+
+impl CallId {
+    /// The number, for logs and bindings.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One end of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// Us.
+    Local,
+    /// The far end (or a server on the way).
+    Remote,
+    /// Neither: the connection was lost or a timer ran out.
+    Network,
+}
+
+/// A call to be made.
+#[derive(Debug)]
+pub struct CallRequest {
+    /// Digits, an E.164 number with plus, `911`, `user@host` or a `sip:` URI.
+    pub target: String,
+    /// What is sent and what is done with what comes.
+    pub media: CallMedia,
+}
+
+impl CallRequest {
+    /// A call with silence out and nothing recorded.
+    pub fn to(target: impl Into<String>) -> Self {
+        Self { target: target.into(), media: CallMedia::default() }
+    }
+
+    /// With this media.
+    #[must_use]
+    pub fn with(mut self, media: CallMedia) -> Self {
+        self.media = media;
+        self
+    }
+}
+
+/// What a call sends and what is done with what comes.
+#[derive(Debug)]
+pub struct CallMedia {
+    /// Offer or accept audio.
+    pub audio: bool,
+    /// What is sent as sound.
+    pub audio_in: AudioIn,
+    /// Where the sound of the far end goes.
+    pub audio_out: AudioOut,
+    /// Offer or accept real-time text; none means as configured.
+    pub text: Option<bool>,
+}
+
+impl Default for CallMedia {
+    fn default() -> Self {
+        Self { audio: true, audio_in: AudioIn::Silence, audio_out: AudioOut::Nothing, text: None }
+    }
+}
+
+impl CallMedia {
+    /// Whether the files can be used, without waiting for a call: opens the source (and closes it again) and checks
+    /// that the directory of the recording exists.
+    ///
+    /// # Errors
+    /// [`CallError::AudioFile`] or [`CallError::Recording`].
+    pub fn check(&self) -> Result<(), CallError> {
+        if let AudioIn::Wav { path, .. } = &self.audio_in {
+            open_wav(path)?;
+        }
+        if let AudioOut::Wav { path } = &self.audio_out {
+            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+                let why = format!("there is no directory {}", directory.display());
+                return Err(CallError::Recording { path: path.clone(), why });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is sent as sound.
+pub enum AudioIn {
+    /// Silence.
+    Silence,
+    /// A sine tone.
+    Tone {
+        /// Frequency.
+        hz: f64,
+        /// Level; 0 dBm0 is 3.17 dB below the clipping sine.
+        level_dbm0: f64,
+    },
+    /// A WAV file (PCM), once or again and again.
+    Wav {
+        /// The file.
+        path: PathBuf,
+        /// Start again at its end.
+        looping: bool,
+    },
+    /// The application's own.
+    Custom(Box<dyn AudioSource>),
+}
+
+/// Where the sound of the far end goes.
+pub enum AudioOut {
+    /// Nowhere; it is still judged (level, tone) for the report.
+    Nothing,
+    /// Into a WAV file, playable whatever happens.
+    Wav {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The application's own.
+    Custom(Box<dyn AudioSink>),
+}
+
+impl fmt::Debug for AudioIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silence => f.write_str("Silence"),
+            Self::Tone { hz, level_dbm0 } => write!(f, "Tone({hz} Hz, {level_dbm0} dBm0)"),
+            Self::Wav { path, .. } => write!(f, "Wav({})", path.display()),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+impl fmt::Debug for AudioOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Wav { path } => write!(f, "Wav({})", path.display()),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+fn open_wav(path: &Path) -> Result<source::Wav, CallError> {
+    source::Wav::open(path)
+        .map_err(|error| CallError::AudioFile { path: path.to_owned(), why: error.to_string() })
+}
+
+impl AudioIn {
+    /// The running source.
+    pub(crate) fn open(self) -> Result<Box<dyn AudioSource>, CallError> {
+        Ok(match self {
+            Self::Silence => Box::new(source::Silence),
+            Self::Tone { hz, level_dbm0 } => Box::new(source::Tone::new(hz, level_dbm0)),
+            Self::Wav { path, looping: false } => Box::new(open_wav(&path)?),
+            Self::Wav { path, looping: true } => Box::new(open_wav(&path)?.looping()),
+            Self::Custom(source) => source,
+        })
+    }
+}
+
+impl AudioOut {
+    /// The running sink.
+    pub(crate) fn open(self) -> Result<Box<dyn AudioSink>, CallError> {
+        Ok(match self {
+            Self::Nothing => Box::new(sink::Null),
+            Self::Wav { path } => Box::new(
+                sink::WavSink::create(&path)
+                    .map_err(|error| CallError::Recording { path: path.clone(), why: error.to_string() })?,
+            ),
+            Self::Custom(sink) => sink,
+        })
+    }
+}
+
+/// What was agreed for a call.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct EstablishedMedia {
+    /// The media that flow.
+    pub streams: Vec<StreamAgreement>,
+    /// The media that were refused, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+}
+
+/// One agreed medium.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StreamAgreement {
+    /// What it is.
+    pub kind: MediaKind,
+    /// The codec, for example `PCMU`, or `t140` with `red`.
+    pub codec: String,
+    /// Our payload type number for sending.
+    pub payload_type: u8,
+    /// Our address.
+    pub local: SocketAddr,
+    /// Where packets go.
+    pub remote: SocketAddr,
+    /// The SRTP suite, when encrypted.
+    pub crypto: Option<&'static str>,
+    /// Packets are sent.
+    pub send: bool,
+    /// Packets are expected.
+    pub receive: bool,
+}
+
+/// Figures of a call.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct CallReport {
+    /// From the answer to the end.
+    pub duration_ms: f64,
+    /// Its set-up.
+    pub timings: CallTimings,
+    /// What was agreed.
+    pub media: EstablishedMedia,
+    /// Figures of the sound.
+    pub audio: Option<StreamStats>,
+    /// Figures of the text.
+    pub text: Option<StreamStats>,
+    /// All text that came.
+    pub text_received: Option<String>,
+}

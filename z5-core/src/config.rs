@@ -1,0 +1,264 @@
+//! The configuration: one typed struct per area. TOML on disk ([`Config::load`]) or built in code.
+//!
+//! Unknown keys are refused with file, line and the nearest valid name; a setting that cannot be applied is an error,
+//! never ignored. There is no default server of any kind. Reading lives in `load`, judging in `check`.
+
+mod check;
+mod error;
+mod load;
+mod schema;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use error::{ConfigError, Problem, ProblemKind};
+pub use values::{AudioCodec, HostPort, Millis, PortRange, Profile, SrtpMode, Transport};
+
+use crate::secret::Secret;
+
+/// Everything a session needs to know.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Which steps are walked.
+    pub profile: Profile,
+    /// Step 1: nameservers and static hosts.
+    pub dns: Dns,
+    /// Step 1: the five names. Needed by profile `z5`.
+    pub names: Option<Names>,
+    /// Step 2: the account. Needed by profile `z5`.
+    pub zdial: Option<ZDial>,
+    /// Trust in servers.
+    pub tls: Tls,
+    /// Ports of the MCS.
+    pub mcs: Mcs,
+    /// Whose licences are believed. Needed by profile `z5`.
+    pub licence: Option<Licence>,
+    /// SIP: the account of profile `generic`; overrides for profile `z5`.
+    pub sip: Sip,
+    /// Media.
+    pub media: Media,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// This installation.
+    pub device: Device,
+}
+
+/// Name resolution.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// Nameservers as `address:port` (port 53 when left out), tried in this order.
+    pub servers: Vec<HostPort>,
+    /// Also use the nameservers of the operating system, after `servers`.
+    pub system: bool,
+    /// Names that are answered from here and never asked.
+    pub hosts: BTreeMap<String, Vec<IpAddr>>,
+}
+
+/// The five names of step 1.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Names {
+    /// The ZDial server.
+    pub zdial: String,
+    /// The load-balanced name of the MCS.
+    pub mcs_lb: String,
+    /// The general name of the MCS.
+    pub mcs: String,
+    /// Node 1 of the MCS.
+    pub mcs_node1: String,
+    /// Node 2 of the MCS.
+    pub mcs_node2: String,
+}
+
+/// The account at ZDial. Exactly one of the three password keys is given.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ZDial {
+    /// HTTPS port.
+    #[serde(default = "https_port")]
+    pub port: u16,
+    /// Account name.
+    pub username: String,
+    /// The password itself.
+    pub password: Option<Secret>,
+    /// The environment variable that holds it.
+    pub password_env: Option<String>,
+    /// The file that holds it (a trailing line end is cut).
+    pub password_file: Option<PathBuf>,
+    /// The number to use when the account has several.
+    pub number: Option<String>,
+}
+
+/// Which certificate authorities are believed.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tls {
+    /// A PEM file of authorities to believe instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// The same, written here instead of in a file.
+    pub ca_pem: Option<String>,
+}
+
+/// Ports of the MCS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mcs {
+    /// Licence and address book.
+    pub https_port: u16,
+    /// SIP over TCP.
+    pub sip_port: u16,
+}
+
+impl Default for Mcs {
+    fn default() -> Self {
+        Self { https_port: https_port(), sip_port: 5060 }
+    }
+}
+
+/// Whose licences are believed.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Licence {
+    /// The `iss` claim.
+    pub issuer: String,
+    /// The `aud` claim.
+    pub audience: String,
+    /// The pinned keys.
+    pub keys: Vec<LicenceKey>,
+}
+
+/// One pinned Ed25519 key: exactly one of the two forms.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LicenceKey {
+    /// The `kid` that selects it.
+    pub kid: String,
+    /// SubjectPublicKeyInfo in PEM.
+    pub public_key_pem: Option<String>,
+    /// The 32 bytes in base64url without padding (RFC 8037 `x`).
+    pub x: Option<String>,
+}
+
+/// SIP.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sip {
+    /// Domain of the account. Profile `generic` needs it.
+    pub domain: Option<String>,
+    /// User part of the address of record. Profile `generic` needs it.
+    pub username: Option<String>,
+    /// The password itself.
+    pub password: Option<Secret>,
+    /// The environment variable that holds it.
+    pub password_env: Option<String>,
+    /// The file that holds it.
+    pub password_file: Option<PathBuf>,
+    /// Digest user name when it differs from `username`.
+    pub auth_username: Option<String>,
+    /// Shown to the called party.
+    pub display_name: Option<String>,
+    /// Where requests go, `host` or `host:port`; profile `generic` uses the domain when left out.
+    pub proxy: Option<HostPort>,
+    /// Transport to the proxy.
+    pub transport: Transport,
+    /// Seconds asked for in REGISTER; what the registrar grants decides the refresh.
+    pub expires: u32,
+}
+
+impl Default for Sip {
+    fn default() -> Self {
+        Self {
+            domain: None,
+            username: None,
+            password: None,
+            password_env: None,
+            password_file: None,
+            auth_username: None,
+            display_name: None,
+            proxy: None,
+            transport: Transport::Tcp,
+            expires: 600,
+        }
+    }
+}
+
+/// Media.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// Local address for RTP; left out, the address of the SIP connection.
+    pub bind: Option<IpAddr>,
+    /// Local RTP ports, `first-last`; left out, the system picks. The group's range on the MCS wins over it.
+    pub ports: Option<PortRange>,
+    /// Audio codecs in order of preference.
+    pub codecs: Vec<AudioCodec>,
+    /// Encryption by SDES keys.
+    pub srtp: SrtpMode,
+    /// Offer and accept real-time text.
+    pub text: bool,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            bind: None,
+            ports: None,
+            codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma],
+            srtp: SrtpMode::Off,
+            text: true,
+        }
+    }
+}
+
+/// A deadline per step, in milliseconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Step 1.
+    pub dns: Millis,
+    /// Step 2.
+    pub sign_in: Millis,
+    /// Step 3.
+    pub provision: Millis,
+    /// Step 4.
+    pub register: Millis,
+    /// From dialling to the answer. RFC 9248 section 5.2.1: not before 3 minutes, so that video mail can answer.
+    pub call: Millis,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            dns: Millis(10_000),
+            sign_in: Millis(15_000),
+            provision: Millis(15_000),
+            register: Millis(15_000),
+            call: Millis(185_000),
+        }
+    }
+}
+
+/// This installation.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Device {
+    /// A UUID made once per installation; binds the licence and names the SIP instance. Left out, one is made for the
+    /// run.
+    pub instance_id: Option<String>,
+}
+
+const fn https_port() -> u16 {
+    443
+}
+
+/// The loopback address, for examples and tests.
+pub const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,270 @@
+//! Whether the values make sense together, and the reading of passwords.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::{Config, ConfigError, LicenceKey, PortRange, Problem, Profile, ZDial};
+use crate::secret::Secret;
+
+/// Seconds: the shortest registration worth asking for and the longest any registrar grants in practice.
+const EXPIRES: std::ops::RangeInclusive<u32> = 5..=604_800;
+
+impl Config {
+    /// Names every key that is missing or cannot be applied.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] with all problems at once.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let mut problems = Vec::new();
+        match self.profile {
+            Profile::Z5 => self.check_z5(&mut problems),
+            Profile::Generic => self.check_generic(&mut problems),
+        }
+        self.check_common(&mut problems);
+        if self.tls.ca_file.is_some() && self.tls.ca_pem.is_some() {
+            problems.push(Problem::bad("tls.ca_pem", "give either `tls.ca_file` or `tls.ca_pem`, not both"));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(ConfigError::Invalid(problems)) }
+    }
+
+    fn check_z5(&self, out: &mut Vec<Problem>) {
+        let need = "profile `z5` walks all five steps";
+        match &self.names {
+            None => out.push(Problem::missing("names", format!("{need} and resolves the five names first"))),
+            Some(names) => {
+                let all = [
+                    ("names.zdial", &names.zdial),
+                    ("names.mcs_lb", &names.mcs_lb),
+                    ("names.mcs", &names.mcs),
+                    ("names.mcs_node1", &names.mcs_node1),
+                    ("names.mcs_node2", &names.mcs_node2),
+                ];
+                for (key, name) in all {
+                    check_name(key, name, out);
+                }
+                let covered = all.iter().all(|(_, name)| self.dns.hosts.contains_key(name.as_str()));
+                if self.dns.servers.is_empty() && !self.dns.system && !covered {
+                    out.push(Problem::missing(
+                        "dns.servers",
+                        "name at least one nameserver as \"address:port\", or set `dns.system = true`, or give \
+                         every name in `dns.hosts`",
+                    ));
+                }
+            }
+        }
+        match &self.zdial {
+            None => out.push(Problem::missing("zdial", format!("{need} and signs in with this account"))),
+            Some(zdial) => check_zdial(zdial, out),
+        }
+        match &self.licence {
+            None => out.push(Problem::missing(
+                "licence",
+                format!("{need}; give the issuer, the audience and at least one key"),
+            )),
+            Some(licence) => {
+                if licence.keys.is_empty() {
+                    out.push(Problem::missing("licence.keys", "without a key no licence can be verified"));
+                }
+                for (index, key) in licence.keys.iter().enumerate() {
+                    check_key(index, key, out);
+                }
+            }
+        }
+        check_port("mcs.https_port", self.mcs.https_port, out);
+        check_port("mcs.sip_port", self.mcs.sip_port, out);
+    }
+
+    fn check_generic(&self, out: &mut Vec<Problem>) {
+        let need = "profile `generic` registers this account";
+        if self.sip.domain.is_none() {
+            out.push(Problem::missing("sip.domain", need));
+        }
+        if self.sip.username.is_none() {
+            out.push(Problem::missing("sip.username", need));
+        }
+        check_password(
+            "sip",
+            self.sip.password.is_some(),
+            self.sip.password_env.is_some(),
+            self.sip.password_file.is_some(),
+            out,
+        );
+        let target = self.sip.proxy.as_ref().map(|proxy| proxy.host.as_str()).or(self.sip.domain.as_deref());
+        if let Some(host) = target {
+            let known = host.parse::<IpAddr>().is_ok() || self.dns.hosts.contains_key(host);
+            if !known && self.dns.servers.is_empty() && !self.dns.system {
+                out.push(Problem::missing(
+                    "dns.servers",
+                    format!("`{host}` is a name: name a nameserver, or set `dns.system = true`"),
+                ));
+            }
+        }
+    }
+
+    fn check_common(&self, out: &mut Vec<Problem>) {
+        for (index, server) in self.dns.servers.iter().enumerate() {
+            if server.host.parse::<IpAddr>().is_err() {
+                let why = format!(
+                    "`{server}` is a name; a nameserver is given by its address, as \"192.0.2.53:53\""
+                );
+                out.push(Problem::bad(&format!("dns.servers[{index}]"), why));
+            }
+        }
+        for (name, addresses) in &self.dns.hosts {
+            if addresses.is_empty() {
+                out.push(Problem::bad(&format!("dns.hosts.{name}"), "the list of addresses is empty"));
+            }
+        }
+        if self.media.codecs.is_empty() {
+            out.push(Problem::bad(
+                "media.codecs",
+                "the list is empty; name at least one of \"PCMU\", \"PCMA\"",
+            ));
+        }
+        let useless = |ports: &PortRange| !ports.is_any() && pairs(ports.first(), ports.last()) == 0;
+        if self.media.ports.as_ref().is_some_and(useless) {
+            out.push(Problem::bad(
+                "media.ports",
+                "the range has no even port followed by an odd one (RTP and RTCP)",
+            ));
+        }
+        if !EXPIRES.contains(&self.sip.expires) {
+            let why =
+                format!("{} is outside {} to {} seconds", self.sip.expires, EXPIRES.start(), EXPIRES.end());
+            out.push(Problem::bad("sip.expires", why));
+        }
+        let times = [
+            ("timeouts.dns", self.timeouts.dns),
+            ("timeouts.sign_in", self.timeouts.sign_in),
+            ("timeouts.provision", self.timeouts.provision),
+            ("timeouts.register", self.timeouts.register),
+            ("timeouts.call", self.timeouts.call),
+        ];
+        for (key, time) in times {
+            if time.0 == 0 {
+                out.push(Problem::bad(key, "0 ms leaves no time at all"));
+            }
+        }
+        if let Some(id) = &self.device.instance_id {
+            let form = [8, 4, 4, 4, 12];
+            let parts: Vec<&str> = id.split('-').collect();
+            let right = parts.len() == form.len()
+                && parts.iter().zip(form).all(|(part, length)| {
+                    part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit())
+                });
+            if !right {
+                out.push(Problem::bad(
+                    "device.instance_id",
+                    "not a UUID such as \"00000000-0000-4000-8000-000000000001\"",
+                ));
+            }
+        }
+    }
+
+    /// The password of step 2.
+    ///
+    /// # Errors
+    /// When the environment variable or the file it is in cannot be read.
+    pub(crate) fn zdial_password(&self) -> Result<Option<Secret>, ConfigError> {
+        let Some(zdial) = &self.zdial else { return Ok(None) };
+        read("zdial", zdial.password.as_ref(), zdial.password_env.as_deref(), zdial.password_file.as_ref())
+    }
+
+    /// The SIP password, when the configuration has one.
+    ///
+    /// # Errors
+    /// When the environment variable or the file it is in cannot be read.
+    pub(crate) fn sip_password(&self) -> Result<Option<Secret>, ConfigError> {
+        let sip = &self.sip;
+        read("sip", sip.password.as_ref(), sip.password_env.as_deref(), sip.password_file.as_ref())
+    }
+}
+
+fn check_zdial(zdial: &ZDial, out: &mut Vec<Problem>) {
+    check_port("zdial.port", zdial.port, out);
+    if zdial.username.is_empty() {
+        out.push(Problem::bad("zdial.username", "it is empty"));
+    }
+    check_password(
+        "zdial",
+        zdial.password.is_some(),
+        zdial.password_env.is_some(),
+        zdial.password_file.is_some(),
+        out,
+    );
+}
+
+fn check_password(table: &str, plain: bool, env: bool, file: bool, out: &mut Vec<Problem>) {
+    let key = format!("{table}.password");
+    match u8::from(plain) + u8::from(env) + u8::from(file) {
+        0 => out.push(Problem::missing(&key, "give `password`, `password_env` or `password_file`")),
+        1 => {}
+        _ => out.push(Problem::bad(&key, "give only one of `password`, `password_env` and `password_file`")),
+    }
+}
+
+fn check_key(index: usize, key: &LicenceKey, out: &mut Vec<Problem>) {
+    let at = format!("licence.keys[{index}]");
+    match (&key.public_key_pem, &key.x) {
+        (Some(_), None) => {}
+        (None, Some(x)) => {
+            if URL_SAFE_NO_PAD.decode(x).map(|bytes| bytes.len()) != Ok(32) {
+                out.push(Problem::bad(&at, "`x` is not 32 bytes in base64url without padding"));
+            }
+        }
+        (None, None) | (Some(_), Some(_)) => {
+            out.push(Problem::bad(&at, "give exactly one of `public_key_pem` and `x`"));
+        }
+    }
+}
+
+fn check_name(key: &str, name: &str, out: &mut Vec<Problem>) {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    if name.len() > 253 || !name.trim_end_matches('.').split('.').all(label) {
+        out.push(Problem::bad(key, format!("`{name}` is not a host name")));
+    }
+}
+
+fn check_port(key: &str, port: u16, out: &mut Vec<Problem>) {
+    if port == 0 {
+        out.push(Problem::bad(key, "0 is not a port; use 1 to 65535"));
+    }
+}
+
+/// How many even/odd port pairs a range holds.
+fn pairs(first: u16, last: u16) -> u32 {
+    let even = u32::from(first) + u32::from(first) % 2;
+    (u32::from(last) + 1).saturating_sub(even) / 2
+}
+
+fn read(
+    table: &str,
+    plain: Option<&Secret>,
+    env: Option<&str>,
+    file: Option<&PathBuf>,
+) -> Result<Option<Secret>, ConfigError> {
+    let found = match (plain, env, file) {
+        (Some(secret), _, _) => Ok(secret.clone()),
+        (None, Some(name), _) => std::env::var(name).map(Secret::new).map_err(|error| {
+            Problem::bad(&format!("{table}.password_env"), format!("environment variable `{name}`: {error}"))
+        }),
+        (None, None, Some(path)) => std::fs::read_to_string(path)
+            .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
+            .map_err(|error| {
+                Problem::bad(&format!("{table}.password_file"), format!("{}: {error}", path.display()))
+            }),
+        (None, None, None) => return Ok(None),
+    };
+    let secret = found.map_err(|problem| ConfigError::Invalid(vec![problem]))?;
+    if secret.is_empty() {
+        let why = "the password is empty";
+        return Err(ConfigError::Invalid(vec![Problem::bad(&format!("{table}.password"), why)]));
+    }
+    Ok(Some(secret))
+}

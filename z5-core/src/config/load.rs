@@ -1,0 +1,178 @@
+//! From a TOML file to a [`Config`], with the place of every problem.
+
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::{Config, ConfigError, Problem, ProblemKind, schema};
+
+impl Config {
+    /// Reads and checks a file. Paths inside it are relative to the file's own directory.
+    ///
+    /// # Errors
+    /// Every problem found, with file, line and key.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| ConfigError::Unreadable { file: path.to_owned(), why: error.to_string() })?;
+        let config = Self::parse(&text, path)?;
+        config.check().map_err(|error| placed(error, &text, path))?;
+        Ok(config)
+    }
+
+    /// Parses text as the content of `path`, without judging whether the values make sense together.
+    ///
+    /// # Errors
+    /// As [`Config::load`], except for what [`Config::check`] finds.
+    pub fn parse(text: &str, path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let table = DeTable::parse(text).map_err(|error| {
+            let (line, column) = position(text, error.span().map_or(0, |span| span.start));
+            ConfigError::Syntax { file: path.to_owned(), line, column, why: one_line(error.message()) }
+        })?;
+        let mut unknown = Vec::new();
+        find_unknown(table.get_ref(), "", text, path, &mut unknown);
+        if !unknown.is_empty() {
+            return Err(ConfigError::Invalid(unknown));
+        }
+        let mut config: Self =
+            toml::from_str(text).map_err(|error| from_serde(&error, table.get_ref(), text, path))?;
+        config.make_absolute(path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
+    fn make_absolute(&mut self, base: &Path) {
+        let zdial = self.zdial.as_mut().and_then(|zdial| zdial.password_file.as_mut());
+        let files = [zdial, self.sip.password_file.as_mut(), self.tls.ca_file.as_mut()];
+        for file in files.into_iter().flatten() {
+            *file = base.join(&*file);
+        }
+    }
+}
+
+/// Walks the tables and reports every key that does not exist.
+fn find_unknown(table: &DeTable<'_>, at: &str, text: &str, path: &Path, out: &mut Vec<Problem>) {
+    let Some(valid) = schema::keys(at) else { return };
+    for (key, value) in table {
+        let name: &str = key.get_ref();
+        if !valid.contains(&name) {
+            out.push(Problem {
+                file: Some(path.to_owned()),
+                line: Some(position(text, key.span().start).0),
+                key: join(at, name),
+                kind: ProblemKind::UnknownKey { nearest: schema::nearest(at, name) },
+            });
+            continue;
+        }
+        let below = join(at, name);
+        match value.get_ref() {
+            DeValue::Table(inner) => find_unknown(inner, &below, text, path, out),
+            DeValue::Array(items) => {
+                for item in items.iter() {
+                    if let DeValue::Table(inner) = item.get_ref() {
+                        find_unknown(inner, &below, text, path, out);
+                    }
+                }
+            }
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {}
+        }
+    }
+}
+
+/// A wrong type or value, or a missing field, as serde tells it.
+fn from_serde(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &Path) -> ConfigError {
+    let offset = error.span().map(|span| span.start);
+    let key = offset.map(|offset| key_at(table, offset, "")).unwrap_or_default();
+    let message = one_line(error.message());
+    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
+    let (key, kind) = match missing {
+        Some(field) => (
+            join(&key, field),
+            ProblemKind::MissingKey { why: format!("the table `[{key}]` cannot be without it") },
+        ),
+        None => (key, ProblemKind::BadValue { why: message }),
+    };
+    let line = offset.map(|offset| position(text, offset).0);
+    ConfigError::Invalid(vec![Problem { file: Some(path.to_owned()), line, key, kind }])
+}
+
+/// The path of the key whose value covers `offset`.
+fn key_at(table: &DeTable<'_>, offset: usize, at: &str) -> String {
+    for (key, value) in table {
+        let path = join(at, key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => {
+                if value.span().contains(&offset) && !has_keys_there(inner, offset) {
+                    return path;
+                }
+                let below = key_at(inner, offset, &path);
+                if below != path {
+                    return below;
+                }
+            }
+            DeValue::Array(_)
+            | DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_) => {
+                if value.span().contains(&offset) || value.span().start == offset {
+                    return path;
+                }
+            }
+        }
+    }
+    at.to_owned()
+}
+
+fn has_keys_there(table: &DeTable<'_>, offset: usize) -> bool {
+    table.iter().any(|(key, value)| key.span().contains(&offset) || value.span().contains(&offset))
+}
+
+/// Gives the problems found by `check` their file, and the line of the key when it stands in the text.
+fn placed(error: ConfigError, text: &str, path: &Path) -> ConfigError {
+    let ConfigError::Invalid(mut problems) = error else { return error };
+    let table = DeTable::parse(text).ok();
+    for problem in &mut problems {
+        problem.file = Some(PathBuf::from(path));
+        problem.line = table
+            .as_ref()
+            .and_then(|table| offset_of(table.get_ref(), &problem.key))
+            .map(|offset| position(text, offset).0);
+    }
+    ConfigError::Invalid(problems)
+}
+
+/// Where a key stands; for a missing one, where its table does.
+fn offset_of(table: &DeTable<'_>, key: &str) -> Option<usize> {
+    let (first, rest) = match key.split_once('.') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (key, None),
+    };
+    let first = first.split('[').next().unwrap_or(first);
+    let (name, value) = table.iter().find(|(name, _)| name.get_ref() == first)?;
+    match (rest, value.get_ref()) {
+        (Some(rest), DeValue::Table(inner)) => offset_of(inner, rest).or(Some(name.span().start)),
+        _ => Some(name.span().start),
+    }
+}
+
+fn join(at: &str, key: &str) -> String {
+    if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") }
+}
+
+/// Line and column, both from 1.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    (line, column)
+}
+
+fn one_line(message: &str) -> String {
+    message.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,210 @@
+//! The small typed values of a configuration and how each is written.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Which steps a session walks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// The five documented steps.
+    #[default]
+    Z5,
+    /// Any SIP account: steps 2 and 3 are skipped.
+    Generic,
+}
+
+/// Transport of the SIP connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// TCP.
+    #[default]
+    Tcp,
+}
+
+/// Encryption of media by SDES keys (RFC 4568).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SrtpMode {
+    /// Never.
+    #[default]
+    Off,
+    /// Offered; a call without it is carried too.
+    Optional,
+    /// A call without it fails.
+    Required,
+}
+
+/// An audio codec.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AudioCodec {
+    /// G.711 mu-law.
+    #[serde(rename = "PCMU")]
+    Pcmu,
+    /// G.711 A-law.
+    #[serde(rename = "PCMA")]
+    Pcma,
+}
+
+/// A duration written as a whole number of milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub struct Millis(pub u64);
+
+impl Millis {
+    /// As a [`Duration`].
+    pub const fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// An inclusive range of ports, written `first-last` or as one port.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PortRange {
+    first: u16,
+    last: u16,
+}
+
+impl PortRange {
+    /// The system picks.
+    pub const ANY: Self = Self { first: 0, last: 0 };
+
+    /// `first` to `last`, both included; exchanged when in the wrong order.
+    pub const fn new(first: u16, last: u16) -> Self {
+        if first <= last { Self { first, last } } else { Self { first: last, last: first } }
+    }
+
+    /// One port.
+    pub const fn single(port: u16) -> Self {
+        Self { first: port, last: port }
+    }
+
+    /// The first port.
+    pub const fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The last port.
+    pub const fn last(self) -> u16 {
+        self.last
+    }
+
+    /// As a standard range.
+    pub const fn inclusive(self) -> std::ops::RangeInclusive<u16> {
+        self.first..=self.last
+    }
+
+    /// True for [`PortRange::ANY`].
+    pub const fn is_any(self) -> bool {
+        self.first == 0 && self.last == 0
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            write!(f, "{}", self.first)
+        } else {
+            write!(f, "{}-{}", self.first, self.last)
+        }
+    }
+}
+
+impl fmt::Debug for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("`{text}` is not a port range; write it as `20000-20999`, each port from 1 to 65535");
+        let port = |part: &str| part.trim().parse::<u16>().map_err(|_| wrong());
+        let (first, last) = match text.split_once('-') {
+            Some((first, last)) => (port(first)?, port(last)?),
+            None => (port(text)?, port(text)?),
+        };
+        if first > last {
+            return Err(format!("the port range `{text}` ends before it begins"));
+        }
+        if first == 0 && last != 0 {
+            return Err(wrong());
+        }
+        Ok(Self { first, last })
+    }
+}
+
+impl<'de> Deserialize<'de> for PortRange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl Serialize for PortRange {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A host (name or address, IPv6 in brackets when a port follows) with an optional port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// The port, when one was written.
+    pub port: Option<u16>,
+}
+
+impl FromStr for HostPort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not `host` or `host:port` with a port from 1 to 65535");
+        let port = |part: &str| part.parse::<u16>().ok().filter(|port| *port != 0).ok_or_else(wrong);
+        if text.parse::<std::net::Ipv6Addr>().is_ok() {
+            return Ok(Self { host: text.to_owned(), port: None });
+        }
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (host, after) = rest.split_once(']').ok_or_else(wrong)?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+            match after.strip_prefix(':') {
+                Some(digits) => (host, Some(port(digits)?)),
+                None if after.is_empty() => (host, None),
+                None => return Err(wrong()),
+            }
+        } else {
+            match text.split_once(':') {
+                Some((host, digits)) => (host, Some(port(digits)?)),
+                None => (text, None),
+            }
+        };
+        let usable = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
+        if host.is_empty() || !host.chars().all(usable) {
+            return Err(wrong());
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.port, self.host.contains(':')) {
+            (Some(port), true) => write!(f, "[{}]:{port}", self.host),
+            (Some(port), false) => write!(f, "{}:{port}", self.host),
+            (None, _) => f.write_str(&self.host),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPort {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

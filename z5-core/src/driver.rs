@@ -1,0 +1,284 @@
+//! The driver: one thread with its own small runtime. It carries facts to the machine and wishes to the network, and decides nothing.
+//!
+//! A panic in here (or in the machine) becomes the final event of the session; it never reaches the application's threads.
+
+mod dns;
+mod https;
+mod media;
+mod race;
+mod sip;
+mod tls;
+
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::mpsc;
+use z5_sip::ident::Ident;
+use z5_sip::outbox::Outbox;
+use z5_sip::ua::{FlowEnd, FlowId};
+
+use crate::call::{CallId, CallMedia};
+use crate::clock::{self, WallAnchor};
+use crate::config::Config;
+use crate::entropy;
+use crate::error::{Attempt, InternalError, StartError};
+use crate::events::{EventKind, EventSender, Events, event_channel};
+use crate::machine::Machine;
+use crate::machine::io::{
+    Command, Effect, HttpsFailure, HttpsReply, Input, LookupAnswer, LookupFailure, LookupId, MediaFact,
+    RequestId,
+};
+use crate::machine::plan::Plan;
+use crate::session::{CallSnapshot, Snapshot, StartOptions};
+
+/// What the session's handle sends.
+pub(crate) enum Order {
+    Plain(Command),
+    /// A command with the sources and sinks that belong to it.
+    Call {
+        call: CallId,
+        media: Box<CallMedia>,
+        command: Command,
+    },
+}
+
+/// What the tasks of the driver report.
+pub(crate) enum Fact {
+    Looked { id: LookupId, outcome: Result<LookupAnswer, LookupFailure> },
+    Https { id: RequestId, outcome: Result<HttpsReply, HttpsFailure> },
+    Connected { flow: FlowId, stream: tokio::net::TcpStream },
+    ConnectFailed { flow: FlowId, attempts: Vec<Attempt> },
+    Received { flow: FlowId, bytes: Bytes },
+    Closed { flow: FlowId, why: FlowEnd },
+    Stream { event: z5_media::StreamEvent },
+}
+
+pub(crate) type Facts = mpsc::UnboundedSender<Fact>;
+
+/// Facts handled before the outbox is emptied: bounds how long a burst delays a write.
+const MAX_FACTS_PER_TURN: usize = 64;
+
+/// Checks everything that can be checked before the first packet and starts the thread.
+pub(crate) fn start(
+    config: Config,
+    options: StartOptions,
+    call_ids: Arc<AtomicU64>,
+    present: Arc<Mutex<Snapshot>>,
+) -> Result<(mpsc::UnboundedSender<Order>, Events), StartError> {
+    let started = clock::now();
+    let system = if config.dns.system { dns::system_nameservers() } else { Vec::new() };
+    let plan = Plan::new(&config, &system, entropy::uuid()?, options.interactive_number)?;
+    let client = https::Client::new(&config.tls)?;
+    let seed = match options.seed {
+        Some(seed) => seed,
+        None => entropy::seed()?,
+    };
+    let (orders, orders_in) = mpsc::unbounded_channel();
+    let (facts, facts_in) = mpsc::unbounded_channel();
+    let media = media::Media::start(facts.clone())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System { what: "runtime", why: error.to_string() })?;
+    let (sender, events) = event_channel();
+    let machine = Machine::new(plan, Ident::from_seed(seed), WallAnchor::read(), call_ids, started);
+    let core = Core {
+        machine,
+        started,
+        sender,
+        present,
+        facts,
+        dns: dns::Dns::default(),
+        client,
+        sip: BTreeMap::new(),
+        media,
+    };
+    std::thread::Builder::new()
+        .name("z5-core".to_owned())
+        .spawn(move || run(&runtime, core, orders_in, facts_in))
+        .map_err(|error| StartError::System { what: "thread", why: error.to_string() })?;
+    Ok((orders, events))
+}
+
+fn run(
+    runtime: &tokio::runtime::Runtime,
+    mut core: Core,
+    orders: mpsc::UnboundedReceiver<Order>,
+    facts: mpsc::UnboundedReceiver<Fact>,
+) {
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(core.run(orders, facts))));
+    if let Err(panic) = outcome {
+        let what = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without words".to_owned());
+        core.emit(EventKind::Stopped { error: None, fault: Some(InternalError::Panic { what }) });
+    }
+}
+
+struct Core {
+    machine: Machine,
+    started: Instant,
+    sender: EventSender,
+    present: Arc<Mutex<Snapshot>>,
+    facts: Facts,
+    dns: dns::Dns,
+    client: https::Client,
+    sip: BTreeMap<FlowId, sip::Connection>,
+    media: media::Media,
+}
+
+impl Core {
+    async fn run(
+        &mut self,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut facts: mpsc::UnboundedReceiver<Fact>,
+    ) {
+        let mut out = Outbox::new();
+        let mut abandoned = false;
+        self.machine.handle(Input::Start, clock::now(), &mut out);
+        self.perform(&mut out);
+        while !self.machine.is_stopped() {
+            let deadline = self.machine.next_deadline();
+            tokio::select! {
+                order = orders.recv(), if !abandoned => match order {
+                    Some(order) => self.on_order(order, &mut out),
+                    None => {
+                        // The last handle is gone.
+                        abandoned = true;
+                        self.machine.handle(Input::Command(Command::Stop), clock::now(), &mut out);
+                    }
+                },
+                fact = facts.recv() => {
+                    let mut next = fact;
+                    let mut handled = 0;
+                    while let Some(fact) = next {
+                        self.on_fact(fact, &mut out);
+                        handled += 1;
+                        next = if handled < MAX_FACTS_PER_TURN { facts.try_recv().ok() } else { None };
+                    }
+                }
+                () = async {
+                    match deadline {
+                        Some(deadline) => clock::sleep_until(deadline.at).await,
+                        None => std::future::pending().await,
+                    }
+                } => self.machine.handle(Input::Deadline, clock::now(), &mut out),
+            }
+            self.perform(&mut out);
+        }
+        for (_, connection) in std::mem::take(&mut self.sip) {
+            connection.finish().await;
+        }
+    }
+
+    fn on_order(&mut self, order: Order, out: &mut Outbox<Effect>) {
+        let command = match order {
+            Order::Plain(command) => command,
+            Order::Call { call, media, command } => {
+                self.media.keep(call, *media);
+                command
+            }
+        };
+        self.machine.handle(Input::Command(command), clock::now(), out);
+    }
+
+    fn on_fact(&mut self, fact: Fact, out: &mut Outbox<Effect>) {
+        let now = clock::now();
+        match fact {
+            Fact::Looked { id, outcome } => self.machine.handle(Input::Looked { id, outcome }, now, out),
+            Fact::Https { id, outcome } => self.machine.handle(Input::Https { id, outcome }, now, out),
+            Fact::ConnectFailed { flow, attempts } => {
+                self.machine.handle(Input::ConnectFailed { flow, attempts }, now, out);
+            }
+            Fact::Connected { flow, stream } => match sip::Connection::open(flow, stream, self.facts.clone())
+            {
+                Ok((connection, local, remote)) => {
+                    self.sip.insert(flow, connection);
+                    self.machine.handle(Input::Connected { flow, local, remote }, now, out);
+                }
+                Err(attempts) => self.machine.handle(Input::ConnectFailed { flow, attempts }, now, out),
+            },
+            Fact::Received { flow, bytes } => {
+                self.machine.handle(Input::Received { flow, bytes: &bytes }, now, out);
+            }
+            Fact::Closed { flow, why } => {
+                self.sip.remove(&flow);
+                self.machine.handle(Input::Closed { flow, why }, now, out);
+            }
+            Fact::Stream { event } => {
+                if let Some((call, kind, fact)) = self.media.translate(event) {
+                    if let MediaFact::Text(text) = &fact {
+                        tracing::trace!(%call, text, "text received");
+                    }
+                    self.machine.handle(Input::Media { call, kind, fact }, now, out);
+                }
+            }
+        }
+    }
+
+    /// Does what the machine wishes. All writes of the turn for one connection go out as one.
+    fn perform(&mut self, out: &mut Outbox<Effect>) {
+        let mut writes: BTreeMap<FlowId, BytesMut> = BTreeMap::new();
+        while let Some(effect) = out.pop() {
+            match effect {
+                Effect::Write { flow, bytes } => writes.entry(flow).or_default().extend_from_slice(&bytes),
+                Effect::Close { flow } => {
+                    if let (Some(bytes), Some(connection)) = (writes.remove(&flow), self.sip.get_mut(&flow)) {
+                        connection.write(bytes.freeze());
+                    }
+                    if let Some(connection) = self.sip.remove(&flow) {
+                        connection.close();
+                    }
+                }
+                Effect::Emit(kind) => self.emit(kind),
+                Effect::Lookup { id, name, record, server, transport, patience } => {
+                    self.dns.lookup(id, name, record, (server, transport), patience, self.facts.clone());
+                }
+                Effect::EndLookups => self.dns.end(),
+                Effect::Https { id, request } => self.client.send(id, request, self.facts.clone()),
+                Effect::Connect { flow, targets } => sip::connect(flow, targets, self.facts.clone()),
+                Effect::PrepareMedia { call, bind, ports, kinds } => {
+                    let outcome = self.media.prepare(call, bind, ports, &kinds);
+                    self.machine.handle(Input::MediaReady { call, outcome }, clock::now(), out);
+                }
+                Effect::StartMedia { call, streams } => {
+                    let outcome = self.media.start_streams(call, streams);
+                    self.machine.handle(Input::MediaStarted { call, outcome }, clock::now(), out);
+                }
+                Effect::StopMedia { call } => {
+                    let figures = Box::new(self.media.stop(call));
+                    self.machine.handle(Input::MediaStopped { call, figures }, clock::now(), out);
+                }
+                Effect::SendText { call, text } => self.media.send_text(call, &text),
+            }
+        }
+        for (flow, bytes) in writes {
+            if let Some(connection) = self.sip.get_mut(&flow) {
+                connection.write(bytes.freeze());
+            }
+        }
+    }
+
+    fn emit(&mut self, kind: EventKind) {
+        tracing::debug!(event = kind.name(), "event");
+        let at_ms = (clock::now().saturating_duration_since(self.started).as_secs_f64() * 1e6).round() / 1e3;
+        let sequence = self.sender.send(at_ms, kind);
+        let view = self.machine.view();
+        let calls =
+            view.calls.into_iter().map(|(call, state, incoming)| CallSnapshot { call, state, incoming });
+        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot {
+            sequence,
+            state: view.state,
+            number: view.number,
+            calls: calls.collect(),
+            timings: view.timings,
+            contacts: view.contacts,
+        };
+    }
+}

@@ -1,0 +1,163 @@
+//! Step 1 on the wire: one question to one nameserver over one transport, with hickory-resolver. Which server is asked, and
+//! when the next, is the machine's decision.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use tokio::task::JoinSet;
+
+use super::{Fact, Facts};
+use crate::machine::io::{DnsTransport, LookupAnswer, LookupFailure, LookupId, Record};
+
+/// The size that survives every path (DNS flag day 2020).
+const EDNS_PAYLOAD: u16 = 1232;
+
+/// Resolvers, one per nameserver and transport, and the questions under way.
+#[derive(Default)]
+pub(super) struct Dns {
+    resolvers: BTreeMap<(SocketAddr, bool), TokioResolver>,
+    tasks: JoinSet<()>,
+}
+
+impl Dns {
+    pub(super) fn lookup(
+        &mut self,
+        id: LookupId,
+        name: String,
+        record: Record,
+        (server, transport): (SocketAddr, DnsTransport),
+        patience: Duration,
+        facts: Facts,
+    ) {
+        let key = (server, transport == DnsTransport::Tcp);
+        let resolver = match self.resolvers.get(&key) {
+            Some(resolver) => resolver.clone(),
+            None => match resolver(server, transport, patience) {
+                Ok(made) => {
+                    self.resolvers.insert(key, made.clone());
+                    made
+                }
+                Err(error) => {
+                    let outcome = Err(LookupFailure::Unreachable(error.to_string()));
+                    drop(facts.send(Fact::Looked { id, outcome }));
+                    return;
+                }
+            },
+        };
+        self.tasks.spawn(async move {
+            let outcome = match tokio::time::timeout(patience, ask(&resolver, &name, record)).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(LookupFailure::TimedOut),
+            };
+            drop(facts.send(Fact::Looked { id, outcome }));
+        });
+    }
+
+    /// Gives up whatever is under way.
+    pub(super) fn end(&mut self) {
+        self.tasks.abort_all();
+    }
+}
+
+/// The nameservers of the operating system; empty when it has none or they cannot be read.
+pub(super) fn system_nameservers() -> Vec<SocketAddr> {
+    match hickory_resolver::system_conf::read_system_conf() {
+        Ok((config, _)) => config
+            .name_servers()
+            .iter()
+            .flat_map(|server| {
+                let port = server.connections.first().map_or(53, |connection| connection.port);
+                Some(SocketAddr::new(server.ip, port))
+            })
+            .collect(),
+        Err(error) => {
+            tracing::warn!(%error, "the system's nameservers cannot be read");
+            Vec::new()
+        }
+    }
+}
+
+fn resolver(
+    server: SocketAddr,
+    transport: DnsTransport,
+    patience: Duration,
+) -> Result<TokioResolver, NetError> {
+    let mut connection = match transport {
+        DnsTransport::Udp => ConnectionConfig::udp(),
+        DnsTransport::Tcp => ConnectionConfig::tcp(),
+    };
+    connection.port = server.port();
+    let nameserver = NameServerConfig::new(server.ip(), true, vec![connection]);
+    let config = ResolverConfig::from_parts(None, Vec::new(), vec![nameserver]);
+    let mut options = ResolverOpts::default();
+    options.timeout = patience;
+    options.attempts = 0;
+    options.cache_size = 0;
+    options.use_hosts_file = ResolveHosts::Never;
+    options.try_tcp_on_error = false;
+    options.edns_payload_len = EDNS_PAYLOAD;
+    hickory_resolver::Resolver::builder_with_config(config, TokioRuntimeProvider::default())
+        .with_options(options)
+        .build()
+}
+
+async fn ask(resolver: &TokioResolver, name: &str, record: Record) -> Result<LookupAnswer, LookupFailure> {
+    let mut name = Name::from_utf8(name).map_err(|_| LookupFailure::NameNotFound)?;
+    name.set_fqdn(true);
+    let kind = match record {
+        Record::A => RecordType::A,
+        Record::Aaaa => RecordType::AAAA,
+    };
+    let lookup = resolver.lookup(name, kind).await.map_err(failure)?;
+    let mut answer = LookupAnswer { addresses: Vec::new(), ttl_s: u32::MAX };
+    for found in lookup.answers() {
+        let address = if let RData::A(a) = &found.data {
+            IpAddr::V4(a.0)
+        } else if let RData::AAAA(aaaa) = &found.data {
+            IpAddr::V6(aaaa.0)
+        } else {
+            continue;
+        };
+        answer.addresses.push(address);
+        answer.ttl_s = answer.ttl_s.min(found.ttl);
+    }
+    if answer.addresses.is_empty() { Err(LookupFailure::NoRecords) } else { Ok(answer) }
+}
+
+fn failure(error: NetError) -> LookupFailure {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a foreign, non-exhaustive type; what is not listed is a failed server"
+    )]
+    match &error {
+        NetError::Timeout => LookupFailure::TimedOut,
+        NetError::Truncated => LookupFailure::Truncated,
+        NetError::Dns(DnsError::NoRecordsFound(none)) => code(none.response_code),
+        NetError::Dns(DnsError::ResponseCode(found)) => code(*found),
+        NetError::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => LookupFailure::TimedOut,
+        NetError::Io(io) => LookupFailure::Unreachable(io.to_string()),
+        NetError::NoConnections => LookupFailure::Unreachable(error.to_string()),
+        _ => LookupFailure::ServerFailed(error.to_string()),
+    }
+}
+
+fn code(code: ResponseCode) -> LookupFailure {
+    if code == ResponseCode::NoError {
+        LookupFailure::NoRecords
+    } else if code == ResponseCode::NXDomain {
+        LookupFailure::NameNotFound
+    } else if code == ResponseCode::Refused {
+        LookupFailure::Refused
+    } else {
+        LookupFailure::ServerFailed(code.to_str().to_owned())
+    }
+}

@@ -1,0 +1,214 @@
+//! Steps 2 and 3 on the wire: reqwest over rustls. TLS 1.2 at least, no redirects, no proxy, no name resolution of its own: a host
+//! is where step 1 said, and nowhere else.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+
+use super::{Fact, Facts, race, tls};
+use crate::clock::{self, WallAnchor};
+use crate::config::Tls;
+use crate::error::{Attempt, AttemptOutcome, StartError};
+use crate::machine::io::{HeaderText, HttpsFailure, HttpsReply, HttpsRequest, RequestId};
+
+/// The largest reply: 10 000 contacts are a few megabytes.
+const MAX_REPLY: usize = 32 * 1024 * 1024;
+/// A step's deadline is usually earlier.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The client, with its connections kept for the next request.
+pub(super) struct Client {
+    client: reqwest::Client,
+    pins: Pins,
+}
+
+/// Where each host is, as step 1 found; the address that answered last stands first.
+#[derive(Clone, Default)]
+struct Pins(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
+
+impl Pins {
+    fn set(&self, host: &str, addresses: Vec<IpAddr>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_ascii_lowercase(), addresses);
+    }
+
+    fn of(&self, host: &str) -> Option<Vec<IpAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host.to_ascii_lowercase()).cloned()
+    }
+}
+
+impl Resolve for Pins {
+    fn resolve(&self, name: Name) -> Resolving {
+        let found = self.of(name.as_str());
+        Box::pin(async move {
+            let addresses = found.ok_or("not one of the names of step 1")?;
+            let targets: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
+            Ok(targets)
+        })
+    }
+}
+
+impl Client {
+    /// Reads the authorities; where none are named the system's are believed.
+    pub(super) fn new(trust: &Tls) -> Result<Self, StartError> {
+        let pins = Pins::default();
+        let mut builder = reqwest::Client::builder()
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .tcp_nodelay(true)
+            .connect_timeout(CONNECT_PATIENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .user_agent(concat!("z5/", env!("CARGO_PKG_VERSION")))
+            .dns_resolver(pins.clone())
+            .tls_version_min(reqwest::tls::Version::TLS_1_2);
+        let bad = |why: String| StartError::CaFile { path: trust.ca_file.clone(), why };
+        let pem = match (&trust.ca_file, &trust.ca_pem) {
+            (Some(path), _) => Some(std::fs::read(path).map_err(|error| bad(error.to_string()))?),
+            (None, pem) => pem.as_ref().map(|pem| pem.clone().into_bytes()),
+        };
+        if let Some(pem) = pem {
+            let authorities =
+                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(root_cause(&error)))?;
+            if authorities.is_empty() {
+                return Err(bad("there is no certificate in it".to_owned()));
+            }
+            builder = builder.tls_certs_only(authorities);
+        }
+        let client = builder
+            .build()
+            .map_err(|error| StartError::System { what: "HTTPS client", why: root_cause(&error) })?;
+        Ok(Self { client, pins })
+    }
+
+    /// Sends a request; the reply comes as a fact.
+    pub(super) fn send(&self, id: RequestId, request: HttpsRequest, facts: Facts) {
+        let (client, pins) = (self.client.clone(), self.pins.clone());
+        tokio::spawn(async move {
+            let outcome = exchange(&client, &pins, request).await;
+            drop(facts.send(Fact::Https { id, outcome }));
+        });
+    }
+}
+
+async fn exchange(
+    client: &reqwest::Client,
+    pins: &Pins,
+    request: HttpsRequest,
+) -> Result<HttpsReply, HttpsFailure> {
+    let targets: Vec<SocketAddr> =
+        request.addresses.iter().map(|address| SocketAddr::new(*address, request.port)).collect();
+    // With several addresses, find the one that answers first, so that a dead one costs at most the pacing of RFC 8305; the
+    // client below tries one family's addresses one after the other for much longer.
+    if targets.len() > 1 && pins.of(&request.host).is_none() {
+        let (probe, won) = race::connect(&targets).await.map_err(HttpsFailure::Unreachable)?;
+        drop(probe);
+        let others = request.addresses.iter().copied().filter(|address| *address != won.ip());
+        pins.set(&request.host, [won.ip()].into_iter().chain(others).collect());
+    } else if pins.of(&request.host).is_none() {
+        pins.set(&request.host, request.addresses.clone());
+    }
+    let began = clock::now();
+    let method = reqwest::Method::from_bytes(request.method.as_bytes())
+        .map_err(|error| HttpsFailure::Broken(error.to_string()))?;
+    let url = format!("https://{}:{}{}", host_in_url(&request.host), request.port, request.target);
+    let mut builder = client.request(method, url).body(request.body);
+    for (name, value) in &request.headers {
+        let (text, sensitive) = match value {
+            HeaderText::Plain(text) => (text.as_str(), false),
+            HeaderText::Secret(secret) => (secret.expose(), true),
+        };
+        let mut value = reqwest::header::HeaderValue::from_str(text)
+            .map_err(|_| HttpsFailure::Broken(format!("the header {name} cannot be sent")))?;
+        value.set_sensitive(sensitive);
+        builder = builder.header(*name, value);
+    }
+    let first = targets.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], request.port)));
+    let response = builder.send().await.map_err(|error| failure(&error, first, began))?;
+    read(response).await
+}
+
+async fn read(mut response: reqwest::Response) -> Result<HttpsReply, HttpsFailure> {
+    let status = response.status().as_u16();
+    let headers = response.headers();
+    let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(str::to_owned);
+    let challenges = headers.get_all(reqwest::header::WWW_AUTHENTICATE).iter().filter_map(text).collect();
+    let retry_after_s =
+        headers.get(reqwest::header::RETRY_AFTER).and_then(text).and_then(|text| seconds(&text));
+    let mut body = BytesMut::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| HttpsFailure::Broken(root_cause(&error)))?
+    {
+        if body.len() + chunk.len() > MAX_REPLY {
+            return Err(HttpsFailure::TooLarge { limit: MAX_REPLY });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(HttpsReply { status, challenges, retry_after_s, body: Bytes::from(body) })
+}
+
+/// Retry-After in either form (RFC 9110 section 10.2.3).
+fn seconds(text: &str) -> Option<u64> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(seconds);
+    }
+    let date = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    Some(date.saturating_sub(WallAnchor::read().unix_s))
+}
+
+fn failure(error: &reqwest::Error, target: SocketAddr, began: std::time::Instant) -> HttpsFailure {
+    if let Some(why) = tls::failure(error) {
+        return HttpsFailure::Tls(why);
+    }
+    if !error.is_connect() {
+        return HttpsFailure::Broken(root_cause(error));
+    }
+    let waited = clock::now().saturating_duration_since(began);
+    let outcome = match io_cause(error) {
+        Some(io) => AttemptOutcome::from_io(io, waited),
+        None if error.is_timeout() => AttemptOutcome::TimedOut { after_ms: crate::error::millis(waited) },
+        None => AttemptOutcome::Failed { why: root_cause(error) },
+    };
+    HttpsFailure::Unreachable(vec![Attempt { address: target, outcome }])
+}
+
+fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a std::io::Error> {
+    let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return Some(io);
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The innermost words; the outer ones repeat the URL, which may hold a number.
+fn root_cause(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+fn host_in_url(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        assert_eq!(seconds("120"), Some(120));
+        assert_eq!(seconds("Wed, 21 Oct 2015 07:28:00 GMT"), Some(0));
+        assert_eq!(seconds("soon"), None);
+    }
+}

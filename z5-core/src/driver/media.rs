@@ -1,0 +1,196 @@
+//! Step 5 on the wire: ports, keys and streams of `z5_media`, kept per call.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use z5_media::{
+    AudioConfig, Direction, Engine, EngineConfig, LocalPort, SrtpParams, SrtpSuite, StreamConfig,
+    StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
+};
+
+use super::{Fact, Facts};
+use crate::call::{AudioIn, AudioOut, CallId, CallMedia};
+use crate::config::PortRange;
+use crate::entropy;
+use crate::error::{CallError, StartError};
+use crate::events::MediaKind;
+use crate::machine::io::{CodecPlan, KeyAndSalt, MediaFact, PortPair, ReadyMedium, StoppedMedia, StreamPlan};
+
+/// Characters per second towards the far end (RFC 4103 section 9 default).
+const CHARACTERS_PER_SECOND: u32 = 30;
+
+/// The engine and what each call has of it. Made with the first call: a session without calls needs no thread for it.
+pub(super) struct Media {
+    engine: Option<Engine>,
+    facts: Facts,
+    calls: BTreeMap<CallId, CallStreams>,
+    made: AtomicU64,
+}
+
+#[derive(Default)]
+struct CallStreams {
+    wish: Option<CallMedia>,
+    ports: BTreeMap<MediaKind, LocalPort>,
+    source: Option<Box<dyn z5_media::AudioSource>>,
+    sink: Option<AudioOut>,
+    streams: BTreeMap<MediaKind, StreamId>,
+}
+
+impl Media {
+    pub(super) fn start(facts: Facts) -> Result<Self, StartError> {
+        Ok(Self { engine: None, facts, calls: BTreeMap::new(), made: AtomicU64::new(entropy::number()?) })
+    }
+
+    /// Keeps the sources and sinks of a command until the call needs them.
+    pub(super) fn keep(&mut self, call: CallId, wish: CallMedia) {
+        let streams = self.calls.entry(call).or_default();
+        // An answer to a call that runs already is refused by the machine; its wishes are dropped.
+        if streams.streams.is_empty() {
+            streams.wish = Some(wish);
+        }
+    }
+
+    /// Reserves ports, makes keys, opens the source and checks the recording's place.
+    pub(super) fn prepare(
+        &mut self,
+        call: CallId,
+        bind: IpAddr,
+        ports: PortRange,
+        kinds: &[MediaKind],
+    ) -> Result<Vec<ReadyMedium>, CallError> {
+        let engine = engine(&mut self.engine, &self.facts)?;
+        let streams = self.calls.entry(call).or_default();
+        let wish = streams.wish.take().unwrap_or_default();
+        wish.check()?;
+        streams.source = Some(wish.audio_in.open()?);
+        streams.sink = Some(wish.audio_out);
+        let mut ready = Vec::new();
+        for kind in kinds {
+            let port = engine
+                .reserve(bind, ports.inclusive())
+                .map_err(|error| CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") })?;
+            let key = entropy::key_and_salt().map_err(|error| CallError::Media { why: error.to_string() })?;
+            let pair = PortPair { rtp: port.rtp_addr(), rtcp: port.rtcp_addr() };
+            ready.push(ReadyMedium { kind: *kind, ports: pair, key: KeyAndSalt(key) });
+            streams.ports.insert(*kind, port);
+        }
+        Ok(ready)
+    }
+
+    /// Starts what was agreed; ports that are not needed are freed.
+    pub(super) fn start_streams(&mut self, call: CallId, plans: Vec<StreamPlan>) -> Result<(), CallError> {
+        let engine = engine(&mut self.engine, &self.facts)?;
+        let Some(streams) = self.calls.get_mut(&call) else { return Ok(()) };
+        for plan in plans {
+            let Some(port) = streams.ports.remove(&plan.kind) else { continue };
+            let kind = plan.kind;
+            let config = self.made.fetch_add(1, Ordering::Relaxed);
+            let config = stream_config(plan, streams, config)?;
+            let stream = engine
+                .start_stream(port, config)
+                .map_err(|error| CallError::Media { why: error.to_string() })?;
+            streams.streams.insert(kind, stream);
+        }
+        streams.ports.clear();
+        Ok(())
+    }
+
+    /// Ends a call's streams, or gives back what was prepared.
+    pub(super) fn stop(&mut self, call: CallId) -> StoppedMedia {
+        let Some(mut streams) = self.calls.remove(&call) else { return StoppedMedia::default() };
+        let Some(engine) = &self.engine else { return StoppedMedia::default() };
+        let mut stop = |kind| streams.streams.remove(&kind).and_then(|stream| engine.stop_stream(stream));
+        StoppedMedia { audio: stop(MediaKind::Audio), text: stop(MediaKind::Text) }
+    }
+
+    pub(super) fn send_text(&self, call: CallId, text: &str) {
+        let stream = self.calls.get(&call).and_then(|streams| streams.streams.get(&MediaKind::Text));
+        if let (Some(engine), Some(stream)) = (&self.engine, stream)
+            && let Err(error) = engine.send_text(*stream, text)
+        {
+            tracing::warn!(%call, %error, "text was not sent");
+        }
+    }
+
+    /// Which call an event of the engine is about.
+    pub(super) fn translate(&self, event: StreamEvent) -> Option<(CallId, MediaKind, MediaFact)> {
+        let (stream, fact) = match event {
+            StreamEvent::FirstPacket { stream, .. } => (stream, MediaFact::FirstPacket),
+            StreamEvent::Text { stream, text } => (stream, MediaFact::Text(text)),
+            StreamEvent::SourceEnded { stream } => (stream, MediaFact::SourceEnded),
+            StreamEvent::SinkFailed { stream, why } => (stream, MediaFact::SinkFailed(why)),
+            StreamEvent::Digit { .. } | StreamEvent::Bye { .. } => return None,
+            _ => return None,
+        };
+        self.calls.iter().find_map(|(call, streams)| {
+            let (kind, _) = streams.streams.iter().find(|(_, own)| **own == stream)?;
+            Some((*call, *kind, fact.clone()))
+        })
+    }
+}
+
+fn engine<'a>(engine: &'a mut Option<Engine>, facts: &Facts) -> Result<&'a Engine, CallError> {
+    if engine.is_none() {
+        let facts = facts.clone();
+        let config = EngineConfig::new(move |event| drop(facts.send(Fact::Stream { event })));
+        let made = Engine::start(config).map_err(|error| CallError::Media { why: error.to_string() })?;
+        *engine = Some(made);
+    }
+    engine.as_ref().ok_or_else(|| CallError::Media { why: "no engine".to_owned() })
+}
+
+fn stream_config(
+    plan: StreamPlan,
+    streams: &mut CallStreams,
+    serial: u64,
+) -> Result<StreamConfig, CallError> {
+    let media = |why: String| CallError::Media { why };
+    let kind = match plan.codec {
+        CodecPlan::Audio { codec, send, receive, telephone_event, ptime_ms } => {
+            StreamKind::Audio(AudioConfig {
+                codec,
+                send_payload_type: send,
+                receive_payload_type: receive,
+                telephone_event: telephone_event.map(|(send, receive)| TelephoneEvent {
+                    send_payload_type: send,
+                    receive_payload_type: receive,
+                }),
+                ptime_ms,
+                source: match streams.source.take() {
+                    Some(source) => source,
+                    None => AudioIn::Silence.open()?,
+                },
+                sink: streams.sink.take().unwrap_or(AudioOut::Nothing).open()?,
+            })
+        }
+        CodecPlan::Text { send, receive, red } => StreamKind::Text(TextConfig {
+            send: TextPayloadTypes { t140: send, red: red.map(|red| red.0) },
+            receive: TextPayloadTypes { t140: receive, red: red.map(|red| red.1) },
+            characters_per_second: CHARACTERS_PER_SECOND,
+        }),
+    };
+    let srtp = plan
+        .srtp
+        .map(|(local, remote)| {
+            SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, local.0.as_slice(), remote.0.as_slice())
+        })
+        .transpose()
+        .map_err(|error| media(error.to_string()))?;
+    let random = entropy::number().map_err(|error| media(error.to_string()))?.to_le_bytes();
+    let word = |at: usize| u32::from_le_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);
+    Ok(StreamConfig {
+        kind,
+        remote: plan.remote,
+        remote_rtcp: plan.remote_rtcp,
+        rtcp_mux: plan.rtcp_mux,
+        direction: Direction { send: plan.send, receive: plan.receive },
+        srtp,
+        ssrc: word(0),
+        // Below 2^15, so that SRTP receivers guess the roll-over counter right (RFC 3711 section 3.3.1).
+        first_sequence: (word(4) & 0x7fff) as u16,
+        first_timestamp: word(4).rotate_left(7) ^ word(0),
+        // Random and without personal data (RFC 7022 section 4.2).
+        cname: format!("{serial:016x}@z5.invalid"),
+    })
+}

@@ -1,0 +1,59 @@
+//! Connecting to the first of several addresses that answers (RFC 8305 section 5: the next is tried while the first is silent).
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::error::{Attempt, AttemptOutcome};
+
+/// RFC 8305 section 8, "Connection Attempt Delay": 250 ms. So a dead first address costs no more than that.
+const PACE: std::time::Duration = std::time::Duration::from_millis(250);
+/// How long one address may stay silent. The step's own deadline is usually earlier.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Tries the addresses in order; the first connection wins, the others are given up.
+pub(super) async fn connect(targets: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Vec<Attempt>> {
+    let mut tries = JoinSet::new();
+    let mut waiting = targets.iter().copied();
+    let mut attempts = Vec::new();
+    let mut more = true;
+    let mut next_at = clock::now();
+    loop {
+        if more && (tries.is_empty() || clock::now() >= next_at) {
+            match waiting.next() {
+                Some(target) => {
+                    tries.spawn(one(target));
+                    next_at = clock::now() + PACE;
+                }
+                None => more = false,
+            }
+        }
+        if tries.is_empty() && !more {
+            return Err(attempts);
+        }
+        tokio::select! {
+            done = tries.join_next(), if !tries.is_empty() => match done {
+                Some(Ok(Ok(won))) => return Ok(won),
+                Some(Ok(Err(attempt))) => {
+                    attempts.push(attempt);
+                    // A refusal is an answer: the next address is tried at once.
+                    next_at = clock::now();
+                }
+                Some(Err(_)) | None => {}
+            },
+            () = clock::sleep_until(next_at), if more && !tries.is_empty() => {}
+        }
+    }
+}
+
+async fn one(target: SocketAddr) -> Result<(TcpStream, SocketAddr), Attempt> {
+    let began = clock::now();
+    let outcome = match tokio::time::timeout(PATIENCE, TcpStream::connect(target)).await {
+        Ok(Ok(stream)) => return Ok((stream, target)),
+        Ok(Err(error)) => AttemptOutcome::from_io(&error, clock::now().saturating_duration_since(began)),
+        Err(_) => AttemptOutcome::TimedOut { after_ms: crate::error::millis(PATIENCE) },
+    };
+    Err(Attempt { address: target, outcome })
+}

@@ -1,0 +1,107 @@
+//! A SIP connection over TCP: no Nagle delay, one write per turn, bytes up as they come.
+
+use std::net::SocketAddr;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use z5_sip::ua::{FlowEnd, FlowId};
+
+use super::{Fact, Facts, race};
+use crate::error::{Attempt, AttemptOutcome};
+
+/// Room for one read; a SIP message is seldom larger.
+const READ_BUFFER: usize = 16 * 1024;
+/// How long the last bytes of a closing connection may take.
+const LAST_BYTES: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Connects and reports.
+pub(super) fn connect(flow: FlowId, targets: Vec<SocketAddr>, facts: Facts) {
+    tokio::spawn(async move {
+        let fact = match race::connect(&targets).await {
+            Ok((stream, _)) => Fact::Connected { flow, stream },
+            Err(attempts) => Fact::ConnectFailed { flow, attempts },
+        };
+        drop(facts.send(fact));
+    });
+}
+
+/// An open connection.
+pub(super) struct Connection {
+    to_writer: mpsc::UnboundedSender<Bytes>,
+    writer: JoinHandle<()>,
+    reader: JoinHandle<()>,
+}
+
+impl Connection {
+    /// Takes a connected stream; gives both ends' addresses.
+    pub(super) fn open(
+        flow: FlowId,
+        stream: TcpStream,
+        facts: Facts,
+    ) -> Result<(Self, SocketAddr, SocketAddr), Vec<Attempt>> {
+        let ends = stream.set_nodelay(true).and_then(|()| Ok((stream.local_addr()?, stream.peer_addr()?)));
+        let (local, remote) = ends.map_err(|error| {
+            let address = SocketAddr::from(([0, 0, 0, 0], 0));
+            vec![Attempt { address, outcome: AttemptOutcome::from_io(&error, std::time::Duration::ZERO) }]
+        })?;
+        let (read, write) = stream.into_split();
+        let (to_writer, from_core) = mpsc::unbounded_channel();
+        let writer = tokio::spawn(write_all(flow, write, from_core, facts.clone()));
+        let reader = tokio::spawn(read_all(flow, read, facts));
+        Ok((Self { to_writer, writer, reader }, local, remote))
+    }
+
+    /// Sends the bytes of one turn.
+    pub(super) fn write(&mut self, bytes: Bytes) {
+        drop(self.to_writer.send(bytes));
+    }
+
+    /// Closes; what was written before still goes out.
+    pub(super) fn close(self) {
+        self.reader.abort();
+    }
+
+    /// Closes and waits for the last bytes.
+    pub(super) async fn finish(self) {
+        self.reader.abort();
+        drop(self.to_writer);
+        drop(tokio::time::timeout(LAST_BYTES, self.writer).await);
+    }
+}
+
+async fn write_all(
+    flow: FlowId,
+    mut write: OwnedWriteHalf,
+    mut from_core: mpsc::UnboundedReceiver<Bytes>,
+    facts: Facts,
+) {
+    while let Some(bytes) = from_core.recv().await {
+        if write.write_all(&bytes).await.is_err() {
+            drop(facts.send(Fact::Closed { flow, why: FlowEnd::Reset }));
+            return;
+        }
+    }
+    // A failure to say goodbye changes nothing.
+    drop(write.shutdown().await);
+}
+
+async fn read_all(flow: FlowId, mut read: OwnedReadHalf, facts: Facts) {
+    let mut buffer = BytesMut::with_capacity(READ_BUFFER);
+    let why = loop {
+        buffer.reserve(READ_BUFFER);
+        match read.read_buf(&mut buffer).await {
+            Ok(0) => break FlowEnd::Closed,
+            Ok(_) => {
+                if facts.send(Fact::Received { flow, bytes: buffer.split().freeze() }).is_err() {
+                    return;
+                }
+            }
+            Err(_) => break FlowEnd::Reset,
+        }
+    };
+    drop(facts.send(Fact::Closed { flow, why }));
+}

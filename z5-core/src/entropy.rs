@@ -1,0 +1,53 @@
+//! The only file of this crate that reads the system's secure random source: keys, SSRCs, the seed of a run.
+//!
+//! Identifiers that are visible on the wire anyway come from `z5_sip::ident`, seeded once per session.
+
+use zeroize::Zeroizing;
+
+use crate::error::StartError;
+
+/// Fills `bytes` from the system.
+fn fill(bytes: &mut [u8]) -> Result<(), StartError> {
+    getrandom::fill(bytes).map_err(|error| StartError::Entropy { why: error.to_string() })
+}
+
+/// A seed for the identifiers of one session.
+pub(crate) fn seed() -> Result<u64, StartError> {
+    number()
+}
+
+/// 64 random bits.
+pub(crate) fn number() -> Result<u64, StartError> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// An SRTP master key and salt (RFC 4568 section 6.1: fresh for every medium of every call).
+pub(crate) fn key_and_salt() -> Result<Zeroizing<[u8; 30]>, StartError> {
+    let mut bytes = Zeroizing::new([0; 30]);
+    fill(bytes.as_mut_slice())?;
+    Ok(bytes)
+}
+
+/// A random UUID (RFC 9562 version 4).
+pub(crate) fn uuid() -> Result<String, StartError> {
+    let mut b = [0; 16];
+    fill(&mut b)?;
+    b[6] = (b[6] & 0x0f) | 0x40;
+    b[8] = (b[8] & 0x3f) | 0x80;
+    let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_uuid_has_its_form() {
+        let id = super::uuid().unwrap();
+        assert_eq!(id.len(), 36);
+        assert_eq!(id.as_bytes()[14], b'4');
+        assert!(b"89ab".contains(&id.as_bytes()[19]));
+        assert_ne!(id, super::uuid().unwrap());
+    }
+}

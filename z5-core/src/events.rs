@@ -1,0 +1,493 @@
+//! What a session tells: events, serialisable as JSON lines.
+//!
+//! There are two kinds. *State* events ([`EventKind::is_state`]) say what now is; when a reader is slow the latest replaces
+//! the earlier one, so nothing needed is missed. *Happenings* go through a bounded queue; when it overflows, the oldest
+//! are dropped and [`EventKind::Overflow`] says how many. The core never waits for a reader.
+
+mod queue;
+
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
+
+pub(crate) use queue::{EventSender, event_channel};
+pub use queue::{Events, QUEUE_CAPACITY};
+
+use crate::call::{CallId, CallReport, EstablishedMedia, Side};
+use crate::error::{CallError, InternalError, SessionError, Step};
+use crate::policy::{LocalRtpPorts, NameRole};
+
+/// One event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Event {
+    /// Counts up from 1 over all events of the session. A gap is a replaced state event or an overflow.
+    pub sequence: u64,
+    /// Milliseconds since the session started, monotonic, microsecond resolution.
+    pub at_ms: f64,
+    /// What.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What an event says. In JSON the member `event` names it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// State: where the session is now.
+    State {
+        /// The state.
+        state: SessionState,
+    },
+    /// State: where a call is now.
+    CallState {
+        /// The call.
+        call: CallId,
+        /// The state.
+        state: CallState,
+    },
+    /// A step began.
+    StepStarted {
+        /// Which.
+        step: Step,
+        /// 1 to 5.
+        number: u8,
+    },
+    /// A step is done; its proof is held.
+    StepDone {
+        /// Which.
+        step: Step,
+        /// 1 to 5.
+        number: u8,
+        /// How long it took.
+        took_ms: f64,
+        /// What came out of it.
+        detail: StepDetail,
+    },
+    /// A step failed. The session stops, except for [`EventKind::NumberRequired`], which comes instead of a failure.
+    StepFailed {
+        /// Which.
+        step: Step,
+        /// 1 to 5.
+        number: u8,
+        /// How long it took.
+        took_ms: f64,
+        /// Why.
+        error: SessionError,
+    },
+    /// The account has several numbers and none is chosen: call `Session::choose_number`. Step 2 waits.
+    NumberRequired {
+        /// What is on offer.
+        numbers: Vec<NumberOffer>,
+    },
+    /// Registered: calls are possible.
+    Ready {
+        /// Our address of record.
+        address: String,
+        /// Since the start of the session.
+        timings: StepTimings,
+    },
+    /// Someone calls: `Session::answer` or `Session::reject`.
+    Incoming {
+        /// The call.
+        call: CallId,
+        /// The caller's address.
+        from: String,
+        /// The caller's display name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display_name: Option<String>,
+        /// Audio is offered.
+        audio: bool,
+        /// Text is offered.
+        text: bool,
+    },
+    /// A provisional answer: ringing and the like.
+    CallProgress {
+        /// The call.
+        call: CallId,
+        /// SIP status, 180 to 199.
+        status: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// Answered: media flows.
+    CallEstablished {
+        /// The call.
+        call: CallId,
+        /// What was agreed.
+        media: EstablishedMedia,
+        /// How long it took.
+        timings: CallTimings,
+    },
+    /// The first packet of a medium arrived.
+    FirstMedia {
+        /// The call.
+        call: CallId,
+        /// `audio` or `text`.
+        kind: MediaKind,
+        /// Since the call was established.
+        after_ms: f64,
+    },
+    /// Real-time text arrived. `\u{8}` deletes the last character, `\u{2028}` starts a line, `\u{fffd}` marks lost text.
+    Text {
+        /// The call.
+        call: CallId,
+        /// The characters.
+        text: String,
+    },
+    /// The audio source of the call is at its end (silence is sent from now on).
+    SourceEnded {
+        /// The call.
+        call: CallId,
+    },
+    /// Something about a call went wrong that does not end it, for example a full disk under a recording.
+    CallTrouble {
+        /// The call.
+        call: CallId,
+        /// What.
+        error: CallError,
+    },
+    /// An established call is over.
+    CallEnded {
+        /// The call.
+        call: CallId,
+        /// Who ended it.
+        by: Side,
+        /// The words of the Reason header, or of the loss.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        cause: Option<String>,
+        /// Figures of both directions.
+        report: Box<CallReport>,
+    },
+    /// A call was not established.
+    CallFailed {
+        /// The call.
+        call: CallId,
+        /// Who gave up; `remote` for a refusal.
+        by: Side,
+        /// Why.
+        error: CallError,
+        /// How long it took.
+        timings: CallTimings,
+    },
+    /// A command could not be carried out. The call it was for goes on.
+    CommandRefused {
+        /// The call.
+        call: CallId,
+        /// Why.
+        error: CallError,
+    },
+    /// The registration was refreshed.
+    Refreshed {
+        /// What the registrar granted.
+        granted_s: u64,
+    },
+    /// We told the registrar that we leave.
+    Unregistered {
+        /// False when it did not confirm in time.
+        confirmed: bool,
+    },
+    /// Happenings were lost because nobody read them.
+    Overflow {
+        /// How many.
+        lost: u64,
+    },
+    /// The last event: the session is over.
+    Stopped {
+        /// Why, when it did not stop on request.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<SessionError>,
+        /// A fault of z5 itself.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        fault: Option<InternalError>,
+    },
+}
+
+impl EventKind {
+    /// The name, as the member `event` of the JSON form.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state",
+            Self::CallState { .. } => "call-state",
+            Self::StepStarted { .. } => "step-started",
+            Self::StepDone { .. } => "step-done",
+            Self::StepFailed { .. } => "step-failed",
+            Self::NumberRequired { .. } => "number-required",
+            Self::Ready { .. } => "ready",
+            Self::Incoming { .. } => "incoming",
+            Self::CallProgress { .. } => "call-progress",
+            Self::CallEstablished { .. } => "call-established",
+            Self::FirstMedia { .. } => "first-media",
+            Self::Text { .. } => "text",
+            Self::SourceEnded { .. } => "source-ended",
+            Self::CallTrouble { .. } => "call-trouble",
+            Self::CallEnded { .. } => "call-ended",
+            Self::CallFailed { .. } => "call-failed",
+            Self::CommandRefused { .. } => "command-refused",
+            Self::Refreshed { .. } => "refreshed",
+            Self::Unregistered { .. } => "unregistered",
+            Self::Overflow { .. } => "overflow",
+            Self::Stopped { .. } => "stopped",
+        }
+    }
+
+    /// True for events that say what now is (the latest replaces the earlier).
+    pub const fn is_state(&self) -> bool {
+        matches!(self, Self::State { .. } | Self::CallState { .. })
+    }
+
+    /// True for the events that close something; an overflow drops them last.
+    pub const fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::StepFailed { .. } | Self::CallEnded { .. } | Self::CallFailed { .. } | Self::Stopped { .. }
+        )
+    }
+}
+
+/// Where a session is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SessionState {
+    /// Not begun.
+    #[default]
+    Idle,
+    /// Step 1.
+    Resolving,
+    /// Step 2.
+    SigningIn,
+    /// Step 2, waiting for `choose_number`.
+    ChoosingNumber,
+    /// Step 3.
+    Provisioning,
+    /// Step 4.
+    Registering,
+    /// Calls are possible.
+    Ready,
+    /// Calls are ended, the registration is being removed.
+    Stopping,
+    /// Over.
+    Stopped,
+}
+
+impl SessionState {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Resolving => "resolving",
+            Self::SigningIn => "signing-in",
+            Self::ChoosingNumber => "choosing-number",
+            Self::Provisioning => "provisioning",
+            Self::Registering => "registering",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// Where a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CallState {
+    /// Outgoing: the request is under way.
+    Dialling,
+    /// The far end rings, or we do.
+    Ringing,
+    /// Incoming: our answer is under way.
+    Answering,
+    /// Media flows.
+    Established,
+    /// We hang up, the far end has not confirmed.
+    Ending,
+    /// Over.
+    Ended,
+}
+
+impl CallState {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Dialling => "dialling",
+            Self::Ringing => "ringing",
+            Self::Answering => "answering",
+            Self::Established => "established",
+            Self::Ending => "ending",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// What a medium is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediaKind {
+    /// Sound.
+    Audio,
+    /// Real-time text.
+    Text,
+}
+
+/// What came out of a step. In JSON the members stand in `detail`, `step` tells which these are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum StepDetail {
+    /// Step 1.
+    Resolved {
+        /// Every name in the configured order.
+        names: Vec<NameReport>,
+    },
+    /// Step 2.
+    SignedIn {
+        /// Every number of the account.
+        offered: Vec<NumberOffer>,
+        /// The chosen one.
+        chosen: String,
+        /// The display name that goes with it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        display_name: Option<String>,
+        /// The SIP domain.
+        domain: String,
+        /// The group on the MCS.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+        /// Local RTP ports, as the client and the group set them.
+        rtp_ports: LocalRtpPorts,
+        /// How we proved who we are.
+        authentication: &'static str,
+    },
+    /// Step 3.
+    Provisioned {
+        /// The licence.
+        licence: LicenceReport,
+        /// How many contacts the address book has.
+        contacts: usize,
+    },
+    /// Step 4.
+    Registered {
+        /// Our address of record.
+        address: String,
+        /// Our end of the connection.
+        local: SocketAddr,
+        /// The server's end.
+        server: SocketAddr,
+        /// What the registrar granted, in seconds.
+        granted_s: u64,
+        /// When it will be refreshed, in seconds from now.
+        refresh_s: u64,
+    },
+}
+
+/// One name and what step 1 found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NameReport {
+    /// The name.
+    pub name: String,
+    /// Its role; none for a SIP proxy of profile `generic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<NameRole>,
+    /// Addresses in the order in which they will be tried.
+    pub addresses: Vec<IpAddr>,
+    /// Who answered for A and for AAAA.
+    pub answers: Vec<NameAnswer>,
+}
+
+/// Who answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NameAnswer {
+    /// `A` or `AAAA`; `hosts` for the static table.
+    pub record: &'static str,
+    /// The nameserver; none for the static table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<SocketAddr>,
+    /// `udp` or `tcp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<&'static str>,
+    /// How many addresses.
+    pub count: usize,
+    /// Seconds for which the answer is good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u32>,
+}
+
+/// A number of the account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NumberOffer {
+    /// E.164 with plus.
+    pub number: String,
+    /// The user's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Shown to called parties.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub display_name: Option<String>,
+    /// Whether it can be used.
+    pub state: NumberState,
+    /// The account's default.
+    pub default: bool,
+    /// An address for emergency calls is on file.
+    pub emergency_address_on_file: bool,
+}
+
+/// Whether a number can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NumberState {
+    /// Free.
+    Available,
+    /// Registered elsewhere.
+    InUse,
+    /// Suspended.
+    Suspended,
+    /// A state this version does not know.
+    Unknown,
+}
+
+/// What a licence says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LicenceReport {
+    /// Features.
+    pub features: Vec<String>,
+    /// Calls at once.
+    pub max_calls: u32,
+    /// When it ends, seconds since 1970.
+    pub expires_unix_s: u64,
+    /// The same as seconds from now.
+    pub expires_in_s: u64,
+    /// The key that signed it.
+    pub kid: String,
+}
+
+/// Milliseconds per step, and the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct StepTimings {
+    /// Step 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolve_ms: Option<f64>,
+    /// Step 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_in_ms: Option<f64>,
+    /// Step 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provision_ms: Option<f64>,
+    /// Step 4.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub register_ms: Option<f64>,
+    /// From `Session::start` to ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready_ms: Option<f64>,
+}
+
+/// Milliseconds of a call's set-up. What did not happen is none.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct CallTimings {
+    /// From the command (or the incoming request) to the first byte on the wire: ports and keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prepare_ms: Option<f64>,
+    /// From the first byte of INVITE to the first ringing (post-dial delay).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub post_dial_ms: Option<f64>,
+    /// From the first byte of INVITE to the final answer (set-up).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup_ms: Option<f64>,
+}

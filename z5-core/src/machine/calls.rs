@@ -1,0 +1,539 @@
+//! Step 5: the calls of a session.
+//!
+//! A call is prepared (ports, keys, files), offered or answered through the user agent, carried by the media driver, and ends
+//! with exactly one `CallFailed` or `CallEnded`. What ends a call never ends the session.
+
+mod failure;
+
+pub(super) use failure::side;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Instant;
+
+use z5_sip::outbox::{Deadline, Outbox};
+use z5_sip::sdp::{MediaKind as SdpKind, Negotiated, OfferSummary};
+use z5_sip::ua::{self, CallKey};
+use z5_sip::wire::Uri;
+
+use super::call_media;
+use super::dial;
+use super::io::{Effect, MediaFact, ReadyMedium, StoppedMedia};
+use super::plan::Plan;
+use super::register::LineAccount;
+use crate::account::licence::Licence;
+use crate::call::{CallId, CallReport, EstablishedMedia, Side};
+use crate::clock::WallAnchor;
+use crate::config::Profile;
+use crate::error::{CallError, millis};
+use crate::events::{CallState, CallTimings, EventKind, MediaKind};
+
+/// What an incoming call is answered with that the licence has no room for (RFC 3261 section 21.4.24).
+const BUSY_HERE: u16 = 486;
+/// What a rejected call is answered with (section 21.6.2).
+const DECLINE: u16 = 603;
+/// What a call is answered with whose media cannot be carried here (section 21.4.26).
+const NOT_ACCEPTABLE_HERE: u16 = 488;
+
+/// All calls.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    calls: BTreeMap<CallId, Call>,
+}
+
+#[derive(Debug)]
+struct Call {
+    key: CallKey,
+    state: CallState,
+    incoming: bool,
+    target: Option<Uri>,
+    /// What the far end offered, for an incoming call.
+    offered: Vec<MediaKind>,
+    text_wanted: bool,
+    asked_at: Instant,
+    sent_at: Option<Instant>,
+    established_at: Option<Instant>,
+    timings: CallTimings,
+    ready: Vec<ReadyMedium>,
+    media: EstablishedMedia,
+    text_received: String,
+    /// When the far end has not answered until then, we give up.
+    patience: Option<Instant>,
+    gave_up: bool,
+    end: Option<(Side, Option<String>)>,
+}
+
+/// What the calls borrow while they handle something.
+pub(crate) struct Desk<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) account: &'a LineAccount,
+    pub(crate) wall: WallAnchor,
+    pub(crate) local: IpAddr,
+    pub(crate) now: Instant,
+}
+
+/// A call that comes in.
+pub(crate) struct Incoming {
+    pub(crate) key: CallKey,
+    pub(crate) from: Uri,
+    pub(crate) display_name: Option<String>,
+    pub(crate) offered: OfferSummary,
+}
+
+/// What the user agent is to do next.
+pub(crate) type Orders = Vec<ua::Command>;
+
+fn ms(from: Instant, to: Instant) -> f64 {
+    (to.saturating_duration_since(from).as_secs_f64() * 1e6).round() / 1e3
+}
+
+impl Calls {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    pub(crate) fn states(&self) -> impl Iterator<Item = (CallId, CallState, bool)> + '_ {
+        self.calls.iter().map(|(id, call)| (*id, call.state, call.incoming))
+    }
+
+    /// Makes a call: first ports, keys and files.
+    pub(crate) fn dial(
+        &mut self,
+        id: CallId,
+        target: &str,
+        (audio, text): (bool, Option<bool>),
+        desk: &Desk<'_>,
+        out: &mut Outbox<Effect>,
+    ) {
+        match self.check_dial(target, text, desk) {
+            Err(error) => {
+                out.push(Effect::StopMedia { call: id });
+                let timings = CallTimings::default();
+                out.push(Effect::Emit(EventKind::CallFailed { call: id, by: Side::Local, error, timings }));
+            }
+            Ok((target, text)) => {
+                let kinds = kinds(audio, text);
+                let mut call = Call::new(CallKey(id.0), false, desk.now);
+                call.target = Some(target.uri);
+                call.text_wanted = text;
+                self.calls.insert(id, call);
+                self.set_state(id, CallState::Dialling, out);
+                prepare(id, kinds, desk, out);
+            }
+        }
+    }
+
+    fn check_dial(
+        &self,
+        target: &str,
+        text: Option<bool>,
+        desk: &Desk<'_>,
+    ) -> Result<(dial::Target, bool), CallError> {
+        let carrier = desk.plan.profile == Profile::Z5;
+        let target = dial::target(target, &desk.account.domain, carrier)?;
+        let mut text_wanted = text.unwrap_or(desk.plan.media.text);
+        if let Some(licence) = desk.account.licence.as_ref().filter(|_| !target.emergency) {
+            if licence.is_expired(desk.wall.unix_s(desk.now)) {
+                return Err(CallError::LicenceExpired);
+            }
+            if self.calls.len() >= licence.max_calls() as usize {
+                return Err(CallError::TooManyCalls { max: licence.max_calls() });
+            }
+            if !licence.allows("audio") {
+                return Err(CallError::LicenceForbids { feature: "audio" });
+            }
+            if text_wanted && !licence.allows("text") {
+                if text == Some(true) {
+                    return Err(CallError::LicenceForbids { feature: "text" });
+                }
+                text_wanted = false;
+            }
+        }
+        Ok((target, text_wanted))
+    }
+
+    /// Ports, keys and files are there, or not.
+    pub(crate) fn on_media_ready(
+        &mut self,
+        id: CallId,
+        outcome: Result<Vec<ReadyMedium>, CallError>,
+        desk: &Desk<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Orders {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.end.is_none()) else {
+            out.push(Effect::StopMedia { call: id });
+            return Vec::new();
+        };
+        let made = outcome.and_then(|ready| {
+            let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
+            let capabilities = call_media::capabilities(&ready, &desk.plan.media, address)?;
+            Ok((ready, capabilities))
+        });
+        let (ready, capabilities) = match made {
+            Ok(made) => made,
+            Err(error) => {
+                let key = call.key;
+                let incoming = call.incoming;
+                self.fail(id, Side::Local, error, desk.now, out);
+                return match incoming {
+                    true => vec![ua::Command::Reject { call: key, status: NOT_ACCEPTABLE_HERE }],
+                    false => Vec::new(),
+                };
+            }
+        };
+        call.ready = ready;
+        call.timings.prepare_ms = Some(ms(call.asked_at, desk.now));
+        let key = call.key;
+        match call.target.clone() {
+            Some(target) => {
+                call.sent_at = Some(desk.now);
+                call.patience = Some(desk.now + desk.plan.timeouts.call.duration());
+                vec![ua::Command::Invite { call: key, target, offer: capabilities }]
+            }
+            None => vec![ua::Command::Accept { call: key, answer: capabilities }],
+        }
+    }
+
+    /// Someone calls.
+    pub(crate) fn on_incoming(
+        &mut self,
+        id: CallId,
+        incoming: Incoming,
+        desk: &Desk<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Orders {
+        let full = |licence: &Licence| self.calls.len() >= licence.max_calls() as usize;
+        if desk.account.licence.as_ref().is_some_and(full) {
+            return vec![ua::Command::Reject { call: incoming.key, status: BUSY_HERE }];
+        }
+        let Incoming { key, from, display_name, offered } = incoming;
+        let mut call = Call::new(key, true, desk.now);
+        let offers = |kind| offered.media.iter().any(|media| media.kind == Some(kind) && !media.closed);
+        // An INVITE without a description leaves the offer to us: everything may come.
+        let open = offered.media.is_empty();
+        let (audio, text) = (open || offers(SdpKind::Audio), open || offers(SdpKind::Text));
+        call.offered = kinds(audio, text);
+        self.calls.insert(id, call);
+        self.set_state(id, CallState::Ringing, out);
+        let from = from.as_str().to_owned();
+        out.push(Effect::Emit(EventKind::Incoming { call: id, from, display_name, audio, text }));
+        vec![ua::Command::Ring { call: key }]
+    }
+
+    /// The user takes an incoming call.
+    pub(crate) fn answer(
+        &mut self,
+        id: CallId,
+        (audio, text): (bool, Option<bool>),
+        desk: &Desk<'_>,
+        out: &mut Outbox<Effect>,
+    ) {
+        let refused = match self.calls.get_mut(&id) {
+            None => Some(CallError::UnknownCall { call: id.0 }),
+            Some(call) if !call.incoming || call.state != CallState::Ringing => {
+                Some(CallError::WrongState { call: id.0, state: call.state.name(), command: "answer" })
+            }
+            Some(_) => None,
+        };
+        if let Some(error) = refused {
+            out.push(Effect::StopMedia { call: id });
+            out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+            return;
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let text = text.unwrap_or(desk.plan.media.text);
+        let wanted = kinds(audio, text);
+        let kinds: Vec<MediaKind> =
+            call.offered.iter().copied().filter(|kind| wanted.contains(kind)).collect();
+        call.text_wanted = text;
+        call.asked_at = desk.now;
+        self.set_state(id, CallState::Answering, out);
+        prepare(id, kinds, desk, out);
+    }
+
+    /// The user does not take an incoming call.
+    pub(crate) fn reject(&mut self, id: CallId, out: &mut Outbox<Effect>) -> Orders {
+        match self.calls.get(&id) {
+            Some(call) if call.incoming && call.established_at.is_none() => {
+                vec![ua::Command::Reject { call: call.key, status: DECLINE }]
+            }
+            Some(call) => {
+                let error = CallError::WrongState { call: id.0, state: call.state.name(), command: "reject" };
+                out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+                Vec::new()
+            }
+            None => self.unknown(id, out),
+        }
+    }
+
+    /// The user ends a call, whatever its state.
+    pub(crate) fn hang_up(&mut self, id: CallId, now: Instant, out: &mut Outbox<Effect>) -> Orders {
+        let Some(call) = self.calls.get_mut(&id) else { return self.unknown(id, out) };
+        if call.end.is_some() || call.state == CallState::Ending {
+            return Vec::new();
+        }
+        if !call.incoming && call.sent_at.is_none() {
+            // Nothing was sent yet: the user agent does not know the call.
+            self.fail(id, Side::Local, CallError::Cancelled, now, out);
+            return Vec::new();
+        }
+        let key = call.key;
+        self.set_state(id, CallState::Ending, out);
+        vec![ua::Command::Hangup { call: key }]
+    }
+
+    /// Ends every call.
+    pub(crate) fn hang_up_all(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Orders {
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        ids.into_iter().flat_map(|id| self.hang_up(id, now, out)).collect()
+    }
+
+    /// The user types.
+    pub(crate) fn send_text(&mut self, id: CallId, text: String, out: &mut Outbox<Effect>) {
+        let refused = match self.calls.get(&id) {
+            None => Some(CallError::UnknownCall { call: id.0 }),
+            Some(call) if call.established_at.is_none() => {
+                Some(CallError::WrongState { call: id.0, state: call.state.name(), command: "text" })
+            }
+            Some(call)
+                if !call.media.streams.iter().any(|stream| stream.kind == MediaKind::Text && stream.send) =>
+            {
+                let why = match call.text_wanted {
+                    true => "the far end did not agree to text",
+                    false => "text was not asked for",
+                };
+                Some(CallError::NoText { call: id.0, why: why.to_owned() })
+            }
+            Some(_) => None,
+        };
+        match refused {
+            Some(error) => out.push(Effect::Emit(EventKind::CommandRefused { call: id, error })),
+            None => out.push(Effect::SendText { call: id, text }),
+        }
+    }
+
+    fn unknown(&self, id: CallId, out: &mut Outbox<Effect>) -> Orders {
+        let error = CallError::UnknownCall { call: id.0 };
+        out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+        Vec::new()
+    }
+
+    /// The far end rings, or something like it.
+    pub(crate) fn on_progress(
+        &mut self,
+        key: CallKey,
+        status: u16,
+        reason: String,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some((id, call)) = self.by_key(key) else { return };
+        if call.timings.post_dial_ms.is_none() {
+            call.timings.post_dial_ms = call.sent_at.map(|sent| ms(sent, now));
+        }
+        if call.state == CallState::Dialling {
+            self.set_state(id, CallState::Ringing, out);
+        }
+        out.push(Effect::Emit(EventKind::CallProgress { call: id, status, reason }));
+    }
+
+    /// The call stands.
+    pub(crate) fn on_established(
+        &mut self,
+        key: CallKey,
+        negotiated: &Negotiated,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) -> Orders {
+        let Some((id, call)) = self.by_key(key) else { return Vec::new() };
+        call.patience = None;
+        call.established_at = Some(now);
+        call.timings.setup_ms = call.sent_at.or(Some(call.asked_at)).map(|sent| ms(sent, now));
+        let ending = call.state == CallState::Ending;
+        match call_media::agreed(negotiated, &call.ready) {
+            Err(error) => {
+                out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
+                self.hang_up(id, now, out)
+            }
+            Ok((streams, media)) => {
+                call.media = media.clone();
+                let timings = call.timings;
+                if !ending {
+                    self.set_state(id, CallState::Established, out);
+                    out.push(Effect::StartMedia { call: id, streams });
+                }
+                out.push(Effect::Emit(EventKind::CallEstablished { call: id, media, timings }));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Media could not be started: the call is of no use.
+    pub(crate) fn on_media_started(
+        &mut self,
+        id: CallId,
+        outcome: Result<(), CallError>,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) -> Orders {
+        let Err(error) = outcome else { return Vec::new() };
+        out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
+        self.hang_up(id, now, out)
+    }
+
+    /// Something happened on a stream.
+    pub(crate) fn on_media(
+        &mut self,
+        id: CallId,
+        kind: MediaKind,
+        fact: MediaFact,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let event = match fact {
+            MediaFact::FirstPacket => {
+                let after_ms = call.established_at.map_or(0.0, |at| ms(at, now));
+                EventKind::FirstMedia { call: id, kind, after_ms }
+            }
+            MediaFact::Text(text) => {
+                call.text_received.push_str(&text);
+                EventKind::Text { call: id, text }
+            }
+            MediaFact::SourceEnded => EventKind::SourceEnded { call: id },
+            MediaFact::SinkFailed(why) => {
+                EventKind::CallTrouble { call: id, error: CallError::Media { why } }
+            }
+        };
+        out.push(Effect::Emit(event));
+    }
+
+    /// An established call is over; its figures follow.
+    pub(crate) fn on_ended(
+        &mut self,
+        key: CallKey,
+        by: Side,
+        cause: Option<String>,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some((id, call)) = self.by_key(key) else { return };
+        if call.end.is_none() {
+            call.end = Some((by, cause));
+            out.push(Effect::StopMedia { call: id });
+        }
+    }
+
+    /// The figures of a call that is over.
+    pub(crate) fn on_media_stopped(
+        &mut self,
+        id: CallId,
+        figures: StoppedMedia,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        if self.calls.get(&id).is_none_or(|call| call.end.is_none()) {
+            return;
+        }
+        self.set_state(id, CallState::Ended, out);
+        let Some(call) = self.calls.remove(&id) else { return };
+        let Some((by, cause)) = call.end else { return };
+        let has_text = call.media.streams.iter().any(|stream| stream.kind == MediaKind::Text);
+        let report = CallReport {
+            duration_ms: call.established_at.map_or(0.0, |at| ms(at, now)),
+            timings: call.timings,
+            media: call.media,
+            audio: figures.audio,
+            text: figures.text,
+            text_received: has_text.then_some(call.text_received),
+        };
+        out.push(Effect::Emit(EventKind::CallEnded { call: id, by, cause, report: Box::new(report) }));
+    }
+
+    /// A call that never stood is over.
+    pub(crate) fn on_failed(
+        &mut self,
+        key: CallKey,
+        failure: ua::CallFailure,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some((id, call)) = self.by_key(key) else { return };
+        let waited = millis(now.saturating_duration_since(call.sent_at.unwrap_or(call.asked_at)));
+        let gave_up = call.gave_up;
+        let (by, error) = failure::call_error(failure, waited, gave_up);
+        self.fail(id, by, error, now, out);
+    }
+
+    fn fail(&mut self, id: CallId, by: Side, error: CallError, now: Instant, out: &mut Outbox<Effect>) {
+        self.set_state(id, CallState::Ended, out);
+        let Some(call) = self.calls.remove(&id) else { return };
+        let mut timings = call.timings;
+        timings.setup_ms = call.sent_at.map(|sent| ms(sent, now));
+        out.push(Effect::StopMedia { call: id });
+        out.push(Effect::Emit(EventKind::CallFailed { call: id, by, error, timings }));
+    }
+
+    /// Gives up calls that nobody answers.
+    pub(crate) fn on_deadline(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Orders {
+        let due = |call: &Call| call.patience.is_some_and(|at| at <= now);
+        let ids: Vec<CallId> = self.calls.iter().filter(|(_, call)| due(call)).map(|(id, _)| *id).collect();
+        for id in &ids {
+            if let Some(call) = self.calls.get_mut(id) {
+                call.patience = None;
+                call.gave_up = true;
+            }
+        }
+        ids.into_iter().flat_map(|id| self.hang_up(id, now, out)).collect()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Deadline> {
+        let at = self.calls.values().filter_map(|call| call.patience).min()?;
+        Some(Deadline::new(at, "step 5: nobody answers"))
+    }
+
+    fn by_key(&mut self, key: CallKey) -> Option<(CallId, &mut Call)> {
+        self.calls.iter_mut().find(|(_, call)| call.key == key).map(|(id, call)| (*id, call))
+    }
+
+    fn set_state(&mut self, id: CallId, state: CallState, out: &mut Outbox<Effect>) {
+        if let Some(call) =
+            self.calls.get_mut(&id).filter(|call| call.state != state || state == CallState::Dialling)
+        {
+            call.state = state;
+            out.push(Effect::Emit(EventKind::CallState { call: id, state }));
+        }
+    }
+}
+
+impl Call {
+    fn new(key: CallKey, incoming: bool, now: Instant) -> Self {
+        Self {
+            key,
+            state: CallState::Dialling,
+            incoming,
+            target: None,
+            offered: Vec::new(),
+            text_wanted: false,
+            asked_at: now,
+            sent_at: None,
+            established_at: None,
+            timings: CallTimings::default(),
+            ready: Vec::new(),
+            media: EstablishedMedia::default(),
+            text_received: String::new(),
+            patience: None,
+            gave_up: false,
+            end: None,
+        }
+    }
+}
+
+fn kinds(audio: bool, text: bool) -> Vec<MediaKind> {
+    [audio.then_some(MediaKind::Audio), text.then_some(MediaKind::Text)].into_iter().flatten().collect()
+}
+
+fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
+    let bind = desk.plan.media.bind.unwrap_or(desk.local);
+    let (ports, _) = desk.account.rtp_ports.in_force();
+    out.push(Effect::PrepareMedia { call: id, bind, ports, kinds });
+}

@@ -1,0 +1,314 @@
+//! What crosses the border between the machine and its drivers: facts in, wishes out. Plain data only.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use bytes::Bytes;
+use z5_media::StreamStats;
+use z5_sip::ua::{FlowEnd, FlowId};
+
+use crate::call::CallId;
+use crate::config::PortRange;
+use crate::error::{Attempt, CallError, TlsFailure};
+use crate::events::{EventKind, MediaKind};
+use crate::secret::Secret;
+
+/// One question to one nameserver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct LookupId(pub(crate) u64);
+
+/// One HTTPS request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct RequestId(pub(crate) u64);
+
+/// Which record is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Record {
+    A,
+    Aaaa,
+}
+
+impl Record {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+        }
+    }
+}
+
+/// How a nameserver is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum DnsTransport {
+    Udp,
+    Tcp,
+}
+
+impl DnsTransport {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+/// A nameserver's answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LookupAnswer {
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) ttl_s: u32,
+}
+
+/// Why a nameserver gave no address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum LookupFailure {
+    /// NXDOMAIN.
+    NameNotFound,
+    /// The name exists without such a record.
+    NoRecords,
+    /// The answer does not fit; ask over TCP.
+    Truncated,
+    /// SERVFAIL and the like; the server's code.
+    ServerFailed(String),
+    /// REFUSED.
+    Refused,
+    /// Nothing came.
+    TimedOut,
+    /// The server could not be reached at all; the system's words.
+    Unreachable(String),
+}
+
+/// An HTTPS request to be made. Redirects are not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpsRequest {
+    pub(crate) method: &'static str,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Where `host` is, in the order to try: step 1's answers and nothing else.
+    pub(crate) addresses: Vec<IpAddr>,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(&'static str, HeaderText)>,
+    pub(crate) body: Bytes,
+}
+
+/// The value of a request header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HeaderText {
+    Plain(String),
+    /// An Authorization value.
+    Secret(Secret),
+}
+
+/// A complete HTTPS reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HttpsReply {
+    pub(crate) status: u16,
+    /// Every WWW-Authenticate value.
+    pub(crate) challenges: Vec<String>,
+    /// Seconds of Retry-After; an HTTP date is turned into seconds by the driver.
+    pub(crate) retry_after_s: Option<u64>,
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no reply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum HttpsFailure {
+    /// No address took the connection.
+    Unreachable(Vec<Attempt>),
+    /// TLS was not made.
+    Tls(TlsFailure),
+    /// The connection broke, or the reply was not HTTP.
+    Broken(String),
+    /// The reply is larger than the limit.
+    TooLarge { limit: usize },
+}
+
+/// An RTP port and its RTCP port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PortPair {
+    pub(crate) rtp: SocketAddr,
+    pub(crate) rtcp: SocketAddr,
+}
+
+/// Bytes of an SRTP master key and salt for one medium.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KeyAndSalt(pub(crate) zeroize::Zeroizing<[u8; 30]>);
+
+impl std::fmt::Debug for KeyAndSalt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// One medium made ready before the offer or answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReadyMedium {
+    pub(crate) kind: MediaKind,
+    pub(crate) ports: PortPair,
+    pub(crate) key: KeyAndSalt,
+}
+
+/// One agreed stream, to be started on the ports reserved for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamPlan {
+    pub(crate) kind: MediaKind,
+    pub(crate) remote: SocketAddr,
+    pub(crate) remote_rtcp: SocketAddr,
+    pub(crate) rtcp_mux: bool,
+    pub(crate) send: bool,
+    pub(crate) receive: bool,
+    pub(crate) codec: CodecPlan,
+    /// Our key and the far end's.
+    pub(crate) srtp: Option<(KeyAndSalt, KeyAndSalt)>,
+}
+
+/// The payload types of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CodecPlan {
+    Audio {
+        codec: z5_media::AudioCodec,
+        send: u8,
+        receive: u8,
+        telephone_event: Option<(u8, u8)>,
+        ptime_ms: u32,
+    },
+    Text {
+        send: u8,
+        receive: u8,
+        red: Option<(u8, u8)>,
+    },
+}
+
+/// What happened on a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MediaFact {
+    FirstPacket,
+    Text(String),
+    SourceEnded,
+    SinkFailed(String),
+}
+
+/// Figures of a call's streams after they were stopped.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct StoppedMedia {
+    pub(crate) audio: Option<StreamStats>,
+    pub(crate) text: Option<StreamStats>,
+}
+
+/// A command of the application. Sources and sinks stay with the driver, the machine knows only what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Command {
+    Call { call: CallId, target: String, audio: bool, text: Option<bool> },
+    Answer { call: CallId, audio: bool, text: Option<bool> },
+    Reject { call: CallId },
+    Hangup { call: CallId },
+    SendText { call: CallId, text: String },
+    ChooseNumber { number: String },
+    Stop,
+}
+
+/// A fact for the machine.
+#[derive(Debug)]
+pub(crate) enum Input<'a> {
+    Start,
+    Looked {
+        id: LookupId,
+        outcome: Result<LookupAnswer, LookupFailure>,
+    },
+    Https {
+        id: RequestId,
+        outcome: Result<HttpsReply, HttpsFailure>,
+    },
+    Connected {
+        flow: FlowId,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    ConnectFailed {
+        flow: FlowId,
+        attempts: Vec<Attempt>,
+    },
+    Received {
+        flow: FlowId,
+        bytes: &'a [u8],
+    },
+    Closed {
+        flow: FlowId,
+        why: FlowEnd,
+    },
+    MediaReady {
+        call: CallId,
+        outcome: Result<Vec<ReadyMedium>, CallError>,
+    },
+    MediaStarted {
+        call: CallId,
+        outcome: Result<(), CallError>,
+    },
+    Media {
+        call: CallId,
+        kind: MediaKind,
+        fact: MediaFact,
+    },
+    MediaStopped {
+        call: CallId,
+        figures: Box<StoppedMedia>,
+    },
+    Command(Command),
+    /// The time of `next_deadline` has come; early and repeated ones are harmless.
+    Deadline,
+}
+
+/// A wish of the machine.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// Ask one nameserver; give up after `patience`.
+    Lookup {
+        id: LookupId,
+        name: String,
+        record: Record,
+        server: SocketAddr,
+        transport: DnsTransport,
+        patience: Duration,
+    },
+    /// Forget all lookups under way.
+    EndLookups,
+    Https {
+        id: RequestId,
+        request: HttpsRequest,
+    },
+    /// Connect to the first of these that answers, RFC 8305 pacing.
+    Connect {
+        flow: FlowId,
+        targets: Vec<SocketAddr>,
+    },
+    /// All writes of one turn for one flow go out as one.
+    Write {
+        flow: FlowId,
+        bytes: Bytes,
+    },
+    Close {
+        flow: FlowId,
+    },
+    /// Reserve ports and make keys for these media; open the source.
+    PrepareMedia {
+        call: CallId,
+        bind: IpAddr,
+        ports: PortRange,
+        kinds: Vec<MediaKind>,
+    },
+    StartMedia {
+        call: CallId,
+        streams: Vec<StreamPlan>,
+    },
+    /// Stop the streams, or give up what was prepared. Answered by `MediaStopped`.
+    StopMedia {
+        call: CallId,
+    },
+    SendText {
+        call: CallId,
+        text: String,
+    },
+    Emit(EventKind),
+}

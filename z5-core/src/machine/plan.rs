@@ -1,0 +1,187 @@
+//! The configuration as the machine uses it: checked, secrets read, keys decoded, roles ordered.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use jsonwebtoken::DecodingKey;
+
+use crate::config::{Config, HostPort, LicenceKey, Media, Profile, Timeouts};
+use crate::error::StartError;
+use crate::policy::NameRole;
+use crate::secret::Secret;
+
+/// Port of a nameserver when none is written.
+const DNS_PORT: u16 = 53;
+/// Port of SIP over TCP when none is written.
+pub(crate) const SIP_PORT: u16 = 5060;
+
+/// What the session is to do.
+pub(crate) struct Plan {
+    pub(crate) profile: Profile,
+    pub(crate) nameservers: Vec<SocketAddr>,
+    hosts: BTreeMap<String, Vec<IpAddr>>,
+    /// What step 1 resolves.
+    pub(crate) names: Vec<(Option<NameRole>, String)>,
+    pub(crate) zdial: Option<ZDialPlan>,
+    pub(crate) mcs: Option<McsPlan>,
+    pub(crate) sip: SipPlan,
+    pub(crate) media: Media,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) instance_id: String,
+    pub(crate) interactive_number: bool,
+}
+
+/// Step 2.
+pub(crate) struct ZDialPlan {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) username: String,
+    pub(crate) password: Secret,
+    pub(crate) number: Option<String>,
+}
+
+/// Step 3.
+pub(crate) struct McsPlan {
+    pub(crate) host: String,
+    pub(crate) https_port: u16,
+    pub(crate) issuer: String,
+    pub(crate) audience: String,
+    pub(crate) keys: BTreeMap<String, DecodingKey>,
+}
+
+/// Step 4.
+pub(crate) struct SipPlan {
+    pub(crate) port: u16,
+    /// Profile `generic`: the account.
+    pub(crate) account: Option<GenericAccount>,
+    pub(crate) display_name: Option<String>,
+    pub(crate) expires_s: u32,
+}
+
+/// The account of profile `generic`.
+pub(crate) struct GenericAccount {
+    pub(crate) domain: String,
+    pub(crate) username: String,
+    pub(crate) auth_username: String,
+    pub(crate) password: Secret,
+}
+
+impl Plan {
+    /// Checks the configuration and reads what it points to. `system_nameservers` are those of the operating system, used when
+    /// the configuration says so; `instance_id` is used when the configuration has none.
+    ///
+    /// # Errors
+    /// The first setting that cannot be applied.
+    pub(crate) fn new(
+        config: &Config,
+        system_nameservers: &[SocketAddr],
+        instance_id: String,
+        interactive_number: bool,
+    ) -> Result<Self, StartError> {
+        config.check()?;
+        let mut nameservers: Vec<SocketAddr> = config.dns.servers.iter().filter_map(nameserver).collect();
+        if config.dns.system {
+            nameservers.extend_from_slice(system_nameservers);
+        }
+        let zdial = match (&config.names, &config.zdial, config.zdial_password()?) {
+            (Some(names), Some(zdial), Some(password)) => Some(ZDialPlan {
+                host: names.zdial.clone(),
+                port: zdial.port,
+                username: zdial.username.clone(),
+                password,
+                number: zdial.number.clone(),
+            }),
+            _ => None,
+        };
+        let mcs = match (&config.names, &config.licence) {
+            (Some(names), Some(licence)) => Some(McsPlan {
+                host: names.mcs.clone(),
+                https_port: config.mcs.https_port,
+                issuer: licence.issuer.clone(),
+                audience: licence.audience.clone(),
+                keys: licence.keys.iter().map(key).collect::<Result<_, _>>()?,
+            }),
+            (None, _) | (_, None) => None,
+        };
+        let (names, port, account) = match config.profile {
+            Profile::Z5 => (five_names(config), config.mcs.sip_port, None),
+            Profile::Generic => generic(config)?,
+        };
+        Ok(Self {
+            profile: config.profile,
+            nameservers,
+            hosts: config.dns.hosts.clone(),
+            names,
+            zdial,
+            mcs,
+            sip: SipPlan {
+                port,
+                account,
+                display_name: config.sip.display_name.clone(),
+                expires_s: config.sip.expires,
+            },
+            media: config.media.clone(),
+            timeouts: config.timeouts.clone(),
+            instance_id: config.device.instance_id.clone().unwrap_or(instance_id),
+            interactive_number,
+        })
+    }
+
+    /// The addresses of a name that is not asked: an address itself, or an entry of `dns.hosts`.
+    pub(crate) fn fixed_addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Some(vec![address]);
+        }
+        let same = |entry: &(&String, &Vec<IpAddr>)| entry.0.eq_ignore_ascii_case(name);
+        self.hosts.iter().find(same).map(|(_, addresses)| addresses.clone())
+    }
+}
+
+fn nameserver(server: &HostPort) -> Option<SocketAddr> {
+    let address: IpAddr = server.host.parse().ok()?;
+    Some(SocketAddr::new(address, server.port.unwrap_or(DNS_PORT)))
+}
+
+fn five_names(config: &Config) -> Vec<(Option<NameRole>, String)> {
+    let Some(names) = &config.names else { return Vec::new() };
+    vec![
+        (Some(NameRole::ZDial), names.zdial.clone()),
+        (Some(NameRole::McsLoadBalanced), names.mcs_lb.clone()),
+        (Some(NameRole::Mcs), names.mcs.clone()),
+        (Some(NameRole::McsNode1), names.mcs_node1.clone()),
+        (Some(NameRole::McsNode2), names.mcs_node2.clone()),
+    ]
+}
+
+type Generic = (Vec<(Option<NameRole>, String)>, u16, Option<GenericAccount>);
+
+fn generic(config: &Config) -> Result<Generic, StartError> {
+    let sip = &config.sip;
+    // `check` has seen that these are there.
+    let domain = sip.domain.clone().unwrap_or_default();
+    let username = sip.username.clone().unwrap_or_default();
+    let target = sip.proxy.clone().unwrap_or_else(|| HostPort { host: domain.clone(), port: None });
+    let account = GenericAccount {
+        auth_username: sip.auth_username.clone().unwrap_or_else(|| username.clone()),
+        domain,
+        username,
+        password: config.sip_password()?.unwrap_or_else(|| Secret::new("")),
+    };
+    Ok((vec![(None, target.host)], target.port.unwrap_or(SIP_PORT), Some(account)))
+}
+
+fn key(key: &LicenceKey) -> Result<(String, DecodingKey), StartError> {
+    let decoded = match (&key.public_key_pem, &key.x) {
+        (Some(pem), _) => DecodingKey::from_ed_pem(pem.as_bytes()),
+        (None, x) => DecodingKey::from_ed_components(x.as_deref().unwrap_or_default()),
+    };
+    decoded
+        .map(|decoded| (key.kid.clone(), decoded))
+        .map_err(|error| StartError::LicenceKey { kid: key.kid.clone(), why: error.to_string() })
+}
+
+impl std::fmt::Debug for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plan").field("profile", &self.profile).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,352 @@
+//! Step 2: ZDial. Authenticate, list the numbers, choose one, fetch its configuration.
+//!
+//! Requests (docs/wire): `GET /zdial/v1/numbers`, then `GET /rum/v1/RueConfig` for the chosen number. The replies are JSON;
+//! refusals are problem documents with a stable `code`.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use serde_json::Value;
+use z5_sip::outbox::{Deadline, Outbox};
+
+use super::context::Context;
+use super::exchange::{Answer, Exchange, HttpAuth, Server};
+use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
+use super::json;
+use super::plan::{Plan, ZDialPlan};
+use super::resolve::Resolved;
+use crate::config::PortRange;
+use crate::error::{SignInError, millis};
+use crate::events::{EventKind, NumberOffer, NumberState};
+use crate::secret::Secret;
+
+const LIST: &str = "the list of numbers";
+const CONFIGURATION: &str = "the configuration of the number";
+
+/// Proof of step 2: who we are at the carrier.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    pub(crate) resolved: Resolved,
+    pub(crate) account: Account,
+    pub(crate) offered: Vec<NumberOffer>,
+    pub(crate) authentication: &'static str,
+    _proof: Proof,
+}
+
+/// Only this file makes one.
+#[derive(Debug)]
+struct Proof;
+
+/// The configuration of the chosen number (RFC 9248 RueConfigurationData with the members of `x-z5`).
+#[derive(Debug, Clone)]
+pub(crate) struct Account {
+    pub(crate) number: String,
+    pub(crate) domain: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) user_name: String,
+    pub(crate) sip_password: Secret,
+    /// Host and port of each outbound proxy.
+    pub(crate) proxies: Vec<(String, Option<u16>)>,
+    pub(crate) licence_uri: Option<String>,
+    pub(crate) address_book_uri: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) rtp_ports: Option<PortRange>,
+}
+
+/// The step under way.
+#[derive(Debug)]
+pub(crate) struct SigningIn {
+    resolved: Option<Resolved>,
+    server: Server,
+    auth: HttpAuth,
+    phase: Phase,
+    offered: Vec<NumberOffer>,
+    began: Instant,
+    until: Instant,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Listing(Exchange),
+    /// Waiting for the user; no deadline.
+    Choosing,
+    Configuring {
+        number: String,
+        exchange: Exchange,
+    },
+}
+
+/// How the step stands.
+pub(crate) enum Progress {
+    Going,
+    /// The user must choose.
+    Choose,
+    Done(Box<Result<SignedIn, SignInError>>),
+}
+
+fn failed(error: SignInError) -> Progress {
+    Progress::Done(Box::new(Err(error)))
+}
+
+impl SigningIn {
+    pub(crate) fn begin(
+        resolved: Resolved,
+        zdial: &ZDialPlan,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Self {
+        let addresses: Vec<IpAddr> = resolved.addresses(&zdial.host).unwrap_or_default().to_vec();
+        let server = Server { host: zdial.host.clone(), port: zdial.port, addresses };
+        let mut auth = HttpAuth::new(&zdial.username, &zdial.password);
+        let target = format!("/zdial/v1/numbers?instanceId={}", context.plan.instance_id);
+        let phase = Phase::Listing(context.get(&server, target, &mut auth, out));
+        let (began, until) = (context.now, context.now + context.plan.timeouts.sign_in.duration());
+        Self { resolved: Some(resolved), server, auth, phase, offered: Vec::new(), began, until }
+    }
+
+    pub(crate) fn on_https(
+        &mut self,
+        id: RequestId,
+        outcome: Result<HttpsReply, HttpsFailure>,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Progress {
+        let name = self.phase_name();
+        let exchange = match &mut self.phase {
+            Phase::Listing(exchange) | Phase::Configuring { exchange, .. } if exchange.id() == id => exchange,
+            Phase::Listing(_) | Phase::Configuring { .. } | Phase::Choosing => return Progress::Going,
+        };
+        let answer = exchange.on_outcome(outcome, &mut self.auth, context.ids, context.ident, out);
+        let reply = match answer {
+            Answer::Going => return Progress::Going,
+            Answer::Reply(reply) => reply,
+            Answer::Rejected => {
+                return failed(SignInError::BadCredentials { host: self.server.host.clone() });
+            }
+            Answer::NoUsableChallenge(offered) => {
+                return failed(SignInError::NoUsableChallenge { host: self.server.host.clone(), offered });
+            }
+            Answer::Failed(failure) => return failed(self.network_error(failure, name)),
+        };
+        if reply.status != 200 {
+            return failed(self.refusal(&reply, name));
+        }
+        match &self.phase {
+            Phase::Listing(_) => match numbers(&reply.body) {
+                Ok(offered) => {
+                    self.offered = offered;
+                    self.choose(None, context, out)
+                }
+                Err(error) => failed(error),
+            },
+            Phase::Configuring { number, .. } => match account(&reply.body, number, context.plan) {
+                Ok(account) => self.done(account),
+                Err(error) => failed(error),
+            },
+            Phase::Choosing => Progress::Going,
+        }
+    }
+
+    /// The user's choice.
+    pub(crate) fn on_choice(
+        &mut self,
+        number: &str,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Progress {
+        match self.phase {
+            Phase::Choosing => {
+                self.until = context.now + context.plan.timeouts.sign_in.duration();
+                self.choose(Some(number), context, out)
+            }
+            Phase::Listing(_) | Phase::Configuring { .. } => Progress::Going,
+        }
+    }
+
+    pub(crate) fn on_deadline(&self, now: Instant) -> Progress {
+        match self.phase {
+            Phase::Choosing => Progress::Going,
+            Phase::Listing(_) | Phase::Configuring { .. } if now < self.until => Progress::Going,
+            Phase::Listing(_) | Phase::Configuring { .. } => failed(SignInError::TimedOut {
+                host: self.server.host.clone(),
+                phase: self.phase_name(),
+                after_ms: millis(now.saturating_duration_since(self.began)),
+            }),
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Deadline> {
+        match self.phase {
+            Phase::Choosing => None,
+            Phase::Listing(_) | Phase::Configuring { .. } => Some(Deadline::new(self.until, "step 2: ZDial")),
+        }
+    }
+
+    fn phase_name(&self) -> &'static str {
+        match self.phase {
+            Phase::Listing(_) => LIST,
+            Phase::Choosing => "the choice of a number",
+            Phase::Configuring { .. } => CONFIGURATION,
+        }
+    }
+
+    fn choose(
+        &mut self,
+        said: Option<&str>,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Progress {
+        let configured = context.plan.zdial.as_ref().and_then(|zdial| zdial.number.as_deref());
+        let number = match (said.or(configured), self.offered.as_slice()) {
+            (_, []) => return failed(SignInError::NoNumbers),
+            (Some(wanted), offered) => {
+                match offered.iter().find(|offer| same_number(&offer.number, wanted)) {
+                    Some(offer) => offer.number.clone(),
+                    None => {
+                        let numbers = self.offered.clone();
+                        return failed(SignInError::UnknownNumber { number: wanted.to_owned(), numbers });
+                    }
+                }
+            }
+            (None, [only]) => only.number.clone(),
+            (None, _) if context.plan.interactive_number => {
+                self.phase = Phase::Choosing;
+                out.push(Effect::Emit(EventKind::NumberRequired { numbers: self.offered.clone() }));
+                return Progress::Choose;
+            }
+            (None, _) => return failed(SignInError::NumberRequired { numbers: self.offered.clone() }),
+        };
+        let target = format!(
+            "/rum/v1/RueConfig?instanceId={}&phone-number={}",
+            context.plan.instance_id,
+            number.replace('+', "%2B")
+        );
+        let exchange = context.get(&self.server, target, &mut self.auth, out);
+        self.phase = Phase::Configuring { number, exchange };
+        Progress::Going
+    }
+
+    fn done(&mut self, account: Account) -> Progress {
+        let Some(resolved) = self.resolved.take() else { return Progress::Going };
+        let offered = std::mem::take(&mut self.offered);
+        let authentication = self.auth.scheme_name();
+        Progress::Done(Box::new(Ok(SignedIn { resolved, account, offered, authentication, _proof: Proof })))
+    }
+
+    fn network_error(&self, failure: HttpsFailure, phase: &'static str) -> SignInError {
+        let host = self.server.host.clone();
+        match failure {
+            HttpsFailure::Unreachable(attempts) => SignInError::Unreachable { host, attempts },
+            HttpsFailure::Tls(why) => SignInError::Tls { host, why },
+            HttpsFailure::Broken(why) => SignInError::ConnectionLost { host, phase, why },
+            HttpsFailure::TooLarge { limit } => SignInError::BadReply {
+                phase,
+                field: "body".to_owned(),
+                why: format!("it is larger than {limit} bytes"),
+            },
+        }
+    }
+
+    fn refusal(&self, reply: &HttpsReply, phase: &'static str) -> SignInError {
+        let problem = json::Problem::read(reply);
+        let (status, detail) = (reply.status, problem.detail);
+        let number = match &self.phase {
+            Phase::Configuring { number, .. } => number.clone(),
+            Phase::Listing(_) | Phase::Choosing => String::new(),
+        };
+        match (problem.code.as_str(), status) {
+            ("bad-credentials", _) => SignInError::BadCredentials { host: self.server.host.clone() },
+            ("account-suspended" | "number-suspended", _) => SignInError::AccountLocked { status, detail },
+            ("number-in-use", _) => SignInError::NumberInUse { number, detail },
+            ("number-selection-required", _) => {
+                let numbers = json::parse(&reply.body).ok().map(|value| offers(&value).unwrap_or_default());
+                SignInError::NumberRequired { numbers: numbers.unwrap_or_default() }
+            }
+            ("unknown-number", _) => SignInError::UnknownNumber { number, numbers: self.offered.clone() },
+            (_, 429) => SignInError::RateLimited { retry_after_s: reply.retry_after_s },
+            (_, 500..=599) => SignInError::Unavailable { status, detail, retry_after_s: reply.retry_after_s },
+            _ => SignInError::Refused { phase, status, detail },
+        }
+    }
+}
+
+/// Numbers are compared by their digits; a plus and visual separators do not matter.
+fn same_number(a: &str, b: &str) -> bool {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let (a, b) = (digits(a), digits(b));
+    !a.is_empty() && (a == b || a.strip_prefix('1') == Some(&b) || b.strip_prefix('1') == Some(&a))
+}
+
+fn bad(phase: &'static str) -> impl Fn(json::Wrong) -> SignInError {
+    move |wrong| SignInError::BadReply { phase, field: wrong.field, why: wrong.why }
+}
+
+fn numbers(body: &[u8]) -> Result<Vec<NumberOffer>, SignInError> {
+    let value = json::parse(body).map_err(bad(LIST))?;
+    offers(&value).map_err(bad(LIST))
+}
+
+fn offers(value: &Value) -> Result<Vec<NumberOffer>, json::Wrong> {
+    json::array(value, "numbers")?
+        .iter()
+        .map(|entry| {
+            Ok(NumberOffer {
+                number: json::text(entry, "phone-number")?,
+                label: json::optional_text(entry, "label")?,
+                display_name: json::optional_text(entry, "display-name")?,
+                state: match json::optional_text(entry, "state")?.as_deref() {
+                    Some("available") | None => NumberState::Available,
+                    Some("in-use") => NumberState::InUse,
+                    Some("suspended") => NumberState::Suspended,
+                    Some(_) => NumberState::Unknown,
+                },
+                default: json::flag(entry, "default"),
+                emergency_address_on_file: json::flag(entry, "emergency-address-on-file"),
+            })
+        })
+        .collect()
+}
+
+fn account(body: &[u8], number: &str, plan: &Plan) -> Result<Account, SignInError> {
+    let value = json::parse(body).map_err(bad(CONFIGURATION))?;
+    read_account(&value, number, plan).map_err(bad(CONFIGURATION))
+}
+
+fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, json::Wrong> {
+    let number_seen = json::text(value, "phone-number")?;
+    if !same_number(&number_seen, number) {
+        return Err(json::Wrong { field: "phone-number".into(), why: "it is not the chosen number".into() });
+    }
+    let mut proxies = Vec::new();
+    for proxy in json::texts(value, "outbound-proxies")? {
+        proxies.push(proxy_target(&proxy)?);
+    }
+    let extra = value.get("x-z5").cloned().unwrap_or(Value::Null);
+    // RFC 9248 section 9.2.2: absent and never supplied, the password of the configuration service.
+    let sip_password = match json::optional_text(value, "sip-password")? {
+        Some(password) => Secret::new(password),
+        None => plan.zdial.as_ref().map_or_else(|| Secret::new(""), |zdial| zdial.password.clone()),
+    };
+    Ok(Account {
+        domain: json::text(value, "provider-domain")?,
+        display_name: json::optional_text(value, "display-name")?,
+        user_name: json::optional_text(value, "user-name")?.unwrap_or_else(|| number_seen.clone()),
+        number: number_seen,
+        sip_password,
+        proxies,
+        licence_uri: json::optional_text(&extra, "license-uri")?,
+        address_book_uri: json::optional_text(&extra, "address-book-uri")?,
+        group: json::optional_text(&extra, "group")?,
+        rtp_ports: json::port_range(&extra, "rtp-port-range")?,
+    })
+}
+
+/// Host and port of `sip:host:port;params` or of a bare `host:port`.
+fn proxy_target(text: &str) -> Result<(String, Option<u16>), json::Wrong> {
+    let wrong =
+        || json::Wrong { field: "outbound-proxies".into(), why: format!("`{text}` is not a SIP URI") };
+    let rest = text.strip_prefix("sip:").unwrap_or(text);
+    let rest = rest.split(';').next().unwrap_or(rest);
+    let target: crate::config::HostPort = rest.parse().map_err(|_| wrong())?;
+    Ok((target.host, target.port))
+}

@@ -1,0 +1,1 @@
+//! The five-step machine with fake time.

@@ -1,0 +1,176 @@
+//! The network requirements as data: what a customer's firewall must let out, row by row.
+//!
+//! Step drivers, checks and documents read this one table. It is only data: nothing in this crate connects to these
+//! names or addresses unless a configuration names them.
+
+use std::net::Ipv4Addr;
+
+use serde::Serialize;
+
+use crate::config::PortRange;
+
+/// What a row is needed for; the sections of the requirement in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Purpose {
+    /// Step 1: name resolution.
+    Naming,
+    /// Step 2: sign-in at ZDial.
+    ZDial,
+    /// Step 3: licence and address book from the MCS.
+    LicenceAndAddressBook,
+    /// Step 4: SIP to the MCS.
+    Sip,
+    /// Step 5: media, all of it proxied through the MCS.
+    Rtp,
+}
+
+impl Purpose {
+    /// The number of the step, 1 to 5.
+    pub const fn step(self) -> u8 {
+        match self {
+            Self::Naming => 1,
+            Self::ZDial => 2,
+            Self::LicenceAndAddressBook => 3,
+            Self::Sip => 4,
+            Self::Rtp => 5,
+        }
+    }
+}
+
+/// Transport protocol of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protocol {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+/// One row: outbound traffic that must be permitted. Source ports are ephemeral except for RTP, see [`LocalRtpPorts`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub struct Rule {
+    /// What for.
+    pub purpose: Purpose,
+    /// Destination ports.
+    pub ports: PortRange,
+    /// Transport.
+    pub protocol: Protocol,
+    /// Destination address.
+    pub address: Ipv4Addr,
+}
+
+/// The role of a name in step 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameRole {
+    /// The ZDial server.
+    ZDial,
+    /// The load-balanced name of the MCS.
+    McsLoadBalanced,
+    /// The first node of the MCS.
+    McsNode1,
+    /// The second node of the MCS.
+    McsNode2,
+    /// The general name of the MCS.
+    Mcs,
+}
+
+const fn v4(a: u8, b: u8, c: u8, d: u8) -> Ipv4Addr {
+    Ipv4Addr::new(a, b, c, d)
+}
+
+const fn rule(purpose: Purpose, ports: PortRange, protocol: Protocol, address: Ipv4Addr) -> Rule {
+    Rule { purpose, ports, protocol, address }
+}
+
+const DNS: PortRange = PortRange::single(53);
+const HTTPS: PortRange = PortRange::single(443);
+const SIP: PortRange = PortRange::single(5060);
+const RTP: PortRange = PortRange::new(10_000, 65_535);
+
+/// The five names of step 1, in the order of the requirement.
+pub const NAMES: [(NameRole, &str); 5] = [
+    (NameRole::ZDial, "zdial.champvrs.com"),
+    (NameRole::McsLoadBalanced, "lb.mcs.csdvrs.com"),
+    (NameRole::McsNode1, "mcs1.mcs.csdvrs.com"),
+    (NameRole::McsNode2, "mcs2.mcs.csdvrs.com"),
+    (NameRole::Mcs, "mcs.csdvrs.com"),
+];
+
+/// The six nameservers.
+pub const NAMESERVERS: [Ipv4Addr; 6] = [
+    v4(208, 94, 16, 61),
+    v4(208, 94, 16, 62),
+    v4(208, 94, 16, 90),
+    v4(208, 95, 32, 61),
+    v4(208, 95, 32, 62),
+    v4(208, 95, 32, 90),
+];
+
+/// The two addresses of ZDial.
+pub const ZDIAL: [Ipv4Addr; 2] = [v4(208, 94, 16, 114), v4(208, 95, 32, 114)];
+
+/// The two addresses of the MCS.
+pub const MCS: [Ipv4Addr; 2] = [v4(208, 94, 16, 21), v4(208, 95, 32, 21)];
+
+/// Every row of the requirement's table, in its order.
+pub const RULES: [Rule; 20] = [
+    rule(Purpose::Naming, DNS, Protocol::Udp, NAMESERVERS[0]),
+    rule(Purpose::Naming, DNS, Protocol::Udp, NAMESERVERS[1]),
+    rule(Purpose::Naming, DNS, Protocol::Udp, NAMESERVERS[2]),
+    rule(Purpose::Naming, DNS, Protocol::Udp, NAMESERVERS[3]),
+    rule(Purpose::Naming, DNS, Protocol::Udp, NAMESERVERS[4]),
+    rule(Purpose::Naming, DNS, Protocol::Udp, NAMESERVERS[5]),
+    rule(Purpose::Naming, DNS, Protocol::Tcp, NAMESERVERS[0]),
+    rule(Purpose::Naming, DNS, Protocol::Tcp, NAMESERVERS[1]),
+    rule(Purpose::Naming, DNS, Protocol::Tcp, NAMESERVERS[2]),
+    rule(Purpose::Naming, DNS, Protocol::Tcp, NAMESERVERS[3]),
+    rule(Purpose::Naming, DNS, Protocol::Tcp, NAMESERVERS[4]),
+    rule(Purpose::Naming, DNS, Protocol::Tcp, NAMESERVERS[5]),
+    rule(Purpose::ZDial, HTTPS, Protocol::Tcp, ZDIAL[0]),
+    rule(Purpose::ZDial, HTTPS, Protocol::Tcp, ZDIAL[1]),
+    rule(Purpose::LicenceAndAddressBook, HTTPS, Protocol::Tcp, MCS[0]),
+    rule(Purpose::LicenceAndAddressBook, HTTPS, Protocol::Tcp, MCS[1]),
+    rule(Purpose::Sip, SIP, Protocol::Tcp, MCS[0]),
+    rule(Purpose::Sip, SIP, Protocol::Tcp, MCS[1]),
+    rule(Purpose::Rtp, RTP, Protocol::Udp, MCS[0]),
+    rule(Purpose::Rtp, RTP, Protocol::Udp, MCS[1]),
+];
+
+/// Who decided the local RTP port range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PortSource {
+    /// The group's policy on the MCS.
+    Group,
+    /// The client's configuration.
+    Client,
+    /// Neither said anything: the system picks.
+    System,
+}
+
+/// Local UDP ports for RTP: "client configurable, and group configurable on the MCS". The group's range wins, because the
+/// customer's firewall follows the group; both are kept so that a user can see them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct LocalRtpPorts {
+    /// From the configuration.
+    pub client: Option<PortRange>,
+    /// From the MCS.
+    pub group: Option<PortRange>,
+}
+
+impl LocalRtpPorts {
+    /// The range in force and who set it. [`PortRange::ANY`] means the system picks.
+    pub fn in_force(&self) -> (PortRange, PortSource) {
+        match (self.group, self.client) {
+            (Some(range), _) => (range, PortSource::Group),
+            (None, Some(range)) => (range, PortSource::Client),
+            (None, None) => (PortRange::ANY, PortSource::System),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

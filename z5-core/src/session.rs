@@ -1,0 +1,131 @@
+//! The handle that an application holds. Cheap to clone; commands never wait; the core runs on its own thread.
+//!
+//! When the last handle is dropped, the session ends its calls, unregisters and stops within a second.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::account::contacts::Contact;
+use crate::call::{CallId, CallMedia, CallRequest};
+use crate::config::Config;
+use crate::driver::{self, Order};
+use crate::error::StartError;
+use crate::events::{CallState, Events, SessionState, StepTimings};
+use crate::machine::io::Command;
+
+/// How a session is started.
+#[derive(Debug, Clone, Default)]
+pub struct StartOptions {
+    /// Seeds every identifier on the wire, to repeat a run. Keys never come from it.
+    pub seed: Option<u64>,
+    /// With several numbers and none configured: wait for [`Session::choose_number`] instead of failing.
+    pub interactive_number: bool,
+}
+
+/// A running session.
+#[derive(Debug, Clone)]
+pub struct Session {
+    orders: mpsc::UnboundedSender<Order>,
+    call_ids: Arc<AtomicU64>,
+    present: Arc<Mutex<Snapshot>>,
+}
+
+/// The present as a whole, for a late joiner.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Snapshot {
+    /// The sequence number of the last event that is in it.
+    pub sequence: u64,
+    /// Where the session is.
+    pub state: SessionState,
+    /// Our number, from step 2 on.
+    pub number: Option<String>,
+    /// Every call that is not over.
+    pub calls: Vec<CallSnapshot>,
+    /// How long the steps took.
+    pub timings: StepTimings,
+    /// The address book, from step 3 on.
+    #[serde(skip)]
+    pub contacts: Arc<[Contact]>,
+}
+
+/// One call in a [`Snapshot`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CallSnapshot {
+    /// The call.
+    pub call: CallId,
+    /// Where it is.
+    pub state: CallState,
+    /// The far end called us.
+    pub incoming: bool,
+}
+
+impl Session {
+    /// Checks the configuration and starts walking the five steps. Returns at once; needs no async runtime.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used or the system gives no thread.
+    pub fn start(config: Config, options: StartOptions) -> Result<(Self, Events), StartError> {
+        let call_ids = Arc::new(AtomicU64::new(1));
+        let present = Arc::new(Mutex::new(Snapshot::default()));
+        let (orders, events) = driver::start(config, options, Arc::clone(&call_ids), Arc::clone(&present))?;
+        Ok((Self { orders, call_ids, present }, events))
+    }
+
+    /// Makes a call. What becomes of it is told by events: `CallEstablished` and `CallEnded`, or `CallFailed`.
+    pub fn call(&self, request: CallRequest) -> CallId {
+        let call = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
+        let CallRequest { target, media } = request;
+        let command = Command::Call { call, target, audio: media.audio, text: media.text };
+        self.send(Order::Call { call, media: Box::new(media), command });
+        call
+    }
+
+    /// Takes an incoming call.
+    pub fn answer(&self, call: CallId, media: CallMedia) {
+        let command = Command::Answer { call, audio: media.audio, text: media.text };
+        self.send(Order::Call { call, media: Box::new(media), command });
+    }
+
+    /// Declines an incoming call.
+    pub fn reject(&self, call: CallId) {
+        self.send(Order::Plain(Command::Reject { call }));
+    }
+
+    /// Ends a call, whatever its state.
+    pub fn hangup(&self, call: CallId) {
+        self.send(Order::Plain(Command::Hangup { call }));
+    }
+
+    /// Sends real-time text, keystroke by keystroke or in pieces.
+    pub fn send_text(&self, call: CallId, text: &str) {
+        self.send(Order::Plain(Command::SendText { call, text: text.to_owned() }));
+    }
+
+    /// Chooses one of the numbers of `NumberRequired`.
+    pub fn choose_number(&self, number: &str) {
+        self.send(Order::Plain(Command::ChooseNumber { number: number.to_owned() }));
+    }
+
+    /// Ends calls, unregisters and stops, within a second. The last event is `Stopped`.
+    pub fn stop(&self) {
+        self.send(Order::Plain(Command::Stop));
+    }
+
+    /// The present as a whole.
+    pub fn snapshot(&self) -> Snapshot {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The address book, empty before step 3.
+    pub fn contacts(&self) -> Arc<[Contact]> {
+        Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner).contacts)
+    }
+
+    /// A session that is over takes no more orders; its `Stopped` event has said so.
+    fn send(&self, order: Order) {
+        drop(self.orders.send(order));
+    }
+}
