@@ -9,6 +9,7 @@
 //! - [`dialog`]: the lasting relation of two ends, and the session in it.
 //! - [`flow`] and [`registration`]: a connection that is kept alive, a binding that is kept fresh.
 //! - [`ua`]: a user agent made of all of it; this is what a driver runs.
+//! - [`interop`]: borders to other SIP crates.
 //! - [`outbox`] and [`ident`]: what every machine above shares, its effects and its identifiers.
 //!
 //! Nothing here opens a socket, reads a clock or draws a random number: `now` and an [`ident::Ident`] are
@@ -18,6 +19,7 @@ pub mod auth;
 pub mod dialog;
 pub mod flow;
 pub mod ident;
+pub mod interop;
 pub mod outbox;
 pub mod registration;
 pub mod request;

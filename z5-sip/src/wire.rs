@@ -22,6 +22,8 @@ mod redact;
 mod uri;
 mod validate;
 
+#[cfg(feature = "rsip")]
+pub(crate) use build::Draft;
 pub use build::{Address, BuildError, RequestBuilder, ResponseBuilder, reason_phrase};
 pub use edit::Edit;
 pub use frame::{Frame, FrameError, Framer};

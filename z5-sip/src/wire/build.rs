@@ -139,6 +139,12 @@ impl Draft {
         self.body = body;
     }
 
+    /// A body whose Content-Type, if any, is among the headers.
+    #[cfg(feature = "rsip")]
+    pub(crate) fn raw_body(&mut self, body: Bytes) {
+        self.body = body;
+    }
+
     pub(crate) fn build(mut self) -> Result<Message, BuildError> {
         if let Some(why) = self.error {
             return Err(why);
