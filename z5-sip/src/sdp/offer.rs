@@ -16,7 +16,7 @@ pub fn make_offer(capabilities: &Capabilities, origin: Origin) -> SessionDescrip
 }
 
 /// Offers `capabilities` anew in a session that stands: lines keep their place, a line without a medium is closed, a
-/// medium without a line is added at the end, and payload numbers keep their meaning (RFC 3264 section 8).
+/// medium of a new kind is added at the end, and payload numbers keep their meaning (RFC 3264 section 8).
 #[must_use]
 pub fn reoffer(
     capabilities: &Capabilities,
@@ -49,8 +49,12 @@ pub fn reoffer(
         };
         description.session.medias.push(next);
     }
-    let added = capabilities.media.iter().zip(&used).filter(|(_, used)| !**used);
-    description.session.medias.extend(added.map(|(medium, _)| offered_line(medium)));
+    // A medium of a kind that was refused before is not pressed on the far end again.
+    let is_new = |medium: &MediaCapability| {
+        agreed.session.medias.iter().all(|line| line.media != medium.kind.as_str())
+    };
+    let added = capabilities.media.iter().filter(|medium| is_new(medium));
+    description.session.medias.extend(added.map(offered_line));
     description
 }
 

@@ -16,7 +16,7 @@ pub(super) const SDP: &str = "application/sdp";
 
 impl UserAgent {
     /// The value of our From: name, address of record, and the tag.
-    pub(super) fn from_value(&self, tag: &str) -> Result<String, BuildError> {
+    pub(super) fn sender(&self, tag: &str) -> Result<String, BuildError> {
         let name = self.config.display_name.as_deref().unwrap_or_default();
         Address::named(name, &self.config.aor).tag(tag).to_value()
     }
@@ -25,9 +25,10 @@ impl UserAgent {
     pub(super) fn contact_uri(&self, flow: &Flow) -> String {
         let user = self.config.contact_user.as_deref().or(self.config.aor.user());
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-        let transport = match flow.transport() {
-            Transport::Udp => String::new(),
-            other => format!(";transport={}", other.as_str().to_ascii_lowercase()),
+        let transport = flow.transport();
+        let transport = match transport == Transport::Udp {
+            true => String::new(),
+            false => format!(";transport={}", transport.as_str().to_ascii_lowercase()),
         };
         format!("sip:{user}{}{transport}", flow.local())
     }
@@ -85,7 +86,7 @@ impl UserAgent {
             method,
             uri: uri.to_string(),
             routes: self.preloaded_routes(),
-            from: self.from_value(from_tag)?,
+            from: self.sender(from_tag)?,
             to: format!("<{uri}>"),
             call_id: self.ident.call_id(),
             cseq: self.ident.cseq(),

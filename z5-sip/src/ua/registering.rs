@@ -126,7 +126,7 @@ impl UserAgent {
             method: Method::Register,
             uri: self.config.registrar.to_string(),
             routes: self.outbound_route(),
-            from: self.from_value(&self.identity.tag).map_err(StartError::Build)?,
+            from: self.sender(&self.identity.tag).map_err(StartError::Build)?,
             to: format!("<{}>", self.config.aor),
             call_id: self.identity.call_id.clone(),
             cseq: self.identity.cseq,

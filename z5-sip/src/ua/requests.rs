@@ -144,7 +144,7 @@ pub(super) fn reason(message: &Message) -> Option<Reason> {
     Some(Reason {
         protocol: String::from_utf8_lossy(&value[..end]).trim().to_owned(),
         cause: params.get("cause").and_then(|cause| cause.parse().ok()),
-        text: params.find("text").and_then(|param| param.text().map(|text| unquoted(text))),
+        text: params.find("text").and_then(|param| param.text().map(unquoted)),
     })
 }
 

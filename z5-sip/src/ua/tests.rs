@@ -1,1 +1,10 @@
+//! Two user agents and a small proxy in one world with fake time (`world`), and one user agent against a scripted server
+//! (`script`).
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one event among many")]
 
+mod calls;
+mod refusals;
+mod register;
+mod script;
+mod seeds;
+mod world;

@@ -214,10 +214,11 @@ impl UserAgent {
     /// Writes an outline for a flow, under a new branch.
     pub(super) fn write(&mut self, outline: &Outline, flow: FlowId) -> Result<Message, StartError> {
         let Some(connection) = self.flows.get(&flow) else { return Err(StartError::NoFlow) };
-        let credentials = match outline.method {
-            // An ACK has those of its INVITE (RFC 3261 section 22.1), a CANCEL cannot be challenged.
-            Method::Ack | Method::Cancel => Vec::new(),
-            ref method => {
+        // An ACK has those of its INVITE (RFC 3261 section 22.1), a CANCEL cannot be challenged.
+        let credentials = match matches!(outline.method, Method::Ack | Method::Cancel) {
+            true => Vec::new(),
+            false => {
+                let method = &outline.method;
                 let body = outline.body.as_ref().map_or(&[][..], |(_, body)| body);
                 self.authenticator.authorize(method, &outline.uri, body, &mut self.ident)
             }
