@@ -1,2 +1,52 @@
-//! z5
-fn main(){}
+//! `z5`: test calls of a video-relay videophone from the command line.
+//!
+//! Reads the arguments, runs one command, ends with an exit status a script can read (see `exit`). Standard output carries
+//! the answer, standard error what went wrong.
+
+mod args;
+mod audio;
+mod commands;
+mod exit;
+mod expect;
+mod logging;
+mod output;
+mod report;
+mod script;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Cli;
+use crate::exit::Exit;
+
+fn main() -> ExitCode {
+    // Before anything else: the timings of the result count from here.
+    let process_start = z5_core::clock::now();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap prints help and version to standard output, errors to standard error
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage.status() } else { Exit::Ok.status() });
+        }
+    };
+    logging::start(cli.verbose);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        match runtime {
+            Ok(runtime) => {
+                let exit = runtime.block_on(commands::run(cli, process_start));
+                // a name look-up or a read of standard input that hangs must not hold the program
+                runtime.shutdown_background();
+                exit
+            }
+            Err(error) => {
+                output::error(&format!("the system gives z5 no runtime: {error}"));
+                Exit::Usage
+            }
+        }
+    }));
+    ExitCode::from(outcome.unwrap_or(Exit::Bug).status())
+}

@@ -1,0 +1,180 @@
+//! The command line: commands, their arguments and what each accepts. Does no work.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use z5_mock::Fault;
+
+use crate::audio::AudioArg;
+
+/// Test calls of a video-relay videophone, from the command line.
+#[derive(Debug, Parser)]
+#[command(name = "z5", version, about, max_term_width = 100, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    /// Configuration file (TOML); docs/configuration.md lists every key
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// JSON lines on standard output: every event, then one result object
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Log to standard error: -v what happens, -vv details, -vvv packets and messages (with personal data)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit status: 0 ok, 1 an expectation failed, 2 usage or configuration, 70 a bug in z5;\n\
+    11 DNS, 12 sign-in, 13 licence or address book, 14 registration, 15 call failed.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Five steps and a two-way call against a mock carrier inside this process
+    #[command(after_help = "Example:\n  z5 demo")]
+    Demo(DemoArgs),
+    /// Run the mock carrier: DNS, ZDial, MCS, SIP, media relay and far ends on 127.0.0.1
+    #[command(after_help = "Example:\n  z5 mock --write-config z5.toml")]
+    Mock(MockArgs),
+    /// Walk the steps up to the registration, then unregister
+    #[command(after_help = "Example:\n  z5 --config z5.toml register --stay 30s")]
+    Register(RegisterArgs),
+    /// Place one call
+    #[command(after_help = "Examples:\n  z5 --config z5.toml call echo --duration 5s\n  \
+        z5 --config z5.toml call +15555550900 --audio hello.wav --record out --text \"HELLO\"")]
+    Call(CallArgs),
+    /// Wait for one call, answer it
+    #[command(after_help = "Example:\n  z5 --config z5.toml answer --record out --wait 60s")]
+    Answer(AnswerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MockArgs {
+    /// Write a configuration that uses this carrier, and its CA certificate beside it. ACCOUNT=FILE for another
+    /// account than alice; may be given several times
+    #[arg(long, value_name = "[ACCOUNT=]FILE")]
+    pub(crate) write_config: Vec<String>,
+
+    /// End after this time; without it, on Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// UDP and TCP port of the DNS server (0: any free port, like the others)
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) dns_port: u16,
+    /// TCP port of ZDial (HTTPS)
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) zdial_port: u16,
+    /// TCP port of the MCS (HTTPS)
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) mcs_port: u16,
+    /// TCP port of the SIP server
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) sip_port: u16,
+
+    /// Something that goes wrong; docs/mock.md lists the names. May be given several times
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fault: Vec<Fault>,
+
+    /// Seed of nonces and media identifiers
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RegisterArgs {
+    /// Stay registered for this time (Ctrl-C ends it earlier)
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    pub(crate) stay: Duration,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+/// What every command with a session takes.
+#[derive(Debug, Args)]
+pub(crate) struct SessionArgs {
+    /// The phone number to sign in with, when the account has several
+    #[arg(long, value_name = "+E164")]
+    pub(crate) number: Option<String>,
+    /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// What a call sends, where it is recorded, how long it lasts.
+#[derive(Debug, Args)]
+pub(crate) struct MediaArgs {
+    /// What to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0" or "silence"
+    #[arg(long, value_name = "WHAT", default_value = "silence")]
+    pub(crate) audio: AudioArg,
+    /// Record what is heard as a WAV file in this folder (made when missing)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) record: Option<PathBuf>,
+    /// Text to type once the call is up; may be given several times, each is one line
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CallArgs {
+    /// A number (+15555550900, 911), a SIP URI, or a user name of the provider's domain
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) media: MediaArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    #[command(flatten)]
+    pub(crate) media: MediaArgs,
+    /// Give up when no call came in this time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub(crate) wait: Duration,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+/// "5s", "500ms", "2m 30s"; a bare number is refused because its unit would be a guess.
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|why| format!("{why}; write for example 5s, 500ms or 2m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_needs_a_unit() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert!(duration("5").unwrap_err().contains("5s"));
+    }
+
+    #[test]
+    fn global_flags_may_stand_behind_the_command() {
+        let cli = Cli::try_parse_from(["z5", "call", "echo", "--duration", "5s", "--json"]).unwrap();
+        assert!(cli.json);
+        assert!(matches!(cli.command, Command::Call(CallArgs { target, .. }) if target == "echo"));
+    }
+}

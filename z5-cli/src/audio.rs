@@ -1,0 +1,92 @@
+//! The `--audio` argument: a tone, silence or a WAV file.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What a call sends.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum AudioArg {
+    /// Digital silence, sent as packets so that the path stays open.
+    Silence,
+    /// A sine of `hz` at `dbm0`.
+    Tone {
+        /// Frequency in hertz.
+        hz: f64,
+        /// Level in dBm0 (RFC 7874 asks -19 for speech; tones for tests are louder).
+        dbm0: f64,
+    },
+    /// A WAV file, played once.
+    Wav(PathBuf),
+}
+
+/// Level of `tone` when none is named: as loud as a digital milliwatt test tone is often sent, clear of clipping.
+pub(crate) const TONE_DBM0: f64 = -10.0;
+/// Frequency of `tone` when none is named.
+pub(crate) const TONE_HZ: f64 = 1000.0;
+
+impl FromStr for AudioArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut parts = text.split(':');
+        match parts.next() {
+            Some("silence") if text == "silence" => Ok(Self::Silence),
+            Some("tone") => {
+                let hz = number(parts.next(), TONE_HZ, "frequency in hertz", 50.0, 3800.0)?;
+                let dbm0 = number(parts.next(), TONE_DBM0, "level in dBm0", -60.0, 3.0)?;
+                match parts.next() {
+                    None => Ok(Self::Tone { hz, dbm0 }),
+                    Some(more) => Err(format!("\":{more}\" is one part too many; a tone is tone:HZ:DBM0")),
+                }
+            }
+            _ if text.is_empty() => Err("name a WAV file, \"tone\" or \"silence\"".to_owned()),
+            _ => Ok(Self::Wav(PathBuf::from(text))),
+        }
+    }
+}
+
+fn number(part: Option<&str>, default: f64, what: &str, low: f64, high: f64) -> Result<f64, String> {
+    let Some(part) = part else { return Ok(default) };
+    match part.parse::<f64>() {
+        Ok(value) if (low..=high).contains(&value) => Ok(value),
+        _ => Err(format!("\"{part}\" is not a {what} between {low} and {high}")),
+    }
+}
+
+impl fmt::Display for AudioArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silence => f.write_str("silence"),
+            Self::Tone { hz, dbm0 } => write!(f, "tone {hz} Hz, {dbm0} dBm0"),
+            Self::Wav(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tones_have_defaults_for_what_is_not_named() {
+        assert_eq!("tone".parse(), Ok(AudioArg::Tone { hz: 1000.0, dbm0: -10.0 }));
+        assert_eq!("tone:440".parse(), Ok(AudioArg::Tone { hz: 440.0, dbm0: -10.0 }));
+        assert_eq!("tone:440:-20".parse(), Ok(AudioArg::Tone { hz: 440.0, dbm0: -20.0 }));
+    }
+
+    #[test]
+    fn what_is_no_tone_says_why() {
+        for (text, word) in
+            [("tone:9000", "3800"), ("tone:a", "hertz"), ("tone:440:-20:1", "too many"), ("", "WAV")]
+        {
+            let why = text.parse::<AudioArg>().unwrap_err();
+            assert!(why.contains(word), "{text}: {why}");
+        }
+    }
+
+    #[test]
+    fn anything_else_is_a_file() {
+        assert_eq!("tones/a.wav".parse(), Ok(AudioArg::Wav("tones/a.wav".into())));
+    }
+}

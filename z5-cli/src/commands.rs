@@ -1,0 +1,161 @@
+//! The commands: what each does with its arguments, from configuration to exit status.
+
+mod demo;
+mod mock;
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use z5_core::{Advice, Config, Failure, Session, StartOptions, Step};
+
+use crate::args::{Cli, Command, MediaArgs, SessionArgs};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+use crate::report::Report;
+use crate::script::{self, Media, Plan};
+
+/// Runs one command.
+pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
+    let out = Output::new(cli.json);
+    match cli.command {
+        Command::Demo(args) => demo::run(&args, out, process_start).await,
+        Command::Mock(args) => mock::run(&args, out).await,
+        Command::Register(args) => {
+            let plan = Ok(Plan::Register { stay: args.stay });
+            configured("register", plan, cli.config.as_deref(), &args.session, out, process_start).await
+        }
+        Command::Call(args) => {
+            let plan = media(args.media).map(|media| Plan::Call { target: args.target, media });
+            configured("call", plan, cli.config.as_deref(), &args.session, out, process_start).await
+        }
+        Command::Answer(args) => {
+            let plan = media(args.media).map(|media| Plan::Answer { wait: args.wait, media });
+            configured("answer", plan, cli.config.as_deref(), &args.session, out, process_start).await
+        }
+    }
+}
+
+/// A run with the user's configuration.
+async fn configured(
+    command: &'static str,
+    plan: Result<Plan, Failure>,
+    config: Option<&Path>,
+    session: &SessionArgs,
+    mut out: Output,
+    process_start: Instant,
+) -> Exit {
+    let mut report = Report::new(command, process_start);
+    let exit = match plan.and_then(|plan| Ok((load(config, session)?, plan))) {
+        Ok((config, plan)) => start(&plan, config, session.seed, &mut report, &mut out).await,
+        Err(failure) => {
+            report.fail_usage(failure);
+            None
+        }
+    };
+    finish(exit, &mut report, &mut out)
+}
+
+/// Judges and tells.
+fn finish(interrupted: Option<Exit>, report: &mut Report, out: &mut Output) -> Exit {
+    let exit = report.finish();
+    if interrupted.is_none() {
+        out.result(report);
+    }
+    interrupted.unwrap_or(exit)
+}
+
+/// Starts a session and runs the plan on it.
+async fn start(
+    plan: &Plan,
+    config: Config,
+    seed: Option<u64>,
+    report: &mut Report,
+    out: &mut Output,
+) -> Option<Exit> {
+    if let Plan::Call { media, .. } | Plan::Answer { media, .. } = plan {
+        if let Err(error) = media.to_call_media().check() {
+            report.fail_usage(error.failure());
+            return None;
+        }
+    }
+    let seed = match seed.map_or_else(seed_of_environment, |seed| Ok(Some(seed))) {
+        Ok(seed) => seed,
+        Err(failure) => {
+            report.fail_usage(failure);
+            return None;
+        }
+    };
+    let interactive_number = matches!(out, Output::Human(_)) && output::can_ask();
+    let options = StartOptions { seed, interactive_number, ..StartOptions::default() };
+    report.session_starts();
+    match Session::start(config, options) {
+        Ok((session, events)) => script::run(plan, &session, events, report, out).await,
+        Err(error) => {
+            report.fail_usage(usage(error.code(), error.to_string()));
+            None
+        }
+    }
+}
+
+/// `Z5_SEED`, so that a run can be replayed without touching its command line.
+fn seed_of_environment() -> Result<Option<u64>, Failure> {
+    match std::env::var("Z5_SEED") {
+        Ok(text) => match text.parse() {
+            Ok(seed) => Ok(Some(seed)),
+            Err(_) => {
+                Err(usage("usage.seed", format!("Z5_SEED is {text:?}; it takes a whole number from 0")))
+            }
+        },
+        Err(_) => Ok(None),
+    }
+}
+
+fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
+    let Some(path) = path else {
+        let message = "no configuration: name one with --config FILE. `z5 mock --write-config z5.toml` writes one for the \
+                       mock carrier, docs/configuration.md lists every key";
+        return Err(usage("usage.no-configuration", message));
+    };
+    let mut config = Config::load(path).map_err(|error| usage(error.code(), error.to_string()))?;
+    if let Some(number) = &session.number {
+        match &mut config.zdial {
+            Some(zdial) => zdial.number = Some(number.clone()),
+            None => {
+                return Err(usage(
+                    "usage.number",
+                    "--number needs a [zdial] account; this configuration has none",
+                ));
+            }
+        }
+        config.check().map_err(|error| usage(error.code(), error.to_string()))?;
+    }
+    Ok(config)
+}
+
+/// Makes the folder of the recording and picks a file name that is free: nothing recorded earlier is lost.
+fn media(args: MediaArgs) -> Result<Media, Failure> {
+    let recording = match &args.record {
+        Some(folder) => Some(free_name(folder).map_err(|why| Failure {
+            step: Some(Step::Call),
+            code: "call.recording",
+            message: format!("cannot record in {}: {why}", folder.display()),
+            advice: Advice::CheckSettings,
+            retry_after_s: None,
+        })?),
+        None => None,
+    };
+    Ok(Media { audio: args.audio, recording, text: args.text, duration: args.duration })
+}
+
+fn free_name(folder: &Path) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    (1..)
+        .map(|n| folder.join(if n == 1 { "heard.wav".to_owned() } else { format!("heard-{n}.wav") }))
+        .find(|path| !path.exists())
+        .ok_or_else(|| ErrorKind::AlreadyExists.into())
+}
+
+fn usage(code: &'static str, message: impl Into<String>) -> Failure {
+    Failure { step: None, code, message: message.into(), advice: Advice::CheckSettings, retry_after_s: None }
+}

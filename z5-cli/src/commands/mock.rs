@@ -1,0 +1,128 @@
+//! `z5 mock`: the mock carrier as a program.
+
+use std::path::Path;
+
+use serde::Serialize;
+use z5_mock::Carrier;
+
+use crate::args::MockArgs;
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+/// The first JSON line: where everything is.
+#[derive(Debug, Serialize)]
+struct Started {
+    event: &'static str,
+    dns: String,
+    zdial: String,
+    mcs: String,
+    sip: String,
+    configurations: Vec<String>,
+}
+
+pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
+    let mut builder = Carrier::builder()
+        .dns_port(args.dns_port)
+        .zdial_port(args.zdial_port)
+        .mcs_port(args.mcs_port)
+        .sip_port(args.sip_port);
+    if let Some(seed) = args.seed {
+        builder = builder.seed(seed);
+    }
+    for fault in &args.fault {
+        builder = builder.fault(*fault);
+    }
+    let carrier = match builder.start().await {
+        Ok(carrier) => carrier,
+        Err(error) => {
+            output::error(&format!(
+                "mock.start: {error}\n  what to do: choose other ports, or 0 for any free one"
+            ));
+            return Exit::Usage;
+        }
+    };
+    let mut written = Vec::new();
+    for request in &args.write_config {
+        match write_config(&carrier, request) {
+            Ok(file) => written.push(file),
+            Err(why) => {
+                output::error(&format!("mock.write-config: {why}"));
+                return Exit::Usage;
+            }
+        }
+    }
+    tell(&carrier, written, &mut out);
+    let over = async {
+        match args.duration {
+            Some(duration) => {
+                tokio::time::sleep_until(tokio::time::Instant::from_std(z5_core::clock::now()) + duration)
+                    .await
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = over => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    carrier.shutdown().await;
+    out.note("stopped");
+    Exit::Ok
+}
+
+/// `[ACCOUNT=]FILE`: the configuration, and the CA certificate beside it under the same name.
+fn write_config(carrier: &Carrier, request: &str) -> Result<String, String> {
+    let first = carrier.accounts().first().map_or("", |account| account.username());
+    let (account, file) = request.split_once('=').unwrap_or((first, request));
+    let Some(mut config) = carrier.client_config(account) else {
+        let known: Vec<&str> = carrier.accounts().iter().map(|account| account.username()).collect();
+        return Err(format!("there is no account {account:?}; there are {}", known.join(", ")));
+    };
+    let file = Path::new(file);
+    let ca = file.with_extension("ca.pem");
+    let ca_name = ca.file_name().ok_or_else(|| format!("{} is no file name", file.display()))?;
+    if let Some(tls) = &mut config.tls {
+        tls.ca_file = ca_name.to_string_lossy().into_owned();
+    }
+    let text = config.to_toml().map_err(|error| error.to_string())?;
+    std::fs::write(&ca, carrier.ca_pem()).map_err(|error| format!("{}: {error}", ca.display()))?;
+    write_private(file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(file.display().to_string())
+}
+
+/// It holds a password: nobody else may read it.
+fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut out = options.open(file)?;
+    #[cfg(unix)]
+    out.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    out.write_all(text.as_bytes())
+}
+
+fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
+    out.object(&Started {
+        event: "mock-started",
+        dns: carrier.dns_addr().to_string(),
+        zdial: carrier.zdial_url(),
+        mcs: carrier.mcs_url(),
+        sip: carrier.sip_addr().to_string(),
+        configurations: configurations.clone(),
+    });
+    out.note("mock carrier, on 127.0.0.1 only; Ctrl-C stops it");
+    out.note(&format!("  DNS    {} (UDP and TCP)", carrier.dns_addr()));
+    out.note(&format!("  ZDial  {}", carrier.zdial_url()));
+    out.note(&format!("  MCS    {}", carrier.mcs_url()));
+    out.note(&format!("  SIP    {} (TCP), domain {}", carrier.sip_addr(), carrier.domain()));
+    for account in carrier.accounts() {
+        let numbers: Vec<&str> = account.numbers().iter().map(|number| number.e164.as_str()).collect();
+        out.note(&format!("  account {} with {}", account.username(), numbers.join(" ")));
+    }
+    out.note("  far ends: echo +15555550900, busy 901, decline 902, no answer 903, not found 904, announcement 906");
+    for file in &configurations {
+        out.note(&format!("wrote {file}; next: z5 --config {file} call echo --text HELLO --duration 5s"));
+    }
+}

@@ -1,0 +1,106 @@
+//! What a run promised, and whether it held: the measured value always stands beside the wanted one.
+
+use serde::Serialize;
+use z5_core::Heard;
+
+/// One expectation and its outcome.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Expectation {
+    /// A stable name, for example `audio.frequency`.
+    pub(crate) what: &'static str,
+    /// In words.
+    pub(crate) wanted: String,
+    /// What was measured; "not measured" when it was not.
+    pub(crate) measured: String,
+    /// Whether it held. What was not measured never holds.
+    pub(crate) held: bool,
+}
+
+/// The words for a value that was not measured.
+const NOT_MEASURED: &str = "not measured";
+
+impl Expectation {
+    /// `value` within `tolerance` of `target`.
+    pub(crate) fn near(
+        what: &'static str,
+        value: Option<f64>,
+        target: f64,
+        tolerance: f64,
+        unit: &str,
+    ) -> Self {
+        Self {
+            what,
+            wanted: format!("{target} {unit}, give or take {tolerance}"),
+            measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| format!("{value:.1} {unit}")),
+            held: value.is_some_and(|value| (value - target).abs() <= tolerance),
+        }
+    }
+
+    /// `value` at least `least`.
+    pub(crate) fn at_least(what: &'static str, value: Option<f64>, least: f64) -> Self {
+        Self {
+            what,
+            wanted: format!("at least {least}"),
+            measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| format!("{value:.3}")),
+            held: value.is_some_and(|value| value >= least),
+        }
+    }
+
+    /// The same text.
+    pub(crate) fn text(what: &'static str, value: Option<&str>, target: &str) -> Self {
+        Self {
+            what,
+            wanted: format!("{target:?}"),
+            measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| format!("{value:?}")),
+            held: value == Some(target),
+        }
+    }
+
+    /// A fact.
+    pub(crate) fn fact(what: &'static str, wanted: &str, measured: impl Into<String>, held: bool) -> Self {
+        Self { what, wanted: wanted.to_owned(), measured: measured.into(), held }
+    }
+
+    /// The tone `hz` at `dbm0` came back clean: frequency, level, and that nearly all energy is there.
+    pub(crate) fn tone(heard: Option<&Heard>, hz: f64, dbm0: f64) -> Vec<Self> {
+        vec![
+            Self::near("audio.frequency", heard.and_then(|heard| heard.dominant_hz), hz, 2.0, "Hz"),
+            Self::near("audio.level", heard.and_then(|heard| heard.level_dbm0), dbm0, 1.0, "dBm0"),
+            Self::at_least("audio.tone_share", heard.and_then(|heard| heard.tone_share), 0.9),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_does_not_hold() {
+        for expectation in Expectation::tone(None, 1000.0, -10.0) {
+            assert!(!expectation.held);
+            assert_eq!(expectation.measured, NOT_MEASURED);
+        }
+        assert!(!Expectation::text("text.echo", None, "").held);
+    }
+
+    #[test]
+    fn silence_is_not_a_tone() {
+        let silence = Heard::default();
+        assert!(Expectation::tone(Some(&silence), 1000.0, -10.0).iter().all(|expectation| !expectation.held));
+    }
+
+    #[test]
+    fn a_tone_must_have_its_frequency_and_level() {
+        let heard = |hz, dbm0| Heard {
+            dominant_hz: Some(hz),
+            level_dbm0: Some(dbm0),
+            tone_share: Some(0.99),
+            ..Heard::default()
+        };
+        let held = |heard: &Heard| Expectation::tone(Some(heard), 1000.0, -10.0).iter().all(|e| e.held);
+        assert!(held(&heard(1000.4, -10.2)));
+        assert!(!held(&heard(440.0, -10.0)));
+        assert!(!held(&heard(1000.0, -16.0)));
+    }
+}

@@ -1,0 +1,115 @@
+//! What people and programs see: readable lines, or JSON lines. Decides nothing.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line's output")]
+
+mod human;
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+use z5_core::Event;
+
+use crate::report::Report;
+
+use human::Human;
+
+/// Where events and the result go.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// JSON lines.
+    Json,
+    /// Readable lines.
+    Human(Human),
+}
+
+impl Output {
+    pub(crate) fn new(json: bool) -> Self {
+        if json {
+            return Self::Json;
+        }
+        let terminal = std::io::stdout().is_terminal();
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        Self::Human(Human::new(terminal, colour))
+    }
+
+    /// An event of the session.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match self {
+            Self::Json => json(event),
+            Self::Human(human) => human.event(event),
+        }
+    }
+
+    /// A remark: readable only, programs have the events.
+    pub(crate) fn note(&mut self, text: &str) {
+        match self {
+            Self::Json => {}
+            Self::Human(human) => human.note(text),
+        }
+    }
+
+    /// An object of the command's own, for programs only.
+    pub(crate) fn object(&mut self, object: &impl Serialize) {
+        if matches!(self, Self::Json) {
+            json(object);
+        }
+    }
+
+    /// The verdict, at the end. A failure is also told on standard error.
+    pub(crate) fn result(&mut self, report: &Report) {
+        match self {
+            Self::Json => {
+                #[derive(Serialize)]
+                struct Line<'a> {
+                    event: &'static str,
+                    #[serde(flatten)]
+                    report: &'a Report,
+                }
+                json(&Line { event: "result", report });
+            }
+            Self::Human(human) => human.result(report),
+        }
+        if let Some(failure) = &report.failure {
+            let step =
+                failure.step.map_or_else(String::new, |step| format!("step {} ({step}): ", step.number()));
+            let retry =
+                failure.retry_after_s.map_or_else(String::new, |seconds| format!(" (in {seconds} s)"));
+            error(&format!(
+                "{step}{}: {}\n  what to do: {}{retry}",
+                failure.code,
+                failure.message,
+                failure.advice.text()
+            ));
+        }
+    }
+}
+
+/// One line of JSON. A reader that went away (a closed pipe) is no reason to stop a call half-way.
+fn json(object: &impl Serialize) {
+    if let Ok(text) = serde_json::to_string(object) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{text}");
+        let _ = out.flush();
+    }
+}
+
+/// One error, on standard error.
+pub(crate) fn error(text: &str) {
+    eprintln!("z5: {text}");
+}
+
+/// A question on a terminal; the answer without its line end, none at the end of input.
+pub(crate) fn ask(question: &str) -> Option<String> {
+    print!("{question}");
+    let _ = std::io::stdout().flush();
+    let mut line = String::new();
+    match std::io::stdin().read_line(&mut line) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(line.trim().to_owned()),
+    }
+}
+
+/// Whether there is someone to ask.
+pub(crate) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}

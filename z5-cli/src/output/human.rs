@@ -1,0 +1,253 @@
+//! Readable lines: a line per step with its time, then the call, then the verdict.
+
+#![expect(clippy::print_stdout, reason = "this is the command line's output")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use z5_core::events::{EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
+use z5_core::{CallReport, Event, Side, Step, StreamStats};
+
+use crate::report::Report;
+
+/// The readable form.
+#[derive(Debug)]
+pub(crate) struct Human {
+    terminal: bool,
+    colour: bool,
+    /// A "step is running" line stands without its end.
+    open_line: bool,
+}
+
+const OK: &str = "32";
+const BAD: &str = "31";
+const FAINT: &str = "2";
+
+impl Human {
+    pub(crate) fn new(terminal: bool, colour: bool) -> Self {
+        Self { terminal, colour, open_line: false }
+    }
+
+    fn paint(&self, colour: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn line(&mut self, text: &str) {
+        if self.open_line {
+            // back to the start and clear: the running step's line gives way to its result
+            print!("\r\x1b[K");
+            self.open_line = false;
+        }
+        println!("{text}");
+    }
+
+    pub(crate) fn note(&mut self, text: &str) {
+        self.line(text);
+    }
+
+    fn step(&mut self, step: Step, ok: bool, took_ms: f64, what: &str) {
+        let verdict = if ok { self.paint(OK, "ok    ") } else { self.paint(BAD, "FAILED") };
+        self.line(&format!("{} {:<6}{verdict} {took_ms:>8.1} ms  {what}", step.number(), name(step)));
+    }
+
+    fn under(&mut self, text: &str) {
+        self.line(&format!("                           {text}"));
+    }
+
+    fn call_line(&mut self, word: &str, text: &str) {
+        self.line(&format!("5 call  {word:<18} {text}"));
+    }
+
+    pub(crate) fn event(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::StepStarted { step, number } => {
+                if self.terminal {
+                    print!("{number} {:<6}...", name(*step));
+                    let _ = std::io::stdout().flush();
+                    self.open_line = true;
+                }
+            }
+            EventKind::StepDone { step, took_ms, detail, .. } => self.step_done(*step, *took_ms, detail),
+            EventKind::StepFailed { step, took_ms, error, .. } => {
+                self.step(*step, false, *took_ms, error.code())
+            }
+            EventKind::Incoming { from, display_name, .. } => {
+                let name = display_name.as_ref().map_or_else(String::new, |name| format!("{name} "));
+                self.call_line("incoming", &format!("{name}<{from}>"));
+            }
+            EventKind::CallProgress { status, reason, .. } => {
+                self.call_line("progress", &format!("{status} {reason}"))
+            }
+            EventKind::CallEstablished { media, timings, .. } => {
+                let word = timings.setup_ms.map_or_else(|| "up".to_owned(), |ms| format!("up {ms:>12.1} ms"));
+                let streams: Vec<String> = media
+                    .streams
+                    .iter()
+                    .map(|stream| {
+                        let crypto = stream.crypto.map_or("not encrypted", |_| "SRTP");
+                        format!(
+                            "{} {} ({crypto}) {} <-> {}",
+                            kind(stream.kind),
+                            stream.codec,
+                            stream.local,
+                            stream.remote
+                        )
+                    })
+                    .collect();
+                for (index, stream) in streams.iter().enumerate() {
+                    if index == 0 { self.call_line(&word, stream) } else { self.under(stream) }
+                }
+                for why in &media.refused {
+                    self.under(&format!("refused: {why}"));
+                }
+            }
+            EventKind::FirstMedia { kind: medium, after_ms, .. } => {
+                self.call_line("first packet", &format!("{} after {after_ms:.1} ms", kind(*medium)));
+            }
+            EventKind::Text { text, .. } => self.call_line("text came", &format!("{text:?}")),
+            EventKind::SourceEnded { .. } => self.call_line("file ended", "silence follows"),
+            EventKind::CallTrouble { error, .. } | EventKind::CommandRefused { error, .. } => {
+                self.call_line("trouble", &format!("{}: {error}", error.code()));
+            }
+            EventKind::CallEnded { by, cause, report, .. } => {
+                let cause = cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"));
+                let text = format!("by {} after {:.1} s{cause}", side(*by), report.duration_ms / 1000.0);
+                self.call_line("ended", &text);
+                self.figures(report);
+            }
+            EventKind::CallFailed { error, .. } => self.step(Step::Call, false, 0.0, error.code()),
+            EventKind::Refreshed { granted_s } => {
+                self.line(&format!("4 SIP   refreshed          for {granted_s} s"))
+            }
+            EventKind::Unregistered { confirmed } => {
+                let text =
+                    if *confirmed { "unregistered" } else { "left without the registrar's confirmation" };
+                let text = self.paint(FAINT, text);
+                self.line(&text);
+            }
+            EventKind::Overflow { lost } => self.line(&format!("{lost} events were lost")),
+            EventKind::State { .. }
+            | EventKind::CallState { .. }
+            | EventKind::NumberRequired { .. }
+            | EventKind::Ready { .. }
+            | EventKind::Stopped { .. } => {}
+        }
+    }
+
+    fn step_done(&mut self, step: Step, took_ms: f64, detail: &StepDetail) {
+        match detail {
+            StepDetail::Resolved { names } => {
+                self.step(step, true, took_ms, &resolved(names));
+                let width = names.iter().map(|name| name.name.len()).max().unwrap_or(0);
+                for name in names {
+                    let addresses: Vec<String> = name.addresses.iter().map(ToString::to_string).collect();
+                    self.under(&format!("{:<width$}  {}", name.name, addresses.join(" ")));
+                }
+            }
+            StepDetail::SignedIn { offered, chosen, authentication, .. } => {
+                let of =
+                    if offered.len() == 1 { String::new() } else { format!(", one of {}", offered.len()) };
+                self.step(step, true, took_ms, &format!("signed in ({authentication}); number {chosen}{of}"));
+            }
+            StepDetail::Provisioned { licence, contacts } => {
+                self.step(step, true, took_ms, &format!("{}; {contacts} contacts", licence_line(licence)));
+            }
+            StepDetail::Registered { address, server, granted_s, .. } => {
+                self.step(step, true, took_ms, &format!("{address} at {server} over TCP for {granted_s} s"));
+            }
+        }
+    }
+
+    fn figures(&mut self, report: &CallReport) {
+        if let Some(audio) = &report.audio {
+            let heard = audio.heard.map_or_else(
+                || "nothing played".to_owned(),
+                |heard| match (heard.level_dbm0, heard.dominant_hz) {
+                    (Some(level), Some(hz)) => format!("heard {level:.1} dBm0, strongest at {hz:.0} Hz"),
+                    (Some(level), None) => format!("heard {level:.1} dBm0"),
+                    _ => "silence".to_owned(),
+                },
+            );
+            self.under(&format!("audio: {}; {heard}", packets(audio)));
+        }
+        if let Some(text) = &report.text {
+            let characters = text.text.map_or_else(String::new, |figures| {
+                format!(
+                    "; {} characters typed, {} came, {} lost",
+                    figures.characters_sent, figures.characters_received, figures.losses_marked
+                )
+            });
+            self.under(&format!("text:  {}{characters}", packets(text)));
+        }
+    }
+
+    pub(crate) fn result(&mut self, report: &Report) {
+        for expectation in &report.expectations {
+            let mark = if expectation.held { self.paint(OK, "ok    ") } else { self.paint(BAD, "FAILED") };
+            self.line(&format!(
+                "  {mark} {:<18} {} (wanted: {})",
+                expectation.what, expectation.measured, expectation.wanted
+            ));
+        }
+        let verdict = if report.verdict == "ok" { self.paint(OK, "PASS") } else { self.paint(BAD, "FAIL") };
+        let ready =
+            report.timings_ms.ready.map_or_else(String::new, |ms| format!("ready {ms:.0} ms after start"));
+        let setup =
+            report.timings_ms.call_setup.map_or_else(String::new, |ms| format!(", call set-up {ms:.1} ms"));
+        let total =
+            report.timings_ms.total.map_or_else(String::new, |ms| format!(", {:.1} s in all", ms / 1000.0));
+        self.line(format!("{verdict}  {ready}{setup}{total}").trim_end());
+        if let Some(recording) = report.call.as_ref().and_then(|call| call.recording.as_ref()) {
+            self.line(&format!("recording: {}", recording.display()));
+        }
+    }
+}
+
+fn name(step: Step) -> &'static str {
+    match step {
+        Step::Resolve => "DNS",
+        Step::SignIn => "ZDial",
+        Step::Provision => "MCS",
+        Step::Register => "SIP",
+        Step::Call => "call",
+    }
+}
+
+fn kind(kind: MediaKind) -> &'static str {
+    match kind {
+        MediaKind::Audio => "audio",
+        MediaKind::Text => "text",
+    }
+}
+
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Local => "us",
+        Side::Remote => "the far end",
+        Side::Network => "the network",
+    }
+}
+
+fn resolved(names: &[NameReport]) -> String {
+    let answers = names.iter().flat_map(|name| &name.answers);
+    let servers: BTreeSet<String> = answers
+        .filter_map(|answer| Some(format!("{} over {}", answer.server?, answer.transport?.to_uppercase())))
+        .collect();
+    let from = if servers.is_empty() {
+        "the table of the configuration".to_owned()
+    } else {
+        servers.into_iter().collect::<Vec<_>>().join(", ")
+    };
+    format!("{} names from {from}", names.len())
+}
+
+fn licence_line(licence: &LicenceReport) -> String {
+    let hours = licence.expires_in_s / 3600;
+    let left = if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours} h") };
+    format!("licence for {left} ({}, {} calls)", licence.features.join(" "), licence.max_calls)
+}
+
+fn packets(stats: &StreamStats) -> String {
+    let lost = stats.lost.map_or_else(|| "loss not measured".to_owned(), |lost| format!("{lost} lost"));
+    format!("{} packets sent, {} came, {lost}", stats.packets_sent, stats.packets_received)
+}

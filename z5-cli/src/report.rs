@@ -1,0 +1,217 @@
+//! The result object of a run, gathered from the session's events. docs/json.md documents it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use serde::Serialize;
+use z5_core::call::EstablishedMedia;
+use z5_core::events::{EventKind, MediaKind, StepDetail};
+use z5_core::{CallReport, Event, Failure, Side, Step};
+
+use crate::exit::Exit;
+use crate::expect::Expectation;
+
+/// Everything a run found out. Serialised as the last JSON line, `"event":"result"`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// `register`, `call`, `answer` or `demo`.
+    pub(crate) command: &'static str,
+    /// "ok" or "failed".
+    pub(crate) verdict: &'static str,
+    /// The exit status.
+    pub(crate) exit_code: u8,
+    /// The first failure.
+    pub(crate) failure: Option<Failure>,
+    /// Milliseconds; only what happened.
+    pub(crate) timings_ms: Timings,
+    /// Our address of record, once registered.
+    pub(crate) address: Option<String>,
+    /// The registrar confirmed that we left.
+    pub(crate) unregistered: Option<bool>,
+    /// The call.
+    pub(crate) call: Option<CallResult>,
+    /// What the run promised.
+    pub(crate) expectations: Vec<Expectation>,
+    #[serde(skip)]
+    process_start: Instant,
+    #[serde(skip)]
+    session_offset_ms: f64,
+    #[serde(skip)]
+    fault: bool,
+    #[serde(skip)]
+    usage: bool,
+}
+
+/// Milliseconds of what happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(crate) struct Timings {
+    /// Step 1.
+    pub(crate) resolve: Option<f64>,
+    /// Step 2.
+    pub(crate) sign_in: Option<f64>,
+    /// Step 3.
+    pub(crate) provision: Option<f64>,
+    /// Step 4.
+    pub(crate) register: Option<f64>,
+    /// From the start of the process to the end of step 4.
+    pub(crate) ready: Option<f64>,
+    /// From the first byte of INVITE to the first ringing.
+    pub(crate) call_post_dial: Option<f64>,
+    /// From the first byte of INVITE to the final answer.
+    pub(crate) call_setup: Option<f64>,
+    /// From the answer to the first audio packet.
+    pub(crate) first_audio: Option<f64>,
+    /// From the answer to the first text packet.
+    pub(crate) first_text: Option<f64>,
+    /// From the start of the process to its end.
+    pub(crate) total: Option<f64>,
+}
+
+/// One call.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct CallResult {
+    /// The media were agreed.
+    pub(crate) established: bool,
+    /// Who ended it, `local` or `remote`.
+    pub(crate) ended_by: Option<Side>,
+    /// Words of the far end, or of the loss.
+    pub(crate) cause: Option<String>,
+    /// What was agreed.
+    pub(crate) media: EstablishedMedia,
+    /// Figures of both directions.
+    pub(crate) report: Option<Box<CallReport>>,
+    /// What we typed.
+    pub(crate) text_sent: Option<String>,
+    /// What came.
+    pub(crate) text_received: Option<String>,
+    /// The recording.
+    pub(crate) recording: Option<PathBuf>,
+}
+
+impl Report {
+    pub(crate) fn new(command: &'static str, process_start: Instant) -> Self {
+        Self {
+            command,
+            verdict: "failed",
+            exit_code: 0,
+            failure: None,
+            timings_ms: Timings::default(),
+            address: None,
+            unregistered: None,
+            call: None,
+            expectations: Vec::new(),
+            process_start,
+            session_offset_ms: 0.0,
+            fault: false,
+            usage: false,
+        }
+    }
+
+    /// The session starts now: its events count from here.
+    pub(crate) fn session_starts(&mut self) {
+        self.session_offset_ms = self.since_process_start();
+    }
+
+    fn since_process_start(&self) -> f64 {
+        let elapsed = z5_core::clock::now().saturating_duration_since(self.process_start);
+        round(elapsed.as_secs_f64() * 1000.0)
+    }
+
+    /// Keeps the first failure; later ones follow from it.
+    pub(crate) fn fail(&mut self, failure: Failure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// A failure of the command line or of a file named there.
+    pub(crate) fn fail_usage(&mut self, failure: Failure) {
+        self.usage = true;
+        self.fail(failure);
+    }
+
+    /// Takes what an event says.
+    pub(crate) fn take(&mut self, event: &Event) {
+        let timings = &mut self.timings_ms;
+        match &event.kind {
+            EventKind::StepDone { step, took_ms, detail, .. } => {
+                match step {
+                    Step::Resolve => timings.resolve = Some(*took_ms),
+                    Step::SignIn => timings.sign_in = Some(*took_ms),
+                    Step::Provision => timings.provision = Some(*took_ms),
+                    Step::Register => timings.register = Some(*took_ms),
+                    Step::Call => {}
+                }
+                if let StepDetail::Registered { address, .. } = detail {
+                    self.address = Some(address.clone());
+                }
+            }
+            EventKind::StepFailed { error, .. } => self.fail(error.failure()),
+            EventKind::Ready { .. } => timings.ready = Some(round(event.at_ms + self.session_offset_ms)),
+            EventKind::CallEstablished { media, timings: call, .. } => {
+                timings.call_post_dial = call.post_dial_ms;
+                timings.call_setup = call.setup_ms;
+                let result = self.call.get_or_insert_default();
+                result.established = true;
+                result.media = media.clone();
+            }
+            EventKind::FirstMedia { kind, after_ms, .. } => match kind {
+                MediaKind::Audio => timings.first_audio = Some(*after_ms),
+                MediaKind::Text => timings.first_text = Some(*after_ms),
+            },
+            EventKind::CallEnded { by, cause, report, .. } => {
+                let result = self.call.get_or_insert_default();
+                result.ended_by = Some(*by);
+                result.cause.clone_from(cause);
+                result.text_received.clone_from(&report.text_received);
+                result.report = Some(report.clone());
+            }
+            EventKind::CallFailed { by, error, timings: call, .. } => {
+                timings.call_post_dial = call.post_dial_ms;
+                self.call.get_or_insert_default().ended_by = Some(*by);
+                self.fail(error.failure());
+            }
+            EventKind::CommandRefused { error, .. } => self.fail(error.failure()),
+            EventKind::CallTrouble { error, .. } => self.fail(error.failure()),
+            EventKind::Unregistered { confirmed } => self.unregistered = Some(*confirmed),
+            EventKind::Stopped { error, fault } => {
+                if let Some(error) = error {
+                    self.fail(error.failure());
+                }
+                if let Some(fault) = fault {
+                    self.fault = true;
+                    self.fail(fault.failure());
+                }
+            }
+            EventKind::State { .. }
+            | EventKind::CallState { .. }
+            | EventKind::StepStarted { .. }
+            | EventKind::NumberRequired { .. }
+            | EventKind::Incoming { .. }
+            | EventKind::CallProgress { .. }
+            | EventKind::Text { .. }
+            | EventKind::SourceEnded { .. }
+            | EventKind::Refreshed { .. }
+            | EventKind::Overflow { .. } => {}
+        }
+    }
+
+    /// Judges the run: call once, at its end.
+    pub(crate) fn finish(&mut self) -> Exit {
+        self.timings_ms.total = Some(self.since_process_start());
+        let exit = match &self.failure {
+            _ if self.fault => Exit::Bug,
+            Some(_) if self.usage => Exit::Usage,
+            Some(Failure { step: Some(step), .. }) => Exit::Step(*step),
+            Some(Failure { step: None, .. }) => Exit::Expectation,
+            None if self.expectations.iter().any(|expectation| !expectation.held) => Exit::Expectation,
+            None => Exit::Ok,
+        };
+        self.exit_code = exit.status();
+        self.verdict = if exit == Exit::Ok { "ok" } else { "failed" };
+        exit
+    }
+}
+
+/// Microseconds are as fine as these clocks are honest.
+fn round(ms: f64) -> f64 {
+    (ms * 1000.0).round() / 1000.0
+}

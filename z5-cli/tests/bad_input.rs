@@ -1,0 +1,187 @@
+//! Every bad input ends with its own code, the step, what was seen and what to do, on standard error and in JSON, and
+//! with its exit status; nothing hangs. The program runs against a mock carrier in this process.
+
+mod common;
+
+use std::path::Path;
+
+use common::{World, z5};
+use z5_mock::{CertificateFault, Fault, Service};
+
+/// Checks the three places where a failure is told.
+fn assert_failure(run: &common::Run, status: i32, code: &str, step: Option<&str>) {
+    let failure = &run.result()["failure"];
+    assert_eq!(run.status, status, "{}", run.stderr);
+    assert_eq!(failure["code"], code, "{failure}");
+    assert_eq!(failure["step"].as_str(), step, "{failure}");
+    assert!(!failure["message"].as_str().unwrap_or_default().is_empty(), "what was seen: {failure}");
+    assert!(!failure["advice"].as_str().unwrap_or_default().is_empty(), "what to do: {failure}");
+    assert_eq!(run.result()["exit_code"], status);
+    assert!(run.stderr.contains(code) && run.stderr.contains("what to do:"), "{}", run.stderr);
+}
+
+#[test]
+fn no_configuration() {
+    assert_failure(&z5(&["call", "echo", "--json"]), 2, "usage.no-configuration", None);
+}
+
+#[test]
+fn a_configuration_that_is_not_there() {
+    let run = z5(&["--config", "no-such.toml", "register", "--json"]);
+    assert_failure(&run, 2, "config.unreadable", None);
+}
+
+#[test]
+fn a_misspelt_key_names_file_line_and_the_nearest_name() {
+    let world = World::new(&[]);
+    world.edit("username =", "usrname =");
+    let run = world.z5(&["register"]);
+    assert_failure(&run, 2, "config.unknown-key", None);
+    let message = run.result()["failure"]["message"].as_str().unwrap_or_default().to_owned();
+    for word in ["z5.toml:", "zdial.usrname", "username"] {
+        assert!(message.contains(word), "{word} is not in {message}");
+    }
+}
+
+#[test]
+fn a_flag_that_does_not_exist() {
+    assert_eq!(z5(&["call", "echo", "--durration", "5s"]).status, 2);
+}
+
+#[test]
+fn a_wav_that_is_not_there() {
+    let world = World::new(&[]);
+    let run = world.z5(&["call", "echo", "--audio", "no-such.wav"]);
+    assert_failure(&run, 2, "call.audio-file", Some("call"));
+    assert!(run.events.iter().all(|event| event["event"] != "step-started"), "nothing was sent");
+}
+
+#[test]
+fn a_wav_of_an_unsupported_format() {
+    let world = World::new(&[]);
+    let path = world.folder.path().join("float.wav");
+    let spec = hound::WavSpec {
+        channels: 6,
+        sample_rate: 8000,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(&path, spec).unwrap();
+    for _ in 0..600 {
+        writer.write_sample(0.0f32).unwrap();
+    }
+    writer.finalize().unwrap();
+    let run = world.z5(&["call", "echo", "--audio", path.to_str().unwrap()]);
+    assert_failure(&run, 2, "call.audio-file", Some("call"));
+}
+
+#[test]
+fn a_wrong_password() {
+    let world = World::new(&[]);
+    world.edit("password = \"alice-secret\"", "password = \"not-the-secret\"");
+    let run = world.z5(&["register"]);
+    assert_failure(&run, 12, "sign-in.bad-credentials", Some("sign-in"));
+    assert!(!run.stderr.contains("not-the-secret") && !run.stdout.contains("not-the-secret"));
+}
+
+#[test]
+fn a_number_the_account_does_not_have() {
+    let run = World::new(&[]).z5(&["register", "--number", "+15555559999"]);
+    assert_failure(&run, 12, "sign-in.unknown-number", Some("sign-in"));
+}
+
+#[test]
+fn several_numbers_and_none_chosen() {
+    let run = World::of("carol", &[]).z5(&["register"]);
+    assert_failure(&run, 12, "sign-in.number-required", Some("sign-in"));
+    let message = run.result()["failure"]["message"].as_str().unwrap_or_default().to_owned();
+    assert!(message.contains("+15555550103") && message.contains("+15555550104"), "{message}");
+}
+
+#[test]
+fn several_numbers_and_one_chosen() {
+    let run = World::of("carol", &[]).z5(&["register", "--number", "+15555550104"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.result()["address"].as_str().unwrap_or_default().contains("15555550104"));
+}
+
+#[test]
+fn an_expired_and_a_forged_licence() {
+    let run = World::new(&[Fault::LicenceExpired]).z5(&["register"]);
+    assert_failure(&run, 13, "provision.licence-expired", Some("provision"));
+    let run = World::new(&[Fault::LicenceForged]).z5(&["register"]);
+    assert_failure(&run, 13, "provision.licence-bad-signature", Some("provision"));
+}
+
+#[test]
+fn a_server_of_an_unknown_authority() {
+    let fault = Fault::Certificate(Service::Zdial, CertificateFault::UnknownCa);
+    assert_failure(
+        &World::new(&[fault]).z5(&["register"]),
+        12,
+        "sign-in.tls-unknown-issuer",
+        Some("sign-in"),
+    );
+}
+
+#[test]
+fn ports_that_refuse() {
+    for (service, status, code, step) in [
+        (Service::Zdial, 12, "sign-in.unreachable", "sign-in"),
+        (Service::Mcs, 13, "provision.unreachable", "provision"),
+        (Service::Sip, 14, "register.unreachable", "register"),
+    ] {
+        assert_failure(&World::new(&[Fault::Refuse(service)]).z5(&["register"]), status, code, Some(step));
+    }
+}
+
+#[test]
+fn a_name_that_does_not_exist() {
+    let run = World::new(&[Fault::NameNotFound]).z5(&["register"]);
+    assert_failure(&run, 11, "resolve.name-not-found", Some("resolve"));
+}
+
+#[test]
+fn every_step_has_a_deadline() {
+    for (service, key, status, code, step) in [
+        (Service::Dns, "dns", 11, "resolve.timed-out", "resolve"),
+        (Service::Zdial, "sign_in", 12, "sign-in.timed-out", "sign-in"),
+        (Service::Mcs, "provision", 13, "provision.timed-out", "provision"),
+        (Service::Sip, "register", 14, "register.timed-out", "register"),
+    ] {
+        let world = World::new(&[Fault::BlackHole(service)]);
+        world.append(&format!("\n[timeouts]\n{key} = 300\n"));
+        assert_failure(&world.z5(&["register"]), status, code, Some(step));
+    }
+}
+
+#[test]
+fn far_ends_that_do_not_take_the_call() {
+    let world = World::new(&[]);
+    for (target, code) in [
+        ("busy", "call.busy"),
+        ("decline", "call.declined"),
+        ("+15555550904", "call.not-found"),
+        ("+15555550905", "call.unavailable"),
+        ("+15555550199", "call.not-found"),
+    ] {
+        assert_failure(&world.z5(&["call", target, "--duration", "1s"]), 15, code, Some("call"));
+    }
+}
+
+#[test]
+fn nobody_answers() {
+    let world = World::new(&[]);
+    world.append("\n[timeouts]\ncall = 400\n");
+    assert_failure(&world.z5(&["call", "noanswer"]), 15, "call.no-answer", Some("call"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_recorded_in() {
+    let world = World::new(&[]);
+    let file = world.folder.path().join("a-file");
+    std::fs::write(&file, "").unwrap();
+    let run = world.z5(&["call", "echo", "--record", file.to_str().unwrap()]);
+    assert_failure(&run, 2, "call.recording", Some("call"));
+    assert!(Path::new(&file).is_file());
+}

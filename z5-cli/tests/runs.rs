@@ -1,0 +1,166 @@
+//! The program's good runs: the demo, calls with the user's own files, a call between two accounts, the mock as a program.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use common::{World, command, z5};
+use serde_json::Value;
+
+#[test]
+fn the_demo_holds() {
+    let run = z5(&["demo", "--json"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let result = run.result();
+    assert_eq!(result["verdict"], "ok");
+    let expectations = result["expectations"].as_array().unwrap();
+    let named: Vec<&str> = expectations.iter().filter_map(|e| e["what"].as_str()).collect();
+    assert_eq!(
+        named,
+        ["steps", "call", "audio.frequency", "audio.level", "audio.tone_share", "text.echo", "unregistered"]
+    );
+    assert!(expectations.iter().all(|e| e["held"] == true), "{expectations:?}");
+    for step in ["resolve", "sign_in", "provision", "register", "ready", "call_setup", "total"] {
+        assert!(result["timings_ms"][step].is_f64(), "{step} was not measured");
+    }
+    let steps: Vec<u64> = run
+        .events
+        .iter()
+        .filter(|e| e["event"] == "step-done")
+        .filter_map(|e| e["number"].as_u64())
+        .collect();
+    assert_eq!(steps, [1, 2, 3, 4]);
+}
+
+#[test]
+fn the_readable_demo_shows_each_step_and_the_verdict() {
+    let run = z5(&["demo"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    for line in ["1 DNS", "2 ZDial", "3 MCS", "4 SIP", "5 call", "PASS"] {
+        assert!(run.stdout.lines().any(|l| l.starts_with(line)), "no line {line} in\n{}", run.stdout);
+    }
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn a_call_with_own_files() {
+    let world = World::new(&[]);
+    let tone = world.folder.path().join("tone.wav");
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(&tone, spec).unwrap();
+    for n in 0..32_000 {
+        let sample = (f64::from(n) * 440.0 * std::f64::consts::TAU / 16000.0).sin() * 8000.0;
+        writer.write_sample(sample as i16).unwrap();
+    }
+    writer.finalize().unwrap();
+    let record = world.folder.path().join("out");
+    let run = world.z5(&[
+        "call",
+        "echo",
+        "--audio",
+        tone.to_str().unwrap(),
+        "--record",
+        record.to_str().unwrap(),
+        "--text",
+        "Ä relay ☎",
+        "--duration",
+        "1500ms",
+    ]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let call = &run.result()["call"];
+    assert_eq!(call["text_received"], "Ä relay ☎");
+    assert_eq!(call["ended_by"], "local");
+    let heard = &call["report"]["audio"]["heard"];
+    assert!((heard["dominant_hz"].as_f64().unwrap() - 440.0).abs() < 2.0, "{heard}");
+    let recording = hound::WavReader::open(record.join("heard.wav")).unwrap();
+    assert!(recording.duration() > 8000, "more than a second: {}", recording.duration());
+}
+
+#[test]
+fn one_account_calls_the_other() {
+    let world = World::new(&[]);
+    let bob = world.config_of("bob");
+    let mut answering = command(&[
+        "--config",
+        bob.to_str().unwrap(),
+        "--json",
+        "answer",
+        "--audio",
+        "tone:800",
+        "--text",
+        "from bob",
+    ])
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
+    let mut lines = BufReader::new(answering.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
+    let run = world.z5(&[
+        "call",
+        "+15555550102",
+        "--audio",
+        "tone:600",
+        "--text",
+        "from alice",
+        "--duration",
+        "1500ms",
+    ]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let theirs: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+    assert_eq!(answering.wait().unwrap().code(), Some(0), "{theirs}");
+    for (result, text, hz, by) in
+        [(run.result(), "from bob", 800.0, "local"), (&theirs, "from alice", 600.0, "remote")]
+    {
+        let call = &result["call"];
+        assert_eq!(call["text_received"], text);
+        assert_eq!(call["ended_by"], by);
+        let heard = call["report"]["audio"]["heard"]["dominant_hz"].as_f64().unwrap();
+        assert!((heard - hz).abs() < 2.0, "{heard} Hz");
+    }
+}
+
+#[test]
+fn an_answer_without_a_call_fails_its_expectation() {
+    let run = World::new(&[]).z5(&["answer", "--wait", "200ms"]);
+    assert_eq!(run.status, 1, "{}", run.stderr);
+    assert_eq!(run.result()["failure"]["code"], "answer.no-call");
+}
+
+#[test]
+fn the_mock_writes_a_configuration_that_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("mine.toml");
+    let mut mock = command(&["mock", "--json", "--write-config", config.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(mock.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let started: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(started["event"], "mock-started");
+    let run = z5(&[
+        "--config",
+        config.to_str().unwrap(),
+        "--json",
+        "call",
+        "echo",
+        "--text",
+        "hi",
+        "--duration",
+        "1200ms",
+    ]);
+    mock.kill().unwrap();
+    mock.wait().unwrap();
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    assert_eq!(run.result()["call"]["text_received"], "hi");
+}
