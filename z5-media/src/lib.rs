@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows SIP or SDP: what was negotiated arrives as plain data in [`StreamConfig`].
 
+pub mod batch;
 pub mod clock;
 pub mod codec;
 pub mod conceal;

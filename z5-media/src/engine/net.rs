@@ -1,6 +1,7 @@
 //! The packet thread: sockets, sessions, timers. No codec, file or embedder's code runs here.
 //!
-//! One turn: wait for readiness, commands or the next deadline; take at most [`DATAGRAMS_PER_TURN`] datagrams, at most
+//! One turn: wait for readiness, commands or the next deadline (or under load for the
+//! next tick, see the pace); take at most [`DATAGRAMS_PER_TURN`] datagrams, at most
 //! [`DATAGRAMS_PER_SOCKET`] of one socket before the next has its turn; send what the worker made; write due reports.
 
 use std::cmp::Reverse;
@@ -16,7 +17,9 @@ use mio::{Events, Interest, Poll, Token};
 use rtrb::{Consumer, Producer};
 
 use super::config::{EventSender, StreamEvent, StreamId};
+use super::pace::Pace;
 use super::ring::{FrameHead, FrameReader, FrameWriter};
+use crate::batch::{Batch, SLOT};
 use crate::clock;
 use crate::rtp::{self, HEADER_LEN};
 use crate::stats::DropReason;
@@ -26,8 +29,8 @@ use crate::stream::{Session, SessionFigures};
 const DATAGRAMS_PER_TURN: usize = 512;
 /// Datagrams of one socket before the next ready one.
 const DATAGRAMS_PER_SOCKET: usize = 32;
-/// Size of a receive slot; a longer datagram is counted and dropped.
-const SLOT: usize = 2048;
+/// Datagrams asked for in one system call.
+const RECEIVE_BATCH: usize = 16;
 /// The token of the waker; streams use two tokens each.
 pub(super) const WAKE: Token = Token(usize::MAX);
 
@@ -90,7 +93,11 @@ pub(super) struct Net {
     pub(super) streams: Vec<Option<Box<NetStream>>>,
     pub(super) ready: VecDeque<usize>,
     pub(super) timers: BinaryHeap<Reverse<(Instant, u32, u64)>>,
+    /// What is being sent.
     pub(super) buffer: Box<[u8; SLOT]>,
+    /// What was just received.
+    pub(super) inbox: Batch,
+    pub(super) pace: Pace,
 }
 
 impl Net {
@@ -115,6 +122,8 @@ impl Net {
             ready: VecDeque::with_capacity(256),
             timers: BinaryHeap::with_capacity(256),
             buffer: Box::new([0; SLOT]),
+            inbox: Batch::new(RECEIVE_BATCH),
+            pace: Pace::new(epoch),
         }
     }
 
@@ -122,7 +131,15 @@ impl Net {
     pub(super) fn run(mut self) {
         let mut events = Events::with_capacity(512);
         loop {
-            if let Err(error) = self.poll.poll(&mut events, self.timeout(clock::now()))
+            let now = clock::now();
+            let mut timeout = self.timeout(now);
+            if self.ready.is_empty()
+                && let Some(pause) = self.pace.pause(now)
+            {
+                std::thread::park_timeout(pause);
+                timeout = Some(Duration::ZERO);
+            }
+            if let Err(error) = self.poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the media engine cannot wait for its sockets");
@@ -136,9 +153,11 @@ impl Net {
             if !self.obey() {
                 return;
             }
-            self.receive();
+            let taken = self.receive();
             self.send();
-            self.report(clock::now());
+            let now = clock::now();
+            self.report(now);
+            self.pace.took(taken, now);
         }
     }
 
@@ -233,22 +252,23 @@ impl Net {
         }
     }
 
-    /// Takes datagrams from ready sockets, a bounded number.
-    fn receive(&mut self) {
+    /// Takes datagrams from ready sockets, a bounded number; returns how many.
+    fn receive(&mut self) -> usize {
         let mut left = DATAGRAMS_PER_TURN;
         let now = clock::now();
         while left > 0 {
-            let Some(socket) = self.ready.pop_front() else { return };
+            let Some(socket) = self.ready.pop_front() else { break };
             let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { continue };
             stream.queued[socket % 2] = false;
             let share = left.min(DATAGRAMS_PER_SOCKET);
             let taken = self.drain(socket, share, now);
-            left -= taken;
-            if taken == share {
+            left = left.saturating_sub(taken);
+            if taken >= share {
                 // Readiness is told at edges only: until a read would block, it is ours to remember.
                 self.queue(socket);
             }
         }
+        DATAGRAMS_PER_TURN - left
     }
 
     /// Takes at most `share` datagrams of one socket; returns how many there were.
@@ -256,9 +276,10 @@ impl Net {
         let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return 0 };
         let (mut woke, mut taken) = (false, 0);
         while taken < share {
+            let wanted = RECEIVE_BATCH.min(share - taken);
             let source = if socket.is_multiple_of(2) { &stream.rtp } else { &stream.rtcp };
-            let (len, from) = match source.recv_from(&mut self.buffer[..]) {
-                Ok(datagram) => datagram,
+            let got = match self.inbox.receive(source, wanted) {
+                Ok(got) => got,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Some systems tell errors of earlier sends here; the next read goes on.
                 Err(_) => {
@@ -266,16 +287,21 @@ impl Net {
                     continue;
                 }
             };
-            taken += 1;
-            let datagram = &mut self.buffer[..len];
-            if len == SLOT {
-                stream.session.count(DropReason::TooLong);
-            } else if socket % 2 == 1 || (stream.mux && rtp::is_rtcp(datagram)) {
-                if stream.session.receive_rtcp(datagram, from, now) == Ok(true) {
-                    (self.events)(StreamEvent::Bye { stream: stream.id });
+            taken += got;
+            for (datagram, from) in self.inbox.iter_mut() {
+                if datagram.len() == SLOT {
+                    stream.session.count(DropReason::TooLong);
+                } else if socket % 2 == 1 || (stream.mux && rtp::is_rtcp(datagram)) {
+                    if stream.session.receive_rtcp(datagram, from, now) == Ok(true) {
+                        (self.events)(StreamEvent::Bye { stream: stream.id });
+                    }
+                } else {
+                    woke |= take_rtp(stream, datagram, from, now, self.epoch, &self.events);
                 }
-            } else {
-                woke |= take_rtp(stream, datagram, from, now, self.epoch, &self.events);
+            }
+            if got < wanted {
+                // Nothing more waits; asking again would cost a system call to hear it.
+                break;
             }
         }
         if woke && stream.wake_worker {

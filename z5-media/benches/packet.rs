@@ -1,0 +1,125 @@
+//! What one packet costs: SRTP in place beside webrtc-srtp, and RTP parsing beside rtp-rs alone.
+//!
+//! `cargo bench -p z5-media --bench packet`
+#![expect(clippy::expect_used, reason = "a benchmark may stop at what cannot happen")]
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use webrtc_srtp::context::Context;
+use webrtc_srtp::protection_profile::ProtectionProfile;
+use z5_media::rtp::{HEADER_LEN, Header, Packet};
+use z5_media::srtp::{SrtpParams, SrtpSuite};
+
+/// A voice packet and a full video packet, as sizes on the wire before protection.
+const SIZES: [usize; 2] = [172, 1200];
+const SUITES: [(SrtpSuite, ProtectionProfile); 2] = [
+    (SrtpSuite::AesCm128HmacSha1_80, ProtectionProfile::Aes128CmHmacSha1_80),
+    (SrtpSuite::AeadAes128Gcm, ProtectionProfile::AeadAes128Gcm),
+];
+
+fn packet(size: usize, sequence: u16) -> Vec<u8> {
+    let mut packet = vec![0x55; size];
+    let header = Header { payload_type: 0, marker: false, sequence, timestamp: 160, ssrc: 7 };
+    header.write(packet.first_chunk_mut::<HEADER_LEN>().expect("long enough"));
+    packet
+}
+
+fn params(suite: SrtpSuite) -> (SrtpParams, Vec<u8>) {
+    let key: Vec<u8> = (0..suite.key_and_salt_len() as u8).collect();
+    (SrtpParams::new(suite, &key, &key).expect("the suite's own length"), key)
+}
+
+fn oracle(suite: SrtpSuite, profile: ProtectionProfile) -> Context {
+    let (_, key) = params(suite);
+    let (master, salt) = key.split_at(suite.key_len());
+    Context::new(master, salt, profile, None, None).expect("keys of the right length")
+}
+
+fn protect(c: &mut Criterion) {
+    let mut group = c.benchmark_group("srtp_protect");
+    for (suite, profile) in SUITES {
+        for size in SIZES {
+            group.throughput(Throughput::Elements(1));
+            let name = format!("{}/{size}", suite.name());
+            let (mut sender, _) = params(suite).0.contexts().expect("keys");
+            let mut buffer = packet(size, 0);
+            buffer.resize(size + SrtpSuite::MAX_OVERHEAD, 0);
+            let mut sequence = 0_u16;
+            group.bench_function(BenchmarkId::new("z5", &name), |b| {
+                b.iter(|| {
+                    sequence = sequence.wrapping_add(1);
+                    buffer[2..4].copy_from_slice(&sequence.to_be_bytes());
+                    sender.protect_rtp(black_box(&mut buffer), size).expect("room")
+                });
+            });
+            let mut context = oracle(suite, profile);
+            let mut clear = packet(size, 0);
+            group.bench_function(BenchmarkId::new("webrtc-srtp", &name), |b| {
+                b.iter(|| {
+                    sequence = sequence.wrapping_add(1);
+                    clear[2..4].copy_from_slice(&sequence.to_be_bytes());
+                    context.encrypt_rtp(black_box(&clear)).expect("a packet")
+                });
+            });
+        }
+    }
+}
+
+fn unprotect(c: &mut Criterion) {
+    let mut group = c.benchmark_group("srtp_unprotect");
+    for (suite, profile) in SUITES {
+        for size in SIZES {
+            group.throughput(Throughput::Elements(1));
+            let name = format!("{}/{size}", suite.name());
+            // Every packet may be opened once only, so each run seals the next one outside of the measurement.
+            let (mut sender, mut receiver) = params(suite).0.contexts().expect("keys");
+            let mut sequence = 0_u16;
+            let mut seal = move || {
+                sequence = sequence.wrapping_add(1);
+                let mut wire = packet(size, sequence);
+                wire.resize(size + SrtpSuite::MAX_OVERHEAD, 0);
+                let len = sender.protect_rtp(&mut wire, size).expect("room");
+                wire.truncate(len);
+                wire
+            };
+            group.bench_function(BenchmarkId::new("z5", &name), |b| {
+                b.iter_batched_ref(
+                    &mut seal,
+                    |wire| receiver.unprotect_rtp(black_box(wire)).expect("authentic"),
+                    BatchSize::SmallInput,
+                );
+            });
+            let mut context = oracle(suite, profile);
+            let (mut sender, _) = params(suite).0.contexts().expect("keys");
+            let mut sequence = 0_u16;
+            let mut seal = move || {
+                sequence = sequence.wrapping_add(1);
+                let mut wire = packet(size, sequence);
+                wire.resize(size + SrtpSuite::MAX_OVERHEAD, 0);
+                let len = sender.protect_rtp(&mut wire, size).expect("room");
+                wire.truncate(len);
+                wire
+            };
+            group.bench_function(BenchmarkId::new("webrtc-srtp", &name), |b| {
+                b.iter_batched_ref(
+                    &mut seal,
+                    |wire| context.decrypt_rtp(black_box(wire)).expect("authentic"),
+                    BatchSize::SmallInput,
+                );
+            });
+        }
+    }
+}
+
+fn parse(c: &mut Criterion) {
+    let mut group = c.benchmark_group("rtp_parse");
+    let wire = packet(172, 1);
+    group.bench_function("z5", |b| b.iter(|| Packet::parse(black_box(&wire)).expect("a packet").timestamp));
+    group.bench_function("rtp-rs", |b| {
+        b.iter(|| rtp_rs::RtpReader::new(black_box(&wire)).expect("a packet").timestamp());
+    });
+}
+
+criterion_group!(benches, protect, unprotect, parse);
+criterion_main!(benches);

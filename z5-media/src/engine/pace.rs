@@ -1,0 +1,73 @@
+//! When the packet thread blocks for its sockets, and when it looks at them once per tick instead.
+//!
+//! Quiet, it blocks: a packet is taken as soon as it comes. Under load the wake-ups cost more than the packets, so it
+//! sleeps to the next tick and then takes what has gathered.
+
+use std::time::{Duration, Instant};
+
+/// Length of a tick; half of it is added to the delay on average.
+const TICK: Duration = Duration::from_millis(1);
+/// How often the load is judged.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Datagrams per window from which ticks are cheaper: about 100 calls of 50 packets a second.
+const BUSY: usize = 500;
+
+/// The choice between blocking and ticking.
+#[derive(Debug)]
+pub(super) struct Pace {
+    window: Instant,
+    datagrams: usize,
+    busy: bool,
+    next_tick: Instant,
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { window: now, datagrams: 0, busy: false, next_tick: now }
+    }
+
+    /// Counts what a turn has taken.
+    pub(super) fn took(&mut self, datagrams: usize, now: Instant) {
+        self.datagrams += datagrams;
+        if now.saturating_duration_since(self.window) >= WINDOW {
+            self.busy = self.datagrams >= BUSY;
+            self.datagrams = 0;
+            self.window = now;
+        }
+    }
+
+    /// How long to sleep before the next look; `None`: block for the sockets.
+    pub(super) fn pause(&mut self, now: Instant) -> Option<Duration> {
+        if !self.busy {
+            return None;
+        }
+        self.next_tick += TICK;
+        if self.next_tick <= now {
+            // Behind: no tick is made up for.
+            self.next_tick = now;
+        }
+        Some(self.next_tick.saturating_duration_since(now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn it_ticks_under_load_and_blocks_when_quiet() {
+        let start = clock::now();
+        let mut pace = Pace::new(start);
+        assert_eq!(pace.pause(start), None);
+        pace.took(BUSY - 1, start + WINDOW);
+        assert_eq!(pace.pause(start + WINDOW), None);
+        let busy = start + 2 * WINDOW;
+        pace.took(BUSY, busy);
+        assert_eq!(pace.pause(busy), Some(Duration::ZERO));
+        assert_eq!(pace.pause(busy + TICK / 4), Some(TICK * 3 / 4));
+        assert_eq!(pace.pause(busy + TICK), Some(TICK));
+        pace.took(3, busy + WINDOW);
+        assert_eq!(pace.pause(busy + WINDOW), None);
+    }
+}
