@@ -16,6 +16,7 @@ use crate::relay::Impairment;
 #[derive(Clone, Debug)]
 pub struct Builder {
     pub(crate) seed: u64,
+    pub(crate) addresses: Vec<IpAddr>,
     pub(crate) accounts: Vec<Account>,
     pub(crate) names: Names,
     pub(crate) extra_hosts: Vec<(String, Vec<IpAddr>)>,
@@ -38,6 +39,7 @@ impl Default for Builder {
     fn default() -> Self {
         Self {
             seed: 1,
+            addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             accounts: Vec::new(),
             names: Names::default(),
             extra_hosts: Vec::new(),
@@ -84,6 +86,14 @@ impl Builder {
     #[must_use]
     pub fn host(mut self, name: &str, addresses: &[IpAddr]) -> Self {
         self.extra_hosts.push((name.to_owned(), addresses.to_vec()));
+        self
+    }
+
+    /// One more loopback address for the sign-in server and the MCS: every name has it too, after the ones before. The
+    /// ports are the same at each. Systems other than Linux have only 127.0.0.1 unless told otherwise.
+    #[must_use]
+    pub fn further_address(mut self, address: Ipv4Addr) -> Self {
+        self.addresses.push(IpAddr::V4(address));
         self
     }
 
@@ -198,9 +208,5 @@ impl Builder {
             faults.arm_when(*fault, *when);
         }
         faults
-    }
-
-    pub(crate) const fn address(&self) -> IpAddr {
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
     }
 }

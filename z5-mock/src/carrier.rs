@@ -1,7 +1,7 @@
 //! A running carrier: binds every port, starts every server, says where they are, ends them.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -28,8 +28,8 @@ use crate::state::{Addresses, Dice, State};
 use crate::tls::{Tls, TlsSetupError};
 use crate::{http, mcs, zdial};
 
-/// How many port numbers are tried until one is free on UDP and TCP alike.
-const DNS_PORT_TRIES: u32 = 32;
+/// How many port numbers are tried until one is free on UDP and TCP alike, or at every address.
+const PORT_TRIES: u32 = 32;
 
 /// Why a carrier did not start.
 #[derive(Debug, thiserror::Error)]
@@ -67,15 +67,17 @@ impl Carrier {
     }
 
     pub(crate) async fn start(builder: Builder) -> Result<Self, StartError> {
-        let address = builder.address();
+        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let places = &builder.addresses;
         let faults = builder.armed_faults();
         let recorder = Recorder::new(builder.recorder_capacity);
         let (dns_udp, dns_tcp) = reserve_dns(SocketAddr::new(address, builder.dns_port)).await?;
-        let zdial = reserve(Service::Zdial, address, builder.zdial_port)?;
-        let mcs = reserve(Service::Mcs, address, builder.mcs_port)?;
-        let sip = reserve(Service::Sip, address, builder.sip_port)?;
-        let addresses = Addresses { dns: dns_tcp.addr, zdial: zdial.addr, mcs: mcs.addr, sip: sip.addr };
-        let zone = Zone::new(&builder.names, &builder.extra_hosts, address, faults.clone(), recorder.clone());
+        let zdial = reserve_all(Service::Zdial, places, builder.zdial_port)?;
+        let mcs = reserve_all(Service::Mcs, places, builder.mcs_port)?;
+        let sip = reserve_all(Service::Sip, places, builder.sip_port)?;
+        let addresses =
+            Addresses { dns: dns_tcp.addr, zdial: first(&zdial), mcs: first(&mcs), sip: first(&sip) };
+        let zone = Zone::new(&builder.names, &builder.extra_hosts, places, faults.clone(), recorder.clone());
         let state = Arc::new(State {
             tls: Tls::new(&builder.names.all())?,
             signer: Signer::new(builder.licence, &builder.names.mcs)?,
@@ -83,6 +85,7 @@ impl Carrier {
             names: builder.names,
             accounts: builder.accounts,
             addresses,
+            places: builder.addresses.clone(),
             faults,
             recorder,
             client_rtp_ports: builder.client_rtp_ports,
@@ -111,7 +114,8 @@ impl Carrier {
     fn serve_dns(&mut self, udp: UdpSocket, tcp: Reserved, zone: Zone) -> Result<(), StartError> {
         if self.state.faults.is_armed(Fault::Refuse(Service::Dns)) {
             // Neither protocol has a listener now; the port number stays ours on TCP.
-            self.tasks.spawn(self.endpoint(Service::Dns).serve(tcp, |_, _| std::future::ready(())));
+            self.tasks
+                .spawn(self.endpoint(Service::Dns, tcp.addr.ip()).serve(tcp, |_, _| std::future::ready(())));
             return Ok(());
         }
         let addr = tcp.addr;
@@ -121,19 +125,21 @@ impl Carrier {
         Ok(())
     }
 
-    fn serve_https(&mut self, service: Service, reserved: Reserved, router: axum::Router) {
-        let state = Arc::clone(&self.state);
-        let handler =
-            move |stream, peer| http::connection(Arc::clone(&state), service, router.clone(), stream, peer);
-        self.tasks.spawn(self.endpoint(service).serve(reserved, handler));
+    fn serve_https(&mut self, service: Service, reserved: Vec<Reserved>, router: axum::Router) {
+        for reserved in reserved {
+            let (state, router) = (Arc::clone(&self.state), router.clone());
+            let handler = move |stream, peer| {
+                http::connection(Arc::clone(&state), service, router.clone(), stream, peer)
+            };
+            self.tasks.spawn(self.endpoint(service, reserved.addr.ip()).serve(reserved, handler));
+        }
     }
 
-    fn serve_sip(&mut self, reserved: Reserved, relay: Relay, limits: RegistrationLimits) {
+    fn serve_sip(&mut self, reserved: Vec<Reserved>, relay: Relay, limits: RegistrationLimits) {
         let (switch, inputs) = mpsc::channel(SWITCH_INPUTS);
         let (to_far_ends, far_end_messages) = mpsc::unbounded_channel();
         let state = &self.state;
-        let address = reserved.addr.ip();
-        let far_ends = FarEnds::new(Arc::clone(state), switch.clone(), address);
+        let far_ends = FarEnds::new(Arc::clone(state), switch.clone(), state.addresses.sip.ip());
         self.tasks.spawn(far_ends.run(far_end_messages));
         self.tasks.spawn(Switch::new(Arc::clone(state), limits, relay, to_far_ends).run(inputs));
         let door = Arc::new(Door {
@@ -142,15 +148,23 @@ impl Carrier {
             recorder: state.recorder.clone(),
             next_id: AtomicU64::new(1),
         });
-        let handler = move |stream, peer| {
+        for reserved in reserved {
             let door = Arc::clone(&door);
-            async move { door.connection(stream, peer).await }
-        };
-        self.tasks.spawn(self.endpoint(Service::Sip).serve(reserved, handler));
+            let handler = move |stream, peer| {
+                let door = Arc::clone(&door);
+                async move { door.connection(stream, peer).await }
+            };
+            self.tasks.spawn(self.endpoint(Service::Sip, reserved.addr.ip()).serve(reserved, handler));
+        }
     }
 
-    fn endpoint(&self, service: Service) -> Endpoint {
-        Endpoint { service, faults: self.state.faults.clone(), recorder: self.state.recorder.clone() }
+    fn endpoint(&self, service: Service, address: IpAddr) -> Endpoint {
+        Endpoint {
+            service,
+            address,
+            faults: self.state.faults.clone(),
+            recorder: self.state.recorder.clone(),
+        }
     }
 
     /// Ends every server and waits until all their tasks are gone.
@@ -313,6 +327,29 @@ fn reserve(service: Service, address: IpAddr, port: u16) -> Result<Reserved, Sta
     Reserved::bind(addr).map_err(|source| StartError::Port { service, addr, source })
 }
 
+/// The same port at every address.
+fn reserve_all(service: Service, places: &[IpAddr], port: u16) -> Result<Vec<Reserved>, StartError> {
+    let mut tries = 1;
+    loop {
+        let mut reserved: Vec<Reserved> = Vec::with_capacity(places.len());
+        let result = places.iter().try_for_each(|place| {
+            let port = reserved.first().map_or(port, |first| first.addr.port());
+            reserved.push(reserve(service, *place, port)?);
+            Ok(())
+        });
+        match result {
+            Ok(()) => return Ok(reserved),
+            // The number that was free at the first address is not at another; ask for another number.
+            Err(_) if port == 0 && !reserved.is_empty() && tries < PORT_TRIES => tries += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn first(reserved: &[Reserved]) -> SocketAddr {
+    reserved.first().map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |reserved| reserved.addr)
+}
+
 /// One port number for both protocols.
 async fn reserve_dns(addr: SocketAddr) -> Result<(UdpSocket, Reserved), StartError> {
     let mut tries = 1;
@@ -320,7 +357,7 @@ async fn reserve_dns(addr: SocketAddr) -> Result<(UdpSocket, Reserved), StartErr
         let tcp = reserve(Service::Dns, addr.ip(), addr.port())?;
         match UdpSocket::bind(tcp.addr).await {
             Ok(udp) => return Ok((udp, tcp)),
-            Err(_) if addr.port() == 0 && tries < DNS_PORT_TRIES => tries += 1,
+            Err(_) if addr.port() == 0 && tries < PORT_TRIES => tries += 1,
             Err(source) => return Err(StartError::Port { service: Service::Dns, addr: tcp.addr, source }),
         }
     }

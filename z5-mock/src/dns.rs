@@ -56,12 +56,12 @@ impl Zone {
     pub(crate) fn new(
         names: &Names,
         extra: &[(String, Vec<IpAddr>)],
-        address: IpAddr,
+        addresses: &[IpAddr],
         faults: Faults,
         recorder: Recorder,
     ) -> Self {
         let mut hosts: HashMap<_, _> =
-            names.all().iter().map(|name| (name.to_lowercase(), vec![address])).collect();
+            names.all().iter().map(|name| (name.to_lowercase(), addresses.to_vec())).collect();
         hosts.extend(extra.iter().map(|(name, addresses)| (name.to_lowercase(), addresses.clone())));
         Self { hosts, faults, recorder }
     }

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,8 @@ impl Port {
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(crate) service: Service,
+    /// The local address, for faults at one of several.
+    pub(crate) address: IpAddr,
     pub(crate) faults: Faults,
     pub(crate) recorder: Recorder,
 }
@@ -136,14 +138,14 @@ impl Endpoint {
     {
         // Each message is written whole, so Nagle's algorithm could only add delay.
         let _ = stream.set_nodelay(true);
-        let service = self.service;
-        if self.faults.strikes(Fault::Reset(service)) {
+        let (service, here) = (self.service, self.address);
+        if self.faults.strikes_at(Fault::Reset(service), here) {
             self.note(peer, "[connection reset]");
             let _ = stream.set_zero_linger();
-        } else if self.faults.strikes(Fault::BlackHole(service)) {
+        } else if self.faults.strikes_at(Fault::BlackHole(service), here) {
             self.note(peer, "[connection black-holed]");
             swallow(&mut stream).await;
-        } else if self.faults.strikes(Fault::Garbage(service)) {
+        } else if self.faults.strikes_at(Fault::Garbage(service), here) {
             self.note(peer, "[garbage sent]");
             let _ = stream.write_all(b"\x00\xff\x17 this is no protocol \x80\x81\r\n\r\n").await;
             swallow(&mut stream).await;
@@ -153,7 +155,7 @@ impl Endpoint {
     }
 
     fn refuses(&self) -> bool {
-        self.faults.is_armed(Fault::Refuse(self.service))
+        self.faults.is_armed_at(Fault::Refuse(self.service), self.address)
     }
 
     fn note(&self, peer: SocketAddr, text: &str) {

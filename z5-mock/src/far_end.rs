@@ -14,7 +14,9 @@ use z5_sip::ident::Ident;
 use z5_sip::wire::{Message, Method, Name, RequestBuilder, ResponseBuilder, Transport};
 
 use crate::clock;
+use crate::fault::Fault;
 use crate::relay::Ports;
+use crate::sip::proxy::request_user;
 use crate::sip::switch::{SERVER, address};
 use crate::sip::{FAR_ENDS, Input};
 use crate::state::State;
@@ -34,6 +36,9 @@ const SLOW: Duration = Duration::from_secs(2);
 const HANG_UP_AFTER: Duration = Duration::from_secs(1);
 /// What the announcement says.
 pub(crate) const ANNOUNCEMENT_TEXT: &str = "Welcome to z5.";
+
+/// The emergency number of the carrier's country.
+const EMERGENCY_NUMBER: &str = "911";
 
 /// What a far end does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +71,8 @@ pub enum Kind {
     HangUp,
     /// 488.
     CodecRefusal,
+    /// 911 and `urn:service:sos`: an echo.
+    Emergency,
 }
 
 /// Every far end: its number's last three digits after +15555550, its name, what it does.
@@ -89,6 +96,9 @@ pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 14] = [
 impl Kind {
     /// The far end that a dialled user part means: E.164, digits, or name.
     pub fn of(user: &str) -> Option<Self> {
+        if user == EMERGENCY_NUMBER || user == "urn:service:sos" || user.starts_with("urn:service:sos.") {
+            return Some(Self::Emergency);
+        }
         let digits = user.strip_prefix('+').unwrap_or(user);
         let last = digits.strip_prefix("15555550");
         let entry = FAR_ENDS_BY_NUMBER.iter().find(|(number, name, _)| last == Some(number) || user == *name);
@@ -97,6 +107,9 @@ impl Kind {
 
     /// The number to dial.
     pub fn number(self) -> String {
+        if self == Self::Emergency {
+            return EMERGENCY_NUMBER.to_owned();
+        }
         let entry = FAR_ENDS_BY_NUMBER.iter().find(|(_, _, kind)| *kind == self);
         entry.map_or_else(String::new, |(number, _, _)| format!("+15555550{number}"))
     }
@@ -190,11 +203,7 @@ impl FarEnds {
     }
 
     fn on_invite(&mut self, request: &Message, call_id: String) -> Vec<Message> {
-        let user = request
-            .request_uri()
-            .and_then(Result::ok)
-            .and_then(|uri| uri.user_unescaped().map(|user| user.into_owned()));
-        let kind = user.and_then(|user| Kind::of(user.split(';').next().unwrap_or_default()));
+        let kind = request_user(request).and_then(|user| Kind::of(&user));
         let tag = self.ident.tag();
         let refuse = |status| self.reply(request, status, &tag).into_iter().collect();
         let Some(kind) = kind else { return refuse(404) };
@@ -221,7 +230,7 @@ impl FarEnds {
                 self.later(&call_id, Later::Answer, SLOW);
             }
             Kind::EarlyMedia => self.later(&call_id, Later::Answer, SLOW),
-            Kind::Echo | Kind::Announcement | Kind::Tone | Kind::Silent | Kind::HangUp => {}
+            Kind::Echo | Kind::Announcement | Kind::Tone | Kind::Silent | Kind::HangUp | Kind::Emergency => {}
         }
         let call =
             Call { kind, tag, invite: request.clone(), answered: false, media: media::Lines::default() };
@@ -305,7 +314,9 @@ impl FarEnds {
             Later::Answer => Vec::new(),
             Later::HangUp => {
                 let Some(call) = self.calls.remove(call_id) else { return Vec::new() };
-                self.bye(&call, call_id).into_iter().collect()
+                let bye = self.bye(&call, call_id);
+                let copy = bye.clone().filter(|_| self.state.faults.strikes(Fault::DuplicateBye));
+                bye.into_iter().chain(copy).collect()
             }
         }
     }

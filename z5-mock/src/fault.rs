@@ -3,6 +3,7 @@
 //! A fault is armed by the builder or at run time, for every occasion or from the n-th one for a while. An occasion is
 //! one connection for transport and certificate faults, one query for name faults, one request otherwise.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +36,11 @@ pub enum Fault {
     /// The server shows a certificate that must not be accepted.
     Certificate(Service, CertificateFault),
 
+    /// The server writes a byte now and then. For HTTPS: once the handshake is over.
+    Slow(Service),
+    /// The connection ends in the middle of the first answer.
+    Cut(Service),
+
     /// Every name: NXDOMAIN.
     NameNotFound,
     /// Every name exists and has no address.
@@ -54,6 +60,8 @@ pub enum Fault {
     BadDocument(Service),
     /// 200 with the first required member missing.
     MissingMember(Service),
+    /// 200 with a body far larger than any real one.
+    HugeBody(Service),
     /// 302 to another host.
     Redirect(Service),
     /// 429, with Retry-After in seconds if given.
@@ -109,6 +117,17 @@ pub enum Fault {
     /// The CRLF ping is not answered.
     NoPong,
 
+    /// The ACK of a 2xx is lost on its way.
+    LostAck,
+    /// A far end sends its BYE twice.
+    DuplicateBye,
+
+    /// The relay's source towards the caller moves to another port after a second or so of media.
+    RelayMoves,
+    /// With each packet to the caller comes a forged one, from another port and with another SSRC.
+    SpoofedMedia,
+    /// The first packet to the caller is sent again with every tenth.
+    ReplayedMedia,
     /// The relay forwards nothing towards the caller.
     OneWayMedia,
     /// The relay forwards nothing at all.
@@ -158,7 +177,15 @@ pub struct Faults {
 struct Armed {
     fault: Fault,
     when: When,
+    /// `None`: at every address.
+    at: Option<IpAddr>,
     occasions: u32,
+}
+
+impl Armed {
+    fn is_here(&self, here: Option<IpAddr>) -> bool {
+        self.at.is_none() || self.at == here
+    }
 }
 
 impl Default for Faults {
@@ -175,7 +202,16 @@ impl Faults {
 
     /// Arms a fault for some occasions.
     pub fn arm_when(&self, fault: Fault, when: When) {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(Armed { fault, when, occasions: 0 });
+        self.push(Armed { fault, when, at: None, occasions: 0 });
+    }
+
+    /// Arms a fault of a connection (refuse, black hole, reset, garbage) at one of the carrier's addresses.
+    pub fn arm_at(&self, fault: Fault, address: IpAddr) {
+        self.push(Armed { fault, when: When::ALWAYS, at: Some(address), occasions: 0 });
+    }
+
+    fn push(&self, armed: Armed) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(armed);
         self.changed.send_modify(|version| *version += 1);
     }
 
@@ -187,9 +223,15 @@ impl Faults {
 
     /// Counts an occasion for every armed fault that `pick` wants and returns the first that strikes.
     pub(crate) fn strike<T>(&self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        self.strike_here(None, pick)
+    }
+
+    fn strike_here<T>(&self, here: Option<IpAddr>, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
         let mut found = None;
         for armed in self.armed.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            if let Some(picked) = pick(&armed.fault) {
+            if armed.is_here(here)
+                && let Some(picked) = pick(&armed.fault)
+            {
                 armed.occasions = armed.occasions.saturating_add(1);
                 if found.is_none() && armed.when.strikes(armed.occasions) {
                     found = Some(picked);
@@ -204,9 +246,20 @@ impl Faults {
         self.strike(|armed| (*armed == fault).then_some(())).is_some()
     }
 
+    /// Counts an occasion for exactly this fault at this address.
+    pub(crate) fn strikes_at(&self, fault: Fault, here: IpAddr) -> bool {
+        self.strike_here(Some(here), |armed| (*armed == fault).then_some(())).is_some()
+    }
+
     /// Whether this fault is armed at all, without counting an occasion.
     pub(crate) fn is_armed(&self, fault: Fault) -> bool {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|armed| armed.fault == fault)
+        let armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        armed.iter().any(|armed| armed.fault == fault && armed.at.is_none())
+    }
+
+    pub(crate) fn is_armed_at(&self, fault: Fault, here: IpAddr) -> bool {
+        let armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        armed.iter().any(|armed| armed.fault == fault && armed.is_here(Some(here)))
     }
 
     /// Wakes when a fault is armed or disarmed.

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::fault::{CertificateFault, Fault};
 use crate::recorder::{Direction, Service};
+use crate::shaped::Shaped;
 use crate::state::State;
 
 pub(crate) mod auth;
@@ -51,7 +52,10 @@ pub(crate) async fn connection(
         }));
     let served = http1::Builder::new()
         .keep_alive(true)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(
+            TokioIo::new(Shaped::new(stream, &state.faults, service)),
+            TowerToHyperService::new(router),
+        )
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTPS connection ended with an error");

@@ -25,6 +25,7 @@ mod far_end;
 mod http;
 mod mcs;
 mod relay;
+mod shaped;
 mod sip;
 mod state;
 mod tls;

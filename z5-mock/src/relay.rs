@@ -18,6 +18,7 @@ use crate::fault::Faults;
 mod impairment;
 mod path;
 mod ports;
+mod tricks;
 
 pub use impairment::Impairment;
 pub use path::{PathStats, RelayStats};
@@ -137,6 +138,7 @@ impl Relay {
                 faults: self.faults.clone(),
                 impairment: self.impairment.clone(),
                 dice: ChaCha12Rng::seed_from_u64(self.seed.wrapping_add(self.opened)),
+                tricks: tricks::Tricks::default(),
             };
             tasks.spawn(path.run());
         }

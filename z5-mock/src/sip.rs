@@ -14,6 +14,7 @@ use z5_sip::wire::{Frame, Framer, Limits, Message};
 
 use crate::fault::Fault;
 use crate::recorder::{Direction, Recorder, Service};
+use crate::shaped::Shaped;
 
 pub(crate) mod bindings;
 pub(crate) mod calls;
@@ -37,7 +38,7 @@ pub(crate) const FAR_ENDS: ConnectionId = ConnectionId(0);
 
 /// What reaches the switch.
 pub(crate) enum Input {
-    Opened { id: ConnectionId, peer: SocketAddr, outlet: mpsc::Sender<Bytes> },
+    Opened { id: ConnectionId, peer: SocketAddr, local: SocketAddr, outlet: mpsc::Sender<Bytes> },
     Message { id: ConnectionId, message: Message },
     Closed { id: ConnectionId },
 }
@@ -51,12 +52,14 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) async fn connection(&self, mut stream: TcpStream, peer: SocketAddr) {
+    pub(crate) async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
-        if self.switch.send(Input::Opened { id, peer, outlet }).await.is_err() {
+        let Ok(local) = stream.local_addr() else { return };
+        if self.switch.send(Input::Opened { id, peer, local, outlet }).await.is_err() {
             return;
         }
+        let mut stream = Shaped::new(stream, &self.faults, Service::Sip);
         let why = self.run(id, &mut stream, peer, outbound).await;
         self.recorder.record(Service::Sip, Direction::Received, peer, format!("[connection ended: {why}]"));
         // The switch may be gone already; then nobody needs to know.
@@ -66,7 +69,7 @@ impl Door {
     async fn run(
         &self,
         id: ConnectionId,
-        stream: &mut TcpStream,
+        stream: &mut Shaped<TcpStream>,
         peer: SocketAddr,
         mut outbound: mpsc::Receiver<Bytes>,
     ) -> String {

@@ -1,6 +1,6 @@
 //! What the servers of one carrier share.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) names: Names,
     pub(crate) accounts: Vec<Account>,
     pub(crate) addresses: Addresses,
+    /// The addresses of the sign-in server and the MCS.
+    pub(crate) places: Vec<IpAddr>,
     pub(crate) faults: Faults,
     pub(crate) recorder: Recorder,
     pub(crate) tls: Tls,

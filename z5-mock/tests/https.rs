@@ -328,3 +328,43 @@ async fn several_carriers_live_side_by_side_and_a_port_taken_is_told() {
     let again = Carrier::builder().mcs_port(port).start().await.unwrap();
     assert_eq!(again.mcs_addr().port(), port);
 }
+
+#[tokio::test]
+async fn a_silent_a_slow_and_a_cut_server_give_no_answer() {
+    let carrier = Carrier::builder().start().await.unwrap();
+    let url = format!("{}/zdial/v1/numbers?instanceId={ID}", carrier.zdial_url());
+    let patience = std::time::Duration::from_millis(300);
+    for name in ["zdial.black-hole", "zdial.slow", "zdial.cut"] {
+        let fault: Fault = name.parse().unwrap();
+        carrier.faults().arm(fault);
+        let answer = client(&carrier).get(&url).timeout(patience).send().await;
+        carrier.faults().disarm(fault);
+        let error = answer.unwrap_err();
+        assert_eq!(error.is_timeout(), name != "zdial.cut", "{name}: {error:?}");
+    }
+    carrier.faults().arm(Fault::HugeBody(Service::Zdial));
+    let answer = client(&carrier).get(&url).send().await.unwrap();
+    assert_eq!(answer.content_length(), Some(64 * 1024 * 1024));
+    carrier.shutdown().await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn one_of_two_addresses_can_refuse() {
+    let (one, two) = ([127, 0, 0, 1].into(), [127, 0, 0, 2]);
+    let carrier = Carrier::builder().further_address(two.into()).start().await.unwrap();
+    carrier.faults().arm_at(Fault::Reset(Service::Zdial), one);
+    let answers = |address: std::net::IpAddr| {
+        let name = carrier.names().zdial.clone();
+        let client = Client::builder()
+            .tls_certs_only([Certificate::from_pem(carrier.ca_pem().as_bytes()).unwrap()])
+            .resolve(&name, (address, 0).into())
+            .build()
+            .unwrap();
+        let url = format!("{}/zdial/v1/numbers?instanceId={ID}", carrier.zdial_url());
+        async move { client.get(url).send().await.is_ok() }
+    };
+    assert!(!answers(one).await);
+    assert!(answers(two.into()).await);
+    carrier.shutdown().await;
+}

@@ -1,6 +1,11 @@
 //! The registrar, the proxy, the relay and the far ends, used by a hand-written client over plain sockets.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking"
+)]
 
 mod raw;
 
@@ -356,4 +361,134 @@ async fn a_lost_connection_takes_its_binding_along_and_a_call_survives_a_new_one
     within(&mut again, &answer, "BYE", 9).await;
     assert_eq!(status(&again.receive().await), 200);
     carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_emergency_call_is_answered_by_number_and_by_service_name() {
+    let carrier = Carrier::builder().start().await.unwrap();
+    let mut alice = user(&carrier, ALICE).await;
+    let media = udp().await;
+    for (call_id, uri) in [("e1", "sip:911@csdvrs.test;user=dialstring"), ("e2", "urn:service:sos")] {
+        let to = format!("<{uri}>");
+        let description = offer(&[(&media, PCMU)]);
+        let request = Request { call_id, ..invite(uri, &to, &description) };
+        let answer = alice.request(&request, "sip-15555550101").await;
+        assert_eq!(status(&answer), 200, "{answer}");
+    }
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_one_that_hangs_up_can_do_it_twice() {
+    let carrier = Carrier::builder().fault(Fault::DuplicateBye).start().await.unwrap();
+    let mut alice = user(&carrier, ALICE).await;
+    let media = udp().await;
+    establish(&mut alice, "hangup", &offer(&[(&media, PCMU)])).await;
+    let (first, second) = (alice.receive().await, alice.receive().await);
+    assert!(first.starts_with("BYE ") && second.starts_with("BYE "));
+    assert_eq!(header(&first, "CSeq"), header(&second, "CSeq"));
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn sip_cut_in_the_middle_of_an_answer() {
+    let carrier = Carrier::builder().fault(Fault::Cut(z5_mock::Service::Sip)).start().await.unwrap();
+    let mut alice = Raw::connect(carrier.sip_addr(), ALICE).await;
+    let to = format!("<sip:{ALICE}@csdvrs.test>");
+    alice
+        .send(&Request {
+            method: "REGISTER",
+            uri: "sip:csdvrs.test",
+            to: &to,
+            call_id: "c",
+            cseq: 1,
+            extra: "",
+            body: "",
+        })
+        .await;
+    assert!(alice.bytes(60).await.starts_with(b"SIP/2.0 401 "));
+    assert!(alice.is_closed().await);
+    carrier.shutdown().await;
+}
+
+/// Sends `count` packets to the echo one by one and returns what came back for each, until it is silent.
+async fn echoes(carrier: &Carrier, count: u16) -> Vec<Vec<(Vec<u8>, std::net::SocketAddr)>> {
+    let mut alice = user(carrier, ALICE).await;
+    let media = udp().await;
+    let answer = establish(&mut alice, "echo", &offer(&[(&media, PCMU)])).await;
+    let relay = ("127.0.0.1", media_port(body(&answer), 0));
+    let mut all = Vec::new();
+    for sequence in 0..count {
+        media.send_to(&rtp(0, sequence, &[0x55; 160]), relay).await.unwrap();
+        let mut back = vec![datagram(&media).await];
+        let mut buffer = [0; 2048];
+        while let Ok(Ok((length, from))) =
+            tokio::time::timeout(Duration::from_millis(5), media.recv_from(&mut buffer)).await
+        {
+            back.push((buffer[..length].to_vec(), from));
+        }
+        all.push(back);
+    }
+    all
+}
+
+#[tokio::test]
+async fn forged_and_replayed_packets_reach_the_caller() {
+    let carrier =
+        Carrier::builder().fault(Fault::SpoofedMedia).fault(Fault::ReplayedMedia).start().await.unwrap();
+    let back = echoes(&carrier, 10).await;
+    assert!(back[..9].iter().all(|packets| packets.len() == 2), "one forged, one real");
+    let (forged, real) = (&back[0][0], &back[0][1]);
+    assert!(forged.1 != real.1 && forged.0[8..12] != real.0[8..12] && forged.0[..8] == real.0[..8]);
+    assert!(back[9].len() == 3 && back[9].iter().any(|packet| packet == real), "the first one again");
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_relay_moves_its_port() {
+    let carrier = Carrier::builder().fault(Fault::RelayMoves).start().await.unwrap();
+    let back = echoes(&carrier, 52).await;
+    assert_eq!(back[0][0].1, back[49][0].1);
+    assert_ne!(back[0][0].1, back[51][0].1);
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn impaired_media_is_late_and_doubled() {
+    let impairment = z5_mock::Impairment {
+        delay: Duration::from_millis(20),
+        duplicate: 1.0,
+        ..z5_mock::Impairment::default()
+    };
+    let carrier = Carrier::builder().impairment(impairment).start().await.unwrap();
+    let mut alice = user(&carrier, ALICE).await;
+    let media = udp().await;
+    let answer = establish(&mut alice, "echo", &offer(&[(&media, PCMU)])).await;
+    let sent = tokio::time::Instant::now();
+    media.send_to(&rtp(0, 1, &[0x55; 160]), ("127.0.0.1", media_port(body(&answer), 0))).await.unwrap();
+    for _ in 0..4 {
+        datagram(&media).await;
+        assert!(sent.elapsed() >= Duration::from_millis(40), "20 ms each way");
+    }
+    let stats = &carrier.relay_stats()[0];
+    assert_eq!((stats.from_caller.rtp_packets, stats.from_caller.forwarded), (1, 2));
+    assert_eq!((stats.from_callee.rtp_packets, stats.from_callee.forwarded), (2, 4));
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn media_can_be_lost_one_way_or_both() {
+    for (fault, to_callee) in [(Fault::OneWayMedia, 1), (Fault::NoMedia, 0)] {
+        let carrier = Carrier::builder().fault(fault).start().await.unwrap();
+        let mut alice = user(&carrier, ALICE).await;
+        let media = udp().await;
+        let answer = establish(&mut alice, "echo", &offer(&[(&media, PCMU)])).await;
+        media.send_to(&rtp(0, 1, &[0x55; 160]), ("127.0.0.1", media_port(body(&answer), 0))).await.unwrap();
+        let mut buffer = [0; 2048];
+        let heard = tokio::time::timeout(Duration::from_millis(100), media.recv_from(&mut buffer)).await;
+        assert!(heard.is_err(), "{fault}");
+        let stats = &carrier.relay_stats()[0];
+        assert_eq!((stats.from_caller.forwarded, stats.from_callee.forwarded), (to_callee, 0), "{fault}");
+        carrier.shutdown().await;
+    }
 }

@@ -26,7 +26,12 @@ impl Fault {
             all.extend([Self::Refuse(service), Self::BlackHole(service)]);
         }
         for service in [Service::Zdial, Service::Mcs, Service::Sip] {
-            all.extend([Self::Reset(service), Self::Garbage(service)]);
+            all.extend([
+                Self::Reset(service),
+                Self::Garbage(service),
+                Self::Slow(service),
+                Self::Cut(service),
+            ]);
         }
         for service in HTTPS {
             all.extend(
@@ -37,6 +42,7 @@ impl Fault {
                 Self::ServerError(service),
                 Self::BadDocument(service),
                 Self::MissingMember(service),
+                Self::HugeBody(service),
                 Self::Redirect(service),
                 Self::RateLimited(service, None),
                 Self::RateLimited(service, Some(Duration::from_secs(30))),
@@ -74,6 +80,11 @@ impl Fault {
             Self::DropAfterRegister,
             Self::InviteStatus(503),
             Self::NoPong,
+            Self::LostAck,
+            Self::DuplicateBye,
+            Self::RelayMoves,
+            Self::SpoofedMedia,
+            Self::ReplayedMedia,
             Self::OneWayMedia,
             Self::NoMedia,
         ]);
@@ -97,6 +108,14 @@ impl fmt::Display for Fault {
             Self::Certificate(service, CertificateFault::WrongName) => {
                 write!(f, "{}.certificate-name", service.name())
             }
+            Self::Slow(service) => write!(f, "{}.slow", service.name()),
+            Self::Cut(service) => write!(f, "{}.cut", service.name()),
+            Self::HugeBody(service) => write!(f, "{}.huge-body", service.name()),
+            Self::LostAck => f.write_str("sip.lost-ack"),
+            Self::DuplicateBye => f.write_str("sip.duplicate-bye"),
+            Self::RelayMoves => f.write_str("media.port-moves"),
+            Self::SpoofedMedia => f.write_str("media.spoofed"),
+            Self::ReplayedMedia => f.write_str("media.replayed"),
             Self::NameNotFound => f.write_str("dns.not-found"),
             Self::NoAddress => f.write_str("dns.no-address"),
             Self::NameServerFailed => f.write_str("dns.servfail"),

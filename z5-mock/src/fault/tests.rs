@@ -25,3 +25,33 @@ fn a_fault_strikes_from_the_nth_occasion_for_a_while() {
     faults.disarm(Fault::NameNotFound);
     assert!(!faults.strikes(Fault::NameNotFound));
 }
+
+#[test]
+fn a_fault_can_be_at_one_address_only() {
+    let (here, there) = (IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2]));
+    let fault = Fault::Refuse(Service::Sip);
+    let faults = Faults::default();
+    faults.arm_at(fault, there);
+    assert!(faults.is_armed_at(fault, there) && !faults.is_armed_at(fault, here) && !faults.is_armed(fault));
+    assert!(faults.strikes_at(fault, there) && !faults.strikes_at(fault, here) && !faults.strikes(fault));
+}
+
+/// The document names every fault, with its service or as `SERVICE.` or `HTTPS.`, or after `+`.
+#[test]
+fn the_document_lists_every_fault() {
+    let document = include_str!("../../../docs/mock.md");
+    let words: std::collections::BTreeSet<_> = document.split('`').collect();
+    for fault in Fault::all() {
+        let name = fault.to_string();
+        let stem = name.split('=').next().unwrap_or_default();
+        let (_, kind) = stem.split_once('.').unwrap();
+        let listed = words.iter().any(|word| {
+            let word = word.split(['=', '[']).next().unwrap_or_default();
+            word == stem
+                || word == kind
+                || word == format!("SERVICE.{kind}")
+                || word == format!("HTTPS.{kind}")
+        });
+        assert!(listed, "{name}");
+    }
+}

@@ -21,7 +21,7 @@ const MAX_NONCES: usize = 1024;
 /// One protection space.
 pub(crate) struct Realm {
     name: &'static str,
-    nonces: Mutex<VecDeque<(String, u32)>>,
+    nonces: Mutex<VecDeque<(String, Counts)>>,
 }
 
 enum Refusal {
@@ -31,6 +31,29 @@ enum Refusal {
     Wrong,
     /// Perhaps right, but for a nonce that is no longer good.
     Stale,
+}
+
+/// The counts seen of one nonce. Two connections may use a nonce side by side, so a count may come a little late, but
+/// never twice.
+#[derive(Default)]
+struct Counts {
+    highest: u32,
+    /// Bit n: `highest - n` was seen.
+    seen: u64,
+}
+
+impl Counts {
+    fn take(&mut self, count: u32) -> bool {
+        if count > self.highest {
+            self.seen = self.seen.checked_shl(count - self.highest).unwrap_or(0) | 1;
+            self.highest = count;
+            return count > 0;
+        }
+        let bit = 1_u64.checked_shl(self.highest - count).unwrap_or(0);
+        let fresh = count > 0 && bit != 0 && self.seen & bit == 0;
+        self.seen |= bit;
+        fresh
+    }
 }
 
 impl Realm {
@@ -69,7 +92,7 @@ impl Realm {
         if nonces.len() == MAX_NONCES {
             nonces.pop_front();
         }
-        nonces.push_back((nonce.clone(), 0));
+        nonces.push_back((nonce.clone(), Counts::default()));
         let realm = self.name;
         let stale = if matches!(refusal, Refusal::Stale) { ", stale=true" } else { "" };
         let digest = format!(
@@ -110,11 +133,8 @@ impl Realm {
         let count = u32::from_str_radix(nc, 16).map_err(|_| Refusal::Wrong)?;
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
         match nonces.iter_mut().find(|(known, _)| known == nonce) {
-            Some((_, highest)) if count > *highest => {
-                *highest = count;
-                Ok(user.to_owned())
-            }
-            Some(_) | None => Err(Refusal::Stale),
+            Some((_, counts)) => counts.take(count).then(|| user.to_owned()).ok_or(Refusal::Stale),
+            None => Err(Refusal::Stale),
         }
     }
 }
@@ -185,6 +205,14 @@ mod tests {
             expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         assert_eq!(read, expected);
         assert!(parameters("no pairs").is_empty());
+    }
+
+    #[test]
+    fn a_count_is_good_once_and_may_be_a_little_late() {
+        let mut counts = Counts::default();
+        let taken: Vec<_> =
+            [2, 1, 1, 2, 0, 3, 500, 4, 499].into_iter().map(|count| counts.take(count)).collect();
+        assert_eq!(taken, [true, true, false, false, false, true, true, false, true]);
     }
 
     /// RFC 7616 section 3.9.1 has this digest of "Mufasa:http-auth@example.org:Circle of Life".

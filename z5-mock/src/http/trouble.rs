@@ -7,6 +7,9 @@ use super::problem::Problem;
 use crate::fault::{Fault, Faults};
 use crate::recorder::Service;
 
+/// Larger than any limit a client may reasonably have.
+const HUGE_BODY_BYTES: usize = 64 * 1024 * 1024;
+
 /// The answer a fault gives instead of the service, if one strikes now.
 pub(crate) fn instead(faults: &Faults, service: Service) -> Option<Response> {
     faults.strike(|fault| answer(*fault, service))
@@ -18,6 +21,11 @@ fn answer(fault: Fault, service: Service) -> Option<Response> {
     }
     if fault == Fault::BadDocument(service) {
         return Some(([(header::CONTENT_TYPE, "application/json")], "{\"numbers\": [").into_response());
+    }
+    if fault == Fault::HugeBody(service) {
+        let mut body = vec![b' '; HUGE_BODY_BYTES];
+        body[0] = b'[';
+        return Some(([(header::CONTENT_TYPE, "application/json")], body).into_response());
     }
     if fault == Fault::Redirect(service) {
         return Some(

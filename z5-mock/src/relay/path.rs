@@ -11,6 +11,7 @@ use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
 use super::impairment::{Fate, Impairment};
+use super::tricks::Tricks;
 use super::{Destinations, Side};
 use crate::clock;
 use crate::fault::{Fault, Faults};
@@ -62,6 +63,7 @@ pub(super) struct Path {
     pub(super) faults: Faults,
     pub(super) impairment: Impairment,
     pub(super) dice: ChaCha12Rng,
+    pub(super) tricks: Tricks,
 }
 
 struct Late {
@@ -140,14 +142,20 @@ impl Path {
         true
     }
 
-    fn deliver(&self, to: Side, packet: &[u8]) {
+    fn deliver(&mut self, to: Side, packet: &[u8]) {
         let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
         let sides = if self.rtcp { &destinations.rtcp } else { &destinations.rtp };
         let destination = sides[to.index()].learned.or(sides[to.index()].described);
         drop(destinations);
-        let sent = destination
-            .filter(|address| address.ip().is_loopback())
-            .is_some_and(|address| self.sockets[to.index()].try_send_to(packet, address).is_ok());
+        let destination = destination.filter(|address| address.ip().is_loopback());
+        let socket = &self.sockets[to.index()];
+        let sent = match (destination, to) {
+            (Some(address), Side::Caller) if !self.rtcp => {
+                self.tricks.send(&self.faults, socket, packet, address)
+            }
+            (Some(address), _) => socket.try_send_to(packet, address).is_ok(),
+            (None, _) => false,
+        };
         self.count(to.other(), |stats| if sent { stats.forwarded += 1 } else { stats.nowhere += 1 });
     }
 

@@ -43,15 +43,14 @@ impl Switch {
             self.forward_within(from, request, &method, &call_id);
             return;
         }
-        match method {
-            // The ACK of a refusal that was the proxy's own.
-            Method::Ack => {}
-            Method::Cancel => self.answer(from, request, 481, ""),
-            Method::Options if !in_dialog && request_user(request).is_none() => {
-                self.answer(from, request, 200, "")
-            }
-            _ if in_dialog => self.answer(from, request, 481, ""),
-            _ => self.forward_first(from, request, &method, &call_id),
+        if method == Method::Ack {
+            // It belongs to a refusal of the proxy's own.
+        } else if in_dialog || method == Method::Cancel {
+            self.answer(from, request, 481, "");
+        } else if method == Method::Options && request_user(request).is_none() {
+            self.answer(from, request, 200, "");
+        } else {
+            self.forward_first(from, request, &method, &call_id);
         }
     }
 
@@ -120,6 +119,9 @@ impl Switch {
             }
             return;
         }
+        if *method == Method::Ack && self.state.faults.strikes(Fault::LostAck) {
+            return;
+        }
         let body = self.relayed_body(request, call_id, side);
         self.pass_request(from, connection, request, None, body, *method == Method::Invite);
         if *method == Method::Ack && self.calls.find(call_id).is_some_and(|call| call.ending) {
@@ -149,7 +151,7 @@ impl Switch {
         body: Option<String>,
         record_route: bool,
     ) {
-        let sip = self.state.addresses.sip;
+        let sip = self.local(from);
         let mut edit = Edit::new(request).stamp_received(self.peer(from));
         if self.top_route_is_ours(request) {
             edit = edit.remove_first_value(Name::Route);
@@ -179,9 +181,8 @@ impl Switch {
     }
 
     pub(super) fn response(&mut self, _from: ConnectionId, response: &Message) {
-        let sip = self.state.addresses.sip;
         let Ok(via) = response.via() else { return };
-        let ours = via.host.ip() == Some(sip.ip()) && via.port == Some(sip.port());
+        let ours = self.is_ours(via.host.ip(), via.port);
         let to = via.branch().and_then(|branch| branch.rsplit('-').next()).and_then(|id| id.parse().ok());
         let (true, Some(to), Ok(call_id)) =
             (ours, to.map(ConnectionId), response.call_id().map(str::to_owned))
@@ -250,17 +251,21 @@ impl Switch {
     }
 
     fn top_route_is_ours(&self, request: &Message) -> bool {
-        let sip = self.state.addresses.sip;
+        let port = self.state.addresses.sip.port();
         let Some(Ok(route)) = request.routes().next() else { return false };
         let Some(host) = route.uri.host() else { return false };
         let named = self.state.names.all().iter().any(|name| host.to_string().eq_ignore_ascii_case(name));
-        (host.ip() == Some(sip.ip()) || named) && route.uri.port().is_none_or(|port| port == sip.port())
+        self.is_ours(host.ip(), route.uri.port())
+            || (named && route.uri.port().is_none_or(|named| named == port))
     }
 }
 
-/// The user part of the Request-URI, unescaped; of a `tel` URI its number.
-fn request_user(request: &Message) -> Option<String> {
+/// The user part of the Request-URI, unescaped; of a `tel` URI its number; a `urn` as it is.
+pub(crate) fn request_user(request: &Message) -> Option<String> {
     let uri = request.request_uri()?.ok()?;
+    if uri.scheme_text().eq_ignore_ascii_case("urn") {
+        return Some(uri.as_str().to_ascii_lowercase());
+    }
     if uri.scheme_text().eq_ignore_ascii_case("tel") {
         let number = uri.as_str().split_once(':')?.1.split(';').next()?;
         return Some(number.to_owned());

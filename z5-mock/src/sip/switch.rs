@@ -3,7 +3,7 @@
 //! REGISTER is in `registrar`, everything that is forwarded in `proxy`.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,7 @@ pub(crate) struct RegistrationLimits {
 
 struct Connection {
     peer: SocketAddr,
+    local: SocketAddr,
     outlet: mpsc::Sender<Bytes>,
 }
 
@@ -78,8 +79,8 @@ impl Switch {
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         while let Some(input) = inputs.recv().await {
             match input {
-                Input::Opened { id, peer, outlet } => {
-                    self.connections.insert(id, Connection { peer, outlet });
+                Input::Opened { id, peer, local, outlet } => {
+                    self.connections.insert(id, Connection { peer, local, outlet });
                 }
                 Input::Closed { id } => self.close(id),
                 Input::Message { id, message } if message.is_request() => self.request(id, message),
@@ -171,6 +172,17 @@ impl Switch {
 
     pub(super) fn is_open(&self, id: ConnectionId) -> bool {
         id == FAR_ENDS || self.connections.contains_key(&id)
+    }
+
+    /// The carrier's own address on a connection.
+    pub(super) fn local(&self, id: ConnectionId) -> SocketAddr {
+        self.connections.get(&id).map_or(self.state.addresses.sip, |connection| connection.local)
+    }
+
+    /// Whether an address is one of the carrier's for SIP.
+    pub(super) fn is_ours(&self, address: Option<IpAddr>, port: Option<u16>) -> bool {
+        let place = address.is_some_and(|address| self.state.places.contains(&address));
+        place && port.is_none_or(|port| port == self.state.addresses.sip.port())
     }
 
     pub(super) fn peer(&self, id: ConnectionId) -> SocketAddr {
