@@ -3,6 +3,7 @@
 const TOKEN: u8 = 1;
 const SPACE: u8 = 2;
 const HOST: u8 = 4;
+const NOT_URI: u8 = 8;
 
 const fn class(byte: u8) -> u8 {
     let alphanumeric = byte.is_ascii_alphanumeric();
@@ -16,6 +17,9 @@ const fn class(byte: u8) -> u8 {
     // The underscore is no host letter in RFC 3261, but names with one exist in every private network.
     if alphanumeric || matches!(byte, b'-' | b'.' | b'_') {
         bits |= HOST;
+    }
+    if byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"') {
+        bits |= NOT_URI;
     }
     bits
 }
@@ -40,14 +44,9 @@ pub(crate) fn is_space(byte: u8) -> bool {
     CLASS[usize::from(byte)] & SPACE != 0
 }
 
-/// A letter of a host name or IPv4 address.
-pub(crate) fn is_host(byte: u8) -> bool {
-    CLASS[usize::from(byte)] & HOST != 0
-}
-
 /// True for one or more token letters.
 pub(crate) fn all_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&b| is_token(b))
+    !bytes.is_empty() && bytes.iter().fold(TOKEN, |bits, &b| bits & CLASS[usize::from(b)]) != 0
 }
 
 /// Without leading white space and folds.
@@ -73,6 +72,16 @@ pub(crate) fn trim_end(mut bytes: &[u8]) -> &[u8] {
 /// Without white space and folds on either side.
 pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
     trim_end(trim_start(bytes))
+}
+
+/// True when no byte is white space, a control or a delimiter that may not stand in a URI.
+pub(crate) fn all_uri(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |bits, &b| bits | CLASS[usize::from(b)]) & NOT_URI == 0
+}
+
+/// True for one or more letters of a host.
+pub(crate) fn all_host(bytes: &[u8]) -> bool {
+    bytes.iter().fold(HOST, |bits, &b| bits & CLASS[usize::from(b)]) != 0
 }
 
 /// One or more decimal digits as a number; `None` for anything else or when it does not fit.

@@ -43,7 +43,7 @@ impl<'a> Host<'a> {
             [b'[', inner @ .., b']'] => {
                 chars::text(inner).and_then(ipv6).map(Self::V6).ok_or(HostError::BadIpv6)
             }
-            _ if !bytes.iter().all(|&b| chars::is_host(b)) => Err(HostError::UnexpectedByte),
+            _ if !chars::all_host(bytes) => Err(HostError::UnexpectedByte),
             _ => {
                 let text = chars::text(bytes).ok_or(HostError::UnexpectedByte)?;
                 // Only a digit can open an address, and most names open with a letter.
@@ -66,9 +66,8 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Host with an optional port: `example.com`, `192.0.2.1:5060`, `[2001:db8::1]:5061`. White space
-    /// may stand around the colon, as the Via grammar allows.
-    pub fn parse_with_port(bytes: &'a [u8]) -> Result<(Self, Option<u16>), HostError> {
+    /// Splits at the port's colon; see [`Self::parse_with_port`].
+    pub(crate) fn split_port(bytes: &[u8]) -> Result<(&[u8], Option<u16>), HostError> {
         let colon = match bytes.first() {
             Some(b'[') => {
                 let close = memchr::memchr(b']', bytes).ok_or(HostError::BadIpv6)?;
@@ -77,14 +76,25 @@ impl<'a> Host<'a> {
             _ => memchr::memchr(b':', bytes),
         };
         match colon {
-            None => Ok((Self::parse(bytes)?, None)),
+            None => Ok((bytes, None)),
             Some(at) => {
-                let host = Self::parse(chars::trim_end(&bytes[..at]))?;
                 let port = chars::decimal(chars::trim_start(&bytes[at + 1..]));
                 let port = port.and_then(|p| u16::try_from(p).ok()).ok_or(HostError::BadPort)?;
-                Ok((host, Some(port)))
+                Ok((chars::trim_end(&bytes[..at]), Some(port)))
             }
         }
+    }
+
+    /// That bytes are a host, for those who need only that.
+    pub(crate) fn check(bytes: &[u8]) -> Result<(), HostError> {
+        if chars::all_host(bytes) && !bytes.is_empty() { Ok(()) } else { Host::parse(bytes).map(|_| ()) }
+    }
+
+    /// Host with an optional port: `example.com`, `192.0.2.1:5060`, `[2001:db8::1]:5061`. White space
+    /// may stand around the colon, as the Via grammar allows.
+    pub fn parse_with_port(bytes: &'a [u8]) -> Result<(Self, Option<u16>), HostError> {
+        let (host, port) = Self::split_port(bytes)?;
+        Ok((Self::parse(host)?, port))
     }
 
     /// The address, when it is one.

@@ -185,7 +185,9 @@ pub(crate) fn id_of(name: &[u8]) -> u8 {
                 if id == OTHER {
                     return OTHER;
                 }
-                if KNOWN[usize::from(id)].1.as_bytes().eq_ignore_ascii_case(name) {
+                // Nearly everyone writes names as they are registered.
+                let known = KNOWN[usize::from(id)].1.as_bytes();
+                if known == name || known.eq_ignore_ascii_case(name) {
                     return id;
                 }
                 at = (at + 1) & (SLOTS - 1);

@@ -87,7 +87,7 @@ impl<'a> UriRef<'a> {
         if bytes.len() > usize::from(u16::MAX) {
             return Err(UriError::TooLong);
         }
-        if bytes.iter().any(|&b| b <= b' ' || b == 0x7f || matches!(b, b'<' | b'>' | b'"')) {
+        if !chars::all_uri(bytes) {
             return Err(UriError::UnexpectedByte);
         }
         let text = chars::text(bytes).ok_or(UriError::UnexpectedByte)?;
@@ -219,14 +219,13 @@ fn sip_parts(bytes: &[u8], colon: usize, scheme: Scheme) -> Result<Parts, UriErr
     };
     let rest = &bytes[host..];
     let stop = memchr::memchr2(b';', b'?', rest).unwrap_or(rest.len());
-    let (_, port) = Host::parse_with_port(&rest[..stop])?;
-    let host_end = match port {
-        None => host + stop,
-        Some(_) => host + memchr::memrchr(b':', &rest[..stop]).unwrap_or(stop),
-    };
+    let (name, port) = Host::split_port(&rest[..stop])?;
+    Host::check(name)?;
+    let host_end = host + name.len();
     let params = host + stop;
     let headers = memchr::memchr(b'?', &bytes[params..]).map_or(bytes.len(), |at| params + at);
-    if !Params(&bytes[params..headers]).iter().all(|p| !p.name.is_empty() && p.value != Some(b"")) {
+    let well_formed = |list| Params(list).iter().all(|p| !p.name.is_empty() && p.value != Some(b""));
+    if params < headers && !well_formed(&bytes[params..headers]) {
         return Err(UriError::BadParams);
     }
     Ok(Parts {
