@@ -2,16 +2,19 @@
 //!
 //! [`Dialog`] knows who the ends are, the way between them and the order of their requests; [`Session`] what was
 //! offered and answered in it; [`Acceptance`] repeats the 2xx that opened it until the ACK comes (section 13.3.1.4).
+//! [`SessionTimer`] ends a call whose far end is gone (RFC 4028).
 //! None of them sends: the user agent does.
 
 mod acceptance;
 mod session;
+mod timer;
 
 #[cfg(test)]
 mod tests;
 
 pub use acceptance::{Acceptance, Due};
 pub use session::Session;
+pub use timer::{IntervalTooSmall, SHORTEST, SessionTimer, TimerAnswer, TimerDue};
 
 use crate::request::Outline;
 use crate::wire::{HeaderError, Message, Method, Name, Uri, UriRef};

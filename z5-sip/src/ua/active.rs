@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use super::call::{Active, Call, Ending, State};
-use super::compose::{ALLOW, SDP};
+use super::compose::{ALLOW, SDP, SUPPORTED};
 use super::failure::{CallFailure, CommandRefusal};
-use super::incoming::warned;
+use super::incoming::{timed, warned};
 use super::outgoing::is_sdp;
 use super::requests::reason;
 use super::schedule::Sleeper;
 use super::transactions::Owner;
 use super::types::{CallKey, Event, Reason, Side};
 use super::{Turn, UserAgent};
-use crate::dialog::{Acceptance, DialogId, Due};
+use crate::dialog::{Acceptance, DialogId, Due, SHORTEST, SessionTimer, TimerAnswer, TimerDue};
 use crate::flow::FlowId;
 use crate::sdp::Capabilities;
 use crate::wire::{Message, Method, Name};
@@ -38,21 +38,29 @@ impl UserAgent {
     pub(super) fn on_renegotiate(&mut self, key: CallKey, offer: Capabilities, turn: &mut Turn<'_>) {
         let why = match self.calls.get(&key).map(|call| &call.state) {
             None => CommandRefusal::UnknownCall,
-            Some(State::Active(active)) if active.may_offer() => return self.send_reinvite(key, offer, turn),
+            Some(State::Active(active)) if active.may_offer() => {
+                return self.send_reinvite(key, offer, false, turn);
+            }
             Some(State::Active(_) | State::Calling(_) | State::Ringing(_)) => CommandRefusal::WrongState,
         };
         turn.emit(Event::CommandRefused { call: Some(key), why });
     }
 
-    fn send_reinvite(&mut self, key: CallKey, offer: Capabilities, turn: &mut Turn<'_>) {
+    /// Sends an INVITE within the call; one that only refreshes it is not told to the application.
+    fn send_reinvite(&mut self, key: CallKey, offer: Capabilities, refreshing: bool, turn: &mut Turn<'_>) {
         let Some(flow) = self.calls.get(&key).and_then(|call| self.flow_of(call)) else {
             return turn.emit(Event::RenegotiationFailed { call: key, failure: CallFailure::NoFlow });
         };
         let Some(active) = self.active(key) else { return };
         active.retry = None;
+        active.refreshing = refreshing;
         let body = active.session.offer(offer);
         let outline = active.dialog.next(Method::Invite);
+        let value = active.timer.map(|timer| timer.value());
         let mut outline = self.with_abilities(outline, flow);
+        if let Some(value) = value {
+            outline = outline.with(Name::SessionExpires, value);
+        }
         outline.body = Some((SDP, body.into()));
         let started = self.start_client(outline, flow, Owner::Reinvite(key), turn);
         let Some(active) = self.active(key) else { return };
@@ -98,7 +106,10 @@ impl UserAgent {
             _ => {
                 active.session.withdraw();
                 let failure = CallFailure::from_response(response);
-                turn.emit(Event::RenegotiationFailed { call: key, failure });
+                // Whether a refresh gets through is the session timer's matter.
+                if !active.refreshing {
+                    turn.emit(Event::RenegotiationFailed { call: key, failure });
+                }
             }
         }
     }
@@ -125,6 +136,9 @@ impl UserAgent {
         let Some(active) = self.active(key).filter(|active| active.reinvite == Some(number)) else { return };
         active.reinvite = None;
         active.dialog.refresh_target(response);
+        active.timer = SessionTimer::from_response(response, turn.now);
+        let before = active.session.negotiated().cloned();
+        let quiet = active.refreshing;
         let outcome = match is_sdp(response) {
             true => active.session.accept(response.body()).map_err(CallFailure::Negotiation),
             false => {
@@ -134,10 +148,12 @@ impl UserAgent {
         };
         let (dialog, wants_end) = (active.dialog.clone(), active.ending == Ending::AfterAck);
         self.acknowledge(number, &dialog, &invite, flow, turn);
-        turn.emit(match outcome {
-            Ok(negotiated) => Event::Renegotiated { call: key, negotiated },
-            Err(failure) => Event::RenegotiationFailed { call: key, failure },
-        });
+        self.dirty.push(Sleeper::Call(key));
+        match outcome {
+            Ok(negotiated) if quiet && before.as_ref() == Some(&negotiated) => {}
+            Ok(negotiated) => turn.emit(Event::Renegotiated { call: key, negotiated }),
+            Err(failure) => turn.emit(Event::RenegotiationFailed { call: key, failure }),
+        }
         if wants_end {
             self.send_bye(key, Side::Local, None, turn);
         }
@@ -154,7 +170,9 @@ impl UserAgent {
         let Some(active) = self.active(key).filter(|active| active.reinvite == Some(number)) else { return };
         active.reinvite = None;
         active.session.withdraw();
-        turn.emit(Event::RenegotiationFailed { call: key, failure });
+        if !active.refreshing {
+            turn.emit(Event::RenegotiationFailed { call: key, failure });
+        }
     }
 
     /// The re-INVITE was never answered: the far end is not there any more.
@@ -164,7 +182,8 @@ impl UserAgent {
         }
     }
 
-    /// An INVITE of the far end within a call: answered at once with what this end can do (RFC 3261 section 14.2).
+    /// An INVITE or UPDATE of the far end within a call: answered at once with what this end can do (RFC 3261
+    /// section 14.2, RFC 3311 section 5.2). An UPDATE without an offer only refreshes.
     pub(super) fn on_reinvite(&mut self, number: u64, request: &Message, turn: &mut Turn<'_>) {
         let Some(key) = self.call_of(request) else {
             self.respond(number, 481, turn, |builder| builder);
@@ -186,21 +205,42 @@ impl UserAgent {
             self.respond(number, 491, turn, |builder| builder);
             return;
         }
+        let Ok(timer) = TimerAnswer::to_request(request) else {
+            self.respond(number, 422, turn, |builder| builder.header(Name::MinSe, SHORTEST.to_string()));
+            return;
+        };
         active.dialog.refresh_target(request);
-        let outcome = match is_sdp(request) {
-            true => active.session.answer(request.body()).map(|(body, negotiated)| (body, Some(negotiated))),
-            false => {
+        let invite = request.method() == Some(Method::Invite);
+        let before = active.session.negotiated().cloned();
+        let outcome = match (is_sdp(request), invite) {
+            (true, _) => active.session.answer(request.body()).map(|(body, negotiated)| {
+                (Some(body), Some(negotiated).filter(|new| before.as_ref() != Some(new)))
+            }),
+            (false, true) => {
                 let capabilities = active.session.capabilities().clone();
-                Ok((active.session.offer(capabilities), None))
+                Ok((Some(active.session.offer(capabilities)), None))
             }
+            (false, false) => Ok((None, None)),
         };
         match outcome {
             Ok((body, negotiated)) => {
+                // A request that says nothing of a timer takes it away (RFC 4028 section 7.4).
+                active.timer = timer.as_ref().map(|timer| timer.timer(turn.now));
                 let response = self.respond(number, 200, turn, |builder| {
                     let builder = builder.record_route(request).header(Name::Contact, contact);
-                    builder.header(Name::Allow, ALLOW).body(SDP, body)
+                    let builder = timed(
+                        builder.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED),
+                        timer.as_ref(),
+                    );
+                    match body {
+                        Some(body) => builder.body(SDP, body),
+                        None => builder,
+                    }
                 });
-                self.await_ack(key, response.as_ref(), request, turn);
+                if invite {
+                    self.await_ack(key, response.as_ref(), request, turn);
+                }
+                self.dirty.push(Sleeper::Call(key));
                 if let Some(negotiated) = negotiated {
                     turn.emit(Event::Renegotiated { call: key, negotiated });
                 }
@@ -312,6 +352,7 @@ impl UserAgent {
         let due =
             active.acceptance.as_mut().map_or(Due::Nothing, |acceptance| acceptance.on_deadline(turn.now));
         let retry = active.retry.take_if(|(at, _)| *at <= turn.now);
+        let timer = active.timer.as_ref().map_or(TimerDue::Nothing, |timer| timer.due(turn.now));
         match due {
             Due::Nothing => {}
             Due::Repeat(response) => {
@@ -327,8 +368,58 @@ impl UserAgent {
             }
         }
         if let Some((_, offer)) = retry {
-            self.send_reinvite(key, offer, turn);
+            self.send_reinvite(key, offer, false, turn);
         }
+        match timer {
+            TimerDue::Nothing => {}
+            TimerDue::Refresh => self.refresh_session(key, turn),
+            TimerDue::Expired => self.send_bye(key, Side::Network, None, turn),
+        }
+    }
+
+    /// Keeps the call from running out: by an UPDATE where the far end takes one, else by an INVITE that offers the same
+    /// again (RFC 4028 section 7.4).
+    fn refresh_session(&mut self, key: CallKey, turn: &mut Turn<'_>) {
+        let flow = self.calls.get(&key).and_then(|call| self.flow_of(call));
+        let Some(active) = self.active(key) else { return };
+        let Some(timer) = &mut active.timer else { return };
+        timer.on_refreshing(turn.now);
+        let value = timer.value();
+        if !active.updatable {
+            if active.may_offer() {
+                let capabilities = active.session.capabilities().clone();
+                self.send_reinvite(key, capabilities, true, turn);
+            }
+            return;
+        }
+        let outline = active.dialog.next(Method::Update);
+        if let Some(flow) = flow {
+            let outline = self.with_abilities(outline, flow).with(Name::SessionExpires, value);
+            // When it cannot go out, the timer ends the call.
+            let _ = self.start_client(outline, flow, Owner::Update(key), turn);
+        }
+    }
+
+    /// Our UPDATE is answered.
+    pub(super) fn on_update_final(&mut self, key: CallKey, response: &Message, turn: &mut Turn<'_>) {
+        let Some(active) = self.active(key) else { return };
+        match response.status().unwrap_or_default() {
+            200..300 => {
+                active.dialog.refresh_target(response);
+                active.timer = SessionTimer::from_response(response, turn.now);
+            }
+            408 | 481 => self.finish(key, Side::Network, None, turn),
+            // It does not take UPDATE after all: an INVITE will do.
+            405 | 501 => {
+                active.updatable = false;
+                if active.may_offer() {
+                    let capabilities = active.session.capabilities().clone();
+                    self.send_reinvite(key, capabilities, true, turn);
+                }
+            }
+            _ => {}
+        }
+        self.dirty.push(Sleeper::Call(key));
     }
 
     /// Sends our BYE; the call is over when it is answered, or cannot be.

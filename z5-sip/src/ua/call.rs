@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::failure::CallFailure;
 use super::types::Side;
-use crate::dialog::{Acceptance, Dialog, Session};
+use crate::dialog::{Acceptance, Dialog, Session, SessionTimer};
 use crate::flow::FlowId;
 use crate::outbox::Deadline;
 use crate::sdp::Capabilities;
@@ -71,6 +71,12 @@ pub(super) struct Active {
     pub(super) reinvite: Option<u64>,
     /// An offer that met one of the far end (491), and when it goes out again.
     pub(super) retry: Option<(Instant, Capabilities)>,
+    /// Ends the call when nobody refreshes it.
+    pub(super) timer: Option<SessionTimer>,
+    /// The far end takes UPDATE: a refresh need not be an INVITE.
+    pub(super) updatable: bool,
+    /// The INVITE of ours within the call only refreshes it.
+    pub(super) refreshing: bool,
     /// We made the call: the Call-ID is ours.
     pub(super) caller: bool,
     pub(super) ending: Ending,
@@ -103,7 +109,10 @@ impl Call {
             State::Active(active) => {
                 let retry =
                     active.retry.as_ref().map(|(at, _)| Deadline::new(*at, "offer again after both did"));
-                Deadline::earlier(active.acceptance.as_ref().map(Acceptance::next_deadline), retry)
+                let first =
+                    Deadline::earlier(active.acceptance.as_ref().map(Acceptance::next_deadline), retry);
+                let timer = active.timer.as_ref().filter(|_| active.ending == Ending::No);
+                Deadline::earlier(first, timer.map(SessionTimer::next_deadline))
             }
         }
     }

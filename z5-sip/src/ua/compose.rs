@@ -1,12 +1,16 @@
 //! What this user agent says about itself: From, Contact, routes, and the headers that every request or response has.
 
 use super::UserAgent;
+use crate::dialog::SHORTEST;
 use crate::flow::{Flow, FlowId};
 use crate::request::Outline;
 use crate::wire::{Address, BuildError, Method, Name, ResponseBuilder, Transport, Uri};
 
 /// The methods that are answered with something else than 405.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+
+/// The extensions that a request may require of us.
+pub(super) const SUPPORTED: &str = "timer, path, outbound";
 
 /// The bodies that are read.
 pub(super) const ACCEPT: &str = "application/sdp";
@@ -72,7 +76,15 @@ impl UserAgent {
     /// The request with what an INVITE says beside its offer.
     pub(super) fn with_abilities(&self, outline: Outline, flow: FlowId) -> Outline {
         let contact = self.contact_value(flow).unwrap_or_default();
-        self.signed(outline.with(Name::Contact, contact).with(Name::Allow, ALLOW))
+        self.signed(
+            outline.with(Name::Contact, contact).with(Name::Allow, ALLOW).with(Name::Supported, SUPPORTED),
+        )
+    }
+
+    /// The session interval that a new call asks for, in seconds.
+    pub(super) fn session_interval(&self) -> Option<u32> {
+        let interval = self.config.session_interval?;
+        Some(u32::try_from(interval.as_secs()).unwrap_or(u32::MAX).max(SHORTEST))
     }
 
     /// A request outside any dialog.

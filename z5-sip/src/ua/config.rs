@@ -37,6 +37,9 @@ pub struct UaConfig {
     pub timers: Timers,
     /// How long an incoming call may ring before it is answered 480.
     pub ring_timeout: Duration,
+    /// The session interval that calls ask for (RFC 4028), at least 90 s; `None` asks for none. A far end that asks for
+    /// one gets it in any case.
+    pub session_interval: Option<Duration>,
     /// Emit [`super::Event::Trace`] with the redacted text of every message.
     pub trace: bool,
 }
@@ -59,6 +62,7 @@ impl UaConfig {
             pong_required: true,
             timers: Timers::default(),
             ring_timeout: Duration::from_secs(180),
+            session_interval: Some(Duration::from_secs(1800)),
             trace: false,
         }
     }

@@ -1,13 +1,13 @@
 //! An incoming call until someone takes it or turns it down (RFC 3261 section 13.3).
 
 use super::call::{Active, Call, Ending, Ringing, State};
-use super::compose::{ACCEPT, ALLOW, SDP};
+use super::compose::{ACCEPT, ALLOW, SDP, SUPPORTED};
 use super::failure::{CallFailure, CommandRefusal};
 use super::outgoing::is_sdp;
 use super::schedule::Sleeper;
 use super::types::{CallKey, Event, Reason, Side};
 use super::{Turn, UserAgent};
-use crate::dialog::{Acceptance, Dialog, Session};
+use crate::dialog::{Acceptance, Dialog, SHORTEST, Session, TimerAnswer};
 use crate::flow::FlowId;
 use crate::sdp::{Capabilities, NegotiationFailure, OfferSummary, SessionDescription};
 use crate::wire::{Message, Name, ResponseBuilder};
@@ -25,6 +25,10 @@ impl UserAgent {
                 return;
             }
         };
+        if TimerAnswer::to_request(&request).is_err() {
+            self.respond(number, 422, turn, |builder| builder.header(Name::MinSe, SHORTEST.to_string()));
+            return;
+        }
         let Some(server) = self.transactions.servers.get_mut(&number) else { return };
         let (Ok(from), Ok(to), Ok(dialog)) =
             (request.from(), request.to(), Dialog::from_request(&request, &server.tag))
@@ -79,9 +83,11 @@ impl UserAgent {
             false => (session.offer(capabilities), None),
         };
         let contact = self.contact_value(flow).unwrap_or_default();
+        let timer = TimerAnswer::to_request(&request).ok().flatten();
         let response = self.respond(number, 200, turn, |builder| {
             let builder = builder.record_route(&request).header(Name::Contact, contact);
-            builder.header(Name::Allow, ALLOW).body(SDP, body)
+            timed(builder.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED), timer.as_ref())
+                .body(SDP, body)
         });
         let (Some(response), Ok(cseq)) = (response, request.cseq()) else {
             let failure = CallFailure::Unbuildable { why: "the 2xx cannot be written".to_owned() };
@@ -94,6 +100,9 @@ impl UserAgent {
             established: negotiated.is_some(),
             reinvite: None,
             retry: None,
+            timer: timer.map(|timer| timer.timer(turn.now)),
+            updatable: request.lists_token(Name::Allow, "UPDATE"),
+            refreshing: false,
             caller: false,
             ending: Ending::No,
         });
@@ -181,6 +190,16 @@ fn summary(request: &Message) -> Result<OfferSummary, Unreadable> {
     SessionDescription::parse(request.body())
         .map(|offer| offer.summary())
         .map_err(|error| Unreadable::Description(error.to_string()))
+}
+
+/// A 2xx with what it says about the session timer.
+pub(super) fn timed(builder: ResponseBuilder, timer: Option<&TimerAnswer>) -> ResponseBuilder {
+    match timer {
+        Some(timer) => builder
+            .header(Name::SessionExpires, &timer.value)
+            .header_opt(Name::Require, timer.required.then_some("timer")),
+        None => builder,
+    }
 }
 
 /// A Warning (RFC 3261 section 20.43): the text is ours, but parts of it may come from the far end.

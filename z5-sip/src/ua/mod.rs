@@ -85,7 +85,7 @@ use crate::ident::Ident;
 use crate::outbox::{Deadline, Outbox};
 use crate::registration::Registration;
 use crate::transaction::{ClientInput, ServerInput};
-use crate::wire::{Frame, Message, redact};
+use crate::wire::{Frame, Message, Rules, redact};
 
 /// A sans-IO user agent; see the module's documentation for how to run it.
 pub struct UserAgent {
@@ -102,6 +102,8 @@ pub struct UserAgent {
     service_route: Vec<String>,
     /// Ask for outbound (RFC 5626) with `reg-id`; off after a 439.
     outbound: bool,
+    /// What requests may require of us and carry: exactly what this user agent does.
+    rules: Rules,
     transactions: Transactions,
     calls: BTreeMap<CallKey, Call>,
     dialogs: HashMap<DialogId, CallKey>,
@@ -139,6 +141,11 @@ impl UserAgent {
             identity,
             service_route: Vec::new(),
             outbound: true,
+            rules: Rules {
+                extensions: compose::SUPPORTED.split(", ").collect(),
+                media_types: vec![compose::SDP],
+                ..Rules::user_agent()
+            },
             transactions: Transactions::default(),
             calls: BTreeMap::new(),
             dialogs: HashMap::new(),

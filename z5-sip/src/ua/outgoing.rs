@@ -7,7 +7,7 @@ use super::schedule::Sleeper;
 use super::transactions::Owner;
 use super::types::{CallKey, Event, Side};
 use super::{Turn, UserAgent};
-use crate::dialog::{Dialog, DialogId, Session};
+use crate::dialog::{Dialog, DialogId, Session, SessionTimer};
 use crate::flow::FlowId;
 use crate::request::Outline;
 use crate::sdp::Capabilities;
@@ -38,6 +38,9 @@ impl UserAgent {
             }
         };
         let mut outline = self.with_abilities(outline, flow);
+        if let Some(interval) = self.session_interval() {
+            outline = outline.with(Name::SessionExpires, interval.to_string());
+        }
         outline.body = Some((SDP, body.into()));
         match self.start_client(outline, flow, Owner::Invite(key), turn) {
             Ok(client) => {
@@ -62,6 +65,7 @@ impl UserAgent {
             return self.fail_calling(key, number, failure, turn);
         }
         outline.cseq += 1;
+        // The flow of the first attempt: the far end's proxy knows it.
         let Some(flow) = self.transactions.clients.get(&number).map(|client| client.flow) else { return };
         match self.start_client(outline, flow, Owner::Invite(key), turn) {
             Ok(next) => {
@@ -105,12 +109,32 @@ impl UserAgent {
         if (200..300).contains(&response.status().unwrap_or_default()) {
             return self.on_invite_accepted(key, number, response, turn);
         }
+        if let Some(outline) = self.with_longer_interval(number, response) {
+            return self.repeat_invite(key, number, outline, turn);
+        }
         let Some(calling) = self.calling(key, number) else { return };
         let failure = match calling.cancel {
             Cancel::No => CallFailure::from_response(response),
             Cancel::Wanted | Cancel::Sent(_) => CallFailure::Cancelled { by: Side::Local, reason: None },
         };
         self.fail_calling(key, number, failure, turn);
+    }
+
+    /// 422: the same INVITE with the session interval that the far end can bear (RFC 4028 section 7.3).
+    fn with_longer_interval(&self, number: u64, response: &Message) -> Option<Outline> {
+        if response.status() != Some(422) {
+            return None;
+        }
+        let shortest: u32 = response.header_token(Name::MinSe)?.parse().ok()?;
+        let mut outline = self.transactions.clients.get(&number)?.outline.clone();
+        let asked = outline.headers.iter_mut().find(|(name, _)| *name == Name::SessionExpires)?;
+        // Only longer and longer, so this comes to an end.
+        if asked.1.parse().is_ok_and(|asked: u32| asked >= shortest) {
+            return None;
+        }
+        asked.1 = shortest.to_string();
+        outline.headers.retain(|(name, _)| *name != Name::MinSe);
+        Some(outline.with(Name::MinSe, shortest.to_string()))
     }
 
     /// Every 2xx: the first, its repetitions, and those of other forks.
@@ -190,6 +214,9 @@ impl UserAgent {
                     established: true,
                     reinvite: None,
                     retry: None,
+                    timer: SessionTimer::from_response(response, turn.now),
+                    updatable: response.lists_token(Name::Allow, "UPDATE"),
+                    refreshing: false,
                     caller: true,
                     ending: Ending::No,
                 });

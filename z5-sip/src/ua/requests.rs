@@ -1,16 +1,16 @@
 //! Requests from outside: what is refused before anyone looks at it, and who gets the rest (RFC 3261 section 8.2).
 
-use super::compose::{ACCEPT, ALLOW};
+use super::compose::{ACCEPT, ALLOW, SUPPORTED};
 use super::types::{CallKey, Event, Reason};
 use super::{Turn, UserAgent};
 use crate::dialog::DialogId;
 use crate::flow::FlowId;
 use crate::transaction::{ServerInput, ServerKey};
-use crate::wire::{Fault, Message, Method, Name, Params, ResponseBuilder, Verdict, validate};
+use crate::wire::{Fault, Message, Method, Name, Params, ResponseBuilder, Verdict};
 
 impl UserAgent {
     pub(super) fn on_request(&mut self, flow: FlowId, request: Message, turn: &mut Turn<'_>) {
-        let verdict = validate(&request);
+        let verdict = self.rules.validate(&request);
         if let Verdict::Drop { .. } = verdict {
             return turn.emit(Event::Unexpected { flow, what: "a malformed request that is not answered" });
         }
@@ -33,7 +33,15 @@ impl UserAgent {
         let merged = self.transactions.is_merged(&request);
         let method = request.method();
         let number = self.start_server(key, request.clone(), flow);
+        let allowed =
+            method.as_ref().is_some_and(|method| ALLOW.split(", ").any(|name| name == method.as_str()));
         if let Verdict::Refuse { status, fault, .. } = verdict {
+            // The method is looked at before extensions and bodies (RFC 3261 section 8.2).
+            let late = matches!(fault, Fault::Extensions(_) | Fault::MediaType | Fault::NotAcceptable);
+            if late && !allowed {
+                self.respond(number, 405, turn, |builder| builder.header(Name::Allow, ALLOW));
+                return;
+            }
             turn.emit(Event::Unexpected { flow, what: "a request that is refused" });
             self.respond(number, status, turn, |builder| explained(builder, &fault));
             return;
@@ -49,9 +57,13 @@ impl UserAgent {
                 turn.emit(Event::Unexpected { flow, what: "a request on a flow without a binding" });
                 self.respond(number, 403, turn, |builder| builder);
             }
-            Some(Method::Invite) if inside => self.on_reinvite(number, &request, turn),
+            Some(Method::Invite | Method::Update) if inside => self.on_reinvite(number, &request, turn),
             Some(Method::Invite) => self.on_incoming(flow, number, request, turn),
             Some(Method::Bye) => self.on_bye(number, &request, turn),
+            // An UPDATE has no meaning outside a dialog.
+            Some(Method::Update) => {
+                self.respond(number, 481, turn, |builder| builder);
+            }
             Some(Method::Options) => self.on_options(number, &request, inside, turn),
             Some(_) | None => {
                 self.respond(number, 405, turn, |builder| builder.header(Name::Allow, ALLOW));
@@ -74,6 +86,7 @@ impl UserAgent {
                 .header(Name::Allow, ALLOW)
                 .header(Name::Accept, ACCEPT)
                 .header(Name::AcceptEncoding, "identity")
+                .header(Name::Supported, SUPPORTED)
         });
     }
 

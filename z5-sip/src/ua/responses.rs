@@ -41,6 +41,7 @@ impl UserAgent {
             Owner::Register => self.on_register_response(number, response, turn),
             Owner::Invite(call) => self.on_invite_final(call, number, response, turn),
             Owner::Reinvite(call) => self.on_reinvite_final(call, number, response, turn),
+            Owner::Update(call) => self.on_update_final(call, response, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),
             Owner::Cancel | Owner::Stray => {}
         }
@@ -60,6 +61,8 @@ impl UserAgent {
                 Owner::Reinvite(call) => {
                     self.on_reinvite_failed(call, number, CallFailure::from_challenge(failure), turn);
                 }
+                // The timer ends the call when no refresh gets through.
+                Owner::Update(_) => {}
                 Owner::Bye(call) => self.on_bye_done(call, turn),
                 Owner::Cancel | Owner::Stray => {}
             };
@@ -67,7 +70,7 @@ impl UserAgent {
         match owner {
             Owner::Register => self.repeat_register(outline, turn),
             Owner::Invite(call) => self.repeat_invite(call, number, outline, turn),
-            Owner::Reinvite(call) | Owner::Bye(call) => {
+            Owner::Reinvite(call) | Owner::Update(call) | Owner::Bye(call) => {
                 outline.cseq = self.next_cseq(call).unwrap_or(outline.cseq + 1);
                 let started = self.start_client(outline, flow, owner, turn);
                 match (owner, started) {
@@ -100,7 +103,7 @@ impl UserAgent {
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::TimedOut { timer }, turn),
             Owner::Reinvite(call) => self.on_reinvite_lost(call, number, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),
-            Owner::Cancel | Owner::Stray => {}
+            Owner::Update(_) | Owner::Cancel | Owner::Stray => {}
         }
     }
 
@@ -111,7 +114,7 @@ impl UserAgent {
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::ConnectionLost, turn),
             Owner::Reinvite(call) => self.on_reinvite_failed(call, number, CallFailure::ConnectionLost, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),
-            Owner::Cancel | Owner::Stray => {}
+            Owner::Update(_) | Owner::Cancel | Owner::Stray => {}
         }
     }
 }

@@ -24,6 +24,8 @@ pub(super) enum Owner {
     Invite(CallKey),
     /// An INVITE of ours within a call.
     Reinvite(CallKey),
+    /// An UPDATE of ours that refreshes a call.
+    Update(CallKey),
     Bye(CallKey),
     Cancel,
     /// Nobody: the BYE of a fork that came too late.

@@ -1,0 +1,138 @@
+//! Session timers (RFC 4028): a call whose far end is gone without a BYE does not stand for ever.
+//!
+//! One end refreshes at half of the interval; the other ends the call when no refresh came in time. Who it is, the
+//! answer of the request that set the interval says.
+
+use std::time::{Duration, Instant};
+
+use crate::outbox::Deadline;
+use crate::wire::{Message, Name};
+
+/// The shortest interval anyone may ask for (RFC 4028 section 4).
+pub const SHORTEST: u32 = 90;
+
+/// The timer of one call.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionTimer {
+    interval: Duration,
+    ours: bool,
+    due_at: Instant,
+    refreshing: bool,
+}
+
+/// What a session timer wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerDue {
+    /// Nothing yet.
+    Nothing,
+    /// Send a refresh.
+    Refresh,
+    /// No refresh came, or ours failed: end the call.
+    Expired,
+}
+
+/// What a 2xx of ours says about the timer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerAnswer {
+    /// The value of Session-Expires.
+    pub value: String,
+    /// The far end must support timers, because it refreshes.
+    pub required: bool,
+    /// Seconds.
+    pub interval: u32,
+    /// We refresh.
+    pub ours: bool,
+}
+
+/// The interval asked for is below [`SHORTEST`]: the request is answered 422.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session interval is below 90 s")]
+pub struct IntervalTooSmall;
+
+impl TimerAnswer {
+    /// What answers a request's Session-Expires; `None` when it has none (section 9).
+    ///
+    /// # Errors
+    /// [`IntervalTooSmall`] when the sender understands what that means.
+    pub fn to_request(request: &Message) -> Result<Option<Self>, IntervalTooSmall> {
+        let Some(interval) = request.session_expires().ok().flatten() else { return Ok(None) };
+        let supported =
+            request.lists_token(Name::Supported, "timer") || request.lists_token(Name::Require, "timer");
+        if interval < SHORTEST && supported {
+            return Err(IntervalTooSmall);
+        }
+        // An interval that a proxy put there for a caller that knows nothing of timers is ours to keep.
+        let interval = interval.max(SHORTEST);
+        let ours = match request.header_params(Name::SessionExpires).get("refresher") {
+            Some(refresher) => refresher.eq_ignore_ascii_case("uas"),
+            None => false,
+        } || !supported;
+        let refresher = if ours { "uas" } else { "uac" };
+        Ok(Some(Self { value: format!("{interval};refresher={refresher}"), required: !ours, interval, ours }))
+    }
+
+    /// The timer that it starts.
+    #[must_use]
+    pub fn timer(&self, now: Instant) -> SessionTimer {
+        SessionTimer::new(self.interval, self.ours, now)
+    }
+}
+
+impl SessionTimer {
+    fn new(seconds: u32, ours: bool, now: Instant) -> Self {
+        let interval = Duration::from_secs(u64::from(seconds.max(SHORTEST)));
+        let mut timer = Self { interval, ours, due_at: now, refreshing: false };
+        timer.restart(now);
+        timer
+    }
+
+    /// The timer that a 2xx to a request of ours starts (section 7.2); `None` when the far end wants none.
+    #[must_use]
+    pub fn from_response(response: &Message, now: Instant) -> Option<Self> {
+        let seconds = response.session_expires().ok().flatten()?;
+        let refresher = response.header_params(Name::SessionExpires).get("refresher");
+        // Refreshing too often does no harm, not at all does.
+        let ours = refresher.is_none_or(|refresher| refresher.eq_ignore_ascii_case("uac"));
+        Some(Self::new(seconds, ours, now))
+    }
+
+    /// The value of Session-Expires in a refresh of ours.
+    #[must_use]
+    pub fn value(&self) -> String {
+        format!("{};refresher=uac", self.interval.as_secs())
+    }
+
+    /// A refresh is on its way: the next deadline ends the call.
+    pub fn on_refreshing(&mut self, now: Instant) {
+        if !self.refreshing {
+            self.refreshing = true;
+            self.due_at = now + self.interval / 2;
+        }
+    }
+
+    fn restart(&mut self, now: Instant) {
+        // The one that waits gives up a little early, so that its BYE still finds state in proxies (section 10).
+        let margin = Duration::from_secs(32).min(self.interval / 3);
+        self.due_at = now + if self.ours { self.interval / 2 } else { self.interval - margin };
+    }
+
+    /// When to come back.
+    #[must_use]
+    pub fn next_deadline(&self) -> Deadline {
+        let why = match self.ours && !self.refreshing {
+            true => "refresh the session",
+            false => "the session was not refreshed",
+        };
+        Deadline::new(self.due_at, why)
+    }
+
+    /// What is due.
+    #[must_use]
+    pub fn due(&self, now: Instant) -> TimerDue {
+        match (now >= self.due_at, self.ours && !self.refreshing) {
+            (false, _) => TimerDue::Nothing,
+            (true, true) => TimerDue::Refresh,
+            (true, false) => TimerDue::Expired,
+        }
+    }
+}
