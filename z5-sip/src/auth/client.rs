@@ -8,7 +8,7 @@ use std::fmt;
 use super::Credentials;
 use super::digest::{self, Algorithm, Inputs, Qop, Use};
 use crate::ident::Ident;
-use crate::wire::{AuthParams, Challenge, Message, Method, Name};
+use crate::wire::{AuthParams, Challenge, Message, Method, Name, StartLine};
 
 /// Which of several challenges of one realm is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,11 +51,17 @@ pub enum AuthFailure {
 /// stale would otherwise be asked for ever.
 const PATIENCE: u32 = 3;
 
+/// How many realms and Request-URIs are remembered; the oldest is forgotten first.
+const SESSIONS: usize = 16;
+
 /// What is known of one realm.
 #[derive(Clone)]
 struct Session {
     proxy: bool,
     realm: String,
+    /// A server's challenge is answered unasked only for the Request-URI it came for: a registrar's answer
+    /// is nothing that the far end of a call should see. Not looked at for proxies, which see every request.
+    uri: String,
     algorithm: Algorithm,
     /// The algorithm was named: it is echoed only then (RFC 2617 peers).
     names_algorithm: bool,
@@ -70,7 +76,7 @@ struct Session {
     challenged: u32,
 }
 
-/// Answers challenges and reuses nonces, one per realm and per kind (server or proxy).
+/// Answers challenges and reuses nonces: one per proxy realm, one per server realm and Request-URI.
 #[derive(Clone)]
 pub struct Authenticator {
     credentials: Vec<Credentials>,
@@ -158,8 +164,8 @@ impl Authenticator {
         }
     }
 
-    /// The header fields that answer every known realm, for a request with this method, Request-URI (as
-    /// written in it) and body. Each call counts as one use of the nonces, so call it once a request.
+    /// The header fields that answer every realm known to ask for it, for a request with this method,
+    /// Request-URI (as written in it) and body. Each call counts as one use of the nonces, so call it once a request.
     pub fn authorize(
         &mut self,
         method: &Method,
@@ -169,7 +175,7 @@ impl Authenticator {
     ) -> Vec<(Name<'static>, String)> {
         let credentials = &self.credentials;
         let mut fields = Vec::new();
-        for session in &mut self.sessions {
+        for session in self.sessions.iter_mut().filter(|session| session.proxy || session.uri == uri) {
             let Some(own) = credentials.iter().find(|credentials| credentials.answers(&session.realm)) else {
                 continue;
             };
@@ -198,7 +204,8 @@ impl Authenticator {
 
     /// Makes the offer the realm's session, unless it means a refusal.
     fn take(&mut self, request: &Message, offer: Offer) -> Result<(), AuthFailure> {
-        let known = self.sessions.iter().position(|s| s.proxy == offer.proxy && s.realm == offer.realm);
+        let uri = request_uri(request);
+        let known = self.sessions.iter().position(|s| s.is_for(offer.proxy, &offer.realm, &uri));
         let mut challenged = 0;
         if let Some(at) = known {
             let session = &self.sessions[at];
@@ -212,9 +219,13 @@ impl Authenticator {
             }
             self.sessions.remove(at);
         }
+        if self.sessions.len() == SESSIONS {
+            self.sessions.remove(0);
+        }
         self.sessions.push(Session {
             proxy: offer.proxy,
             realm: offer.realm,
+            uri,
             algorithm: offer.algorithm,
             names_algorithm: offer.names_algorithm,
             qop: offer.qop,
@@ -226,6 +237,14 @@ impl Authenticator {
             challenged,
         });
         Ok(())
+    }
+}
+
+/// The Request-URI as written.
+fn request_uri(request: &Message) -> String {
+    match request.start() {
+        StartLine::Request { uri, .. } => String::from_utf8_lossy(uri).into_owned(),
+        StartLine::Response { .. } => String::new(),
     }
 }
 
@@ -241,6 +260,10 @@ fn used_on_fresh_nonce(request: &Message, session: &Session) -> bool {
 }
 
 impl Session {
+    fn is_for(&self, proxy: bool, realm: &str, uri: &str) -> bool {
+        self.proxy == proxy && self.realm == realm && (proxy || self.uri == uri)
+    }
+
     fn answer(
         &mut self,
         own: &Credentials,

@@ -131,20 +131,8 @@ impl Rules {
         Self {
             role: Role::UserAgent,
             schemes: vec![Scheme::Sip, Scheme::Sips, Scheme::Tel, Scheme::Urn],
-            extensions: vec![
-                "100rel",
-                "timer",
-                "replaces",
-                "norefersub",
-                "outbound",
-                "path",
-                "gruu",
-                "tdialog",
-                "from-change",
-                "histinfo",
-                "answermode",
-                "eventlist",
-            ],
+            // Must say what the user agent says in Supported.
+            extensions: vec!["timer", "path", "outbound"],
             media_types: vec![
                 "application/sdp",
                 "multipart/*",

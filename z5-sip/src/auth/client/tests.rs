@@ -144,6 +144,18 @@ fn credentials_answer_only_their_own_realm() {
 }
 
 #[test]
+fn a_server_s_answer_goes_to_no_one_else_and_a_proxy_s_with_every_request() {
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    let both = [(WWW, "Digest realm=\"r\", nonce=\"1\""), (PROXY, "Digest realm=\"r\", nonce=\"2\"")];
+    auth.on_challenge(&request(&[], ""), &response(401, &both)).unwrap();
+    let names = |fields: Vec<(Name<'static>, String)>| fields.iter().map(|field| field.0).collect::<Vec<_>>();
+    assert_eq!(names(answer(&mut auth, &mut ident)), [Name::Authorization, Name::ProxyAuthorization]);
+    let call = auth.authorize(&Method::Invite, "sip:bob@example.com", b"", &mut ident);
+    assert_eq!(names(call), [Name::ProxyAuthorization]);
+}
+
+#[test]
 fn refused_credentials_are_not_tried_again() {
     let mut auth = alice();
     let mut ident = Ident::from_seed(1);
