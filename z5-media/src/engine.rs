@@ -33,10 +33,13 @@ use registry::{Registry, Running};
 use rtrb::RingBuffer;
 
 use crate::clock::{self, WallAnchor};
+use crate::codec::telephone_event;
 use crate::stats::{MediaKind, StreamStats};
 
 /// Announcements of streams with frames that fit between the two threads.
 const ANNOUNCEMENTS: usize = 4096;
+/// The usual length of a key press (RFC 7874 and RFC 9248 section 6.5).
+pub const DIGIT_DURATION: Duration = Duration::from_millis(100);
 /// Longest wait for the engine's answer; it only passes when a thread died or a sink blocks.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -147,6 +150,24 @@ impl Engine {
             return Err(MediaError::WrongKind { wanted: "text" });
         }
         self.tell_worker(worker::Command::Text { id: stream, text: text.into() })
+    }
+
+    /// Presses keys (RFC 4733): each sounds for `duration` (40 ms to 8 s, [`DIGIT_DURATION`] is usual) with a gap of 80 ms
+    /// after it. While a key sounds, audio from the source is left out.
+    ///
+    /// # Errors
+    /// When there is no such stream, the far end did not agree to telephone events, or a character is no key; then none
+    /// is pressed.
+    pub fn send_digits(&self, stream: StreamId, digits: &str, duration: Duration) -> Result<(), MediaError> {
+        if !self.running(stream).ok_or(MediaError::NoSuchStream)?.telephone_event {
+            return Err(MediaError::NoTelephoneEvent);
+        }
+        if !(Duration::from_millis(40)..=Duration::from_secs(8)).contains(&duration) {
+            return Err(MediaError::DigitDuration { duration });
+        }
+        let code = |digit| telephone_event::event(digit).ok_or(MediaError::Digit { digit });
+        let events = digits.chars().map(code).collect::<Result<Vec<u8>, _>>()?;
+        self.tell_worker(worker::Command::Digits { id: stream, events, duration })
     }
 
     /// Changes which ways media may flow (hold and resume), without a new stream.

@@ -26,9 +26,9 @@ pub mod stream;
 pub mod text;
 
 pub use engine::{
-    AudioCodec, AudioConfig, Direction, Engine, EngineConfig, EngineError, EventHandler, LocalPort,
-    MediaError, PortError, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig,
-    TextPayloadTypes,
+    AudioCodec, AudioConfig, DIGIT_DURATION, Direction, Engine, EngineConfig, EngineError, EventHandler,
+    LocalPort, MediaError, PortError, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent,
+    TextConfig, TextPayloadTypes,
 };
 pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};

@@ -10,7 +10,7 @@ use super::Work;
 use super::sockets::watch;
 
 /// A socket per call.
-pub fn sockets(work: Work) {
+pub(crate) fn sockets(work: Work) {
     let (mut poll, sockets) = watch(work.sockets);
     let mut events = Events::with_capacity(1024);
     let mut inbox = Batch::new(16);
@@ -33,7 +33,7 @@ pub fn sockets(work: Work) {
 }
 
 /// One socket for all.
-pub fn shared(work: Work) {
+pub(crate) fn shared(work: Work) {
     let socket = &work.sockets[0];
     let (mut inbox, mut outbox) = (Batch::new(64), Batch::new(64));
     while !work.stop.load(Ordering::Relaxed) {

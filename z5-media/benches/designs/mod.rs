@@ -14,28 +14,28 @@ use std::time::{Duration, Instant};
 use z5_media::batch::Batch;
 
 /// What a design runs on: its bound sockets and when to stop.
-pub struct Work {
+pub(crate) struct Work {
     /// One socket per call, or one for all.
-    pub sockets: Vec<UdpSocket>,
+    pub(crate) sockets: Vec<UdpSocket>,
     /// Where echoes go.
-    pub sink: SocketAddr,
+    pub(crate) sink: SocketAddr,
     /// Calls.
-    pub calls: usize,
+    pub(crate) calls: usize,
     /// Set when the generator has ended.
-    pub stop: Arc<AtomicBool>,
+    pub(crate) stop: Arc<AtomicBool>,
     /// Packets echoed.
-    pub packets: Arc<AtomicU64>,
+    pub(crate) packets: Arc<AtomicU64>,
 }
 
 /// A design: how many sockets it wants for so many calls, and its loop.
 #[derive(Clone, Copy)]
-pub struct Design {
+pub(crate) struct Design {
     shared: bool,
     run: fn(Work),
 }
 
 /// Every design; the first is the yardstick.
-pub const ALL: [(&str, Design); 6] = [
+pub(crate) const ALL: [(&str, Design); 6] = [
     ("tokio task per call, webrtc-srtp, rtp-rs", Design { shared: false, run: tokio_tasks::run }),
     ("epoll thread, socket per call, in place, blocking", Design { shared: false, run: sockets::blocking }),
     ("epoll thread, socket per call, in place, 1 ms tick", Design { shared: false, run: sockets::ticking }),
@@ -59,7 +59,7 @@ fn now() -> Instant {
 }
 
 /// Runs one design under load; returns nanoseconds of CPU per packet.
-pub fn measure(design: Design, calls: usize, size: usize, seconds: u64) -> f64 {
+pub(crate) fn measure(design: Design, calls: usize, size: usize, seconds: u64) -> f64 {
     let count = if design.shared { 1 } else { calls };
     let sockets: Vec<UdpSocket> = (0..count).map(|_| bind()).collect();
     let targets: Vec<SocketAddr> = sockets.iter().map(|s| s.local_addr().expect("bound")).collect();

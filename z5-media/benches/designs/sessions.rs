@@ -5,10 +5,10 @@ use z5_media::rtp::{HEADER_LEN, Header, Packet, Reception};
 use z5_media::srtp::{Receiver, Sender, SrtpParams, SrtpSuite};
 
 /// The suite compared.
-pub const SUITE: SrtpSuite = SrtpSuite::AeadAes128Gcm;
+pub(crate) const SUITE: SrtpSuite = SrtpSuite::AeadAes128Gcm;
 
 /// One call's state.
-pub struct Call {
+pub(crate) struct Call {
     sender: Sender,
     receiver: Receiver,
     reception: Option<Reception>,
@@ -17,20 +17,20 @@ pub struct Call {
 }
 
 /// Keys of every call.
-pub fn params() -> SrtpParams {
+pub(crate) fn params() -> SrtpParams {
     let key: Vec<u8> = (0..SUITE.key_and_salt_len() as u8).collect();
     SrtpParams::new(SUITE, &key, &key).expect("the suite's own length")
 }
 
 impl Call {
     /// A call that has seen nothing.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (sender, receiver) = params().contexts().expect("keys");
         Self { sender, receiver, reception: None, buffer: ReorderBuffer::default(), sequence: 0 }
     }
 
     /// Unprotects, parses, reorders, and seals the packet that is next into `out`. Returns its length.
-    pub fn echo(&mut self, datagram: &mut [u8], out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn echo(&mut self, datagram: &mut [u8], out: &mut [u8]) -> Option<usize> {
         let len = self.receiver.unprotect_rtp(datagram).ok()?;
         let packet = Packet::parse(&datagram[..len]).ok()?;
         let reception = self.reception.get_or_insert_with(|| Reception::new(8000, packet.sequence));
@@ -55,7 +55,7 @@ impl Call {
 }
 
 /// Packets of all calls in the order they are sent: each call's n-th packet after each other.
-pub fn seal(calls: usize, size: usize, rounds: usize) -> Vec<Vec<u8>> {
+pub(crate) fn seal(calls: usize, size: usize, rounds: usize) -> Vec<Vec<u8>> {
     let mut senders: Vec<Sender> = (0..calls).map(|_| params().contexts().expect("keys").0).collect();
     let mut wires = Vec::with_capacity(calls * rounds);
     for round in 0..rounds {

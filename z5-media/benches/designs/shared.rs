@@ -9,7 +9,7 @@ use super::Work;
 use super::sessions::Call;
 
 /// Receives, echoes and sends in batches.
-pub fn run(work: Work) {
+pub(crate) fn run(work: Work) {
     let mut calls: Vec<Call> = (0..work.calls).map(|_| Call::new()).collect();
     let socket = &work.sockets[0];
     let (mut inbox, mut outbox) = (Batch::new(64), Batch::new(64));

@@ -11,7 +11,7 @@ use super::Work;
 use super::sessions::Call;
 
 /// A poll instance that watches every socket.
-pub fn watch(sockets: Vec<UdpSocket>) -> (Poll, Vec<mio::net::UdpSocket>) {
+pub(crate) fn watch(sockets: Vec<UdpSocket>) -> (Poll, Vec<mio::net::UdpSocket>) {
     let poll = Poll::new().expect("epoll");
     let mut sockets: Vec<_> = sockets.into_iter().map(mio::net::UdpSocket::from_std).collect();
     for (n, socket) in sockets.iter_mut().enumerate() {
@@ -21,12 +21,12 @@ pub fn watch(sockets: Vec<UdpSocket>) -> (Poll, Vec<mio::net::UdpSocket>) {
 }
 
 /// Blocks in epoll.
-pub fn blocking(work: Work) {
+pub(crate) fn blocking(work: Work) {
     run(work, None);
 }
 
 /// Looks once a millisecond.
-pub fn ticking(work: Work) {
+pub(crate) fn ticking(work: Work) {
     run(work, Some(Duration::from_millis(1)));
 }
 

@@ -20,7 +20,7 @@ fn context() -> Context {
 }
 
 /// Runs every call on a single-threaded runtime of this thread.
-pub fn run(work: Work) {
+pub(crate) fn run(work: Work) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let Work { sockets, sink, stop, packets, .. } = work;
     let local = async move {

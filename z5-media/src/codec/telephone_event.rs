@@ -1,6 +1,8 @@
-//! Telephone events (RFC 4733): each key press is one event, told once, when it ends.
+//! Telephone events (RFC 4733): received, each key press is told once, when it ends; sent, each is repeated as it grows.
 //!
 //! An event is repeated and its end is sent three times; packets may be lost. An event is known by its RTP timestamp.
+
+use std::collections::VecDeque;
 
 /// Payload length (RFC 4733 section 2.3).
 pub const PAYLOAD_LEN: usize = 4;
@@ -96,9 +98,112 @@ fn press(payload: Payload) -> Option<Press> {
     digit(payload.event).map(|digit| Press { digit, duration: payload.duration })
 }
 
+/// The event code of a character, the reverse of [`digit`].
+#[must_use]
+pub fn event(digit: char) -> Option<u8> {
+    b"0123456789*#ABCD!".iter().position(|c| char::from(*c) == digit.to_ascii_uppercase()).map(|at| at as u8)
+}
+
+/// A payload to be sent in place of audio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emission {
+    /// Timestamp of the event's beginning.
+    pub timestamp: u32,
+    /// The first packet of the event.
+    pub marker: bool,
+    /// The payload.
+    pub payload: Payload,
+}
+
+/// Volume of the events sent, in -dBm0.
+const VOLUME: u8 = 10;
+/// The end of an event is sent this often (RFC 4733 section 2.5.1.4).
+const END_PACKETS: u32 = 3;
+
+/// An event being sent.
+#[derive(Debug, Clone, Copy)]
+struct Sending {
+    event: u8,
+    timestamp: u32,
+    /// Length of the event in ticks.
+    ticks: u32,
+    /// Ticks since its beginning.
+    age: u32,
+}
+
+/// Sends queued key presses, one packet per tick.
+#[derive(Debug, Clone, Default)]
+pub struct Dialer {
+    /// Event codes and their length in ticks.
+    queue: VecDeque<(u8, u32)>,
+    current: Option<Sending>,
+    /// Ticks from the end of one event to the beginning of the next.
+    gap: u32,
+}
+
+impl Dialer {
+    /// A dialer that leaves `gap` ticks between events.
+    #[must_use]
+    pub fn new(gap: u32) -> Self {
+        Self { queue: VecDeque::new(), current: None, gap }
+    }
+
+    /// Queues an event of that many ticks.
+    pub fn push(&mut self, event: u8, ticks: u32) {
+        self.queue.push_back((event, ticks.max(1)));
+    }
+
+    /// What this tick sends instead of audio, if anything. `timestamp` is the tick's own, `samples` its length.
+    pub fn tick(&mut self, timestamp: u32, samples: u32) -> Option<Emission> {
+        if self.current.is_none() {
+            let (event, ticks) = self.queue.pop_front()?;
+            self.current = Some(Sending { event, timestamp, ticks, age: 0 });
+        }
+        let sending = self.current.as_mut()?;
+        sending.age += 1;
+        let Sending { event, timestamp, ticks, age } = *sending;
+        if age >= ticks + self.gap.max(END_PACKETS - 1) {
+            self.current = None;
+        }
+        // Past the end and its repetitions it is audio's turn again, until the gap is over.
+        (age < ticks + END_PACKETS).then(|| Emission {
+            timestamp,
+            marker: age == 1,
+            payload: Payload {
+                event,
+                end: age >= ticks,
+                volume: VOLUME,
+                duration: u16::try_from(age.min(ticks) * samples).unwrap_or(u16::MAX),
+            },
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_dialled_is_heard_once_each_with_its_length() {
+        let mut dialer = Dialer::new(4);
+        for c in "1#d".chars() {
+            dialer.push(event(c).unwrap(), 5);
+        }
+        let (mut presses, mut heard, mut packets, mut markers) = (Presses::default(), Vec::new(), 0, 0);
+        for tick in 0..40 {
+            let Some(sent) = dialer.tick(tick * 160, 160) else { continue };
+            packets += 1;
+            markers += u32::from(sent.marker);
+            // Every second packet is lost, the first end among them.
+            if packets % 2 == 0 {
+                let payload = Payload::parse(&sent.payload.to_bytes()).unwrap();
+                heard.extend(presses.take(sent.timestamp, payload).into_iter().flatten());
+            }
+        }
+        let expected = ['1', '#', 'D'].map(|digit| Press { digit, duration: 800 });
+        assert_eq!((heard.as_slice(), packets, markers), (&expected[..], 3 * 7, 3));
+        assert_eq!(event('x'), None);
+    }
 
     fn payload(event: u8, end: bool, duration: u16) -> Payload {
         Payload { event, end, volume: 10, duration }

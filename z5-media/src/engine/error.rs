@@ -87,6 +87,21 @@ pub enum MediaError {
     /// The SRTP library refused the keys.
     #[error("the SRTP keys cannot be used")]
     Keys,
+    /// The stream has no telephone-event payload type.
+    #[error("the far end did not agree to telephone events (RFC 4733), so no digits can be sent")]
+    NoTelephoneEvent,
+    /// A character that is no key.
+    #[error("{digit:?} is no key: 0-9, *, #, A-D and ! (flash) are")]
+    Digit {
+        /// The character.
+        digit: char,
+    },
+    /// A key press shorter or longer than RFC 4733 gateways accept.
+    #[error("a key press of {duration:?} is not between 40 ms and 8 s")]
+    DigitDuration {
+        /// What was asked for.
+        duration: std::time::Duration,
+    },
     /// As many streams run as one engine can carry.
     #[error("the media engine carries {limit} streams already")]
     TooManyStreams {

@@ -15,15 +15,19 @@ pub(super) struct Running {
     pub(super) kind: MediaKind,
     codec: &'static str,
     security: Option<&'static str>,
+    pub(super) telephone_event: bool,
 }
 
 impl Running {
     pub(super) fn of(config: &StreamConfig) -> Self {
-        let (kind, codec) = match &config.kind {
-            StreamKind::Audio(audio) => (MediaKind::Audio, audio.codec.name()),
-            StreamKind::Text(_) => (MediaKind::Text, "t140"),
+        let (kind, codec, telephone_event) = match &config.kind {
+            StreamKind::Audio(audio) => {
+                (MediaKind::Audio, audio.codec.name(), audio.telephone_event.is_some())
+            }
+            StreamKind::Text(_) => (MediaKind::Text, "t140", false),
         };
-        Self { kind, codec, security: config.srtp.as_ref().map(|srtp| srtp.suite().name()) }
+        let security = config.srtp.as_ref().map(|srtp| srtp.suite().name());
+        Self { kind, codec, security, telephone_event }
     }
 }
 

@@ -216,3 +216,37 @@ fn a_configuration_that_cannot_be_used_is_refused_and_frees_its_port() {
         Err(MediaError::PayloadType { payload_type: 98, .. })
     ));
 }
+
+#[test]
+fn keys_pressed_arrive_as_digits() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let with_events = |mut kind| {
+        if let StreamKind::Audio(audio) = &mut kind {
+            audio.telephone_event =
+                Some(TelephoneEvent { send_payload_type: 101, receive_payload_type: 101 });
+        }
+        kind
+    };
+    let config_a = config(with_events(audio(AudioCodec::Pcmu, Silence)), &port_b, None, 1);
+    let config_b = config(with_events(audio(AudioCodec::Pcmu, Silence)), &port_a, None, 2);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    let short = Duration::from_millis(40);
+    assert!(matches!(a.engine.send_digits(stream_a, "1x", short), Err(MediaError::Digit { digit: 'x' })));
+    a.engine.send_digits(stream_a, "4#", short).unwrap();
+    let digits: Vec<_> = (0..2)
+        .map(|_| {
+            b.wait(|event| {
+                if let StreamEvent::Digit { digit, duration, .. } = event {
+                    Some((digit, duration))
+                } else {
+                    None
+                }
+            })
+        })
+        .collect();
+    assert_eq!(digits, [('4', short), ('#', short)]);
+    let report = b.engine.stop_stream(stream_b).unwrap();
+    assert_eq!((report.lost, report.dropped.len()), (Some(0), 0), "{report:?}");
+}

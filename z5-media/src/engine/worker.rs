@@ -27,6 +27,7 @@ pub(super) enum Command {
     Add(Stream),
     SetSend { id: StreamId, send: bool },
     Text { id: StreamId, text: String },
+    Digits { id: StreamId, events: Vec<u8>, duration: Duration },
     Figures { id: StreamId, reply: mpsc::SyncSender<WorkerFigures> },
     Stop { id: StreamId, reply: mpsc::SyncSender<WorkerFigures> },
     Shutdown,
@@ -202,6 +203,11 @@ impl Worker {
                     if let Some(Stream::Text(stream)) = self.stream(id) {
                         stream.push(&text);
                         self.handle(id.slot(), clock::now());
+                    }
+                }
+                Ok(Command::Digits { id, events, duration }) => {
+                    if let Some(Stream::Audio(stream)) = self.stream(id) {
+                        stream.dial(&events, duration);
                     }
                 }
                 Ok(Command::Figures { id, reply }) => {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
 use crate::codec::g711::Law;
-use crate::codec::telephone_event::{Payload, Presses};
+use crate::codec::telephone_event::{Dialer, Payload, Presses};
 use crate::engine::config::{EventSender, StreamEvent, StreamId, TelephoneEvent};
 use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
 use crate::playout::AudioPlayout;
@@ -18,6 +18,8 @@ use crate::stats::{DropCounts, DropReason};
 const MAX_BEHIND: u32 = 10;
 /// A packet leaves at least this often while held, so that bindings on the path live (RFC 6263).
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Silence after a key press (70 ms or more, RFC 9248 section 6.5).
+const DIGIT_GAP: Duration = Duration::from_millis(80);
 /// Largest payload taken from the ring.
 const MAX_PAYLOAD: usize = 2048;
 
@@ -37,6 +39,7 @@ pub(in crate::engine) struct AudioStream {
     playout: AudioPlayout,
     listener: Listener,
     presses: Presses,
+    dialer: Dialer,
     drops: DropCounts,
     next_tick: Instant,
     tick: Duration,
@@ -88,6 +91,7 @@ impl AudioStream {
             playout: AudioPlayout::g711(parts.law),
             listener: Listener::new(parts.sample_rate),
             presses: Presses::default(),
+            dialer: Dialer::new(ticks(DIGIT_GAP, parts.tick)),
             drops: DropCounts::default(),
             next_tick: parts.start,
             tick: parts.tick,
@@ -117,6 +121,12 @@ impl AudioStream {
     pub(super) fn set_send(&mut self, send: bool) {
         self.marker |= send && !self.send;
         self.send = send;
+    }
+
+    pub(super) fn dial(&mut self, events: &[u8], duration: Duration) {
+        for event in events {
+            self.dialer.push(*event, ticks(duration, self.tick));
+        }
     }
 
     /// One packet interval: plays and sends one frame. Returns whether a packet was made.
@@ -199,6 +209,9 @@ impl AudioStream {
             }
             self.frame.fill(0);
         }
+        if let Some(sent) = self.send_event(now) {
+            return sent;
+        }
         self.law.encode(&self.frame, &mut self.encoded);
         let head = FrameHead {
             payload_type: self.payload_type,
@@ -208,6 +221,18 @@ impl AudioStream {
         };
         self.last_sent = Some(now);
         self.outgoing.push(&head, &self.encoded)
+    }
+
+    /// Sends a key press instead of the frame, if one is on; returns whether it fitted the ring.
+    fn send_event(&mut self, now: Instant) -> Option<bool> {
+        let payload_type = self.telephone_event.filter(|_| self.send)?.send_payload_type;
+        let event = self.dialer.tick(self.timestamp, self.frame.len() as u32)?;
+        let (marker, timestamp) = (event.marker, event.timestamp);
+        let head = FrameHead { payload_type, marker, timestamp, ..FrameHead::default() };
+        self.last_sent = Some(now);
+        // Audio after the press is a new talkspurt.
+        self.marker = true;
+        Some(self.outgoing.push(&head, &event.payload.to_bytes()))
     }
 
     fn fill_frame(&mut self, events: &EventSender) {
@@ -237,4 +262,9 @@ impl AudioStream {
         self.sink = None;
         self.figures()
     }
+}
+
+/// How many ticks cover that time.
+fn ticks(time: Duration, tick: Duration) -> u32 {
+    u32::try_from(time.as_nanos().div_ceil(tick.as_nanos().max(1))).unwrap_or(u32::MAX)
 }
