@@ -58,6 +58,7 @@ async fn configured(
 
 /// Judges and tells.
 fn finish(interrupted: Option<Exit>, report: &mut Report, out: &mut Output) -> Exit {
+    report.expect_media();
     let exit = report.finish();
     if interrupted.is_none() {
         out.result(report);
@@ -73,11 +74,11 @@ async fn start(
     report: &mut Report,
     out: &mut Output,
 ) -> Option<Exit> {
-    if let Plan::Call { media, .. } | Plan::Answer { media, .. } = plan {
-        if let Err(error) = media.to_call_media().check() {
-            report.fail_usage(error.failure());
-            return None;
-        }
+    if let Plan::Call { media, .. } | Plan::Answer { media, .. } = plan
+        && let Err(error) = media.to_call_media().check()
+    {
+        report.fail_usage(error.failure());
+        return None;
     }
     let seed = match seed.map_or_else(seed_of_environment, |seed| Ok(Some(seed))) {
         Ok(seed) => seed,
@@ -87,7 +88,7 @@ async fn start(
         }
     };
     let interactive_number = matches!(out, Output::Human(_)) && output::can_ask();
-    let options = StartOptions { seed, interactive_number, ..StartOptions::default() };
+    let options = StartOptions { seed, interactive_number };
     report.session_starts();
     match Session::start(config, options) {
         Ok((session, events)) => script::run(plan, &session, events, report, out).await,

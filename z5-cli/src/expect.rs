@@ -46,6 +46,16 @@ impl Expectation {
         }
     }
 
+    /// A count of at least `least`.
+    pub(crate) fn count(what: &'static str, value: Option<u64>, least: u64) -> Self {
+        Self {
+            what,
+            wanted: format!("at least {least}"),
+            measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| value.to_string()),
+            held: value.is_some_and(|value| value >= least),
+        }
+    }
+
     /// The same text.
     pub(crate) fn text(what: &'static str, value: Option<&str>, target: &str) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 use z5_core::call::EstablishedMedia;
 use z5_core::events::{EventKind, MediaKind, StepDetail};
-use z5_core::{CallReport, Event, Failure, Side, Step};
+use z5_core::{Event, Failure, Side, Step, StreamStats};
 
 use crate::exit::Exit;
 use crate::expect::Expectation;
@@ -78,8 +78,12 @@ pub(crate) struct CallResult {
     pub(crate) cause: Option<String>,
     /// What was agreed.
     pub(crate) media: EstablishedMedia,
-    /// Figures of both directions.
-    pub(crate) report: Option<Box<CallReport>>,
+    /// From the answer to the end.
+    pub(crate) duration_ms: Option<f64>,
+    /// Figures of the sound, both directions.
+    pub(crate) audio: Option<StreamStats>,
+    /// Figures of the text, both directions.
+    pub(crate) text: Option<StreamStats>,
     /// What we typed.
     pub(crate) text_sent: Option<String>,
     /// What came.
@@ -162,7 +166,9 @@ impl Report {
                 result.ended_by = Some(*by);
                 result.cause.clone_from(cause);
                 result.text_received.clone_from(&report.text_received);
-                result.report = Some(report.clone());
+                result.duration_ms = Some(report.duration_ms);
+                result.audio.clone_from(&report.audio);
+                result.text.clone_from(&report.text);
             }
             EventKind::CallFailed { by, error, timings: call, .. } => {
                 timings.call_post_dial = call.post_dial_ms;
@@ -194,6 +200,19 @@ impl Report {
         }
     }
 
+    /// A call with sound agreed in which not one packet of it came does not pass.
+    pub(crate) fn expect_media(&mut self) {
+        let Some(call) = &self.call else { return };
+        if call.duration_ms.is_none_or(|ms| ms < LONG_ENOUGH_MS) {
+            return;
+        }
+        // only sound: text may rightly be idle (RFC 4103 section 5.2)
+        if call.media.streams.iter().any(|stream| stream.kind == MediaKind::Audio && stream.receive) {
+            let packets = call.audio.as_ref().map(|figures| figures.packets_received);
+            self.expectations.push(Expectation::count("audio.packets_received", packets, 1));
+        }
+    }
+
     /// Judges the run: call once, at its end.
     pub(crate) fn finish(&mut self) -> Exit {
         self.timings_ms.total = Some(self.since_process_start());
@@ -210,6 +229,9 @@ impl Report {
         exit
     }
 }
+
+/// A call must last this long before missing packets are a fault. The first packet on every stream goes out at once.
+const LONG_ENOUGH_MS: f64 = 1000.0;
 
 /// Microseconds are as fine as these clocks are honest.
 fn round(ms: f64) -> f64 {

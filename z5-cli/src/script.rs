@@ -122,7 +122,7 @@ pub(crate) async fn run(
                 }
             }
         };
-        let Some(event) = event else { return None };
+        let event = event?;
         report.take(&event);
         out.event(&event);
         script.on_event(&event, report, out).await;

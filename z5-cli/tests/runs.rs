@@ -18,7 +18,16 @@ fn the_demo_holds() {
     let named: Vec<&str> = expectations.iter().filter_map(|e| e["what"].as_str()).collect();
     assert_eq!(
         named,
-        ["steps", "call", "audio.frequency", "audio.level", "audio.tone_share", "text.echo", "unregistered"]
+        [
+            "steps",
+            "call",
+            "audio.frequency",
+            "audio.level",
+            "audio.tone_share",
+            "text.echo",
+            "unregistered",
+            "audio.packets_received"
+        ]
     );
     assert!(expectations.iter().all(|e| e["held"] == true), "{expectations:?}");
     for step in ["resolve", "sign_in", "provision", "register", "ready", "call_setup", "total"] {
@@ -76,7 +85,7 @@ fn a_call_with_own_files() {
     let call = &run.result()["call"];
     assert_eq!(call["text_received"], "Ä relay ☎");
     assert_eq!(call["ended_by"], "local");
-    let heard = &call["report"]["audio"]["heard"];
+    let heard = &call["audio"]["heard"];
     assert!((heard["dominant_hz"].as_f64().unwrap() - 440.0).abs() < 2.0, "{heard}");
     let recording = hound::WavReader::open(record.join("heard.wav")).unwrap();
     assert!(recording.duration() > 8000, "more than a second: {}", recording.duration());
@@ -120,9 +129,18 @@ fn one_account_calls_the_other() {
         let call = &result["call"];
         assert_eq!(call["text_received"], text);
         assert_eq!(call["ended_by"], by);
-        let heard = call["report"]["audio"]["heard"]["dominant_hz"].as_f64().unwrap();
+        let heard = call["audio"]["heard"]["dominant_hz"].as_f64().unwrap();
         assert!((heard - hz).abs() < 2.0, "{heard} Hz");
     }
+}
+
+#[test]
+fn a_call_in_which_nothing_comes_does_not_pass() {
+    let run = World::new(&[]).z5(&["call", "silent", "--duration", "1100ms"]);
+    assert_eq!(run.status, 1, "{}\n{}", run.stderr, run.stdout);
+    let expectations = run.result()["expectations"].as_array().unwrap();
+    let audio = expectations.iter().find(|e| e["what"] == "audio.packets_received").unwrap();
+    assert_eq!((&audio["measured"], &audio["held"]), (&Value::from("0"), &Value::from(false)));
 }
 
 #[test]

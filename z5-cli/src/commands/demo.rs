@@ -89,7 +89,7 @@ fn expectations(report: &Report) -> Vec<Expectation> {
         steps.iter().filter(|(_, ms)| ms.is_some()).map(|(step, _)| step.number().to_string()).collect();
     let call = report.call.as_ref();
     let established = call.is_some_and(|call| call.established);
-    let audio = call.and_then(|call| call.report.as_ref()).and_then(|report| report.audio.as_ref());
+    let audio = call.and_then(|call| call.audio.as_ref());
     let encrypted = call.is_some_and(|call| {
         !call.media.streams.is_empty() && call.media.streams.iter().all(|stream| stream.crypto.is_some())
     });

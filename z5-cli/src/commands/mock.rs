@@ -121,7 +121,7 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
         let numbers: Vec<&str> = account.numbers().iter().map(|number| number.e164.as_str()).collect();
         out.note(&format!("  account {} with {}", account.username(), numbers.join(" ")));
     }
-    out.note("  far ends: echo +15555550900, busy 901, decline 902, no answer 903, not found 904, announcement 906");
+    out.note("  far ends: echo (+15555550900), busy (...901), decline (...902), noanswer (...903), announcement (...906)");
     for file in &configurations {
         out.note(&format!("wrote {file}; next: z5 --config {file} call echo --text HELLO --duration 5s"));
     }

@@ -1,6 +1,7 @@
 //! A mock carrier with a configuration for it, and runs of the program.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world has failed")]
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
