@@ -11,10 +11,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use z5_sip::ident::Ident;
-use z5_sip::wire::{Message, Method, Name, RequestBuilder, ResponseBuilder, Transport};
+use z5_sip::wire::{Message, Method, Name, ResponseBuilder};
 
 use crate::clock;
-use crate::fault::Fault;
 use crate::relay::Ports;
 use crate::sip::proxy::request_user;
 use crate::sip::switch::{SERVER, address};
@@ -22,9 +21,13 @@ use crate::sip::{FAR_ENDS, Input};
 use crate::state::State;
 
 mod answer;
+mod kind;
 mod media;
 mod rtp;
 mod text;
+mod within;
+
+pub use kind::Kind;
 
 /// Calls of far ends at a time; further ones are answered 486.
 const MAX_CALLS: usize = 2048;
@@ -34,92 +37,19 @@ const ANNOUNCEMENT: Duration = Duration::from_secs(3);
 const SLOW: Duration = Duration::from_secs(2);
 /// How long the one that hangs up stays.
 const HANG_UP_AFTER: Duration = Duration::from_secs(1);
+/// When a far end changes a running call, and how long it holds.
+const CHANGE_AFTER: Duration = Duration::from_secs(1);
 /// What the announcement says.
 pub(crate) const ANNOUNCEMENT_TEXT: &str = "Welcome to z5.";
-
-/// The emergency number of the carrier's country.
-const EMERGENCY_NUMBER: &str = "911";
-
-/// What a far end does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Sends everything back.
-    Echo,
-    /// 486.
-    Busy,
-    /// 603.
-    Decline,
-    /// 180 until CANCEL.
-    NoAnswer,
-    /// 404.
-    NotFound,
-    /// 480.
-    Unavailable,
-    /// Tone and text, then BYE.
-    Announcement,
-    /// A tone until BYE.
-    Tone,
-    /// Answers and sends nothing.
-    Silent,
-    /// 302 to the echo.
-    Redirect,
-    /// 183 with media, then 200.
-    EarlyMedia,
-    /// Rings two seconds, then echoes.
-    SlowAnswer,
-    /// Echoes one second, then BYE.
-    HangUp,
-    /// 488.
-    CodecRefusal,
-    /// 911 and `urn:service:sos`: an echo.
-    Emergency,
-}
-
-/// Every far end: its number's last three digits after +15555550, its name, what it does.
-pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 14] = [
-    ("900", "echo", Kind::Echo),
-    ("901", "busy", Kind::Busy),
-    ("902", "decline", Kind::Decline),
-    ("903", "noanswer", Kind::NoAnswer),
-    ("904", "notfound", Kind::NotFound),
-    ("905", "unavailable", Kind::Unavailable),
-    ("906", "announcement", Kind::Announcement),
-    ("907", "tone", Kind::Tone),
-    ("908", "silent", Kind::Silent),
-    ("909", "redirect", Kind::Redirect),
-    ("910", "earlymedia", Kind::EarlyMedia),
-    ("912", "slow", Kind::SlowAnswer),
-    ("913", "hangup", Kind::HangUp),
-    ("914", "codecrefusal", Kind::CodecRefusal),
-];
-
-impl Kind {
-    /// The far end that a dialled user part means: E.164, digits, or name.
-    pub fn of(user: &str) -> Option<Self> {
-        if user == EMERGENCY_NUMBER || user == "urn:service:sos" || user.starts_with("urn:service:sos.") {
-            return Some(Self::Emergency);
-        }
-        let digits = user.strip_prefix('+').unwrap_or(user);
-        let last = digits.strip_prefix("15555550");
-        let entry = FAR_ENDS_BY_NUMBER.iter().find(|(number, name, _)| last == Some(number) || user == *name);
-        entry.map(|(_, _, kind)| *kind)
-    }
-
-    /// The number to dial.
-    pub fn number(self) -> String {
-        if self == Self::Emergency {
-            return EMERGENCY_NUMBER.to_owned();
-        }
-        let entry = FAR_ENDS_BY_NUMBER.iter().find(|(_, _, kind)| *kind == self);
-        entry.map_or_else(String::new, |(number, _, _)| format!("+15555550{number}"))
-    }
-}
 
 /// What a far end will do later, unless the call ends first.
 #[derive(Clone, Copy, Debug)]
 enum Later {
     Answer,
     HangUp,
+    Reinvite,
+    Hold,
+    Resume,
 }
 
 enum Wake {
@@ -133,6 +63,12 @@ struct Call {
     invite: Message,
     answered: bool,
     media: media::Lines,
+    /// Our last description.
+    description: String,
+    /// The number of our last request.
+    cseq: u32,
+    /// Our re-INVITE that has no final answer yet.
+    reinvite: Option<Message>,
 }
 
 /// Plays all far ends.
@@ -168,8 +104,7 @@ impl FarEnds {
             };
             let out = match wake {
                 Wake::Message(message) if message.is_request() => self.on_request(&message),
-                // Answers to our BYE need nothing more: the call is gone already.
-                Wake::Message(_) => Vec::new(),
+                Wake::Message(message) => self.on_response(&message),
                 Wake::Later(call_id, later) => self.on_later(&call_id, later),
             };
             for message in out {
@@ -230,10 +165,19 @@ impl FarEnds {
                 self.later(&call_id, Later::Answer, SLOW);
             }
             Kind::EarlyMedia => self.later(&call_id, Later::Answer, SLOW),
-            Kind::Echo | Kind::Announcement | Kind::Tone | Kind::Silent | Kind::HangUp | Kind::Emergency => {}
+            Kind::Echo | Kind::Announcement | Kind::Tone | Kind::Silent => {}
+            Kind::HangUp | Kind::Emergency | Kind::Reinvite | Kind::Hold => {}
         }
-        let call =
-            Call { kind, tag, invite: request.clone(), answered: false, media: media::Lines::default() };
+        let call = Call {
+            kind,
+            tag,
+            invite: request.clone(),
+            answered: false,
+            media: media::Lines::default(),
+            description: String::new(),
+            cseq: 0,
+            reinvite: None,
+        };
         self.calls.insert(call_id.clone(), call);
         if kind == Kind::EarlyMedia {
             out.extend(self.answer(&call_id, 183));
@@ -254,12 +198,17 @@ impl FarEnds {
             self.calls.remove(call_id);
             return self.reply(&request, 488, &tag);
         };
+        call.description.clone_from(&answered);
         if status == 200 && !call.answered {
             call.answered = true;
-            if kind == Kind::Announcement {
-                self.later(call_id, Later::HangUp, ANNOUNCEMENT);
-            } else if kind == Kind::HangUp {
-                self.later(call_id, Later::HangUp, HANG_UP_AFTER);
+            let later = [
+                (Kind::Announcement, Later::HangUp, ANNOUNCEMENT),
+                (Kind::HangUp, Later::HangUp, HANG_UP_AFTER),
+                (Kind::Reinvite, Later::Reinvite, CHANGE_AFTER),
+                (Kind::Hold, Later::Hold, CHANGE_AFTER),
+            ];
+            if let Some((_, later, pause)) = later.into_iter().find(|(which, ..)| *which == kind) {
+                self.later(call_id, later, pause);
             }
         }
         self.with_description(&request, status, &tag, answered)
@@ -289,6 +238,9 @@ impl FarEnds {
             return self.reply(request, 200, tag).into_iter().collect();
         }
         let answered = answer::answer(request, call.kind, &mut call.media, &mut self.ports);
+        if let Some(description) = &answered {
+            call.description.clone_from(description);
+        }
         let reply = match answered {
             Some(description) => self.with_description(request, 200, tag, description),
             None => self.reply(request, 488, tag),
@@ -304,41 +256,6 @@ impl FarEnds {
             out.extend(self.reply(&call.invite, 487, tag));
         }
         out
-    }
-
-    fn on_later(&mut self, call_id: &str, later: Later) -> Vec<Message> {
-        match later {
-            Later::Answer if self.calls.get(call_id).is_some_and(|call| !call.answered) => {
-                self.answer(call_id, 200).into_iter().collect()
-            }
-            Later::Answer => Vec::new(),
-            Later::HangUp => {
-                let Some(call) = self.calls.remove(call_id) else { return Vec::new() };
-                let bye = self.bye(&call, call_id);
-                let copy = bye.clone().filter(|_| self.state.faults.strikes(Fault::DuplicateBye));
-                bye.into_iter().chain(copy).collect()
-            }
-        }
-    }
-
-    /// A BYE of the called side: From and To exchanged, the route as it was recorded (RFC 3261 section 12.1.1).
-    fn bye(&mut self, call: &Call, call_id: &str) -> Option<Message> {
-        let invite = &call.invite;
-        let target = invite.contact().ok()?.uri.as_str().to_owned();
-        let sent_by = format!("far-end.{}", self.state.names.domain());
-        let from = format!("{};tag={}", invite.text(Name::To)?, call.tag);
-        let mut bye = RequestBuilder::new(Method::Bye, target)
-            .via(Transport::Tcp, sent_by, &self.ident.branch())
-            .max_forwards(70)
-            .header(Name::From, from)
-            .header(Name::To, invite.text(Name::From)?.as_bytes())
-            .call_id(call_id)
-            .cseq(1)
-            .header(Name::UserAgent, SERVER);
-        for route in invite.values(Name::RecordRoute) {
-            bye = bye.header(Name::Route, route);
-        }
-        built(bye.build())
     }
 
     fn reply(&self, request: &Message, status: u16, tag: &str) -> Option<Message> {
@@ -364,21 +281,4 @@ impl FarEnds {
 
 fn built<E: std::fmt::Display>(message: Result<Message, E>) -> Option<Message> {
     message.inspect_err(|error| tracing::debug!(%error, "a far end's message could not be built")).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_far_end_is_dialled_by_number_digits_or_name() {
-        for (number, name, kind) in FAR_ENDS_BY_NUMBER {
-            let number = format!("+15555550{number}");
-            assert_eq!(Kind::of(&number), Some(kind));
-            assert_eq!(Kind::of(&number[1..]), Some(kind));
-            assert_eq!(Kind::of(name), Some(kind));
-            assert_eq!(kind.number(), number);
-        }
-        assert_eq!(Kind::of("+15555550101"), None);
-    }
 }

@@ -492,3 +492,48 @@ async fn media_can_be_lost_one_way_or_both() {
         carrier.shutdown().await;
     }
 }
+
+#[tokio::test]
+async fn a_far_end_holds_and_resumes() {
+    let carrier = Carrier::builder().start().await.unwrap();
+    let mut alice = user(&carrier, ALICE).await;
+    let media = udp().await;
+    let answer = establish(&mut alice, "hold", &offer(&[(&media, PCMU)])).await;
+    let relay = ("127.0.0.1", media_port(body(&answer), 0));
+    media.send_to(&rtp(0, 1, &[0x55; 160]), relay).await.unwrap();
+    datagram(&media).await;
+    for (version, direction, echo) in [(2, "sendonly", false), (3, "sendrecv", true)] {
+        let reinvite = alice.receive().await;
+        assert!(reinvite.starts_with("INVITE ") && header(&reinvite, "To").contains(";tag="), "{reinvite}");
+        assert!(body(&reinvite).contains(&format!("o=far-end 1 {version} ")), "{reinvite}");
+        assert!(body(&reinvite).contains(&format!("a={direction}\r\n")), "{reinvite}");
+        assert_eq!(media_port(body(&reinvite), 0), relay.1, "the relay stays where it is");
+        alice.answer(&reinvite, "200 OK", &offer(&[(&media, PCMU)])).await;
+        let ack = alice.receive().await;
+        let number = header(&reinvite, "CSeq").replace("INVITE", "ACK");
+        assert!(ack.starts_with("ACK ") && header(&ack, "CSeq") == number, "{ack}");
+        media.send_to(&rtp(0, version, &[0x55; 160]), relay).await.unwrap();
+        let mut buffer = [0; 2048];
+        let heard = tokio::time::timeout(Duration::from_millis(100), media.recv_from(&mut buffer)).await;
+        assert_eq!(heard.is_ok(), echo, "{direction}");
+    }
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_far_end_renegotiates_and_takes_a_refusal() {
+    let carrier = Carrier::builder().start().await.unwrap();
+    let mut alice = user(&carrier, ALICE).await;
+    let media = udp().await;
+    let answer = establish(&mut alice, "reinvite", &offer(&[(&media, PCMU)])).await;
+    let reinvite = alice.receive().await;
+    assert!(reinvite.starts_with("INVITE "));
+    alice.answer(&reinvite, "488 Not Acceptable Here", "").await;
+    let ack = alice.receive().await;
+    assert!(ack.starts_with("ACK ") && header(&ack, "Via") == header(&reinvite, "Via"), "{ack}");
+    media.send_to(&rtp(0, 1, &[0x55; 160]), ("127.0.0.1", media_port(body(&answer), 0))).await.unwrap();
+    datagram(&media).await;
+    within(&mut alice, &answer, "BYE", 3).await;
+    assert_eq!(status(&alice.receive().await), 200);
+    carrier.shutdown().await;
+}

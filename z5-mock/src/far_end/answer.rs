@@ -83,14 +83,10 @@ fn accept<'a>(
         return None;
     }
     let known: &[&str] = match (media.kind, kind) {
-        ("audio", Kind::Echo | Kind::HangUp | Kind::SlowAnswer | Kind::EarlyMedia | Kind::Emergency) => {
-            &AUDIO
-        }
+        ("audio", kind) if kind.echoes() => &AUDIO,
         ("audio", _) => &["PCMU", "PCMA", "TELEPHONE-EVENT"],
         ("text", _) => &TEXT,
-        ("video", Kind::Echo | Kind::HangUp | Kind::SlowAnswer | Kind::EarlyMedia | Kind::Emergency) => {
-            &VIDEO
-        }
+        ("video", kind) if kind.echoes() => &VIDEO,
         _ => return None,
     };
     let chosen: Vec<_> = media
@@ -146,7 +142,7 @@ fn what_to_send(media: &str, kind: Kind, numbered: impl Fn(&str) -> Option<u8>) 
         pcmu.or(pcma).map_or(Sends::Nothing, |(payload_type, law)| Sends::Tone { payload_type, law, hertz })
     };
     match (kind, media) {
-        (Kind::Echo | Kind::HangUp | Kind::SlowAnswer | Kind::EarlyMedia | Kind::Emergency, _) => Sends::Echo,
+        (kind, _) if kind.echoes() => Sends::Echo,
         (Kind::Tone, "audio") => tone(1000.0),
         (Kind::Announcement, "audio") => tone(440.0),
         (Kind::Announcement, "text") => {

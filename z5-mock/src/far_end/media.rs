@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
@@ -53,6 +54,7 @@ struct Line {
     port: u16,
     rtp: Arc<UdpSocket>,
     rtcp: Arc<UdpSocket>,
+    held: Arc<AtomicBool>,
     tasks: JoinSet<()>,
 }
 
@@ -77,6 +79,7 @@ impl Lines {
                     port: pair.rtp_port,
                     rtp: Arc::new(pair.rtp),
                     rtcp: Arc::new(pair.rtcp),
+                    held: Arc::default(),
                     tasks: JoinSet::new(),
                 })
             }
@@ -89,6 +92,7 @@ impl Lines {
         let ssrc = u32::from(line.port) << 12 | 0x5e5;
         line.tasks.abort_all();
         let task = Task {
+            held: Arc::clone(&line.held),
             rtp: Arc::clone(&line.rtp),
             rtcp: Arc::clone(&line.rtcp),
             ssrc,
@@ -101,12 +105,20 @@ impl Lines {
         Some(line.port)
     }
 
+    /// While held, nothing is sent.
+    pub(super) fn hold(&self, held: bool) {
+        for line in self.lines.values() {
+            line.held.store(held, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn stop(&mut self, index: usize) {
         self.lines.remove(&index);
     }
 }
 
 struct Task {
+    held: Arc<AtomicBool>,
     rtp: Arc<UdpSocket>,
     rtcp: Arc<UdpSocket>,
     ssrc: u32,
@@ -179,6 +191,9 @@ impl Task {
 
     /// Protects and sends what is in the buffer's first `length` bytes.
     fn send(&mut self, buffer: &mut [u8], length: usize) {
+        if self.held.load(Ordering::Relaxed) {
+            return;
+        }
         let protected = match &mut self.sender {
             Some(sender) => sender.protect_rtp(buffer, length),
             None => Ok(length),
