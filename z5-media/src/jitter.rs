@@ -1,12 +1,14 @@
 //! The reorder buffer: packets by sequence number in a fixed number of slots, read by media time.
 //!
-//! It orders and remembers; when to play what is the playout's business. Slots keep their memory, so that after a few
-//! packets nothing is allocated.
+//! It orders and remembers; when to play what is the playout's business. Slots have room for usual packets from the start
+//! and keep what they grow for larger ones, so that packets cost no allocation.
 
 use crate::stats::DropReason;
 
 /// Slots; at 20 ms per packet 640 ms.
 const SLOTS: usize = 32;
+/// Bytes of payload a slot has room for from the start: 30 ms of G.711.
+const USUAL_PAYLOAD: usize = 240;
 
 #[derive(Debug, Clone, Default)]
 struct Slot {
@@ -43,7 +45,13 @@ pub struct ReorderBuffer {
 
 impl Default for ReorderBuffer {
     fn default() -> Self {
-        Self { slots: vec![Slot::default(); SLOTS], filled: 0, next: None, newest_end: 0 }
+        let slot = || Slot { payload: Vec::with_capacity(USUAL_PAYLOAD), ..Slot::default() };
+        Self {
+            slots: std::iter::repeat_with(slot).take(SLOTS).collect(),
+            filled: 0,
+            next: None,
+            newest_end: 0,
+        }
     }
 }
 

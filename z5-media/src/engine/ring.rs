@@ -47,12 +47,24 @@ impl FrameWriter {
         bytes[16..24].copy_from_slice(&head.at_nanos.to_ne_bytes());
         let Ok(mut chunk) = self.0.write_chunk(HEAD_LEN + payload.len()) else { return false };
         let (first, second) = chunk.as_mut_slices();
+        copy_across(first, second, 0, &bytes);
+        copy_across(first, second, HEAD_LEN, payload);
         // One commit for both parts, so that the reader never sees half a frame.
-        let mut parts = bytes.iter().chain(payload);
-        let both = first.iter_mut().chain(second);
-        both.for_each(|to| *to = parts.next().copied().unwrap_or(0));
         chunk.commit_all();
         true
+    }
+}
+
+/// Copies `bytes` to place `at` of a chunk that the ring's end may cut in two.
+fn copy_across(first: &mut [u8], second: &mut [u8], at: usize, bytes: &[u8]) {
+    let in_first = first.len().saturating_sub(at).min(bytes.len());
+    let (head, tail) = bytes.split_at(in_first);
+    if in_first > 0 {
+        first[at..at + in_first].copy_from_slice(head);
+    }
+    if !tail.is_empty() {
+        let start = at + in_first - first.len();
+        second[start..start + tail.len()].copy_from_slice(tail);
     }
 }
 

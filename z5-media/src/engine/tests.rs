@@ -250,3 +250,75 @@ fn keys_pressed_arrive_as_digits() {
     let report = b.engine.stop_stream(stream_b).unwrap();
     assert_eq!((report.lost, report.dropped.len()), (Some(0), 0), "{report:?}");
 }
+
+#[test]
+fn a_spoofed_source_is_counted_and_not_heard() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let (address_a, address_b) = (port_a.rtp_addr(), port_b.rtp_addr());
+    let config_a = config(audio(AudioCodec::Pcmu, Silence), &port_b, None, 1);
+    let config_b = config(audio(AudioCodec::Pcmu, Silence), &port_a, None, 2);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    a.engine.start_stream(port_a, config_a).unwrap();
+    b.wait(|event| matches!(event, StreamEvent::FirstPacket { .. }).then_some(()));
+    let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut packet = [0x20; 172];
+    for sequence in 0..50 {
+        let header = crate::rtp::Header { payload_type: 0, marker: false, sequence, timestamp: 0, ssrc: 1 };
+        header.write(packet.first_chunk_mut().unwrap());
+        stranger.send_to(&packet, address_b).unwrap();
+    }
+    // Each look asks the engine's threads, which take what waits before they answer.
+    let report = std::iter::repeat_with(|| b.engine.stats(stream_b).unwrap())
+        .find(|report| report.dropped.get(&DropReason::ForeignSource).is_some_and(|n| *n == 50))
+        .unwrap();
+    assert_eq!((report.source, report.remote_ssrc), (Some(address_a), Some(1)));
+    let report = b.engine.stop_stream(stream_b).unwrap();
+    assert!(!report.heard.is_some_and(|heard| heard.audible), "{report:?}");
+}
+
+#[test]
+fn one_port_carries_rtp_and_rtcp_when_multiplexed() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let (key_a, key_b) = keys(SrtpSuite::AesCm128HmacSha1_80);
+    let short = Tone::new(700.0, -12.0).lasting(Duration::from_millis(100));
+    let mut config_a = config(audio(AudioCodec::Pcmu, short), &port_b, Some(key_a), 1);
+    let mut config_b = config(audio(AudioCodec::Pcmu, Silence), &port_a, Some(key_b), 2);
+    (config_a.rtcp_mux, config_b.rtcp_mux) = (true, true);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    a.source_ended();
+    b.wait(|event| matches!(event, StreamEvent::FirstPacket { .. }).then_some(()));
+    a.engine.stop_stream(stream_a).unwrap();
+    b.wait(|event| matches!(event, StreamEvent::Bye { .. }).then_some(()));
+    let report = b.engine.stop_stream(stream_b).unwrap();
+    assert!(report.bye_received, "{report:?}");
+    assert_eq!(report.dropped.len(), 0, "{report:?}");
+}
+
+#[test]
+fn many_streams_run_side_by_side() {
+    let (a, b) = (End::new(), End::new());
+    let pairs: Vec<_> = (0..24)
+        .map(|n| {
+            let (port_a, port_b) =
+                (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+            let config_a = config(audio(AudioCodec::Pcmu, Silence), &port_b, None, n);
+            let config_b = config(audio(AudioCodec::Pcmu, Silence), &port_a, None, 1000 + n);
+            let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+            (n, a.engine.start_stream(port_a, config_a).unwrap(), stream_b)
+        })
+        .collect();
+    let mut heard = std::collections::HashSet::new();
+    b.wait(|event| {
+        if let StreamEvent::FirstPacket { stream, .. } = event {
+            heard.insert(stream);
+        }
+        (heard.len() == pairs.len()).then_some(())
+    });
+    for (n, stream_a, stream_b) in pairs {
+        assert_eq!(b.engine.stop_stream(stream_b).unwrap().remote_ssrc, Some(n));
+        assert!(a.engine.stop_stream(stream_a).is_some());
+    }
+}
