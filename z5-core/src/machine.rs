@@ -69,6 +69,8 @@ pub(crate) struct Machine {
     timings: StepTimings,
     contacts: Arc<[Contact]>,
     number: Option<String>,
+    /// Over, except for the figures of calls that ended with it; with the session's error.
+    closing: Option<Option<SessionError>>,
 }
 
 enum State {
@@ -128,6 +130,7 @@ impl Machine {
             timings: StepTimings::default(),
             contacts: Arc::new([]),
             number: None,
+            closing: None,
         }
     }
 
@@ -177,6 +180,7 @@ impl Machine {
             Input::MediaStopped { call, figures } => {
                 self.calls.on_media_stopped(call, *figures, now, out);
                 self.advance_stopping(now, out);
+                self.close(out);
             }
             Input::Command(command) => self.on_command(command, now, out),
             Input::Deadline => self.on_deadline(now, out),
@@ -202,7 +206,7 @@ impl Machine {
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
-        matches!(self.state, State::Stopped)
+        matches!(self.state, State::Stopped) && self.closing.is_none()
     }
 
     /// The present as a whole.
@@ -457,7 +461,7 @@ impl Machine {
             ua::Event::RegistrationFailed(failure) => self.on_registration_failed(failure, now, out),
             ua::Event::Unregistered => {
                 if matches!(self.state, State::Stopping(_)) {
-                    self.finish(true, out);
+                    self.finish(true, now, out);
                 }
             }
             ua::Event::Incoming { call, from, display_name, offered, .. } => {
@@ -559,7 +563,7 @@ impl Machine {
                     self.fail(error.into(), now, out);
                 }
             }
-            State::Stopping(_) => self.finish(false, out),
+            State::Stopping(_) => self.finish(false, now, out),
             State::Idle
             | State::Resolving(_)
             | State::SigningIn(_)
@@ -698,7 +702,7 @@ impl Machine {
         };
         if account.is_none() {
             self.line.close(out);
-            return self.end(None, out);
+            return self.end(None, now, out);
         }
         self.tell(SessionState::Stopping, out);
         self.state = State::Stopping(Stopping {
@@ -715,7 +719,7 @@ impl Machine {
     fn advance_stopping(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let State::Stopping(stopping) = &mut self.state else { return };
         if self.line.ends().is_none() || now >= stopping.until {
-            return self.finish(false, out);
+            return self.finish(false, now, out);
         }
         if stopping.unregistering || (!self.calls.is_empty() && now < stopping.calls_until) {
             return;
@@ -727,10 +731,10 @@ impl Machine {
         }
     }
 
-    fn finish(&mut self, confirmed: bool, out: &mut Outbox<Effect>) {
+    fn finish(&mut self, confirmed: bool, now: Instant, out: &mut Outbox<Effect>) {
         out.push(Effect::Emit(EventKind::Unregistered { confirmed }));
         self.line.close(out);
-        self.end(None, out);
+        self.end(None, now, out);
     }
 
     fn fail(&mut self, error: SessionError, now: Instant, out: &mut Outbox<Effect>) {
@@ -739,16 +743,25 @@ impl Machine {
         let failed = EventKind::StepFailed { step, number: step.number(), took_ms, error: error.clone() };
         out.push(Effect::Emit(failed));
         self.line.close(out);
-        self.end(Some(error), out);
+        self.end(Some(error), now, out);
     }
 
-    fn end(&mut self, error: Option<SessionError>, out: &mut Outbox<Effect>) {
-        for (call, _, _) in self.calls.states() {
-            out.push(Effect::StopMedia { call });
-        }
+    /// The session is over. Calls that still stand end with it, each with its figures, before the last event.
+    fn end(&mut self, error: Option<SessionError>, now: Instant, out: &mut Outbox<Effect>) {
         self.state = State::Stopped;
-        self.tell(SessionState::Stopped, out);
-        out.push(Effect::Emit(EventKind::Stopped { error, fault: None }));
+        self.calls.abandon(now, out);
+        self.closing = Some(error);
+        self.close(out);
+    }
+
+    fn close(&mut self, out: &mut Outbox<Effect>) {
+        if !self.calls.is_empty() {
+            return;
+        }
+        if let Some(error) = self.closing.take() {
+            self.tell(SessionState::Stopped, out);
+            out.push(Effect::Emit(EventKind::Stopped { error, fault: None }));
+        }
     }
 
     fn begin_step(&mut self, step: Step, state: SessionState, now: Instant, out: &mut Outbox<Effect>) {

@@ -148,4 +148,4 @@ impl Licence {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,11 +14,12 @@ pub(super) fn failure(error: &(dyn Error + 'static)) -> Option<TlsFailure> {
             return Some(classify(tls));
         }
         // An io::Error hides its inner error from `source` when it is the outermost.
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|inner| inner.downcast_ref::<RustlsError>()) {
-            return Some(classify(tls));
-        }
-        next = error.source();
+        // What an io::Error wraps is not its `source`, which is the source of the wrapped one.
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }
@@ -57,5 +58,7 @@ mod tests {
         assert_eq!(of(CertificateError::BadEncoding), Some(TlsFailure::BadCertificate));
         assert_eq!(failure(&RustlsError::HandshakeNotComplete), Some(TlsFailure::Protocol));
         assert_eq!(failure(&std::io::Error::other("no TLS")), None);
+        let twice = std::io::Error::other(std::io::Error::other(RustlsError::HandshakeNotComplete));
+        assert_eq!(failure(&twice), Some(TlsFailure::Protocol));
     }
 }

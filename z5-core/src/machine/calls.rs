@@ -473,6 +473,22 @@ impl Calls {
         out.push(Effect::Emit(EventKind::CallFailed { call: id, by, error, timings }));
     }
 
+    /// The session is over: every call ends now.
+    pub(crate) fn abandon(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        const WHY: &str = "the session is over";
+        let ids: Vec<CallId> = self.calls.keys().copied().collect();
+        for id in ids {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            if call.established_at.is_none() {
+                let error = CallError::ConnectionLost { why: WHY.to_owned() };
+                self.fail(id, Side::Network, error, now, out);
+            } else if call.end.is_none() {
+                call.end = Some((Side::Network, Some(WHY.to_owned())));
+                out.push(Effect::StopMedia { call: id });
+            }
+        }
+    }
+
     /// Gives up calls that nobody answers.
     pub(crate) fn on_deadline(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Orders {
         let due = |call: &Call| call.patience.is_some_and(|at| at <= now);

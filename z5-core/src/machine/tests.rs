@@ -1,1 +1,327 @@
-//! The five-step machine with fake time.
+//! The whole machine with fake time: the steps' order, the early connection, every deadline, leaving.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use z5_sip::ua::{FlowEnd, FlowId};
+use z5_sip::wire::{Message, Name, ResponseBuilder};
+
+use super::io::{HttpsReply, HttpsRequest, LookupAnswer, LookupId, Record, RequestId};
+use super::*;
+use crate::account::licence::tests as licence;
+use crate::clock;
+use crate::config::Config;
+
+const DEVICE: &str = "00000000-0000-4000-8000-000000000001";
+const UNIX_S: u64 = 1_800_000_000;
+
+const CONFIG: &str = r#"
+[dns]
+servers = ["127.0.0.1:15353"]
+[names]
+zdial = "zdial.test"
+mcs_lb = "lb.test"
+mcs = "mcs.test"
+mcs_node1 = "mcs1.test"
+mcs_node2 = "mcs2.test"
+[zdial]
+username = "alice"
+password = "wonderland"
+[licence]
+issuer = "mcs"
+audience = "z5"
+keys = [{ kid = "k1", x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }]
+[device]
+instance_id = "00000000-0000-4000-8000-000000000001"
+[timeouts]
+dns = 1000
+sign_in = 2000
+provision = 3000
+register = 4000
+"#;
+
+/// A machine, its time, and what it wished that nobody has done yet.
+struct World {
+    machine: Machine,
+    now: Instant,
+    wishes: VecDeque<Effect>,
+    events: Vec<EventKind>,
+    /// Names of what was done, for the order.
+    trail: Vec<String>,
+    /// What the servers do not answer any more.
+    silent: &'static str,
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(CONFIG, false)
+    }
+
+    fn with(text: &str, interactive: bool) -> Self {
+        let config = Config::parse(text, "z5.toml").unwrap();
+        let plan = Plan::new(&config, &[], String::new(), interactive).unwrap();
+        let now = clock::now();
+        let wall = WallAnchor { at: now, unix_s: UNIX_S };
+        let machine = Machine::new(plan, Ident::from_seed(1), wall, Arc::new(AtomicU64::new(1)), now);
+        Self { machine, now, wishes: VecDeque::new(), events: Vec::new(), trail: Vec::new(), silent: "" }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        let mut out = Outbox::new();
+        self.machine.handle(input, self.now, &mut out);
+        self.wishes.extend(out.drain());
+    }
+
+    /// Does everything that is wished, each taking 1 ms.
+    fn settle(&mut self) {
+        while let Some(wish) = self.wishes.pop_front() {
+            self.now += Duration::from_millis(1);
+            self.perform(wish);
+        }
+    }
+
+    fn perform(&mut self, wish: Effect) {
+        match wish {
+            Effect::Emit(kind) => self.events.push(kind),
+            Effect::Lookup { id, name, record, .. } => self.look(id, &name, record),
+            Effect::Https { id, request } => self.serve(id, &request),
+            Effect::Connect { flow, targets } => {
+                self.trail.push("connect".into());
+                if self.silent != "connect" {
+                    let local = "127.0.0.1:40000".parse().unwrap();
+                    self.input(Input::Connected { flow, local, remote: targets[0] });
+                }
+            }
+            Effect::Write { flow, bytes } => self.register(flow, &bytes),
+            Effect::Close { .. } => self.trail.push("close".into()),
+            Effect::StopMedia { call } => self.input(Input::MediaStopped { call, figures: Box::default() }),
+            Effect::EndLookups
+            | Effect::PrepareMedia { .. }
+            | Effect::StartMedia { .. }
+            | Effect::SendText { .. } => {}
+        }
+    }
+
+    fn look(&mut self, id: LookupId, name: &str, record: Record) {
+        if self.silent == "dns" {
+            return;
+        }
+        let outcome = match record {
+            Record::A => Ok(LookupAnswer { addresses: vec!["127.0.0.1".parse().unwrap()], ttl_s: 60 }),
+            Record::Aaaa => Err(io::LookupFailure::NoRecords),
+        };
+        self.trail.push(format!("look {name}"));
+        self.input(Input::Looked { id, outcome });
+    }
+
+    fn serve(&mut self, id: RequestId, request: &HttpsRequest) {
+        let path = request.target.split('?').next().unwrap();
+        self.trail.push(format!("{} {path}", request.method));
+        if self.silent == request.host {
+            return;
+        }
+        let authorized = request.headers.iter().any(|(name, _)| *name == "authorization");
+        let numbers = r#"{"numbers":[{"phone-number":"+15555550101","state":"available"}]}"#;
+        let configuration = r#"{"phone-number":"+15555550101","provider-domain":"c.test","user-name":"15555550101","sip-password":"s",
+            "outbound-proxies":["sip:lb.test:5060;transport=tcp"],"x-z5":{"license-uri":"https://mcs.test/mcs/v1/license",
+            "address-book-uri":"https://mcs.test/carddav/a/","rtp-port-range":[30000,30099]}}"#;
+        let token = licence::sign(&licence::header(), &licence::claims(UNIX_S, DEVICE));
+        let (status, body) = match path {
+            _ if !authorized => (401, String::new()),
+            "/zdial/v1/numbers" => (200, numbers.to_owned()),
+            "/rum/v1/RueConfig" => (200, configuration.to_owned()),
+            "/mcs/v1/license" => (200, format!("{{\"license\":\"{token}\"}}")),
+            _ => (207, r#"<d:multistatus xmlns:d="DAV:"/>"#.to_owned()),
+        };
+        let challenges = vec![r#"Digest realm="z", nonce="n", qop="auth", algorithm=SHA-256"#.to_owned()];
+        let reply = HttpsReply { status, challenges, retry_after_s: None, body: Bytes::from(body) };
+        self.input(Input::Https { id, outcome: Ok(reply) });
+    }
+
+    fn register(&mut self, flow: FlowId, bytes: &Bytes) {
+        let request = Message::parse_datagram(bytes.clone()).unwrap();
+        let method = request.method().map_or_else(String::new, |method| method.as_str().to_owned());
+        self.trail.push(method.clone());
+        if self.silent == "sip" || method != "REGISTER" {
+            return;
+        }
+        let contact =
+            request.header(Name::Contact).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap();
+        let mut response = ResponseBuilder::to_request(&request, 200, "OK").to_tag("t");
+        if !contact.contains("expires=0") && request.header(Name::Expires) != Some(b"0") {
+            response = response.header(Name::Contact, format!("{contact};expires=60"));
+        }
+        let response = response.build().unwrap();
+        self.input(Input::Received { flow, bytes: response.as_bytes() });
+    }
+
+    fn start(mut self) -> Self {
+        self.input(Input::Start);
+        self.settle();
+        self
+    }
+
+    /// Lets time pass until the machine says something.
+    fn wait(&mut self) {
+        let before = self.events.len();
+        while self.events.len() == before {
+            let Some(deadline) = self.machine.next_deadline() else {
+                panic!("nothing to wait for: {:?}", self.events)
+            };
+            self.now = self.now.max(deadline.at);
+            self.input(Input::Deadline);
+            self.settle();
+        }
+    }
+
+    fn failure(&self) -> (&'static str, Option<SessionError>) {
+        let stopped = self.events.last();
+        match stopped {
+            Some(EventKind::Stopped { error: Some(error), .. }) => (error.code(), Some(error.clone())),
+            _ => ("", None),
+        }
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.events.iter().map(EventKind::name).collect()
+    }
+}
+
+#[test]
+fn five_steps_in_order_with_the_sip_connection_opened_early() {
+    let world = World::new().start();
+    assert_eq!(world.machine.view().state, SessionState::Ready);
+    insta::assert_snapshot!(world.trail.join("\n"));
+    insta::assert_snapshot!("events", world.names().join("\n"));
+}
+
+#[test]
+fn the_first_request_to_each_server_is_the_only_challenged_one() {
+    let world = World::new().start();
+    let count = |what: &str| world.trail.iter().filter(|line| line.starts_with(what)).count();
+    assert_eq!(count("GET /zdial/v1/numbers"), 2);
+    assert_eq!(count("GET /rum/v1/RueConfig"), 1);
+    assert_eq!(count("connect"), 1);
+}
+
+#[test]
+fn every_step_ends_at_its_own_deadline() {
+    for (silent, code, after_ms) in [
+        ("dns", "resolve.timed-out", 1000),
+        ("zdial.test", "sign-in.timed-out", 2000),
+        ("mcs.test", "provision.timed-out", 3000),
+        ("connect", "register.timed-out", 4000),
+        ("sip", "register.timed-out", 4000),
+    ] {
+        let mut world = World::new();
+        world.silent = silent;
+        let mut world = world.start();
+        let began = world.now;
+        world.wait();
+        assert_eq!(world.failure().0, code, "{silent}");
+        let waited = (world.now - began).as_millis();
+        // Each wish of the fake network takes 1 ms.
+        assert!(waited <= after_ms + 20 && waited + 100 >= after_ms, "{silent}: {waited} ms");
+        assert!(world.machine.next_deadline().is_none(), "nothing is wanted after the end");
+    }
+}
+
+#[test]
+fn an_early_connection_that_is_lost_is_made_again_for_step_4() {
+    let mut world = World::new();
+    world.silent = "zdial.test";
+    let mut world = world.start();
+    world.input(Input::Closed { flow: FlowId(1), why: FlowEnd::Closed });
+    world.settle();
+    assert_eq!(
+        world.machine.view().state,
+        SessionState::SigningIn,
+        "the loss of what is not needed yet is no failure"
+    );
+}
+
+#[test]
+fn a_lost_connection_is_replaced_and_registered_again() {
+    let mut world = World::new().start();
+    world.input(Input::Closed { flow: FlowId(1), why: FlowEnd::Reset });
+    world.settle();
+    assert_eq!(world.machine.view().state, SessionState::Registering);
+    while world.machine.view().state != SessionState::Ready {
+        world.wait();
+    }
+    assert_eq!(world.trail.iter().filter(|line| *line == "connect").count(), 2);
+}
+
+#[test]
+fn leaving_unregisters_and_closes() {
+    let mut world = World::new().start();
+    world.input(Input::Command(Command::Stop));
+    world.settle();
+    assert!(matches!(world.events.last(), Some(EventKind::Stopped { error: None, fault: None })));
+    assert!(world.events.contains(&EventKind::Unregistered { confirmed: true }));
+    assert_eq!(world.trail.last().map(String::as_str), Some("close"));
+}
+
+#[test]
+fn leaving_takes_less_than_a_second_when_nobody_answers() {
+    let mut world = World::new().start();
+    world.silent = "sip";
+    let began = world.now;
+    world.input(Input::Command(Command::Stop));
+    world.settle();
+    while !world.machine.is_stopped() {
+        world.wait();
+    }
+    assert!(world.events.contains(&EventKind::Unregistered { confirmed: false }));
+    assert!(world.now - began <= Duration::from_secs(1));
+}
+
+#[test]
+fn stopping_in_any_step_stops() {
+    for silent in ["dns", "zdial.test", "mcs.test", "connect", "sip"] {
+        let mut world = World::new();
+        world.silent = silent;
+        let mut world = world.start();
+        world.input(Input::Command(Command::Stop));
+        world.settle();
+        while !world.machine.is_stopped() {
+            world.wait();
+        }
+        assert!(matches!(world.events.last(), Some(EventKind::Stopped { error: None, .. })), "{silent}");
+    }
+}
+
+#[test]
+fn a_call_before_ready_is_refused() {
+    let mut world = World::new();
+    world.silent = "mcs.test";
+    let mut world = world.start();
+    world.input(Input::Command(Command::Call {
+        call: CallId(9),
+        target: "911".into(),
+        audio: true,
+        text: None,
+    }));
+    world.settle();
+    let Some(EventKind::CallFailed { error, .. }) = world.events.last() else { panic!("{:?}", world.events) };
+    assert_eq!(error.code(), "call.not-ready");
+}
+
+#[test]
+fn the_ports_of_the_group_are_used_for_media() {
+    let mut world = World::new().start();
+    world.input(Input::Command(Command::Call {
+        call: CallId(9),
+        target: "echo".into(),
+        audio: true,
+        text: None,
+    }));
+    let prepared = world.wishes.iter().find_map(|wish| {
+        if let Effect::PrepareMedia { ports, kinds, .. } = wish {
+            Some((ports.to_string(), kinds.len()))
+        } else {
+            None
+        }
+    });
+    assert_eq!(prepared, Some(("30000-30099".to_owned(), 2)));
+}

@@ -1,1 +1,193 @@
-//! Step 1 with fake time.
+//! Step 1 with fake time: who is asked when, and what each silence or refusal ends as.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::clock;
+use crate::config::Config;
+
+const FIRST: &str = "127.0.0.1:53";
+const SECOND: &str = "127.0.0.2:53";
+
+struct World {
+    step: Resolving,
+    out: Outbox<Effect>,
+    now: Instant,
+    /// Questions not answered yet, in the order asked.
+    open: Vec<(LookupId, String, Record, SocketAddr, DnsTransport)>,
+}
+
+fn plan() -> Plan {
+    let text = r#"
+profile = "generic"
+[dns]
+servers = ["127.0.0.1:53", "127.0.0.2"]
+[sip]
+domain = "sip.test"
+username = "a"
+password = "b"
+[timeouts]
+dns = 4000
+"#;
+    let config = Config::parse(text, "z5.toml").unwrap();
+    Plan::new(&config, &[], String::new(), false).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        let (now, mut out) = (clock::now(), Outbox::new());
+        let step = Resolving::begin(&plan(), now, &mut out);
+        let mut this = Self { step, out, now, open: Vec::new() };
+        this.collect();
+        this
+    }
+
+    fn collect(&mut self) {
+        for effect in self.out.drain() {
+            if let Effect::Lookup { id, name, record, server, transport, .. } = effect {
+                self.open.push((id, name, record, server, transport));
+            }
+        }
+    }
+
+    /// Whom the open questions went to, as text.
+    fn asked(&self) -> Vec<String> {
+        let word =
+            |(_, _, record, server, transport): &(LookupId, String, Record, SocketAddr, DnsTransport)| {
+                format!("{} {} {server}", record.name(), transport.name())
+            };
+        self.open.iter().map(word).collect()
+    }
+
+    fn answer(&mut self, index: usize, outcome: Result<&[&str], LookupFailure>) -> Progress<Resolved> {
+        let (id, ..) = self.open.remove(index);
+        let outcome = outcome.map(|addresses| LookupAnswer {
+            addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
+            ttl_s: 60,
+        });
+        let progress = self.step.on_looked(id, outcome, self.now, &mut self.out);
+        self.collect();
+        progress
+    }
+
+    fn wait(&mut self) -> Progress<Resolved> {
+        self.now = self.step.next_deadline().unwrap().at;
+        let progress = self.step.on_deadline(self.now, &mut self.out);
+        self.collect();
+        progress
+    }
+
+    /// Waits until the step is over.
+    fn end(&mut self) -> &'static str {
+        loop {
+            if let Progress::Done(done) = self.wait() {
+                return done.map_or_else(|error| error.code(), |_| "resolved");
+            }
+        }
+    }
+}
+
+fn code(progress: Progress<Resolved>) -> &'static str {
+    match progress {
+        Progress::Going => "going",
+        Progress::Done(done) => done.map_or_else(|error| error.code(), |_| "resolved"),
+    }
+}
+
+#[test]
+fn both_families_are_asked_at_once_and_the_order_of_addresses_is_kept() {
+    let mut world = World::new();
+    assert_eq!(world.asked(), [format!("A udp {FIRST}"), format!("AAAA udp {FIRST}")]);
+    assert_eq!(code(world.answer(0, Ok(&["192.0.2.2", "192.0.2.1"]))), "going");
+    let Progress::Done(Ok(resolved)) = world.answer(0, Ok(&["2001:db8::1"])) else {
+        panic!("both families answered")
+    };
+    let addresses: Vec<String> =
+        resolved.addresses("SIP.test.").unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["192.0.2.2", "192.0.2.1", "2001:db8::1"]);
+    assert_eq!(resolved.names()[0].answers.len(), 2);
+}
+
+#[test]
+fn one_family_is_enough_and_the_other_is_waited_for_shortly() {
+    let mut world = World::new();
+    assert_eq!(code(world.answer(1, Err(LookupFailure::NoRecords))), "going");
+    assert_eq!(code(world.answer(0, Ok(&["192.0.2.1"]))), "resolved");
+
+    let mut world = World::new();
+    world.answer(0, Ok(&["192.0.2.1"]));
+    let before = world.now;
+    assert_eq!(world.end(), "resolved");
+    assert_eq!(world.now - before, FAMILY_GRACE);
+}
+
+#[test]
+fn a_short_answer_and_a_silence_lead_to_tcp() {
+    let mut world = World::new();
+    world.answer(0, Err(LookupFailure::Truncated));
+    assert_eq!(world.asked()[1], format!("A tcp {FIRST}"));
+
+    let mut world = World::new();
+    world.wait();
+    assert_eq!(world.asked()[2..], [format!("A tcp {FIRST}"), format!("AAAA tcp {FIRST}")]);
+    world.wait();
+    assert_eq!(world.asked()[4..], [format!("A udp {SECOND}"), format!("AAAA udp {SECOND}")]);
+    // The first server may still win.
+    world.answer(0, Ok(&["192.0.2.1"]));
+    assert_eq!(code(world.answer(0, Ok(&["2001:db8::1"]))), "resolved");
+}
+
+#[test]
+fn an_answered_error_skips_the_same_server() {
+    let mut world = World::new();
+    world.answer(0, Err(LookupFailure::ServerFailed("SERVFAIL".into())));
+    assert_eq!(world.asked()[1], format!("A udp {SECOND}"));
+}
+
+#[test]
+fn each_failure_ends_as_itself() {
+    let mut world = World::new();
+    assert_eq!(code(world.answer(0, Err(LookupFailure::NameNotFound))), "resolve.name-not-found");
+
+    let mut world = World::new();
+    world.answer(0, Err(LookupFailure::NoRecords));
+    assert_eq!(code(world.answer(0, Err(LookupFailure::NoRecords))), "resolve.no-records");
+
+    for (failure, expected) in [
+        (LookupFailure::Refused, "resolve.refused"),
+        (LookupFailure::ServerFailed("SERVFAIL".into()), "resolve.server-failed"),
+        (LookupFailure::Unreachable("connection refused".into()), "resolve.blocked"),
+        (LookupFailure::TimedOut, "resolve.timed-out"),
+    ] {
+        let mut world = World::new();
+        let mut last = "going";
+        while last == "going" {
+            last = code(world.answer(0, Err(failure.clone())));
+        }
+        assert_eq!(last, expected);
+    }
+}
+
+#[test]
+fn silence_ends_at_the_deadline() {
+    let mut world = World::new();
+    let began = world.now;
+    assert_eq!(world.end(), "resolve.timed-out");
+    assert_eq!(world.now - began, Duration::from_secs(4));
+}
+
+#[test]
+fn a_name_in_the_table_is_not_asked() {
+    let mut config = Config::parse(
+        "profile = \"generic\"\n[sip]\ndomain=\"sip.test\"\nusername=\"a\"\npassword=\"b\"",
+        "z",
+    )
+    .unwrap();
+    config.dns.hosts.insert("sip.test".into(), vec!["192.0.2.9".parse().unwrap()]);
+    let plan = Plan::new(&config, &[], String::new(), false).unwrap();
+    let mut out = Outbox::new();
+    let now = clock::now();
+    let mut step = Resolving::begin(&plan, now, &mut out);
+    assert!(out.is_empty());
+    assert_eq!(code(step.on_deadline(now, &mut out)), "resolved");
+}
