@@ -14,7 +14,7 @@ mod ring;
 mod start;
 mod worker;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -178,6 +178,20 @@ impl Engine {
         self.running(stream).ok_or(MediaError::NoSuchStream)?;
         self.tell_net(net::Command::SetReceive { id: stream, receive: direction.receive })?;
         self.tell_worker(worker::Command::SetSend { id: stream, send: direction.send })
+    }
+
+    /// Sends elsewhere and learns the source anew, when the far end announced other addresses (a re-INVITE).
+    ///
+    /// # Errors
+    /// When there is no such stream.
+    pub fn set_remote(
+        &self,
+        stream: StreamId,
+        remote: SocketAddr,
+        remote_rtcp: SocketAddr,
+    ) -> Result<(), MediaError> {
+        self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        self.tell_net(net::Command::SetRemote { id: stream, remote, remote_rtcp })
     }
 
     /// Figures of a running stream; `None` when there is no such stream.

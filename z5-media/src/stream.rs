@@ -162,6 +162,12 @@ impl Session {
         self.receive = receive;
     }
 
+    /// The far end announced other addresses (a re-INVITE): media goes there, and the source is learned anew.
+    pub fn set_remote(&mut self, remote: SocketAddr, remote_rtcp: SocketAddr) {
+        self.latch = Latch::new(remote);
+        self.reporting.set_remote(remote_rtcp);
+    }
+
     /// Counts a packet that was dropped before or after the session saw it.
     pub fn count(&mut self, reason: DropReason) {
         self.drops.count(reason);

@@ -58,8 +58,8 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// Runs one design under load; returns nanoseconds of CPU per packet.
-pub(crate) fn measure(design: Design, calls: usize, size: usize, seconds: u64) -> f64 {
+/// Runs one design under load; returns nanoseconds of CPU per packet, and the share of packets it missed.
+pub(crate) fn measure(design: Design, calls: usize, size: usize, seconds: u64) -> (f64, f64) {
     let count = if design.shared { 1 } else { calls };
     let sockets: Vec<UdpSocket> = (0..count).map(|_| bind()).collect();
     let targets: Vec<SocketAddr> = sockets.iter().map(|s| s.local_addr().expect("bound")).collect();
@@ -82,9 +82,7 @@ pub(crate) fn measure(design: Design, calls: usize, size: usize, seconds: u64) -
     stop.store(true, Ordering::Relaxed);
     let cpu = thread.join().expect("the design ran");
     let done = packets.load(Ordering::Relaxed);
-    let sent = wires.len() as u64;
-    assert!(done * 100 >= sent * 90, "the design lost packets: {done} of {sent}");
-    cpu.as_nanos() as f64 / done as f64
+    (cpu.as_nanos() as f64 / done as f64, 1.0 - done as f64 / wires.len() as f64)
 }
 
 fn bind() -> UdpSocket {

@@ -38,6 +38,7 @@ pub(super) const WAKE: Token = Token(usize::MAX);
 pub(super) enum Command {
     Add(Box<NetStream>),
     SetReceive { id: StreamId, receive: bool },
+    SetRemote { id: StreamId, remote: SocketAddr, remote_rtcp: SocketAddr },
     Figures { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
     Stop { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
     Shutdown,
@@ -181,6 +182,12 @@ impl Net {
                 Ok(Command::SetReceive { id, receive }) => {
                     if let Some(stream) = self.stream(id) {
                         stream.session.set_receive(receive);
+                    }
+                }
+                Ok(Command::SetRemote { id, remote, remote_rtcp }) => {
+                    if let Some(stream) = self.stream(id) {
+                        let remote_rtcp = if stream.mux { remote } else { remote_rtcp };
+                        stream.session.set_remote(remote, remote_rtcp);
                     }
                 }
                 Ok(Command::Figures { id, reply }) => {

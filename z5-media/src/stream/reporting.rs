@@ -62,6 +62,11 @@ impl Reporting {
         self.destination
     }
 
+    pub(super) fn set_remote(&mut self, signalled: SocketAddr) {
+        self.signalled = signalled;
+        self.destination = signalled;
+    }
+
     pub(super) fn signalled(&self) -> SocketAddr {
         self.signalled
     }

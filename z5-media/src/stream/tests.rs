@@ -207,3 +207,18 @@ fn other_payload_types_are_refused_before_they_latch() {
     );
     assert_eq!(b.session.figures().source, None);
 }
+
+#[test]
+fn an_announced_new_address_is_learned_anew() {
+    let now = clock::now();
+    let (mut a, mut b) = pair(false, now);
+    let wire = a.send(b"one", 0, now);
+    b.take(wire, a.address, now).unwrap();
+    let moved = addr("127.0.0.7:7000");
+    let wire = a.send(b"two", 160, now);
+    assert_eq!(b.take(wire, moved, now), Err(DropReason::ForeignSource));
+    b.session.set_remote(moved, moved);
+    assert_eq!((b.session.destination(), b.session.rtcp_destination()), (moved, moved));
+    let wire = a.send(b"three", 320, now);
+    assert_eq!(b.take(wire, moved, now).unwrap(), b"three");
+}
