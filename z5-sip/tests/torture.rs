@@ -135,6 +135,8 @@ fn invalid_requests() {
             ("Max-Forwards: 70", "Expires: 10000000000000000000000", "refuse 400"),
             ("transport=tcp>", "transport=tcp>;expires=280297596632815", "refuse 400"),
             ("Max-Forwards: 70", "no colon here", "refuse 400"),
+            ("Max-Forwards: 70", "Max-Forwards\r\n : 70", "refuse 400"),
+            ("\r\nVia", "\r\n Via", "refuse 400"),
             ("Max-Forwards: 70\r\n", "Max-Forwards: 70\n", "refuse 400"),
             ("Max-Forwards: 70", "X: a\rMax-Forwards: 70", "refuse 400"),
             // Missing and repeated ones.

@@ -4,6 +4,7 @@ const TOKEN: u8 = 1;
 const SPACE: u8 = 2;
 const HOST: u8 = 4;
 const NOT_URI: u8 = 8;
+const NOT_USER: u8 = 16;
 
 const fn class(byte: u8) -> u8 {
     let alphanumeric = byte.is_ascii_alphanumeric();
@@ -20,6 +21,9 @@ const fn class(byte: u8) -> u8 {
     }
     if byte <= b' ' || matches!(byte, 0x7f | b'<' | b'>' | b'"') {
         bits |= NOT_URI;
+    }
+    if matches!(byte, b'[' | b']' | b'\\' | b'^' | b'{' | b'}' | b'|') {
+        bits |= NOT_USER;
     }
     bits
 }
@@ -77,6 +81,11 @@ pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
 /// True when no byte is white space, a control or a delimiter that may not stand in a URI.
 pub(crate) fn all_uri(bytes: &[u8]) -> bool {
     bytes.iter().fold(0, |bits, &b| bits | CLASS[usize::from(b)]) & NOT_URI == 0
+}
+
+/// True when no byte is one that the user part of a URI must escape.
+pub(crate) fn all_user(bytes: &[u8]) -> bool {
+    bytes.iter().fold(0, |bits, &b| bits | CLASS[usize::from(b)]) & NOT_USER == 0
 }
 
 /// True for one or more letters of a host.

@@ -169,7 +169,8 @@ impl Index {
             ContentLength::Is(length) => length as usize,
             ContentLength::Absent | ContentLength::Malformed | ContentLength::Repeated => rest,
         };
-        if length > limits.body {
+        // Spans are 32 bits wide.
+        if length > limits.body.min(u32::MAX as usize / 2) {
             return Err(ParseError::BodyTooLong { limit: limits.body });
         }
         index.body = (start as u32, (start + length) as u32);
@@ -242,7 +243,7 @@ impl Index {
         }
 
         let mut colon = name_end;
-        while colon < line.end && chars::is_space(head[colon]) {
+        while colon < line.end && matches!(head[colon], b' ' | b'\t') {
             colon += 1;
         }
         if name_end == at || colon >= line.end || head[colon] != b':' || name_end - at > usize::from(u16::MAX)

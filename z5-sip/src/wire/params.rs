@@ -94,18 +94,18 @@ impl<'a> Iterator for ParamIter<'a> {
             rest => rest,
         };
         let (mut equals, mut at) = (None, 0);
-        while at < list.len() {
+        while let Some(skip) = memchr::memchr3(b';', b'=', b'"', &list[at..]) {
+            at += skip;
             match list[at] {
                 b';' => break,
-                b'=' if equals.is_none() => equals = Some(at),
-                b'"' => {
-                    at += quoted_len(&list[at..]);
-                    continue;
+                b'=' => {
+                    equals.get_or_insert(at);
+                    at += 1;
                 }
-                _ => {}
+                _ => at += quoted_len(&list[at..]),
             }
-            at += 1;
         }
+        let at = if list.get(at) == Some(&b';') { at } else { list.len() };
         self.rest = &list[at..];
         let (name, value) = match equals {
             Some(equals) => (&list[..equals], Some(chars::trim(&list[equals + 1..at]))),

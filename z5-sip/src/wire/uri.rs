@@ -210,8 +210,7 @@ fn sip_parts(bytes: &[u8], colon: usize, scheme: Scheme) -> Result<Parts, UriErr
             let at = colon + 1 + length;
             let user = &bytes[colon + 1..at];
             let end = memchr::memchr(b':', user).unwrap_or(user.len());
-            if end == 0 || user.iter().any(|&b| matches!(b, b'[' | b']' | b'\\' | b'^' | b'{' | b'}' | b'|'))
-            {
+            if end == 0 || !chars::all_user(user) {
                 return Err(UriError::BadUser);
             }
             (colon + 1 + end, at + 1)
