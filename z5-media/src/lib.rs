@@ -6,6 +6,43 @@
 //! - below it everything is sans-IO and takes time as an argument: RTP and SRTP, the jitter buffer, codecs, text.
 //!
 //! Nothing here knows SIP or SDP: what was negotiated arrives as plain data in [`StreamConfig`].
+//!
+//! ```no_run
+//! use z5_media::*;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (events, happenings) = std::sync::mpsc::channel();
+//! let engine = Engine::start(EngineConfig::new(move |event| drop(events.send(event))))?;
+//! // Before the offer: the port goes into the m-line.
+//! let port = engine.reserve("127.0.0.1".parse()?, 20000..=20999)?;
+//! // After the answer:
+//! let stream = engine.start_stream(port, StreamConfig {
+//!     kind: StreamKind::Audio(AudioConfig {
+//!         codec: AudioCodec::Pcmu,
+//!         send_payload_type: 0,
+//!         receive_payload_type: 0,
+//!         telephone_event: None,
+//!         ptime_ms: 20,
+//!         source: Box::new(source::Tone::new(1000.0, -12.0)),
+//!         sink: Box::new(sink::WavSink::create("heard.wav")?),
+//!     }),
+//!     remote: "127.0.0.1:30000".parse()?,
+//!     remote_rtcp: "127.0.0.1:30001".parse()?,
+//!     rtcp_mux: false,
+//!     direction: Direction::BOTH,
+//!     srtp: None,
+//!     ssrc: 0x1234_5678,
+//!     first_sequence: 17,
+//!     first_timestamp: 42,
+//!     cname: "random@z5.invalid".into(),
+//! })?;
+//! let first = happenings.recv()?;
+//! println!("{first:?}");
+//! let figures = engine.stop_stream(stream);
+//! # let _ = figures;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod batch;
 pub mod clock;
