@@ -137,7 +137,7 @@ impl UserAgent {
         active.reinvite = None;
         active.dialog.refresh_target(response);
         active.timer = SessionTimer::from_response(response, turn.now);
-        let before = active.session.negotiated().cloned();
+        let before = active.session.negotiated().map(|negotiated| negotiated.media.clone());
         let quiet = active.refreshing;
         let outcome = match is_sdp(response) {
             true => active.session.accept(response.body()).map_err(CallFailure::Negotiation),
@@ -150,7 +150,7 @@ impl UserAgent {
         self.acknowledge(number, &dialog, &invite, flow, turn);
         self.dirty.push(Sleeper::Call(key));
         match outcome {
-            Ok(negotiated) if quiet && before.as_ref() == Some(&negotiated) => {}
+            Ok(negotiated) if quiet && before.as_ref() == Some(&negotiated.media) => {}
             Ok(negotiated) => turn.emit(Event::Renegotiated { call: key, negotiated }),
             Err(failure) => turn.emit(Event::RenegotiationFailed { call: key, failure }),
         }
@@ -211,10 +211,10 @@ impl UserAgent {
         };
         active.dialog.refresh_target(request);
         let invite = request.method() == Some(Method::Invite);
-        let before = active.session.negotiated().cloned();
+        let before = active.session.negotiated().map(|negotiated| negotiated.media.clone());
         let outcome = match (is_sdp(request), invite) {
             (true, _) => active.session.answer(request.body()).map(|(body, negotiated)| {
-                (Some(body), Some(negotiated).filter(|new| before.as_ref() != Some(new)))
+                (Some(body), Some(negotiated).filter(|new| before.as_ref() != Some(&new.media)))
             }),
             (false, true) => {
                 let capabilities = active.session.capabilities().clone();
