@@ -77,7 +77,8 @@ impl Carrier {
         let sip = reserve_all(Service::Sip, places, builder.sip_port)?;
         let addresses =
             Addresses { dns: dns_tcp.addr, zdial: first(&zdial), mcs: first(&mcs), sip: first(&sip) };
-        let zone = Zone::new(&builder.names, &builder.extra_hosts, places, faults.clone(), recorder.clone());
+        let zone = Zone::new(&builder.names, &builder.extra_hosts, places, faults.clone(), recorder.clone())
+            .with_sip(&builder.names, addresses.sip.port());
         let state = Arc::new(State {
             tls: Tls::new(&builder.names.all())?,
             signer: Signer::new(builder.licence, &builder.names.mcs)?,

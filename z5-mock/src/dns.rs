@@ -1,7 +1,7 @@
 //! The name server of step 1 (RFC 1035) on UDP and TCP of one port, by hickory-server.
 //!
-//! It is authoritative for the carrier's five names and answers NXDOMAIN for everything else. A and AAAA only; it does
-//! not do DNSSEC, zone transfers or updates.
+//! It is authoritative for the carrier's five names and answers NXDOMAIN for everything else. The provider's
+//! domain has NAPTR and SRV records that lead to the MCS over TCP (RFC 3263). No DNSSEC, zone transfers or updates.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -12,7 +12,7 @@ use hickory_server::Server;
 use hickory_server::net::runtime::Time;
 use hickory_server::net::xfer::Protocol;
 use hickory_server::proto::op::{Edns, Header, HeaderCounts, Metadata, OpCode, ResponseCode};
-use hickory_server::proto::rr::{RData, Record, RecordType, rdata};
+use hickory_server::proto::rr::{Name, RData, Record, RecordType, rdata};
 use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
@@ -40,7 +40,7 @@ pub(crate) fn serve(udp: UdpSocket, tcp: TcpListener, zone: Zone) -> Server<Zone
 
 /// The names and what they resolve to.
 pub(crate) struct Zone {
-    hosts: HashMap<String, Vec<IpAddr>>,
+    records: HashMap<String, Vec<RData>>,
     faults: Faults,
     recorder: Recorder,
 }
@@ -60,10 +60,27 @@ impl Zone {
         faults: Faults,
         recorder: Recorder,
     ) -> Self {
-        let mut hosts: HashMap<_, _> =
-            names.all().iter().map(|name| (name.to_lowercase(), addresses.to_vec())).collect();
-        hosts.extend(extra.iter().map(|(name, addresses)| (name.to_lowercase(), addresses.clone())));
-        Self { hosts, faults, recorder }
+        let data = |addresses: &[IpAddr]| addresses.iter().map(|address| address_record(*address)).collect();
+        let mut records: HashMap<String, Vec<RData>> =
+            names.all().iter().map(|name| (name.to_lowercase(), data(addresses))).collect();
+        records.extend(extra.iter().map(|(name, addresses)| (name.to_lowercase(), data(addresses))));
+        Self { records, faults, recorder }
+    }
+
+    /// Publishes how the provider's domain is reached over SIP: TCP, the MCS names in their order, this port.
+    pub(crate) fn with_sip(mut self, names: &Names, port: u16) -> Self {
+        let service = format!("_sip._tcp.{}", names.domain()).to_lowercase();
+        let Ok(replacement) = Name::from_ascii(format!("{service}.")) else { return self };
+        let naptr =
+            rdata::NAPTR::new(10, 10, (*b"s").into(), (*b"SIP+D2T").into(), Box::default(), replacement);
+        self.records.entry(names.domain().to_lowercase()).or_default().push(RData::NAPTR(naptr));
+        let targets =
+            names.mcs_targets().into_iter().zip((10..).step_by(10)).filter_map(|(name, priority)| {
+                let target = Name::from_ascii(format!("{name}.")).ok()?;
+                Some(RData::SRV(rdata::SRV::new(priority, 0, port, target)))
+            });
+        self.records.insert(service, targets.collect());
+        self
     }
 
     fn outcome(&self, request: &Request) -> Outcome {
@@ -89,15 +106,15 @@ impl Zone {
         if faults.strikes(Fault::NameNotFound) {
             return Outcome::Fail(ResponseCode::NXDomain);
         }
-        let Some(addresses) = self.hosts.get(&name) else { return Outcome::Fail(ResponseCode::NXDomain) };
+        let Some(known) = self.records.get(&name) else { return Outcome::Fail(ResponseCode::NXDomain) };
         if faults.strikes(Fault::NoAddress) {
             return Outcome::Answer(Vec::new());
         }
         let kind = info.query.query_type();
-        let records = addresses
+        let records = known
             .iter()
-            .filter_map(|address| record(address, kind))
-            .map(|rdata| Record::from_rdata(info.query.original().name().clone(), TTL_SECONDS, rdata));
+            .filter(|data| kind == RecordType::ANY || data.record_type() == kind)
+            .map(|data| Record::from_rdata(info.query.original().name().clone(), TTL_SECONDS, data.clone()));
         Outcome::Answer(records.collect())
     }
 
@@ -106,13 +123,10 @@ impl Zone {
     }
 }
 
-fn record(address: &IpAddr, kind: RecordType) -> Option<RData> {
+fn address_record(address: IpAddr) -> RData {
     match address {
-        IpAddr::V4(v4) if matches!(kind, RecordType::A | RecordType::ANY) => Some(RData::A(rdata::A(*v4))),
-        IpAddr::V6(v6) if matches!(kind, RecordType::AAAA | RecordType::ANY) => {
-            Some(RData::AAAA(rdata::AAAA(*v6)))
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
+        IpAddr::V4(v4) => RData::A(rdata::A(v4)),
+        IpAddr::V6(v6) => RData::AAAA(rdata::AAAA(v6)),
     }
 }
 

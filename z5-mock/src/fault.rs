@@ -108,7 +108,7 @@ pub enum Fault {
     RegisterStatus(u16),
     /// The challenge has an algorithm nobody supports.
     ChallengeUnusable,
-    /// The first right answer to every nonce is called stale.
+    /// Right credentials are called stale; struck once, the next ones are accepted.
     StaleNonce,
     /// The connection is closed after a REGISTER instead of an answer.
     DropAfterRegister,

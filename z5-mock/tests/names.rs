@@ -8,6 +8,7 @@ use std::time::Duration;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{RData, RecordType};
 use hickory_resolver::{Resolver, TokioResolver};
 use z5_mock::{Carrier, Fault, Service, When};
 
@@ -102,5 +103,28 @@ async fn a_fault_ends_after_its_occasions() {
     let resolver = resolver(&carrier);
     assert_eq!(code(&resolver, "mcs.csdvrs.test").await, Err(Some(ResponseCode::NXDomain)));
     assert!(code(&resolver, "mcs.csdvrs.test").await.is_ok());
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_domain_leads_to_the_mcs_by_naptr_and_srv() {
+    let carrier = Carrier::builder().start().await.unwrap();
+    let resolver = resolver(&carrier);
+    let naptr = resolver.lookup("csdvrs.test.", RecordType::NAPTR).await.unwrap();
+    let RData::NAPTR(naptr) = &naptr.answers()[0].data else { panic!("no NAPTR") };
+    assert_eq!((&*naptr.flags, &*naptr.services), (&b"s"[..], &b"SIP+D2T"[..]));
+    let srv = resolver.srv_lookup(naptr.replacement.to_string()).await.unwrap();
+    let mut targets: Vec<_> = srv
+        .answers()
+        .iter()
+        .map(|record| {
+            let RData::SRV(srv) = &record.data else { panic!("no SRV") };
+            assert_eq!(srv.port, carrier.sip_addr().port());
+            (srv.priority, srv.target.to_string())
+        })
+        .collect();
+    targets.sort();
+    let names: Vec<_> = targets.iter().map(|(_, name)| name.trim_end_matches('.')).collect();
+    assert_eq!(names, carrier.names().mcs_targets());
     carrier.shutdown().await;
 }
