@@ -16,42 +16,38 @@ mod dial;
 mod exchange;
 pub(crate) mod io;
 mod json;
+mod leave;
 mod line;
 pub(crate) mod plan;
 mod provision;
 mod register;
 mod resolve;
 mod sign_in;
+mod standing;
+mod walk;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
 
 use z5_sip::ident::Ident;
 use z5_sip::outbox::{Deadline, Outbox};
-use z5_sip::ua::{self, RegisterFailure};
+use z5_sip::ua;
 
 use crate::account::contacts::Contact;
 use crate::call::CallId;
 use crate::clock::WallAnchor;
-use crate::config::Profile;
-use crate::error::{ProvisionError, RegisterError, ResolveError, SessionError, SignInError, Step};
+use crate::error::{SessionError, Step};
 use crate::events::{CallState, EventKind, SessionState, StepDetail, StepTimings};
-use calls::{Calls, Desk, Incoming};
-use context::Context;
+use calls::{Calls, Desk};
 use io::{Command, Effect, Input};
-use line::{Line, Link};
+use line::Line;
 use plan::Plan;
 use provision::Provisioning;
 use register::{LineAccount, Registered, Registering};
-use resolve::{Resolved, Resolving};
+use resolve::Resolving;
 use sign_in::SigningIn;
-
-/// How long leaving may take: calls are ended and the registration is removed within a second, whatever the server does.
-const LEAVING: Duration = Duration::from_millis(900);
-/// Of that, how long calls are waited for.
-const HANGING_UP: Duration = Duration::from_millis(400);
 
 /// The session.
 pub(crate) struct Machine {
@@ -220,358 +216,6 @@ impl Machine {
         }
     }
 
-    fn start(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        if !matches!(self.state, State::Idle) {
-            return;
-        }
-        self.begin_step(Step::Resolve, SessionState::Resolving, now, out);
-        let bad = self.plan.names.iter().find(|(_, name)| name.is_empty());
-        if let Some((_, name)) = bad {
-            let error = ResolveError::InvalidName { name: name.clone() };
-            return self.fail(error.into(), now, out);
-        }
-        let mut step = Resolving::begin(&self.plan, now, out);
-        // Names that need no question may be all there is.
-        let progress = step.on_deadline(now, out);
-        self.state = State::Resolving(step);
-        self.after_resolve(progress, now, out);
-    }
-
-    fn after_resolve(
-        &mut self,
-        progress: resolve::Progress<Resolved>,
-        now: Instant,
-        out: &mut Outbox<Effect>,
-    ) {
-        let resolved = match progress {
-            resolve::Progress::Going => return,
-            resolve::Progress::Done(Err(error)) => return self.fail(error.into(), now, out),
-            resolve::Progress::Done(Ok(resolved)) => resolved,
-        };
-        let detail = StepDetail::Resolved { names: resolved.names().to_vec() };
-        self.timings.resolve_ms = Some(self.end_step(Step::Resolve, detail, now, out));
-        // The connection of step 4 needs no proof; opened now, it stands when it is needed.
-        self.line.open(register::early_targets(&resolved, &self.plan), out);
-        match (self.plan.profile, &self.plan.zdial) {
-            (Profile::Generic, _) | (Profile::Z5, None) => {
-                match LineAccount::generic(&resolved, &self.plan) {
-                    Some(account) => self.begin_register(account, now, out),
-                    None => self.fail(SignInError::NoNumbers.into(), now, out),
-                }
-            }
-            (Profile::Z5, Some(_)) => {
-                self.begin_step(Step::SignIn, SessionState::SigningIn, now, out);
-                let (plan, mut context) =
-                    Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
-                if let Some(zdial) = &plan.zdial {
-                    let step = SigningIn::begin(resolved, zdial, &mut context, out);
-                    self.state = State::SigningIn(Box::new(step));
-                }
-            }
-        }
-    }
-
-    fn context<'a>(
-        plan: &'a Plan,
-        ids: &'a mut u64,
-        ident: &'a mut Ident,
-        wall: WallAnchor,
-        now: Instant,
-    ) -> (&'a Plan, Context<'a>) {
-        (plan, Context { plan, ids, ident, now, wall })
-    }
-
-    fn on_https(
-        &mut self,
-        id: io::RequestId,
-        outcome: Result<io::HttpsReply, io::HttpsFailure>,
-        now: Instant,
-        out: &mut Outbox<Effect>,
-    ) {
-        let (plan, mut context) =
-            Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
-        match &mut self.state {
-            State::SigningIn(step) => {
-                let progress = step.on_https(id, outcome, &mut context, out);
-                self.after_sign_in(progress, now, out);
-            }
-            State::Provisioning(step) => {
-                let Some(mcs) = &plan.mcs else { return };
-                let progress = step.on_https(id, outcome, mcs, &mut context, out);
-                self.after_provision(progress, now, out);
-            }
-            State::Idle
-            | State::Resolving(_)
-            | State::Registering(_)
-            | State::Ready(_)
-            | State::Stopping(_)
-            | State::Stopped => {}
-        }
-    }
-
-    fn after_sign_in(&mut self, progress: sign_in::Progress, now: Instant, out: &mut Outbox<Effect>) {
-        let signed_in = match progress {
-            sign_in::Progress::Going => return self.tell(SessionState::SigningIn, out),
-            sign_in::Progress::Choose => return self.tell(SessionState::ChoosingNumber, out),
-            sign_in::Progress::Done(done) => match *done {
-                Err(error) => return self.fail(error.into(), now, out),
-                Ok(signed_in) => signed_in,
-            },
-        };
-        let account = &signed_in.account;
-        let detail = StepDetail::SignedIn {
-            offered: signed_in.offered.clone(),
-            chosen: account.number.clone(),
-            display_name: account.display_name.clone(),
-            domain: account.domain.clone(),
-            group: account.group.clone(),
-            rtp_ports: crate::policy::LocalRtpPorts {
-                client: self.plan.media.ports,
-                group: account.rtp_ports,
-            },
-            authentication: signed_in.authentication,
-        };
-        self.number = Some(account.number.clone());
-        self.timings.sign_in_ms = Some(self.end_step(Step::SignIn, detail, now, out));
-        self.begin_step(Step::Provision, SessionState::Provisioning, now, out);
-        let (plan, mut context) =
-            Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
-        let begun = match &plan.mcs {
-            Some(mcs) => Provisioning::begin(signed_in, mcs, &mut context, out),
-            None => {
-                let detail = "no licence issuer is configured".to_owned();
-                Err(ProvisionError::LicenceMissing { status: 0, detail })
-            }
-        };
-        match begun {
-            Ok(step) => self.state = State::Provisioning(Box::new(step)),
-            Err(error) => self.fail(error.into(), now, out),
-        }
-    }
-
-    fn after_provision(&mut self, progress: provision::Progress, now: Instant, out: &mut Outbox<Effect>) {
-        let licensed = match progress {
-            provision::Progress::Going => return,
-            provision::Progress::Done(done) => match *done {
-                Err(error) => return self.fail(error.into(), now, out),
-                Ok(licensed) => licensed,
-            },
-        };
-        let detail = StepDetail::Provisioned {
-            licence: licensed.licence.report(self.wall.unix_s(now)),
-            contacts: licensed.contacts.len(),
-        };
-        self.contacts = licensed.contacts.clone().into();
-        self.timings.provision_ms = Some(self.end_step(Step::Provision, detail, now, out));
-        let account = LineAccount::licensed(licensed, &self.plan);
-        self.begin_register(account, now, out);
-    }
-
-    fn begin_register(&mut self, account: LineAccount, now: Instant, out: &mut Outbox<Effect>) {
-        self.begin_step(Step::Register, SessionState::Registering, now, out);
-        let seed = self.ident.number();
-        match account.agent(&self.plan) {
-            Err(error) => return self.fail(error.into(), now, out),
-            Ok(config) => self.line.install(config, Ident::from_seed(seed)),
-        }
-        self.line.open(account.targets.clone(), out);
-        self.state = State::Registering(Box::new(Registering::begin(account, &self.plan, now)));
-        if self.line.ends().is_some() {
-            self.on_line_up(now, out);
-        }
-    }
-
-    /// The connection stands: if the user agent is there, it registers on it.
-    fn on_line_up(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        match &self.state {
-            State::Registering(_) | State::Ready(_) => {
-                let mut events = self.line.introduce(now, out);
-                events.extend(self.line.agent(ua::Input::Command(ua::Command::Register), now, out));
-                self.on_agent(events, now, out);
-            }
-            State::Idle
-            | State::Resolving(_)
-            | State::SigningIn(_)
-            | State::Provisioning(_)
-            | State::Stopping(_)
-            | State::Stopped => {}
-        }
-    }
-
-    fn on_line_failed(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        match &self.state {
-            State::Registering(_) => {
-                let attempts = match self.line.link() {
-                    Link::Failed(attempts) => attempts.clone(),
-                    Link::None | Link::Connecting(_) | Link::Up { .. } | Link::Lost(_) => Vec::new(),
-                };
-                self.fail(register::unreachable(attempts).into(), now, out);
-            }
-            State::Ready(_) => self.on_line_lost(now, out),
-            // Opened early, not needed yet: step 4 tries again.
-            State::Idle
-            | State::Resolving(_)
-            | State::SigningIn(_)
-            | State::Provisioning(_)
-            | State::Stopping(_)
-            | State::Stopped => {}
-        }
-    }
-
-    fn on_line_lost(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        let why = match self.line.link() {
-            Link::Lost(why) => why.clone(),
-            Link::Failed(_) => String::new(),
-            Link::None | Link::Connecting(_) | Link::Up { .. } => return,
-        };
-        match &mut self.state {
-            State::Registering(_) => self.fail(RegisterError::ConnectionLost { why }.into(), now, out),
-            State::Ready(ready) => {
-                ready.online = false;
-                let spread = self.ident.number();
-                self.line.connect_again_later(now, spread);
-                self.tell(SessionState::Registering, out);
-            }
-            State::Stopping(_) => self.advance_stopping(now, out),
-            State::Idle
-            | State::Resolving(_)
-            | State::SigningIn(_)
-            | State::Provisioning(_)
-            | State::Stopped => {}
-        }
-    }
-
-    /// What the user agent tells.
-    fn on_agent(&mut self, events: Vec<ua::Event>, now: Instant, out: &mut Outbox<Effect>) {
-        for event in events {
-            self.on_agent_event(event, now, out);
-        }
-        self.advance_stopping(now, out);
-    }
-
-    fn on_agent_event(&mut self, event: ua::Event, now: Instant, out: &mut Outbox<Effect>) {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "a non-exhaustive type; what is not listed needs nothing here"
-        )]
-        match event {
-            ua::Event::Registered { granted, refresh_in, .. } => {
-                self.on_registered(granted, refresh_in, now, out)
-            }
-            ua::Event::RegistrationFailed(failure) => self.on_registration_failed(failure, now, out),
-            ua::Event::Unregistered => {
-                if matches!(self.state, State::Stopping(_)) {
-                    self.finish(true, now, out);
-                }
-            }
-            ua::Event::Incoming { call, from, display_name, offered, .. } => {
-                let id = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
-                let incoming = Incoming { key: call, from, display_name, offered };
-                let orders = self.with_desk(now, |calls, desk| calls.on_incoming(id, incoming, desk, out));
-                self.order(orders.unwrap_or_default(), now, out);
-            }
-            ua::Event::Progress { call, status, reason, .. } => {
-                self.calls.on_progress(call, status, reason, now, out)
-            }
-            ua::Event::Established { call, negotiated } => {
-                let orders = self.calls.on_established(call, &negotiated, now, out);
-                self.order(orders, now, out);
-            }
-            ua::Event::Ended { call, by, reason } => {
-                let cause = reason.map(|reason| reason.to_string());
-                self.calls.on_ended(call, calls::side(by), cause, out);
-            }
-            ua::Event::Failed { call, failure } => self.calls.on_failed(call, failure, now, out),
-            ua::Event::FlowDead { flow, why } => {
-                self.line.on_closed(flow, why.to_string());
-                self.on_line_lost(now, out);
-            }
-            // Answered or retried by the user agent itself; nothing for the session to do.
-            _ => {}
-        }
-    }
-
-    fn on_registered(
-        &mut self,
-        granted: Duration,
-        refresh_in: Duration,
-        now: Instant,
-        out: &mut Outbox<Effect>,
-    ) {
-        let state = std::mem::replace(&mut self.state, State::Stopped);
-        match state {
-            State::Registering(step) => {
-                let registered = step.done();
-                let unspecified = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-                let (local, server) = self.line.ends().unwrap_or((unspecified, unspecified));
-                let address = registered.account.address.clone();
-                let detail = StepDetail::Registered {
-                    address: address.clone(),
-                    local,
-                    server,
-                    granted_s: granted.as_secs(),
-                    refresh_s: refresh_in.as_secs(),
-                };
-                self.line.healthy();
-                self.timings.register_ms = Some(self.end_step(Step::Register, detail, now, out));
-                self.timings.ready_ms = Some(ms(self.started, now));
-                self.state = State::Ready(Box::new(Ready { registered, online: true }));
-                self.tell(SessionState::Ready, out);
-                out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
-            }
-            State::Ready(mut ready) => {
-                let back = !ready.online;
-                ready.online = true;
-                self.line.healthy();
-                self.state = State::Ready(ready);
-                if back {
-                    self.tell(SessionState::Ready, out);
-                }
-                out.push(Effect::Emit(EventKind::Refreshed { granted_s: granted.as_secs() }));
-            }
-            other @ (State::Idle
-            | State::Resolving(_)
-            | State::SigningIn(_)
-            | State::Provisioning(_)
-            | State::Stopping(_)
-            | State::Stopped) => self.state = other,
-        }
-    }
-
-    fn on_registration_failed(&mut self, failure: RegisterFailure, now: Instant, out: &mut Outbox<Effect>) {
-        match &mut self.state {
-            State::Registering(step) => {
-                let error = step.error(failure, self.line.link(), now);
-                self.fail(error.into(), now, out);
-            }
-            State::Ready(ready) => {
-                let passing = matches!(
-                    failure,
-                    RegisterFailure::NoFlow
-                        | RegisterFailure::ConnectionLost
-                        | RegisterFailure::TimedOut { .. }
-                        | RegisterFailure::Unavailable { .. }
-                );
-                if passing {
-                    ready.online = false;
-                    let spread = self.ident.number();
-                    self.line.close(out);
-                    self.line.connect_again_later(now, spread);
-                    self.tell(SessionState::Registering, out);
-                } else {
-                    let error = register::register_error(failure, self.line.link(), 0);
-                    self.fail(error.into(), now, out);
-                }
-            }
-            State::Stopping(_) => self.finish(false, now, out),
-            State::Idle
-            | State::Resolving(_)
-            | State::SigningIn(_)
-            | State::Provisioning(_)
-            | State::Stopped => {}
-        }
-    }
-
     fn on_command(&mut self, command: Command, now: Instant, out: &mut Outbox<Effect>) {
         match command {
             Command::Stop => self.stop(now, out),
@@ -685,83 +329,6 @@ impl Machine {
         self.line.on_deadline(now, out);
         let events = self.line.agent(ua::Input::Deadline, now, out);
         self.on_agent(events, now, out);
-    }
-
-    /// Leaves: ends the calls, removes the registration, closes.
-    fn stop(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        let state = std::mem::replace(&mut self.state, State::Stopped);
-        let account = match state {
-            State::Stopping(stopping) => {
-                self.state = State::Stopping(stopping);
-                return;
-            }
-            State::Stopped => return,
-            State::Ready(ready) => Some(ready.registered.account),
-            State::Registering(step) => Some(step.account),
-            State::Idle | State::Resolving(_) | State::SigningIn(_) | State::Provisioning(_) => None,
-        };
-        if account.is_none() {
-            self.line.close(out);
-            return self.end(None, now, out);
-        }
-        self.tell(SessionState::Stopping, out);
-        self.state = State::Stopping(Stopping {
-            account,
-            unregistering: false,
-            calls_until: now + HANGING_UP,
-            until: now + LEAVING,
-        });
-        let orders = self.calls.hang_up_all(now, out);
-        self.order(orders, now, out);
-        self.advance_stopping(now, out);
-    }
-
-    fn advance_stopping(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        let State::Stopping(stopping) = &mut self.state else { return };
-        if self.line.ends().is_none() || now >= stopping.until {
-            return self.finish(false, now, out);
-        }
-        if stopping.unregistering || (!self.calls.is_empty() && now < stopping.calls_until) {
-            return;
-        }
-        stopping.unregistering = true;
-        let events = self.line.agent(ua::Input::Command(ua::Command::Unregister), now, out);
-        for event in events {
-            self.on_agent_event(event, now, out);
-        }
-    }
-
-    fn finish(&mut self, confirmed: bool, now: Instant, out: &mut Outbox<Effect>) {
-        out.push(Effect::Emit(EventKind::Unregistered { confirmed }));
-        self.line.close(out);
-        self.end(None, now, out);
-    }
-
-    fn fail(&mut self, error: SessionError, now: Instant, out: &mut Outbox<Effect>) {
-        let step = error.step();
-        let took_ms = ms(self.step_began, now);
-        let failed = EventKind::StepFailed { step, number: step.number(), took_ms, error: error.clone() };
-        out.push(Effect::Emit(failed));
-        self.line.close(out);
-        self.end(Some(error), now, out);
-    }
-
-    /// The session is over. Calls that still stand end with it, each with its figures, before the last event.
-    fn end(&mut self, error: Option<SessionError>, now: Instant, out: &mut Outbox<Effect>) {
-        self.state = State::Stopped;
-        self.calls.abandon(now, out);
-        self.closing = Some(error);
-        self.close(out);
-    }
-
-    fn close(&mut self, out: &mut Outbox<Effect>) {
-        if !self.calls.is_empty() {
-            return;
-        }
-        if let Some(error) = self.closing.take() {
-            self.tell(SessionState::Stopped, out);
-            out.push(Effect::Emit(EventKind::Stopped { error, fault: None }));
-        }
     }
 
     fn begin_step(&mut self, step: Step, state: SessionState, now: Instant, out: &mut Outbox<Effect>) {

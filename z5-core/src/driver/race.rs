@@ -57,3 +57,51 @@ async fn one(target: SocketAddr) -> Result<(TcpStream, SocketAddr), Attempt> {
     };
     Err(Attempt { address: target, outcome })
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    /// A port whose queue of connections is full: SYNs vanish there.
+    async fn silent() -> (TcpListener, Vec<TcpStream>) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(Ok(stream)) =
+            tokio::time::timeout(std::time::Duration::from_millis(100), TcpStream::connect(address)).await
+        {
+            waiting.push(stream);
+        }
+        (listener, waiting)
+    }
+
+    #[tokio::test]
+    async fn a_dead_first_address_costs_the_pace_and_no_more() {
+        let (dead, _waiting) = silent().await;
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let targets = [dead.local_addr().unwrap(), alive.local_addr().unwrap()];
+        let began = clock::now();
+        let (_, won) = connect(&targets).await.unwrap();
+        let took = clock::now() - began;
+        assert_eq!(won, targets[1]);
+        assert!(took >= PACE && took < PACE * 2, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn a_refusal_costs_nothing_and_every_attempt_is_told() {
+        let closed = || async { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap() };
+        let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (first, second) = (closed().await, closed().await);
+        let began = clock::now();
+        let (_, won) = connect(&[first, alive.local_addr().unwrap()]).await.unwrap();
+        assert_eq!(won, alive.local_addr().unwrap());
+        assert!(clock::now() - began < PACE);
+        let attempts = connect(&[first, second]).await.unwrap_err();
+        assert_eq!(attempts.iter().map(|attempt| attempt.address).collect::<Vec<_>>(), [first, second]);
+        assert!(attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Refused), "{attempts:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The whole machine with fake time: the steps' order, the early connection, every deadline, leaving.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use z5_sip::ua::{FlowEnd, FlowId};
@@ -324,4 +325,45 @@ fn the_ports_of_the_group_are_used_for_media() {
         }
     });
     assert_eq!(prepared, Some(("30000-30099".to_owned(), 2)));
+}
+
+impl World {
+    fn call(&mut self, call: u64, target: &str) -> &'static str {
+        let (call, before) = (CallId(call), self.events.len());
+        self.input(Input::Command(Command::Call { call, target: target.into(), audio: true, text: None }));
+        self.settle();
+        let failed = self.events[before..].iter().find_map(|event| {
+            if let EventKind::CallFailed { error, .. } = event { Some(error.code()) } else { None }
+        });
+        failed.unwrap_or("going")
+    }
+}
+
+#[test]
+fn the_licence_limits_calls_but_never_an_emergency_call() {
+    let mut world = World::new().start();
+    assert_eq!(world.call(1, "+15555550102"), "going");
+    assert_eq!(world.call(2, "+15555550103"), "going");
+    assert_eq!(world.call(3, "+15555550104"), "call.too-many-calls");
+    assert_eq!(world.call(4, "911"), "going");
+
+    let mut world = World::new().start();
+    world.now += Duration::from_secs(2000);
+    assert_eq!(world.call(1, "+15555550102"), "call.licence-expired");
+    assert_eq!(world.call(2, "911"), "going");
+}
+
+#[test]
+fn calls_end_before_the_session_does() {
+    let mut world = World::new().start();
+    world.call(1, "echo");
+    world.input(Input::Command(Command::Stop));
+    world.settle();
+    while !world.machine.is_stopped() {
+        world.wait();
+    }
+    let names = world.names();
+    let at = |name| names.iter().position(|seen| *seen == name).unwrap();
+    assert!(at("call-failed") < at("stopped"), "{names:?}");
+    assert_eq!(names.last(), Some(&"stopped"));
 }

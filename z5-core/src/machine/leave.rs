@@ -1,0 +1,95 @@
+//! Leaving, on request or with an error: calls end, the registration is taken back, one last event.
+
+use std::time::{Duration, Instant};
+
+use z5_sip::outbox::Outbox;
+use z5_sip::ua;
+
+use super::io::Effect;
+use super::{Machine, State, Stopping, ms};
+use crate::error::SessionError;
+use crate::events::{EventKind, SessionState};
+
+/// How long leaving may take: calls are ended and the registration is removed within a second, whatever the server does.
+const LEAVING: Duration = Duration::from_millis(900);
+/// Of that, how long calls are waited for.
+const HANGING_UP: Duration = Duration::from_millis(400);
+
+impl Machine {
+    /// Leaves: ends the calls, removes the registration, closes.
+    pub(super) fn stop(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let state = std::mem::replace(&mut self.state, State::Stopped);
+        let account = match state {
+            State::Stopping(stopping) => {
+                self.state = State::Stopping(stopping);
+                return;
+            }
+            State::Stopped => return,
+            State::Ready(ready) => Some(ready.registered.account),
+            State::Registering(step) => Some(step.account),
+            State::Idle | State::Resolving(_) | State::SigningIn(_) | State::Provisioning(_) => None,
+        };
+        if account.is_none() {
+            self.line.close(out);
+            return self.end(None, now, out);
+        }
+        self.tell(SessionState::Stopping, out);
+        self.state = State::Stopping(Stopping {
+            account,
+            unregistering: false,
+            calls_until: now + HANGING_UP,
+            until: now + LEAVING,
+        });
+        let orders = self.calls.hang_up_all(now, out);
+        self.order(orders, now, out);
+        self.advance_stopping(now, out);
+    }
+
+    pub(super) fn advance_stopping(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let State::Stopping(stopping) = &mut self.state else { return };
+        if self.line.ends().is_none() || now >= stopping.until {
+            return self.finish(false, now, out);
+        }
+        if stopping.unregistering || (!self.calls.is_empty() && now < stopping.calls_until) {
+            return;
+        }
+        stopping.unregistering = true;
+        let events = self.line.agent(ua::Input::Command(ua::Command::Unregister), now, out);
+        for event in events {
+            self.on_agent_event(event, now, out);
+        }
+    }
+
+    pub(super) fn finish(&mut self, confirmed: bool, now: Instant, out: &mut Outbox<Effect>) {
+        out.push(Effect::Emit(EventKind::Unregistered { confirmed }));
+        self.line.close(out);
+        self.end(None, now, out);
+    }
+
+    pub(super) fn fail(&mut self, error: SessionError, now: Instant, out: &mut Outbox<Effect>) {
+        let step = error.step();
+        let took_ms = ms(self.step_began, now);
+        let failed = EventKind::StepFailed { step, number: step.number(), took_ms, error: error.clone() };
+        out.push(Effect::Emit(failed));
+        self.line.close(out);
+        self.end(Some(error), now, out);
+    }
+
+    /// The session is over. Calls that still stand end with it, each with its figures, before the last event.
+    pub(super) fn end(&mut self, error: Option<SessionError>, now: Instant, out: &mut Outbox<Effect>) {
+        self.state = State::Stopped;
+        self.calls.abandon(now, out);
+        self.closing = Some(error);
+        self.close(out);
+    }
+
+    pub(super) fn close(&mut self, out: &mut Outbox<Effect>) {
+        if !self.calls.is_empty() {
+            return;
+        }
+        if let Some(error) = self.closing.take() {
+            self.tell(SessionState::Stopped, out);
+            out.push(Effect::Emit(EventKind::Stopped { error, fault: None }));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Step 4 and after: the connection comes and goes, the user agent registers on it and tells of calls.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use z5_sip::outbox::Outbox;
+use z5_sip::ua::{self, RegisterFailure};
+
+use super::calls::{self, Incoming};
+use super::io::Effect;
+use super::line::Link;
+use super::{Machine, Ready, State, ms, register};
+use crate::call::CallId;
+use crate::error::{RegisterError, Step};
+use crate::events::{EventKind, SessionState, StepDetail};
+
+impl Machine {
+    /// The connection stands: if the user agent is there, it registers on it.
+    pub(super) fn on_line_up(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        match &self.state {
+            State::Registering(_) | State::Ready(_) => {
+                let mut events = self.line.introduce(now, out);
+                events.extend(self.line.agent(ua::Input::Command(ua::Command::Register), now, out));
+                self.on_agent(events, now, out);
+            }
+            State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Stopping(_)
+            | State::Stopped => {}
+        }
+    }
+
+    pub(super) fn on_line_failed(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        match &self.state {
+            State::Registering(_) => {
+                let attempts = match self.line.link() {
+                    Link::Failed(attempts) => attempts.clone(),
+                    Link::None | Link::Connecting(_) | Link::Up { .. } | Link::Lost(_) => Vec::new(),
+                };
+                self.fail(register::unreachable(attempts).into(), now, out);
+            }
+            State::Ready(_) => self.on_line_lost(now, out),
+            // Opened early, not needed yet: step 4 tries again.
+            State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Stopping(_)
+            | State::Stopped => {}
+        }
+    }
+
+    pub(super) fn on_line_lost(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let why = match self.line.link() {
+            Link::Lost(why) => why.clone(),
+            Link::Failed(_) => String::new(),
+            Link::None | Link::Connecting(_) | Link::Up { .. } => return,
+        };
+        match &mut self.state {
+            State::Registering(_) => self.fail(RegisterError::ConnectionLost { why }.into(), now, out),
+            State::Ready(ready) => {
+                ready.online = false;
+                let spread = self.ident.number();
+                self.line.connect_again_later(now, spread);
+                self.tell(SessionState::Registering, out);
+            }
+            State::Stopping(_) => self.advance_stopping(now, out),
+            State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Stopped => {}
+        }
+    }
+
+    /// What the user agent tells.
+    pub(super) fn on_agent(&mut self, events: Vec<ua::Event>, now: Instant, out: &mut Outbox<Effect>) {
+        for event in events {
+            self.on_agent_event(event, now, out);
+        }
+        self.advance_stopping(now, out);
+    }
+
+    pub(super) fn on_agent_event(&mut self, event: ua::Event, now: Instant, out: &mut Outbox<Effect>) {
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "a non-exhaustive type; what is not listed needs nothing here"
+        )]
+        match event {
+            ua::Event::Registered { granted, refresh_in, .. } => {
+                self.on_registered(granted, refresh_in, now, out)
+            }
+            ua::Event::RegistrationFailed(failure) => self.on_registration_failed(failure, now, out),
+            ua::Event::Unregistered => {
+                if matches!(self.state, State::Stopping(_)) {
+                    self.finish(true, now, out);
+                }
+            }
+            ua::Event::Incoming { call, from, display_name, offered, .. } => {
+                let id = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
+                let incoming = Incoming { key: call, from, display_name, offered };
+                let orders = self.with_desk(now, |calls, desk| calls.on_incoming(id, incoming, desk, out));
+                self.order(orders.unwrap_or_default(), now, out);
+            }
+            ua::Event::Progress { call, status, reason, .. } => {
+                self.calls.on_progress(call, status, reason, now, out)
+            }
+            ua::Event::Established { call, negotiated } => {
+                let orders = self.calls.on_established(call, &negotiated, now, out);
+                self.order(orders, now, out);
+            }
+            ua::Event::Ended { call, by, reason } => {
+                let cause = reason.map(|reason| reason.to_string());
+                self.calls.on_ended(call, calls::side(by), cause, out);
+            }
+            ua::Event::Failed { call, failure } => self.calls.on_failed(call, failure, now, out),
+            ua::Event::FlowDead { flow, why } => {
+                self.line.on_closed(flow, why.to_string());
+                self.on_line_lost(now, out);
+            }
+            // Answered or retried by the user agent itself; nothing for the session to do.
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_registered(
+        &mut self,
+        granted: Duration,
+        refresh_in: Duration,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let state = std::mem::replace(&mut self.state, State::Stopped);
+        match state {
+            State::Registering(step) => {
+                let registered = step.done();
+                let unspecified = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+                let (local, server) = self.line.ends().unwrap_or((unspecified, unspecified));
+                let address = registered.account.address.clone();
+                let detail = StepDetail::Registered {
+                    address: address.clone(),
+                    local,
+                    server,
+                    granted_s: granted.as_secs(),
+                    refresh_s: refresh_in.as_secs(),
+                };
+                self.line.healthy();
+                self.timings.register_ms = Some(self.end_step(Step::Register, detail, now, out));
+                self.timings.ready_ms = Some(ms(self.started, now));
+                self.state = State::Ready(Box::new(Ready { registered, online: true }));
+                self.tell(SessionState::Ready, out);
+                out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
+            }
+            State::Ready(mut ready) => {
+                let back = !ready.online;
+                ready.online = true;
+                self.line.healthy();
+                self.state = State::Ready(ready);
+                if back {
+                    self.tell(SessionState::Ready, out);
+                }
+                out.push(Effect::Emit(EventKind::Refreshed { granted_s: granted.as_secs() }));
+            }
+            other @ (State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Stopping(_)
+            | State::Stopped) => self.state = other,
+        }
+    }
+
+    pub(super) fn on_registration_failed(
+        &mut self,
+        failure: RegisterFailure,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        match &mut self.state {
+            State::Registering(step) => {
+                let error = step.error(failure, self.line.link(), now);
+                self.fail(error.into(), now, out);
+            }
+            State::Ready(ready) => {
+                let passing = matches!(
+                    failure,
+                    RegisterFailure::NoFlow
+                        | RegisterFailure::ConnectionLost
+                        | RegisterFailure::TimedOut { .. }
+                        | RegisterFailure::Unavailable { .. }
+                );
+                if passing {
+                    ready.online = false;
+                    let spread = self.ident.number();
+                    self.line.close(out);
+                    self.line.connect_again_later(now, spread);
+                    self.tell(SessionState::Registering, out);
+                } else {
+                    let error = register::register_error(failure, self.line.link(), 0);
+                    self.fail(error.into(), now, out);
+                }
+            }
+            State::Stopping(_) => self.finish(false, now, out),
+            State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Stopped => {}
+        }
+    }
+}

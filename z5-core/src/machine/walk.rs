@@ -1,0 +1,192 @@
+//! The walk through the first three steps to the beginning of the fourth: each step's end begins the next.
+
+use std::time::Instant;
+
+use z5_sip::ident::Ident;
+use z5_sip::outbox::Outbox;
+
+use super::context::Context;
+use super::io::{self, Effect};
+use super::plan::Plan;
+use super::provision::{self, Provisioning};
+use super::register::{self, LineAccount, Registering};
+use super::resolve::{self, Resolved, Resolving};
+use super::sign_in::{self, SigningIn};
+use super::{Machine, State};
+use crate::clock::WallAnchor;
+use crate::config::Profile;
+use crate::error::{ProvisionError, ResolveError, SignInError, Step};
+use crate::events::{SessionState, StepDetail};
+
+impl Machine {
+    pub(super) fn start(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        if !matches!(self.state, State::Idle) {
+            return;
+        }
+        self.begin_step(Step::Resolve, SessionState::Resolving, now, out);
+        let bad = self.plan.names.iter().find(|(_, name)| name.is_empty());
+        if let Some((_, name)) = bad {
+            let error = ResolveError::InvalidName { name: name.clone() };
+            return self.fail(error.into(), now, out);
+        }
+        let mut step = Resolving::begin(&self.plan, now, out);
+        // Names that need no question may be all there is.
+        let progress = step.on_deadline(now, out);
+        self.state = State::Resolving(step);
+        self.after_resolve(progress, now, out);
+    }
+
+    pub(super) fn after_resolve(
+        &mut self,
+        progress: resolve::Progress<Resolved>,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let resolved = match progress {
+            resolve::Progress::Going => return,
+            resolve::Progress::Done(Err(error)) => return self.fail(error.into(), now, out),
+            resolve::Progress::Done(Ok(resolved)) => resolved,
+        };
+        let detail = StepDetail::Resolved { names: resolved.names().to_vec() };
+        self.timings.resolve_ms = Some(self.end_step(Step::Resolve, detail, now, out));
+        // The connection of step 4 needs no proof; opened now, it stands when it is needed.
+        self.line.open(register::early_targets(&resolved, &self.plan), out);
+        match (self.plan.profile, &self.plan.zdial) {
+            (Profile::Generic, _) | (Profile::Z5, None) => {
+                match LineAccount::generic(&resolved, &self.plan) {
+                    Some(account) => self.begin_register(account, now, out),
+                    None => self.fail(SignInError::NoNumbers.into(), now, out),
+                }
+            }
+            (Profile::Z5, Some(_)) => {
+                self.begin_step(Step::SignIn, SessionState::SigningIn, now, out);
+                let (plan, mut context) =
+                    Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
+                if let Some(zdial) = &plan.zdial {
+                    let step = SigningIn::begin(resolved, zdial, &mut context, out);
+                    self.state = State::SigningIn(Box::new(step));
+                }
+            }
+        }
+    }
+
+    pub(super) fn context<'a>(
+        plan: &'a Plan,
+        ids: &'a mut u64,
+        ident: &'a mut Ident,
+        wall: WallAnchor,
+        now: Instant,
+    ) -> (&'a Plan, Context<'a>) {
+        (plan, Context { plan, ids, ident, now, wall })
+    }
+
+    pub(super) fn on_https(
+        &mut self,
+        id: io::RequestId,
+        outcome: Result<io::HttpsReply, io::HttpsFailure>,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let (plan, mut context) =
+            Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
+        match &mut self.state {
+            State::SigningIn(step) => {
+                let progress = step.on_https(id, outcome, &mut context, out);
+                self.after_sign_in(progress, now, out);
+            }
+            State::Provisioning(step) => {
+                let Some(mcs) = &plan.mcs else { return };
+                let progress = step.on_https(id, outcome, mcs, &mut context, out);
+                self.after_provision(progress, now, out);
+            }
+            State::Idle
+            | State::Resolving(_)
+            | State::Registering(_)
+            | State::Ready(_)
+            | State::Stopping(_)
+            | State::Stopped => {}
+        }
+    }
+
+    pub(super) fn after_sign_in(
+        &mut self,
+        progress: sign_in::Progress,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let signed_in = match progress {
+            sign_in::Progress::Going => return self.tell(SessionState::SigningIn, out),
+            sign_in::Progress::Choose => return self.tell(SessionState::ChoosingNumber, out),
+            sign_in::Progress::Done(done) => match *done {
+                Err(error) => return self.fail(error.into(), now, out),
+                Ok(signed_in) => signed_in,
+            },
+        };
+        let account = &signed_in.account;
+        let detail = StepDetail::SignedIn {
+            offered: signed_in.offered.clone(),
+            chosen: account.number.clone(),
+            display_name: account.display_name.clone(),
+            domain: account.domain.clone(),
+            group: account.group.clone(),
+            rtp_ports: crate::policy::LocalRtpPorts {
+                client: self.plan.media.ports,
+                group: account.rtp_ports,
+            },
+            authentication: signed_in.authentication,
+        };
+        self.number = Some(account.number.clone());
+        self.timings.sign_in_ms = Some(self.end_step(Step::SignIn, detail, now, out));
+        self.begin_step(Step::Provision, SessionState::Provisioning, now, out);
+        let (plan, mut context) =
+            Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
+        let begun = match &plan.mcs {
+            Some(mcs) => Provisioning::begin(signed_in, mcs, &mut context, out),
+            None => {
+                let detail = "no licence issuer is configured".to_owned();
+                Err(ProvisionError::LicenceMissing { status: 0, detail })
+            }
+        };
+        match begun {
+            Ok(step) => self.state = State::Provisioning(Box::new(step)),
+            Err(error) => self.fail(error.into(), now, out),
+        }
+    }
+
+    pub(super) fn after_provision(
+        &mut self,
+        progress: provision::Progress,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let licensed = match progress {
+            provision::Progress::Going => return,
+            provision::Progress::Done(done) => match *done {
+                Err(error) => return self.fail(error.into(), now, out),
+                Ok(licensed) => licensed,
+            },
+        };
+        let detail = StepDetail::Provisioned {
+            licence: licensed.licence.report(self.wall.unix_s(now)),
+            contacts: licensed.contacts.len(),
+        };
+        self.contacts = licensed.contacts.clone().into();
+        self.timings.provision_ms = Some(self.end_step(Step::Provision, detail, now, out));
+        let account = LineAccount::licensed(licensed, &self.plan);
+        self.begin_register(account, now, out);
+    }
+
+    pub(super) fn begin_register(&mut self, account: LineAccount, now: Instant, out: &mut Outbox<Effect>) {
+        self.begin_step(Step::Register, SessionState::Registering, now, out);
+        let seed = self.ident.number();
+        match account.agent(&self.plan) {
+            Err(error) => return self.fail(error.into(), now, out),
+            Ok(config) => self.line.install(config, Ident::from_seed(seed)),
+        }
+        self.line.open(account.targets.clone(), out);
+        self.state = State::Registering(Box::new(Registering::begin(account, &self.plan, now)));
+        if self.line.ends().is_some() {
+            self.on_line_up(now, out);
+        }
+    }
+}
