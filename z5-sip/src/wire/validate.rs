@@ -301,15 +301,17 @@ const SINGLE: [(Name<'static>, &str); 18] = [
 
 fn headers(message: MessageRef<'_>) -> Result<(), Fault> {
     let header = |name, why| Fault::Header { name, why };
-    for (name, label) in MANDATORY {
-        if message.header(name).is_none() {
-            return Err(Fault::Missing(label));
-        }
+    let mut seen = [0_u8; 256];
+    for field in &message.index().fields {
+        let count = &mut seen[usize::from(field.id)];
+        *count = count.saturating_add(1);
     }
-    for (name, label) in SINGLE {
-        if message.count(name) > 1 {
-            return Err(Fault::Repeated(label));
-        }
+    let count = |name: Name<'_>| seen[usize::from(name.id())];
+    if let Some((_, label)) = MANDATORY.iter().find(|(name, _)| count(*name) == 0) {
+        return Err(Fault::Missing(label));
+    }
+    if let Some((_, label)) = SINGLE.iter().find(|(name, _)| count(*name) > 1) {
+        return Err(Fault::Repeated(label));
     }
     for value in message.values(Name::Via) {
         via(value).map_err(|why| header("Via", why))?;
