@@ -3,6 +3,7 @@
 //! Text in another charset than UTF-8 is read byte by byte as Latin-1, so that no call fails over a session name.
 //! The container's own typed attributes are not used: what z5 reads is in `formats`.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use sdp_types::{ParserError, Session};
@@ -21,7 +22,7 @@ pub struct Origin {
 }
 
 /// A session description.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct SessionDescription {
     pub(super) session: Session,
 }
@@ -84,6 +85,18 @@ impl SessionDescription {
             Session::new(sdp_types::Origin::with_ip_addr(origin.id, origin.version, address), "-");
         session.set_connection(sdp_types::Connection::from_ip_addr(address));
         Self { session }
+    }
+}
+
+/// The media lines only: attributes may hold keys.
+impl fmt::Debug for SessionDescription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines = self.session.medias.iter();
+        f.debug_list()
+            .entries(
+                lines.map(|media| format!("m={} {} {} {}", media.media, media.port, media.proto, media.fmt)),
+            )
+            .finish()
     }
 }
 

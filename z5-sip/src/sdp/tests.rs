@@ -222,7 +222,11 @@ fn a_key_is_never_shown() {
     assert!(shown.contains("[redacted]") && !shown.contains("171"), "{shown}");
     let mut media = audio(1);
     media.security = Security::SdesRequired(vec![key.clone()]);
-    assert!(!format!("{media:?}").contains(&key.to_attribute()[30..50]));
+    let secret = &key.to_attribute()[34..60];
+    assert!(!format!("{media:?}").contains(secret));
+    let offer = make_offer(&caps(vec![media]), ORIGIN);
+    assert!(text_of(&offer).contains(secret), "the wire has it");
+    assert!(!format!("{offer:?}").contains(secret), "and no log");
 }
 
 #[test]

@@ -39,7 +39,6 @@ pub enum Side {
 }
 
 /// What the driver tells the user agent.
-#[derive(Debug)]
 pub enum Input<'a> {
     /// A connection is up and usable. The newest one carries new requests; earlier ones live on for their dialogs.
     FlowUp {
@@ -123,7 +122,7 @@ pub enum Command {
 }
 
 /// What the driver must do. Consecutive `Send`s for one flow within a turn go out in one write.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Effect {
     /// Write these bytes: whole messages on a stream, exactly one datagram on UDP.
     Send {
@@ -289,5 +288,31 @@ impl fmt::Display for Reason {
             write!(f, " {text}")?;
         }
         Ok(())
+    }
+}
+
+/// Bytes of a message are shown as their number: they may hold credentials and keys.
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FlowUp { flow, transport, local, remote } => {
+                write!(f, "FlowUp({}, {transport} {local} to {remote})", flow.0)
+            }
+            Self::FlowDown { flow, why } => write!(f, "FlowDown({}, {why})", flow.0),
+            Self::Received { flow, bytes } => write!(f, "Received({}, {} bytes)", flow.0, bytes.len()),
+            Self::Deadline => f.write_str("Deadline"),
+            Self::Command(command) => command.fmt(f),
+        }
+    }
+}
+
+/// Bytes of a message are shown as their number: they may hold credentials and keys.
+impl fmt::Debug for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Send { flow, bytes } => write!(f, "Send({}, {} bytes)", flow.0, bytes.len()),
+            Self::CloseFlow { flow, why } => write!(f, "CloseFlow({}, {why})", flow.0),
+            Self::Event(event) => event.fmt(f),
+        }
     }
 }

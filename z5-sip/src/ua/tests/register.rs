@@ -274,3 +274,25 @@ fn the_service_route_is_the_way_of_calls() {
     let invite = script.invite();
     assert_eq!(invite.header(Name::Route), Some(&b"<sip:orig@p.example.com;lr>"[..]));
 }
+
+#[test]
+fn no_secret_reaches_a_debug_line_or_a_trace() {
+    let mut world = World::with(10, &["alice", "bob"], Transport::Tcp, |config| config.trace = true);
+    world.register_all();
+    world.connect_call();
+    let wire: String =
+        world.ends[0].writes.iter().map(|write| String::from_utf8_lossy(write).into_owned()).collect();
+    assert!(wire.contains("response=\"") && world.has(0, |event| matches!(event, Event::Trace { .. })));
+    for end in &world.ends {
+        for event in &end.events {
+            if let Event::Trace { text, .. } = event {
+                assert!(
+                    !text.contains("alice") && !text.contains("bob") && !text.contains("response=\""),
+                    "{text}"
+                );
+            }
+        }
+    }
+    let effect = crate::ua::Effect::Send { flow: FLOW, bytes: bytes::Bytes::from(wire) };
+    assert!(format!("{effect:?}").len() < 40);
+}
