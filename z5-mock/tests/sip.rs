@@ -411,21 +411,18 @@ async fn sip_cut_in_the_middle_of_an_answer() {
     carrier.shutdown().await;
 }
 
-/// Sends `count` packets to the echo one by one and returns what came back for each, until it is silent.
-async fn echoes(carrier: &Carrier, count: u16) -> Vec<Vec<(Vec<u8>, std::net::SocketAddr)>> {
+/// Sends packets to the echo one by one and returns what came back for each: as many as `expected` says.
+async fn echoes(carrier: &Carrier, expected: &[usize]) -> Vec<Vec<(Vec<u8>, std::net::SocketAddr)>> {
     let mut alice = user(carrier, ALICE).await;
     let media = udp().await;
     let answer = establish(&mut alice, "echo", &offer(&[(&media, PCMU)])).await;
     let relay = ("127.0.0.1", media_port(body(&answer), 0));
     let mut all = Vec::new();
-    for sequence in 0..count {
-        media.send_to(&rtp(0, sequence, &[0x55; 160]), relay).await.unwrap();
-        let mut back = vec![datagram(&media).await];
-        let mut buffer = [0; 2048];
-        while let Ok(Ok((length, from))) =
-            tokio::time::timeout(Duration::from_millis(5), media.recv_from(&mut buffer)).await
-        {
-            back.push((buffer[..length].to_vec(), from));
+    for (sequence, expected) in expected.iter().enumerate() {
+        media.send_to(&rtp(0, sequence as u16, &[0x55; 160]), relay).await.unwrap();
+        let mut back = Vec::new();
+        for _ in 0..*expected {
+            back.push(datagram(&media).await);
         }
         all.push(back);
     }
@@ -436,18 +433,17 @@ async fn echoes(carrier: &Carrier, count: u16) -> Vec<Vec<(Vec<u8>, std::net::So
 async fn forged_and_replayed_packets_reach_the_caller() {
     let carrier =
         Carrier::builder().fault(Fault::SpoofedMedia).fault(Fault::ReplayedMedia).start().await.unwrap();
-    let back = echoes(&carrier, 10).await;
-    assert!(back[..9].iter().all(|packets| packets.len() == 2), "one forged, one real");
+    let back = echoes(&carrier, &[2, 2, 2, 2, 2, 2, 2, 2, 2, 3]).await;
     let (forged, real) = (&back[0][0], &back[0][1]);
     assert!(forged.1 != real.1 && forged.0[8..12] != real.0[8..12] && forged.0[..8] == real.0[..8]);
-    assert!(back[9].len() == 3 && back[9].iter().any(|packet| packet == real), "the first one again");
+    assert!(back[9].iter().any(|packet| packet == real), "the first one again");
     carrier.shutdown().await;
 }
 
 #[tokio::test]
 async fn the_relay_moves_its_port() {
     let carrier = Carrier::builder().fault(Fault::RelayMoves).start().await.unwrap();
-    let back = echoes(&carrier, 52).await;
+    let back = echoes(&carrier, &[1; 52]).await;
     assert_eq!(back[0][0].1, back[49][0].1);
     assert_ne!(back[0][0].1, back[51][0].1);
     carrier.shutdown().await;
@@ -513,9 +509,10 @@ async fn a_far_end_holds_and_resumes() {
         let number = header(&reinvite, "CSeq").replace("INVITE", "ACK");
         assert!(ack.starts_with("ACK ") && header(&ack, "CSeq") == number, "{ack}");
         media.send_to(&rtp(0, version, &[0x55; 160]), relay).await.unwrap();
-        let mut buffer = [0; 2048];
-        let heard = tokio::time::timeout(Duration::from_millis(100), media.recv_from(&mut buffer)).await;
-        assert_eq!(heard.is_ok(), echo, "{direction}");
+        if echo {
+            // What was sent while held did not come back, or it would come first.
+            assert_eq!(datagram(&media).await.0[3], 3);
+        }
     }
     carrier.shutdown().await;
 }
