@@ -22,7 +22,7 @@ fn resolver_over(carrier: &Carrier, mut protocols: Vec<ConnectionConfig>) -> Tok
     }
     let server = NameServerConfig::new(carrier.dns_addr().ip(), true, protocols);
     let mut options = ResolverOpts::default();
-    options.timeout = Duration::from_millis(300);
+    options.timeout = Duration::from_secs(1);
     options.attempts = 1;
     options.cache_size = 0;
     let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
