@@ -377,14 +377,17 @@ impl UserAgent {
         }
     }
 
-    /// Keeps the call from running out: by an UPDATE where the far end takes one, else by an INVITE that offers the same
-    /// again (RFC 4028 section 7.4).
+    /// Keeps the call from running out (RFC 4028 section 7.4).
     fn refresh_session(&mut self, key: CallKey, turn: &mut Turn<'_>) {
+        let Some(timer) = self.active(key).and_then(|active| active.timer.as_mut()) else { return };
+        timer.on_refreshing(turn.now);
+        self.refresh(key, turn);
+    }
+
+    /// Tells the far end where we are now: by an UPDATE where it takes one, else by an INVITE that offers the same again.
+    fn refresh(&mut self, key: CallKey, turn: &mut Turn<'_>) {
         let flow = self.calls.get(&key).and_then(|call| self.flow_of(call));
         let Some(active) = self.active(key) else { return };
-        let Some(timer) = &mut active.timer else { return };
-        timer.on_refreshing(turn.now);
-        let value = timer.value();
         if !active.updatable {
             if active.may_offer() {
                 let capabilities = active.session.capabilities().clone();
@@ -392,11 +395,30 @@ impl UserAgent {
             }
             return;
         }
+        let value = active.timer.map(|timer| timer.value());
         let outline = active.dialog.next(Method::Update);
         if let Some(flow) = flow {
-            let outline = self.with_abilities(outline, flow).with(Name::SessionExpires, value);
-            // When it cannot go out, the timer ends the call.
+            let mut outline = self.with_abilities(outline, flow);
+            if let Some(value) = value {
+                outline = outline.with(Name::SessionExpires, value);
+            }
+            // When it cannot go out, the session timer or the next request shows it.
             let _ = self.start_client(outline, flow, Owner::Update(key), turn);
+        }
+    }
+
+    /// A new flow is bound: calls whose flow is gone move to it, and the far end learns our new Contact, or its requests
+    /// would go where nobody is (RFC 3261 section 12.2.1.1, target refresh).
+    pub(super) fn move_calls(&mut self, to: FlowId, turn: &mut Turn<'_>) {
+        let stranded = self.calls.iter().filter(|(_, call)| !self.flows.contains_key(&call.flow));
+        let stranded: Vec<CallKey> = stranded.map(|(key, _)| *key).collect();
+        for key in stranded {
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.flow = to;
+            }
+            if self.active(key).is_some_and(|active| active.ending == Ending::No) {
+                self.refresh(key, turn);
+            }
         }
     }
 

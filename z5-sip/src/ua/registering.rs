@@ -74,6 +74,9 @@ impl UserAgent {
         let mut effects = Outbox::new();
         self.registration.on_response(response, &contact, turn.now, &mut effects);
         self.carry_out_registration(effects, turn);
+        if self.bound == Some(flow) && self.registration.is_bound(turn.now) {
+            self.move_calls(flow, turn);
+        }
     }
 
     /// A REGISTER of ours came to nothing.

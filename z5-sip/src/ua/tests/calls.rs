@@ -756,3 +756,18 @@ fn an_update_with_an_offer_changes_what_flows() {
     script.pass(Duration::from_secs(3));
     assert!(script.sent.is_empty(), "an UPDATE has no ACK");
 }
+
+#[test]
+fn the_far_end_learns_where_a_rebuilt_flow_is() {
+    let (mut world, _, far) = World::established(12);
+    world.disconnect(0);
+    world.connect(0);
+    world.register_all();
+    world.settle();
+    assert!(world.server.log.iter().any(|line| line.starts_with("0: UPDATE ")), "{}", world.story());
+    assert!(!world.has(1, |event| matches!(event, Event::Renegotiated { .. })));
+    world.command(1, Command::Hangup { call: far });
+    world.run_until("over", |world| world.has(1, ended(Side::Local)) && world.has(0, ended(Side::Remote)));
+    let here = format!("1: BYE sip:alice@{};transport=tcp SIP/2.0", world.ends[0].local);
+    assert!(world.server.log.contains(&here), "{here}\n{}", world.story());
+}
