@@ -251,6 +251,7 @@ impl Core {
                     let outcome = self.media.start_streams(call, streams);
                     self.machine.handle(Input::MediaStarted { call, outcome }, clock::now(), out);
                 }
+                Effect::DirectMedia { call, changes } => self.media.direct(call, &changes),
                 Effect::StopMedia { call } => {
                     let figures = Box::new(self.media.stop(call));
                     self.machine.handle(Input::MediaStopped { call, figures }, clock::now(), out);

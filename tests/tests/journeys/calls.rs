@@ -290,3 +290,25 @@ async fn a_proxy_that_refuses_every_call() {
     assert_eq!(client.failed(ECHO).await, "call.forbidden");
     client.stop().await;
 }
+
+#[tokio::test]
+async fn a_far_end_that_holds_and_resumes_is_followed() {
+    let carrier = carrier(|carrier| carrier).await;
+    let mut client = Client::ready(config(&carrier, "alice", |_| {})).await;
+    let source = Tone::new(1000.0, -10.0).lasting(Duration::from_millis(2800));
+    let media = CallMedia { audio_in: AudioIn::Custom(Box::new(source)), ..CallMedia::default() };
+    let call = client.session.call(CallRequest::to("+15555550916").with(media));
+    client.established(call).await;
+    client.listen().await;
+    client.session.hangup(call);
+    let (_, report) = client.ended(call).await;
+    let audio = report.audio.expect("audio was carried");
+    // On hold nothing is sent and the tone waits, so the call lasts about a second longer than its packets.
+    println!(
+        "packets around a hold: {} sent, {} received, {:?} ms",
+        audio.packets_sent, audio.packets_received, report.duration_ms
+    );
+    let unheld = (report.duration_ms / 20.0) as u64;
+    assert!(audio.packets_sent + 35 < unheld, "{} of {unheld}", audio.packets_sent);
+    client.stop().await;
+}

@@ -15,7 +15,9 @@ use crate::config::PortRange;
 use crate::entropy;
 use crate::error::{CallError, StartError};
 use crate::events::MediaKind;
-use crate::machine::io::{CodecPlan, KeyAndSalt, MediaFact, PortPair, ReadyMedium, StoppedMedia, StreamPlan};
+use crate::machine::io::{
+    CodecPlan, KeyAndSalt, MediaChange, MediaFact, PortPair, ReadyMedium, StoppedMedia, StreamPlan,
+};
 
 /// Characters per second towards the far end (RFC 4103 section 9 default).
 const CHARACTERS_PER_SECOND: u32 = 30;
@@ -102,6 +104,21 @@ impl Media {
         let Some(engine) = &self.engine else { return StoppedMedia::default() };
         let mut stop = |kind| streams.streams.remove(&kind).and_then(|stream| engine.stop_stream(stream));
         StoppedMedia { audio: stop(MediaKind::Audio), text: stop(MediaKind::Text) }
+    }
+
+    /// Pauses, resumes or redirects what a call sends and receives.
+    pub(super) fn direct(&self, call: CallId, changes: &[MediaChange]) {
+        let (Some(engine), Some(streams)) = (&self.engine, self.calls.get(&call)) else { return };
+        for change in changes {
+            let Some(stream) = streams.streams.get(&change.kind) else { continue };
+            let direction = Direction { send: change.send, receive: change.receive };
+            let directed = engine.set_direction(*stream, direction);
+            let moved =
+                change.moved.map_or(Ok(()), |(remote, rtcp)| engine.set_remote(*stream, remote, rtcp));
+            if let Err(error) = directed.and(moved) {
+                tracing::warn!(%call, %error, "a stream was not changed");
+            }
+        }
     }
 
     pub(super) fn send_text(&self, call: CallId, text: &str) {

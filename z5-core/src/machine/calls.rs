@@ -18,11 +18,11 @@ use z5_sip::wire::Uri;
 
 use super::call_media;
 use super::dial;
-use super::io::{Effect, MediaFact, ReadyMedium, StoppedMedia};
+use super::io::{Effect, MediaChange, MediaFact, ReadyMedium, StoppedMedia};
 use super::plan::Plan;
 use super::register::LineAccount;
 use crate::account::licence::Licence;
-use crate::call::{CallId, CallReport, EstablishedMedia, Side};
+use crate::call::{CallId, CallReport, EstablishedMedia, Side, StreamAgreement};
 use crate::clock::WallAnchor;
 use crate::config::Profile;
 use crate::error::{CallError, millis};
@@ -364,6 +364,35 @@ impl Calls {
                 }
                 out.push(Effect::Emit(EventKind::CallEstablished { call: id, media, timings }));
                 Vec::new()
+            }
+        }
+    }
+
+    /// The far end changed what flows: hold, resume, or an address that moved.
+    pub(crate) fn on_renegotiated(
+        &mut self,
+        key: CallKey,
+        negotiated: &Negotiated,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some((id, call)) = self.by_key(key) else { return };
+        match call_media::agreed(negotiated, &call.ready) {
+            Err(error) => out.push(Effect::Emit(EventKind::CallTrouble { call: id, error })),
+            Ok((streams, media)) => {
+                let before = std::mem::replace(&mut call.media, media);
+                let changes = streams.iter().map(|plan| {
+                    let same =
+                        |stream: &StreamAgreement| stream.kind == plan.kind && stream.remote == plan.remote;
+                    // Before RFC 3264, hold was written as the address 0.0.0.0.
+                    let moved = !before.streams.iter().any(same) && !plan.remote.ip().is_unspecified();
+                    MediaChange {
+                        kind: plan.kind,
+                        send: plan.send,
+                        receive: plan.receive,
+                        moved: moved.then_some((plan.remote, plan.remote_rtcp)),
+                    }
+                });
+                out.push(Effect::DirectMedia { call: id, changes: changes.collect() });
             }
         }
     }

@@ -181,6 +181,16 @@ pub(crate) enum CodecPlan {
     },
 }
 
+/// A change of a running stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MediaChange {
+    pub(crate) kind: MediaKind,
+    pub(crate) send: bool,
+    pub(crate) receive: bool,
+    /// Where packets and reports go from now on, when that changed.
+    pub(crate) moved: Option<(SocketAddr, SocketAddr)>,
+}
+
 /// What happened on a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MediaFact {
@@ -301,6 +311,11 @@ pub(crate) enum Effect {
     StartMedia {
         call: CallId,
         streams: Vec<StreamPlan>,
+    },
+    /// Pause, resume or send elsewhere.
+    DirectMedia {
+        call: CallId,
+        changes: Vec<MediaChange>,
     },
     /// Stop the streams, or give up what was prepared. Answered by `MediaStopped`.
     StopMedia {

@@ -112,6 +112,9 @@ impl Machine {
                 let orders = self.calls.on_established(call, &negotiated, now, out);
                 self.order(orders, now, out);
             }
+            ua::Event::Renegotiated { call, negotiated } => {
+                self.calls.on_renegotiated(call, &negotiated, out)
+            }
             ua::Event::Ended { call, by, reason } => {
                 let cause = reason.map(|reason| reason.to_string());
                 self.calls.on_ended(call, calls::side(by), cause, out);

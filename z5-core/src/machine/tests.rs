@@ -99,6 +99,7 @@ impl World {
             Effect::EndLookups
             | Effect::PrepareMedia { .. }
             | Effect::StartMedia { .. }
+            | Effect::DirectMedia { .. }
             | Effect::SendText { .. } => {}
         }
     }
