@@ -4,6 +4,7 @@
 
 mod human;
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use serde::Serialize;
@@ -95,7 +96,20 @@ fn json(object: &impl Serialize) {
 
 /// One error, on standard error.
 pub(crate) fn error(text: &str) {
-    eprintln!("z5: {text}");
+    eprintln!("z5: {}", plain(text));
+}
+
+/// Text that may hold words of a far end: control characters are shown, never carried out by the terminal.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| !c.is_control() || c == '\n') {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| match c {
+        '\n' => "\n".to_owned(),
+        c if c.is_control() => c.escape_unicode().to_string(),
+        c => c.to_string(),
+    });
+    Cow::Owned(shown.collect())
 }
 
 /// A question on a terminal; the answer without its line end, none at the end of input.
@@ -112,4 +126,15 @@ pub(crate) fn ask(question: &str) -> Option<String> {
 /// Whether there is someone to ask.
 pub(crate) fn can_ask() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_far_end_cannot_drive_the_terminal() {
+        assert_eq!(plain("Busy\u{1b}[2J here"), "Busy\\u{1b}[2J here");
+        assert_eq!(plain("Ä ☎\nline"), "Ä ☎\nline");
+    }
 }

@@ -40,6 +40,10 @@ pub(crate) struct Report {
     fault: bool,
     #[serde(skip)]
     usage: bool,
+    #[serde(skip)]
+    started: bool,
+    #[serde(skip)]
+    stopped: bool,
 }
 
 /// Milliseconds of what happened.
@@ -108,11 +112,14 @@ impl Report {
             session_offset_ms: 0.0,
             fault: false,
             usage: false,
+            started: false,
+            stopped: false,
         }
     }
 
     /// The session starts now: its events count from here.
     pub(crate) fn session_starts(&mut self) {
+        self.started = true;
         self.session_offset_ms = self.since_process_start();
     }
 
@@ -179,6 +186,7 @@ impl Report {
             EventKind::CallTrouble { error, .. } => self.fail(error.failure()),
             EventKind::Unregistered { confirmed } => self.unregistered = Some(*confirmed),
             EventKind::Stopped { error, fault } => {
+                self.stopped = true;
                 if let Some(error) = error {
                     self.fail(error.failure());
                 }
@@ -217,7 +225,8 @@ impl Report {
     pub(crate) fn finish(&mut self) -> Exit {
         self.timings_ms.total = Some(self.since_process_start());
         let exit = match &self.failure {
-            _ if self.fault => Exit::Bug,
+            // every session ends with `stopped`; one that does not has a fault
+            _ if self.fault || (self.started && !self.stopped && !self.usage) => Exit::Bug,
             Some(_) if self.usage => Exit::Usage,
             Some(Failure { step: Some(step), .. }) => Exit::Step(*step),
             Some(Failure { step: None, .. }) => Exit::Expectation,

@@ -4,13 +4,14 @@
 //! unregister), twice at once.
 
 use std::path::PathBuf;
-use std::pin::pin;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use z5_core::events::{Events, NumberOffer};
 use z5_core::{
-    Advice, AudioIn, AudioOut, CallId, CallMedia, CallRequest, Event, EventKind, Failure, Session, Side,
+    Advice, AudioIn, AudioOut, CallId, CallMedia, CallRequest, Event, EventKind, Failure, Session, Side, Step,
 };
 
 use crate::audio::AudioArg;
@@ -90,7 +91,7 @@ enum Alarm {
     HangUp,
 }
 
-/// Runs `plan` to its end and judges it by `expect`, which sees the report before the verdict.
+/// Runs `plan` to its end. Gives an exit only when Ctrl-C came twice; everything else the report judges.
 pub(crate) async fn run(
     plan: &Plan,
     session: &Session,
@@ -98,34 +99,56 @@ pub(crate) async fn run(
     report: &mut Report,
     out: &mut Output,
 ) -> Option<Exit> {
-    let mut script = Script { plan, session, call: None, alarm: None };
-    let mut interrupts = 0;
+    let mut script = Script { plan, session, call: None, alarm: None, goal: false, question: None };
+    let mut interrupts = interrupts();
+    let mut interrupted = false;
     loop {
-        let event = {
-            let alarm = script.alarm;
-            let mut interrupt = pin!(tokio::signal::ctrl_c());
-            tokio::select! {
-                event = events.next() => event,
-                _ = &mut interrupt => {
-                    interrupts += 1;
-                    if interrupts > 1 {
-                        return Some(Exit::Interrupted);
-                    }
-                    out.note("stopping; Ctrl-C again ends at once");
-                    script.alarm = None;
-                    session.stop();
-                    continue;
+        let event = tokio::select! {
+            event = events.next() => event,
+            Some(()) = interrupts.recv() => {
+                if interrupted {
+                    return Some(Exit::Interrupted);
                 }
-                () = wait_until(alarm) => {
-                    script.on_alarm(report);
-                    continue;
-                }
+                interrupted = true;
+                out.note("stopping; Ctrl-C again ends at once");
+                script.on_interrupt(report);
+                continue;
+            }
+            answer = answered(&mut script.question) => {
+                script.on_answer(answer, report);
+                continue;
+            }
+            () = wait_until(script.alarm) => {
+                script.on_alarm(report);
+                continue;
             }
         };
         let event = event?;
         report.take(&event);
         out.event(&event);
-        script.on_event(&event, report, out).await;
+        script.on_event(&event, report, out);
+    }
+}
+
+/// Every Ctrl-C, also those that come while something else is awaited.
+fn interrupts() -> mpsc::UnboundedReceiver<()> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).is_ok() {} });
+    receiver
+}
+
+/// The answer to the question that is being asked; without one, never.
+async fn answered(question: &mut Option<Question>) -> Option<String> {
+    match question {
+        Some(asked) => {
+            let answer = (&mut asked.answer).await.ok().flatten();
+            let numbers = std::mem::take(&mut asked.numbers);
+            *question = None;
+            let answer = answer?;
+            let by_index = answer.parse::<usize>().ok().and_then(|n| numbers.get(n.checked_sub(1)?));
+            Some(by_index.map_or(answer.as_str(), String::as_str).to_owned())
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -141,12 +164,54 @@ struct Script<'a> {
     session: &'a Session,
     call: Option<CallId>,
     alarm: Option<(Instant, Alarm)>,
+    /// What the run is for has been reached: registered, or a call established.
+    goal: bool,
+    question: Option<Question>,
+}
+
+/// A question on the terminal; a thread waits for its answer.
+struct Question {
+    numbers: Vec<String>,
+    answer: JoinHandle<Option<String>>,
 }
 
 impl Script<'_> {
     fn set_alarm(&mut self, after: Duration, alarm: Alarm) {
         // a duration nobody lives to see is the same as none
         self.alarm = Instant::from_std(z5_core::clock::now()).checked_add(after).map(|at| (at, alarm));
+    }
+
+    /// Ctrl-C: leave politely. A run that had not yet reached what it is for has not passed.
+    fn on_interrupt(&mut self, report: &mut Report) {
+        self.alarm = None;
+        self.question = None;
+        if !self.goal {
+            report.fail(Failure {
+                step: None,
+                code: "run.interrupted",
+                message: "interrupted before it was done".to_owned(),
+                advice: Advice::RetryNow,
+                retry_after_s: None,
+            });
+        }
+        self.session.stop();
+    }
+
+    /// The number that was chosen on the terminal; none at the end of input.
+    fn on_answer(&self, answer: Option<String>, report: &mut Report) {
+        match answer {
+            Some(number) => self.session.choose_number(&number),
+            None => {
+                report.fail(Failure {
+                    step: Some(Step::SignIn),
+                    code: "sign-in.number-required",
+                    message: "the account has several numbers and none was chosen".to_owned(),
+                    advice: Advice::CheckSettings,
+                    retry_after_s: None,
+                });
+                self.session.stop();
+            }
+        }
     }
 
     fn on_alarm(&mut self, report: &mut Report) {
@@ -166,31 +231,35 @@ impl Script<'_> {
         }
     }
 
-    async fn on_event(&mut self, event: &Event, report: &mut Report, out: &mut Output) {
+    fn on_event(&mut self, event: &Event, report: &mut Report, out: &mut Output) {
         match (&event.kind, self.plan) {
-            (EventKind::NumberRequired { numbers }, _) => self.choose_number(numbers).await,
-            (EventKind::Ready { .. }, Plan::Register { stay }) => self.set_alarm(*stay, Alarm::Stay),
+            (EventKind::NumberRequired { numbers }, _) => self.ask_for_number(numbers),
+            (EventKind::Ready { .. }, Plan::Register { stay }) => {
+                self.goal = true;
+                self.set_alarm(*stay, Alarm::Stay);
+            }
             (EventKind::Ready { .. }, Plan::Call { target, media }) => {
                 let request = CallRequest::to(target.as_str()).with(media.to_call_media());
                 self.call = Some(self.session.call(request));
-                report.call.get_or_insert_default().recording.clone_from(&media.recording);
             }
             (EventKind::Ready { .. }, Plan::Answer { wait, .. }) => self.set_alarm(*wait, Alarm::Wait),
             (EventKind::Incoming { call, .. }, Plan::Answer { media, .. }) if self.call.is_none() => {
                 self.alarm = None;
                 self.call = Some(*call);
                 self.session.answer(*call, media.to_call_media());
-                report.call.get_or_insert_default().recording.clone_from(&media.recording);
             }
             (EventKind::Incoming { call, .. }, _) => self.session.reject(*call),
             (
                 EventKind::CallEstablished { call, .. },
                 Plan::Call { media, .. } | Plan::Answer { media, .. },
             ) => {
+                self.goal = true;
+                let result = report.call.get_or_insert_default();
+                result.recording.clone_from(&media.recording);
                 if let Some(text) = media.typed() {
                     self.session.send_text(*call, &text);
                     out.note(&format!("5 call  typed              {text:?}"));
-                    report.call.get_or_insert_default().text_sent = Some(text);
+                    result.text_sent = Some(text);
                 }
                 if let Some(duration) = media.duration {
                     self.set_alarm(duration, Alarm::HangUp);
@@ -210,16 +279,15 @@ impl Script<'_> {
         }
     }
 
-    async fn choose_number(&self, numbers: &[NumberOffer]) {
+    fn ask_for_number(&mut self, numbers: &[NumberOffer]) {
         let mut question = "This account has several numbers:\n".to_owned();
         for (index, number) in numbers.iter().enumerate() {
             let label = number.label.as_deref().unwrap_or("");
-            question += &format!("  {}  {}  {label}\n", index + 1, number.number);
+            question += &format!("  {}  {}  {}\n", index + 1, number.number, output::plain(label));
         }
         question += "Which one (1, 2, ... or the number)? ";
-        let answer = tokio::task::spawn_blocking(move || output::ask(&question)).await.ok().flatten();
-        let Some(answer) = answer else { return self.session.stop() };
-        let by_index = answer.parse::<usize>().ok().and_then(|n| numbers.get(n.checked_sub(1)?));
-        self.session.choose_number(by_index.map_or(answer.as_str(), |number| number.number.as_str()));
+        let answer = tokio::task::spawn_blocking(move || output::ask(&question));
+        let numbers = numbers.iter().map(|number| number.number.clone()).collect();
+        self.question = Some(Question { numbers, answer });
     }
 }

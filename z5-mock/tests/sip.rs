@@ -192,6 +192,39 @@ async fn no_answer_rings_until_it_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_cancel_goes_where_its_invite_went() {
+    let carrier = Carrier::builder().start().await.unwrap();
+    let (mut alice, mut bob) = (user(&carrier, ALICE).await, user(&carrier, BOB).await);
+    let media = udp().await;
+    let uri = "sip:+15555550102@csdvrs.test;user=phone";
+    let to = format!("<{uri}>");
+    let sent = offer(&[(&media, PCMU)]);
+    let ringing = async {
+        let request = invite(uri, &to, &sent);
+        alice.send(&request).await;
+        let challenge = alice.receive().await;
+        let credentials = alice.credentials(&request, &challenge, "sip-15555550101");
+        alice.send(&Request { cseq: 2, extra: &credentials, ..request.clone() }).await;
+        let received = bob.receive().await;
+        bob.answer(&received, "180 Ringing", "").await;
+        (received, alice.receive().await)
+    };
+    let (received, ringing) = ringing.await;
+    let cancel = format!(
+        "CANCEL {uri} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: call-1\r\nCSeq: 2 CANCEL\r\nContent-Length: 0\r\n\r\n",
+        header(&ringing, "Via"),
+        header(&ringing, "From")
+    );
+    alice.write(&cancel).await;
+    let forwarded = bob.receive().await;
+    let target = |message: &str| message.split(' ').nth(1).unwrap_or_default().to_owned();
+    assert!(forwarded.starts_with("CANCEL "), "{forwarded}");
+    assert_eq!(target(&forwarded), target(&received), "RFC 3261 section 9.1");
+    assert_eq!(header(&forwarded, "Via").split(',').next(), header(&received, "Via").split(',').next());
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
 async fn the_echo_sends_audio_and_text_back_through_the_relay() {
     let carrier = Carrier::builder().start().await.unwrap();
     let mut alice = user(&carrier, ALICE).await;

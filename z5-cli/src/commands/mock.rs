@@ -52,12 +52,12 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
         }
     }
     tell(&carrier, written, &mut out);
+    let end = args
+        .duration
+        .and_then(|duration| tokio::time::Instant::from_std(z5_core::clock::now()).checked_add(duration));
     let over = async {
-        match args.duration {
-            Some(duration) => {
-                tokio::time::sleep_until(tokio::time::Instant::from_std(z5_core::clock::now()) + duration)
-                    .await
-            }
+        match end {
+            Some(end) => tokio::time::sleep_until(end).await,
             None => std::future::pending().await,
         }
     };

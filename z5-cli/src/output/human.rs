@@ -8,6 +8,7 @@ use std::io::Write;
 use z5_core::events::{EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
 use z5_core::{CallReport, Event, Side, Step, StreamStats};
 
+use super::plain;
 use crate::report::Report;
 
 /// The readable form.
@@ -47,15 +48,20 @@ impl Human {
 
     fn step(&mut self, step: Step, ok: bool, took_ms: f64, what: &str) {
         let verdict = if ok { self.paint(OK, "ok    ") } else { self.paint(BAD, "FAILED") };
-        self.line(&format!("{} {:<6}{verdict} {took_ms:>8.1} ms  {what}", step.number(), name(step)));
+        self.line(&format!(
+            "{} {:<6}{verdict} {took_ms:>8.1} ms  {}",
+            step.number(),
+            name(step),
+            plain(what)
+        ));
     }
 
     fn under(&mut self, text: &str) {
-        self.line(&format!("                           {text}"));
+        self.line(&format!("                           {}", plain(text)));
     }
 
     fn call_line(&mut self, word: &str, text: &str) {
-        self.line(&format!("5 call  {word:<18} {text}"));
+        self.line(&format!("5 call  {word:<18} {}", plain(text)));
     }
 
     pub(crate) fn event(&mut self, event: &Event) {

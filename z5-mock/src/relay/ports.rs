@@ -53,8 +53,8 @@ impl Ports {
     fn in_range(&mut self) -> io::Result<Pair> {
         let (low, high) = (*self.range.start(), *self.range.end());
         for _ in 0..=(high.saturating_sub(low)) / 2 {
-            let port = self.next.max(low).next_multiple_of(2);
-            let port = if port >= high { low.next_multiple_of(2) } else { port };
+            let even = |port: u16| port.checked_next_multiple_of(2).filter(|port| *port < high);
+            let port = even(self.next.max(low)).or_else(|| even(low)).unwrap_or(high);
             self.next = port.saturating_add(2);
             if port < high
                 && let (Ok(rtp), Ok(rtcp)) = (bind(self.address, port), bind(self.address, port + 1))
@@ -92,5 +92,12 @@ mod tests {
         drop(pair);
         let mut again = Ports::new([127, 0, 0, 1].into(), port..=port + 1);
         assert_eq!(again.pair().unwrap().rtp_port, port);
+    }
+    #[tokio::test]
+    async fn the_top_of_the_range_comes_round_to_its_start() {
+        let mut top = Ports::new([127, 0, 0, 1].into(), 65_530..=65_535);
+        let ports: Vec<u16> = (0..7).filter_map(|_| top.pair().ok()).map(|pair| pair.rtp_port).collect();
+        assert!(ports.iter().all(|port| (65_530..65_535).contains(port) && port % 2 == 0), "{ports:?}");
+        assert!(ports.len() > 3, "pairs are given again once they are free: {ports:?}");
     }
 }

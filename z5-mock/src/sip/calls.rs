@@ -16,6 +16,9 @@ pub(crate) struct Party {
     pub(crate) connection: ConnectionId,
     /// The SIP user name, if it is one of ours; its newest binding is used when the connection is gone.
     pub(crate) user: Option<String>,
+    /// The contact its first INVITE was sent to: CANCEL and the ACK of a refusal carry the same Request-URI
+    /// (RFC 3261 sections 9.1 and 17.1.1.3). None for the caller and for far ends.
+    pub(crate) contact: Option<String>,
 }
 
 /// A call from its INVITE to the answer to its BYE.

@@ -83,8 +83,8 @@ impl Switch {
                 call_id,
                 Call {
                     caller_tag,
-                    caller: Party { connection: from, user: caller },
-                    callee: Party { connection, user },
+                    caller: Party { connection: from, user: caller, contact: None },
+                    callee: Party { connection, user, contact: contact.clone() },
                     streams: Vec::new(),
                     established: false,
                     ending: false,
@@ -102,6 +102,7 @@ impl Switch {
         // A client that came back over a new connection is from now on there.
         call.party_mut(side).connection = from;
         let target = call.party(side.other()).clone();
+        let established = call.established;
         if *method == Method::Bye {
             call.ending = true;
             call.streams.clear();
@@ -123,7 +124,9 @@ impl Switch {
             return;
         }
         let body = self.relayed_body(request, call_id, side);
-        self.pass_request(from, connection, request, None, body, *method == Method::Invite);
+        let of_first_invite = *method == Method::Cancel || (*method == Method::Ack && !established);
+        let contact = target.contact.filter(|_| of_first_invite);
+        self.pass_request(from, connection, request, contact.as_deref(), body, *method == Method::Invite);
         if *method == Method::Ack && self.calls.find(call_id).is_some_and(|call| call.ending) {
             self.calls.remove(call_id);
         }

@@ -102,6 +102,25 @@ impl Authenticator {
         self.sessions.clear();
     }
 
+    /// Binds credentials that were for whatever realm to the realms that have asked so far: call it when the first
+    /// request was accepted, so that a challenge of another realm (which a far end can write into its answer to a call)
+    /// is not answered with them. Without a challenge so far nothing is bound.
+    pub fn bind_to_known_realms(&mut self) {
+        let mut realms: Vec<&str> = self.sessions.iter().map(|session| session.realm.as_str()).collect();
+        realms.sort_unstable();
+        realms.dedup();
+        if realms.is_empty() {
+            return;
+        }
+        let bind = |own: &Credentials| -> Vec<Credentials> {
+            match own.realm() {
+                Some(_) => vec![own.clone()],
+                None => realms.iter().map(|realm| own.clone().for_realm(*realm)).collect(),
+            }
+        };
+        self.credentials = self.credentials.iter().flat_map(bind).collect();
+    }
+
     /// True when [`Self::authorize`] would write anything.
     pub fn is_primed(&self) -> bool {
         !self.sessions.is_empty()

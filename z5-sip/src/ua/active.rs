@@ -201,7 +201,10 @@ impl UserAgent {
             self.respond(number, 481, turn, |builder| builder);
             return;
         }
-        if active.reinvite.is_some() || active.session.is_offering() {
+        // an UPDATE without an offer crosses nothing (RFC 3311 section 5.2)
+        let invite = request.method() == Some(Method::Invite);
+        let crosses = active.reinvite.is_some() || active.session.is_offering();
+        if crosses && (invite || is_sdp(request)) {
             self.respond(number, 491, turn, |builder| builder);
             return;
         }
@@ -210,7 +213,6 @@ impl UserAgent {
             return;
         };
         active.dialog.refresh_target(request);
-        let invite = request.method() == Some(Method::Invite);
         let before = active.session.negotiated().map(|negotiated| negotiated.media.clone());
         let outcome = match (is_sdp(request), invite) {
             (true, _) => active.session.answer(request.body()).map(|(body, negotiated)| {
@@ -364,7 +366,8 @@ impl UserAgent {
             Due::GiveUp => {
                 active.acceptance = None;
                 let failure = (!active.established).then_some(CallFailure::TimedOut { timer: "H" });
-                return self.send_bye(key, Side::Network, failure, turn);
+                let by = if active.ending == Ending::AfterAck { Side::Local } else { Side::Network };
+                return self.send_bye(key, by, failure, turn);
             }
         }
         if let Some((_, offer)) = retry {

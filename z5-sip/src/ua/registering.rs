@@ -67,6 +67,7 @@ impl UserAgent {
         }
         if (200..300).contains(&status) && !taking_back {
             self.bound = Some(flow);
+            self.authenticator.bind_to_known_realms();
             let routes = response.values(Name::ServiceRoute);
             self.service_route = routes.map(|route| String::from_utf8_lossy(route).into_owned()).collect();
         }

@@ -144,6 +144,22 @@ fn credentials_answer_only_their_own_realm() {
 }
 
 #[test]
+fn credentials_for_any_realm_are_bound_to_those_that_took_them() {
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    auth.bind_to_known_realms();
+    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, "Digest realm=\"home\", nonce=\"1\"")]))
+        .unwrap();
+    auth.bind_to_known_realms();
+    let bait = response(401, &[(WWW, "Digest realm=\"x\", nonce=\"crack me\", algorithm=MD5")]);
+    assert_eq!(
+        auth.on_challenge(&request(&[], ""), &bait),
+        Err(AuthFailure::NoCredentials { realms: vec!["x".into()] })
+    );
+    assert_eq!(answer(&mut auth, &mut ident).len(), 1, "the realm at home is still answered");
+}
+
+#[test]
 fn a_server_s_answer_goes_to_no_one_else_and_a_proxy_s_with_every_request() {
     let mut auth = alice();
     let mut ident = Ident::from_seed(1);
