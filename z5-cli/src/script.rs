@@ -1,6 +1,6 @@
 //! One run of a session, event by event: what to do when it is ready, when a call comes, when time is up, at Ctrl-C.
 //!
-//! `Script` decides from events and gives back an [`Action`]; `run` carries it out. Ctrl-C once ends politely (BYE,
+//! `Script` decides from events, `run` waits for them. Ctrl-C once ends politely (BYE,
 //! unregister), twice at once.
 
 use std::path::PathBuf;
