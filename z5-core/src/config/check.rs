@@ -124,6 +124,13 @@ impl Config {
                 "the list is empty; name at least one of \"PCMU\", \"PCMA\"",
             ));
         }
+        if self.media.bind.is_some_and(|bind| bind.is_unspecified()) {
+            out.push(Problem::bad(
+                "media.bind",
+                "this address is nobody's: the far end must be told where to send; leave the key out to use the address of the SIP \
+                 connection",
+            ));
+        }
         let useless = |ports: &PortRange| !ports.is_any() && pairs(ports.first(), ports.last()) == 0;
         if self.media.ports.as_ref().is_some_and(useless) {
             out.push(Problem::bad(
@@ -243,6 +250,20 @@ fn pairs(first: u16, last: u16) -> u32 {
     (u32::from(last) + 1).saturating_sub(even) / 2
 }
 
+/// Why an environment variable gives no password. Neither its content is shown, nor a name that looks like a password put
+/// in the wrong place.
+fn unset(name: &str, error: &std::env::VarError) -> String {
+    let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let variable = match name.bytes().all(plain) {
+        true => format!("environment variable `{name}`"),
+        false => "the environment variable named here".to_owned(),
+    };
+    match error {
+        std::env::VarError::NotPresent => format!("{variable} is not set"),
+        std::env::VarError::NotUnicode(_) => format!("{variable} does not hold UTF-8"),
+    }
+}
+
 fn read(
     table: &str,
     plain: Option<&Secret>,
@@ -251,9 +272,9 @@ fn read(
 ) -> Result<Option<Secret>, ConfigError> {
     let found = match (plain, env, file) {
         (Some(secret), _, _) => Ok(secret.clone()),
-        (None, Some(name), _) => std::env::var(name).map(Secret::new).map_err(|error| {
-            Problem::bad(&format!("{table}.password_env"), format!("environment variable `{name}`: {error}"))
-        }),
+        (None, Some(name), _) => std::env::var(name)
+            .map(Secret::new)
+            .map_err(|error| Problem::bad(&format!("{table}.password_env"), unset(name, &error))),
         (None, None, Some(path)) => std::fs::read_to_string(path)
             .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| {

@@ -94,10 +94,18 @@ fn from_serde(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &P
             join(&key, field),
             ProblemKind::MissingKey { why: format!("the table `[{key}]` cannot be without it") },
         ),
+        // What stands where a password may stand is not repeated.
+        None if is_secret(&key) && message.starts_with("invalid type") => {
+            (key, ProblemKind::BadValue { why: "it is not a text in quotes".to_owned() })
+        }
         None => (key, ProblemKind::BadValue { why: message }),
     };
     let line = offset.map(|offset| position(text, offset).0);
     ConfigError::Invalid(vec![Problem { file: Some(path.to_owned()), line, key, kind }])
+}
+
+fn is_secret(key: &str) -> bool {
+    key.rsplit('.').next().is_some_and(|name| name.contains("password"))
 }
 
 /// The path of the key whose value covers `offset`.

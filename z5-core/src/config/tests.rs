@@ -151,3 +151,25 @@ fn hosts_and_ports_in_all_their_forms() {
         assert!(form(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_password_is_in_no_complaint() {
+    for wrong in ["123456", "123456.0", "[123456]", "{ a = 123456 }", "123456-01-01", "123456 x", "x123456"] {
+        for key in ["password", "password_env", "password_file"] {
+            let told = changed("password = \"wonderland\"", &format!("{key} = {wrong}"));
+            assert!(told.starts_with("config."), "{told}");
+            assert!(!told.contains("123456"), "{key} = {wrong}: {told}");
+        }
+    }
+    let config = GOOD.replacen("password = \"wonderland\"", "password_env = \"Hunter-123456\"", 1);
+    let told = Config::parse(&config, "z5.toml").unwrap().zdial_password().unwrap_err().to_string();
+    assert!(told.contains("password_env") && !told.contains("123456"), "{told}");
+}
+
+#[test]
+fn media_needs_an_address_that_the_far_end_can_send_to() {
+    for nobody in ["0.0.0.0", "::"] {
+        let told = changed("bind = \"127.0.0.1\"", &format!("bind = \"{nobody}\""));
+        assert!(told.starts_with("config.bad-value") && told.contains("media.bind"), "{told}");
+    }
+}
