@@ -84,6 +84,8 @@ struct Name {
     families: [Family; 2],
     /// When one family has an answer, the other is waited for until here.
     grace: Option<Instant>,
+    /// Has what it needs; asked no more, while others still are.
+    settled: bool,
 }
 
 #[derive(Debug)]
@@ -130,6 +132,7 @@ impl Resolving {
             fixed: plan.fixed_addresses(name),
             families: [family(Record::A), family(Record::Aaaa)],
             grace: None,
+            settled: false,
         });
         let mut this = Self {
             names: names.collect(),
@@ -188,7 +191,7 @@ impl Resolving {
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
         let mut next = Deadline::new(self.until, "step 1: all names");
-        for name in self.names.iter().filter(|name| name.fixed.is_none()) {
+        for name in self.names.iter().filter(|name| name.fixed.is_none() && !name.settled) {
             if let Some(at) = name.grace.filter(|_| name.verdict_pending()) {
                 next = sooner(next, Deadline::new(at, "step 1: the other address family"));
             }
@@ -208,7 +211,7 @@ impl Resolving {
         for index in 0..self.names.len() {
             match self.names[index].verdict(now, over) {
                 Verdict::Pending => all = false,
-                Verdict::Found => {}
+                Verdict::Found => self.names[index].settled = true,
                 Verdict::Failed => {
                     out.push(Effect::EndLookups);
                     return Progress::Done(Err(self.error(index, now)));
@@ -227,7 +230,7 @@ impl Resolving {
     fn ask_where_due(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let left = self.until.saturating_duration_since(now);
         for (n, name) in self.names.iter_mut().enumerate() {
-            if name.fixed.is_some() {
+            if name.fixed.is_some() || name.settled {
                 continue;
             }
             for (f, family) in name.families.iter_mut().enumerate() {
@@ -318,7 +321,7 @@ impl Name {
     }
 
     fn verdict(&self, now: Instant, over: bool) -> Verdict {
-        if self.fixed.is_some() {
+        if self.fixed.is_some() || self.settled {
             return Verdict::Found;
         }
         let found = self.families.iter().any(|family| matches!(family.found, Some(Found::Addresses { .. })));

@@ -191,3 +191,39 @@ fn a_name_in_the_table_is_not_asked() {
     assert!(out.is_empty());
     assert_eq!(code(step.on_deadline(now, &mut out)), "resolved");
 }
+
+#[test]
+fn a_name_that_has_what_it_needs_waits_for_the_others_in_silence() {
+    let text = r#"
+profile = "z5"
+[dns]
+servers = ["127.0.0.1:53"]
+[names]
+zdial = "zdial.test"
+mcs_lb = "lb.test"
+mcs = "mcs.test"
+mcs_node1 = "mcs1.test"
+mcs_node2 = "mcs2.test"
+[zdial]
+username = "a"
+password = "b"
+[licence]
+issuer = "mcs"
+audience = "z5"
+keys = [{ kid = "k1", x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }]
+[timeouts]
+dns = 4000
+"#;
+    let plan = Plan::new(&Config::parse(text, "z5.toml").unwrap(), &[], String::new(), false).unwrap();
+    let (now, mut out) = (clock::now(), Outbox::new());
+    let step = Resolving::begin(&plan, now, &mut out);
+    let mut world = World { step, out, now, open: Vec::new() };
+    world.collect();
+    // One family of one name answers; nobody else ever does.
+    assert!(matches!(world.answer(0, Ok(&["192.0.2.1"])), Progress::Going));
+    let mut turns = 0;
+    while matches!(world.wait(), Progress::Going) {
+        turns += 1;
+        assert!(turns < 20, "a deadline that stays overdue keeps the driver busy");
+    }
+}
