@@ -31,7 +31,10 @@ pub(crate) fn target(text: &str, domain: &str, carrier: bool) -> Result<Target, 
         return Err(bad("it contains a control character"));
     }
     let scheme = trimmed.split(':').next().unwrap_or_default().to_ascii_lowercase();
-    let written = if trimmed.contains(':') && matches!(scheme.as_str(), "sip" | "sips" | "tel" | "urn") {
+    if scheme == "sips" && trimmed.contains(':') {
+        return Err(bad("`sips:` asks for TLS all the way, and z5 has SIP over TCP only"));
+    }
+    let written = if trimmed.contains(':') && matches!(scheme.as_str(), "sip" | "tel" | "urn") {
         trimmed.to_owned()
     } else if trimmed.contains('@') {
         format!("sip:{trimmed}")
@@ -95,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "  ", "a b", "sip:", "x\r\nVia: y"] {
+        for bad in ["", "  ", "a b", "sip:", "x\r\nVia: y", "sips:bob@other.test", "SIPS:bob@other.test"] {
             assert_eq!(at_carrier(bad), "call.bad-target", "{bad:?}");
         }
     }
