@@ -33,6 +33,11 @@ impl WallAnchor {
     }
 }
 
+/// Milliseconds between two instants with microsecond resolution.
+pub(crate) fn ms(from: Instant, to: Instant) -> f64 {
+    (to.saturating_duration_since(from).as_secs_f64() * 1e6).round() / 1e3
+}
+
 /// Waits until `at` on the tokio timer.
 pub(crate) async fn sleep_until(at: Instant) {
     tokio::time::sleep_until(tokio::time::Instant::from_std(at)).await;

@@ -16,7 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::JoinHandle;
 use z5_sip::ident::Ident;
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{FlowEnd, FlowId};
@@ -48,13 +49,35 @@ pub(crate) enum Order {
 
 /// What the tasks of the driver report.
 pub(crate) enum Fact {
-    Looked { id: LookupId, outcome: Result<LookupAnswer, LookupFailure> },
-    Https { id: RequestId, outcome: Result<HttpsReply, HttpsFailure> },
-    Connected { flow: FlowId, stream: tokio::net::TcpStream },
-    ConnectFailed { flow: FlowId, attempts: Vec<Attempt> },
-    Received { flow: FlowId, bytes: Bytes },
-    Closed { flow: FlowId, why: FlowEnd },
-    Stream { event: z5_media::StreamEvent },
+    Looked {
+        id: LookupId,
+        outcome: Result<LookupAnswer, LookupFailure>,
+    },
+    Https {
+        id: RequestId,
+        outcome: Result<HttpsReply, HttpsFailure>,
+    },
+    Connected {
+        flow: FlowId,
+        stream: tokio::net::TcpStream,
+    },
+    ConnectFailed {
+        flow: FlowId,
+        attempts: Vec<Attempt>,
+    },
+    /// `room` is given back when the bytes were handled: it bounds what the reader queues.
+    Received {
+        flow: FlowId,
+        bytes: Bytes,
+        room: OwnedSemaphorePermit,
+    },
+    Closed {
+        flow: FlowId,
+        why: FlowEnd,
+    },
+    Stream {
+        event: z5_media::StreamEvent,
+    },
 }
 
 pub(crate) type Facts = mpsc::UnboundedSender<Fact>;
@@ -95,6 +118,7 @@ pub(crate) fn start(
         dns: dns::Dns::default(),
         client,
         sip: BTreeMap::new(),
+        closing: Vec::new(),
         media,
     };
     std::thread::Builder::new()
@@ -130,6 +154,8 @@ struct Core {
     dns: dns::Dns,
     client: https::Client,
     sip: BTreeMap<FlowId, sip::Connection>,
+    /// Connections whose last bytes are still going out.
+    closing: Vec<JoinHandle<()>>,
     media: media::Media,
 }
 
@@ -172,8 +198,10 @@ impl Core {
             }
             self.perform(&mut out);
         }
-        for (_, connection) in std::mem::take(&mut self.sip) {
-            connection.finish().await;
+        let open = std::mem::take(&mut self.sip).into_values().map(sip::Connection::close);
+        for last_bytes in std::mem::take(&mut self.closing).into_iter().chain(open.collect::<Vec<_>>()) {
+            // Each ends by itself within a bounded time, all of them at once.
+            drop(last_bytes.await);
         }
     }
 
@@ -204,8 +232,9 @@ impl Core {
                 }
                 Err(attempts) => self.machine.handle(Input::ConnectFailed { flow, attempts }, now, out),
             },
-            Fact::Received { flow, bytes } => {
+            Fact::Received { flow, bytes, room } => {
                 self.machine.handle(Input::Received { flow, bytes: &bytes }, now, out);
+                drop(room);
             }
             Fact::Closed { flow, why } => {
                 self.sip.remove(&flow);
@@ -233,7 +262,8 @@ impl Core {
                         connection.write(bytes.freeze());
                     }
                     if let Some(connection) = self.sip.remove(&flow) {
-                        connection.close();
+                        self.closing.retain(|last_bytes| !last_bytes.is_finished());
+                        self.closing.push(connection.close());
                     }
                 }
                 Effect::Emit(kind) => self.emit(kind),
@@ -252,6 +282,7 @@ impl Core {
                     self.machine.handle(Input::MediaStarted { call, outcome }, clock::now(), out);
                 }
                 Effect::DirectMedia { call, changes } => self.media.direct(call, &changes),
+                Effect::ForgetWish { call } => self.media.forget_wish(call),
                 Effect::StopMedia { call } => {
                     let figures = Box::new(self.media.stop(call));
                     self.machine.handle(Input::MediaStopped { call, figures }, clock::now(), out);
@@ -268,7 +299,7 @@ impl Core {
 
     fn emit(&mut self, kind: EventKind) {
         tracing::debug!(event = kind.name(), "event");
-        let at_ms = (clock::now().saturating_duration_since(self.started).as_secs_f64() * 1e6).round() / 1e3;
+        let at_ms = clock::ms(self.started, clock::now());
         let sequence = self.sender.send(at_ms, kind);
         let view = self.machine.view();
         let calls =

@@ -37,7 +37,7 @@ use z5_sip::ua;
 
 use crate::account::contacts::Contact;
 use crate::call::CallId;
-use crate::clock::WallAnchor;
+use crate::clock::{WallAnchor, ms};
 use crate::error::{SessionError, Step};
 use crate::events::{CallState, EventKind, SessionState, StepDetail, StepTimings};
 use calls::{Calls, Desk};
@@ -76,7 +76,7 @@ enum State {
     Provisioning(Box<Provisioning>),
     Registering(Box<Registering>),
     Ready(Box<Ready>),
-    Stopping(Stopping),
+    Stopping(Box<Stopping>),
     Stopped,
 }
 
@@ -87,10 +87,12 @@ struct Ready {
 }
 
 struct Stopping {
-    account: Option<LineAccount>,
+    account: LineAccount,
     unregistering: bool,
     calls_until: Instant,
     until: Instant,
+    /// Why, when nobody asked for it.
+    error: Option<SessionError>,
 }
 
 /// What a late joiner is shown.
@@ -234,7 +236,7 @@ impl Machine {
                     let error = crate::error::CallError::NotReady { state: self.told.name() };
                     let timings = crate::events::CallTimings::default();
                     let by = crate::call::Side::Local;
-                    out.push(Effect::StopMedia { call });
+                    out.push(Effect::ForgetWish { call });
                     out.push(Effect::Emit(EventKind::CallFailed { call, by, error, timings }));
                 }
             }
@@ -258,7 +260,7 @@ impl Machine {
 
     fn refuse(&self, call: CallId, out: &mut Outbox<Effect>) {
         let error = crate::error::CallError::NotReady { state: self.told.name() };
-        out.push(Effect::StopMedia { call });
+        out.push(Effect::ForgetWish { call });
         out.push(Effect::Emit(EventKind::CommandRefused { call, error }));
     }
 
@@ -281,7 +283,7 @@ impl Machine {
     fn with_desk<T>(&mut self, now: Instant, action: impl FnOnce(&mut Calls, &Desk<'_>) -> T) -> Option<T> {
         let account = match &self.state {
             State::Ready(ready) => &ready.registered.account,
-            State::Stopping(stopping) => stopping.account.as_ref()?,
+            State::Stopping(stopping) => &stopping.account,
             State::Idle
             | State::Resolving(_)
             | State::SigningIn(_)
@@ -349,11 +351,6 @@ impl Machine {
             out.push(Effect::Emit(EventKind::State { state }));
         }
     }
-}
-
-/// Milliseconds between two instants with microsecond resolution.
-fn ms(from: Instant, to: Instant) -> f64 {
-    (to.saturating_duration_since(from).as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]

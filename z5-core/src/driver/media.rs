@@ -53,6 +53,15 @@ impl Media {
         }
     }
 
+    /// Drops the sources and sinks of a command that was refused; what runs is not touched.
+    pub(super) fn forget_wish(&mut self, call: CallId) {
+        let Some(streams) = self.calls.get_mut(&call) else { return };
+        streams.wish = None;
+        if streams.streams.is_empty() && streams.ports.is_empty() {
+            self.calls.remove(&call);
+        }
+    }
+
     /// Reserves ports, makes keys, opens the source and checks the recording's place.
     pub(super) fn prepare(
         &mut self,

@@ -1,12 +1,13 @@
 //! A SIP connection over TCP: no Nagle delay, one write per turn, bytes up as they come.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use z5_sip::ua::{FlowEnd, FlowId};
 
@@ -15,6 +16,8 @@ use crate::error::{Attempt, AttemptOutcome};
 
 /// Room for one read; a SIP message is seldom larger.
 const READ_BUFFER: usize = 16 * 1024;
+/// Reads that may wait to be handled: at most this many times [`READ_BUFFER`] per connection.
+const READS_QUEUED: usize = 16;
 /// How long the last bytes of a closing connection may take.
 const LAST_BYTES: std::time::Duration = std::time::Duration::from_millis(100);
 
@@ -60,16 +63,16 @@ impl Connection {
         drop(self.to_writer.send(bytes));
     }
 
-    /// Closes; what was written before still goes out.
-    pub(super) fn close(self) {
-        self.reader.abort();
-    }
-
-    /// Closes and waits for the last bytes.
-    pub(super) async fn finish(self) {
-        self.reader.abort();
-        drop(self.to_writer);
-        drop(tokio::time::timeout(LAST_BYTES, self.writer).await);
+    /// Closes; what was written before still goes out. The task that is returned ends when it has, or when the time for it is up.
+    pub(super) fn close(self) -> JoinHandle<()> {
+        let Self { to_writer, mut writer, reader } = self;
+        reader.abort();
+        drop(to_writer);
+        tokio::spawn(async move {
+            if tokio::time::timeout(LAST_BYTES, &mut writer).await.is_err() {
+                writer.abort();
+            }
+        })
     }
 }
 
@@ -91,12 +94,15 @@ async fn write_all(
 
 async fn read_all(flow: FlowId, mut read: OwnedReadHalf, facts: Facts) {
     let mut buffer = BytesMut::with_capacity(READ_BUFFER);
+    let reads = Arc::new(Semaphore::new(READS_QUEUED));
     let why = loop {
+        // A far end that sends faster than it is handled waits in the window of TCP, not in our memory.
+        let Ok(room) = Arc::clone(&reads).acquire_owned().await else { return };
         buffer.reserve(READ_BUFFER);
-        match read.read_buf(&mut buffer).await {
+        match (&mut read).take(READ_BUFFER as u64).read_buf(&mut buffer).await {
             Ok(0) => break FlowEnd::Closed,
             Ok(_) => {
-                if facts.send(Fact::Received { flow, bytes: buffer.split().freeze() }).is_err() {
+                if facts.send(Fact::Received { flow, bytes: buffer.split().freeze(), room }).is_err() {
                     return;
                 }
             }

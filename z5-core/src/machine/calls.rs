@@ -4,36 +4,39 @@
 //! with exactly one `CallFailed` or `CallEnded`. What ends a call never ends the session.
 
 mod failure;
+mod incoming;
+mod running;
 
 pub(super) use failure::side;
+pub(crate) use incoming::Incoming;
+pub(super) use incoming::TEMPORARILY_UNAVAILABLE;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
 use z5_sip::outbox::{Deadline, Outbox};
-use z5_sip::sdp::{MediaKind as SdpKind, Negotiated, OfferSummary};
+use z5_sip::sdp::Negotiated;
 use z5_sip::ua::{self, CallKey};
 use z5_sip::wire::Uri;
 
 use super::call_media;
 use super::dial;
-use super::io::{Effect, MediaChange, MediaFact, ReadyMedium, StoppedMedia};
+use super::io::{Effect, KeyAndSalt, MediaFact, ReadyMedium, StoppedMedia};
 use super::plan::Plan;
 use super::register::LineAccount;
 use crate::account::licence::Licence;
-use crate::call::{CallId, CallReport, EstablishedMedia, Side, StreamAgreement};
-use crate::clock::WallAnchor;
+use crate::call::{CallId, CallReport, EstablishedMedia, Side};
+use crate::clock::{WallAnchor, ms};
 use crate::config::Profile;
 use crate::error::{CallError, millis};
 use crate::events::{CallState, CallTimings, EventKind, MediaKind};
 
-/// What an incoming call is answered with that the licence has no room for (RFC 3261 section 21.4.24).
-const BUSY_HERE: u16 = 486;
-/// What a rejected call is answered with (section 21.6.2).
-const DECLINE: u16 = 603;
 /// What a call is answered with whose media cannot be carried here (section 21.4.26).
 const NOT_ACCEPTABLE_HERE: u16 = 488;
+
+/// How much of the text that came the figures of a call keep, in bytes; the newest stays. Every piece was an event before.
+const TEXT_KEPT: usize = 1024 * 1024;
 
 /// All calls.
 #[derive(Debug, Default)]
@@ -56,6 +59,8 @@ struct Call {
     timings: CallTimings,
     ready: Vec<ReadyMedium>,
     media: EstablishedMedia,
+    /// The far end's key of each stream that runs encrypted.
+    keys: Vec<(MediaKind, KeyAndSalt)>,
     text_received: String,
     /// When the far end has not answered until then, we give up.
     patience: Option<Instant>,
@@ -72,20 +77,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) now: Instant,
 }
 
-/// A call that comes in.
-pub(crate) struct Incoming {
-    pub(crate) key: CallKey,
-    pub(crate) from: Uri,
-    pub(crate) display_name: Option<String>,
-    pub(crate) offered: OfferSummary,
-}
-
 /// What the user agent is to do next.
 pub(crate) type Orders = Vec<ua::Command>;
-
-fn ms(from: Instant, to: Instant) -> f64 {
-    (to.saturating_duration_since(from).as_secs_f64() * 1e6).round() / 1e3
-}
 
 impl Calls {
     pub(crate) fn is_empty(&self) -> bool {
@@ -105,9 +98,9 @@ impl Calls {
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) {
-        match self.check_dial(target, text, desk) {
+        match self.check_dial(target, (audio, text), desk) {
             Err(error) => {
-                out.push(Effect::StopMedia { call: id });
+                out.push(Effect::ForgetWish { call: id });
                 let timings = CallTimings::default();
                 out.push(Effect::Emit(EventKind::CallFailed { call: id, by: Side::Local, error, timings }));
             }
@@ -126,30 +119,25 @@ impl Calls {
     fn check_dial(
         &self,
         target: &str,
-        text: Option<bool>,
+        (audio, text): (bool, Option<bool>),
         desk: &Desk<'_>,
     ) -> Result<(dial::Target, bool), CallError> {
         let carrier = desk.plan.profile == Profile::Z5;
         let target = dial::target(target, &desk.account.domain, carrier)?;
-        let mut text_wanted = text.unwrap_or(desk.plan.media.text);
-        if let Some(licence) = desk.account.licence.as_ref().filter(|_| !target.emergency) {
-            if licence.is_expired(desk.wall.unix_s(desk.now)) {
-                return Err(CallError::LicenceExpired);
-            }
+        if target.emergency {
+            return Ok((target, text.unwrap_or(desk.plan.media.text)));
+        }
+        if let Some(licence) = &desk.account.licence {
+            check_licence(licence, desk)?;
             if self.calls.len() >= licence.max_calls() as usize {
                 return Err(CallError::TooManyCalls { max: licence.max_calls() });
             }
-            if !licence.allows("audio") {
-                return Err(CallError::LicenceForbids { feature: "audio" });
-            }
-            if text_wanted && !licence.allows("text") {
-                if text == Some(true) {
-                    return Err(CallError::LicenceForbids { feature: "text" });
-                }
-                text_wanted = false;
-            }
         }
-        Ok((target, text_wanted))
+        let text = licensed_text((audio, text), desk)?;
+        match audio || text {
+            true => Ok((target, text)),
+            false => Err(nothing_to_carry()),
+        }
     }
 
     /// Ports, keys and files are there, or not.
@@ -191,78 +179,6 @@ impl Calls {
                 vec![ua::Command::Invite { call: key, target, offer: capabilities }]
             }
             None => vec![ua::Command::Accept { call: key, answer: capabilities }],
-        }
-    }
-
-    /// Someone calls.
-    pub(crate) fn on_incoming(
-        &mut self,
-        id: CallId,
-        incoming: Incoming,
-        desk: &Desk<'_>,
-        out: &mut Outbox<Effect>,
-    ) -> Orders {
-        let full = |licence: &Licence| self.calls.len() >= licence.max_calls() as usize;
-        if desk.account.licence.as_ref().is_some_and(full) {
-            return vec![ua::Command::Reject { call: incoming.key, status: BUSY_HERE }];
-        }
-        let Incoming { key, from, display_name, offered } = incoming;
-        let mut call = Call::new(key, true, desk.now);
-        let offers = |kind| offered.media.iter().any(|media| media.kind == Some(kind) && !media.closed);
-        // An INVITE without a description leaves the offer to us: everything may come.
-        let open = offered.media.is_empty();
-        let (audio, text) = (open || offers(SdpKind::Audio), open || offers(SdpKind::Text));
-        call.offered = kinds(audio, text);
-        self.calls.insert(id, call);
-        self.set_state(id, CallState::Ringing, out);
-        let from = from.as_str().to_owned();
-        out.push(Effect::Emit(EventKind::Incoming { call: id, from, display_name, audio, text }));
-        vec![ua::Command::Ring { call: key }]
-    }
-
-    /// The user takes an incoming call.
-    pub(crate) fn answer(
-        &mut self,
-        id: CallId,
-        (audio, text): (bool, Option<bool>),
-        desk: &Desk<'_>,
-        out: &mut Outbox<Effect>,
-    ) {
-        let refused = match self.calls.get_mut(&id) {
-            None => Some(CallError::UnknownCall { call: id.0 }),
-            Some(call) if !call.incoming || call.state != CallState::Ringing => {
-                Some(CallError::WrongState { call: id.0, state: call.state.name(), command: "answer" })
-            }
-            Some(_) => None,
-        };
-        if let Some(error) = refused {
-            out.push(Effect::StopMedia { call: id });
-            out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
-            return;
-        }
-        let Some(call) = self.calls.get_mut(&id) else { return };
-        let text = text.unwrap_or(desk.plan.media.text);
-        let wanted = kinds(audio, text);
-        let kinds: Vec<MediaKind> =
-            call.offered.iter().copied().filter(|kind| wanted.contains(kind)).collect();
-        call.text_wanted = text;
-        call.asked_at = desk.now;
-        self.set_state(id, CallState::Answering, out);
-        prepare(id, kinds, desk, out);
-    }
-
-    /// The user does not take an incoming call.
-    pub(crate) fn reject(&mut self, id: CallId, out: &mut Outbox<Effect>) -> Orders {
-        match self.calls.get(&id) {
-            Some(call) if call.incoming && call.established_at.is_none() => {
-                vec![ua::Command::Reject { call: call.key, status: DECLINE }]
-            }
-            Some(call) => {
-                let error = CallError::WrongState { call: id.0, state: call.state.name(), command: "reject" };
-                out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
-                Vec::new()
-            }
-            None => self.unknown(id, out),
         }
     }
 
@@ -357,6 +273,7 @@ impl Calls {
             }
             Ok((streams, media)) => {
                 call.media = media.clone();
+                call.keys = running::keys(&streams);
                 let timings = call.timings;
                 if !ending {
                     self.set_state(id, CallState::Established, out);
@@ -364,35 +281,6 @@ impl Calls {
                 }
                 out.push(Effect::Emit(EventKind::CallEstablished { call: id, media, timings }));
                 Vec::new()
-            }
-        }
-    }
-
-    /// The far end changed what flows: hold, resume, or an address that moved.
-    pub(crate) fn on_renegotiated(
-        &mut self,
-        key: CallKey,
-        negotiated: &Negotiated,
-        out: &mut Outbox<Effect>,
-    ) {
-        let Some((id, call)) = self.by_key(key) else { return };
-        match call_media::agreed(negotiated, &call.ready) {
-            Err(error) => out.push(Effect::Emit(EventKind::CallTrouble { call: id, error })),
-            Ok((streams, media)) => {
-                let before = std::mem::replace(&mut call.media, media);
-                let changes = streams.iter().map(|plan| {
-                    let same =
-                        |stream: &StreamAgreement| stream.kind == plan.kind && stream.remote == plan.remote;
-                    // Before RFC 3264, hold was written as the address 0.0.0.0.
-                    let moved = !before.streams.iter().any(same) && !plan.remote.ip().is_unspecified();
-                    MediaChange {
-                        kind: plan.kind,
-                        send: plan.send,
-                        receive: plan.receive,
-                        moved: moved.then_some((plan.remote, plan.remote_rtcp)),
-                    }
-                });
-                out.push(Effect::DirectMedia { call: id, changes: changes.collect() });
             }
         }
     }
@@ -427,6 +315,7 @@ impl Calls {
             }
             MediaFact::Text(text) => {
                 call.text_received.push_str(&text);
+                keep_newest(&mut call.text_received);
                 EventKind::Text { call: id, text }
             }
             MediaFact::SourceEnded => EventKind::SourceEnded { call: id },
@@ -565,6 +454,7 @@ impl Call {
             timings: CallTimings::default(),
             ready: Vec::new(),
             media: EstablishedMedia::default(),
+            keys: Vec::new(),
             text_received: String::new(),
             patience: None,
             gave_up: false,
@@ -581,4 +471,55 @@ fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<
     let bind = desk.plan.media.bind.unwrap_or(desk.local);
     let (ports, _) = desk.account.rtp_ports.in_force();
     out.push(Effect::PrepareMedia { call: id, bind, ports, kinds });
+}
+
+/// A licence that has run out carries no new call; what it says about media is judged by [`licensed_text`].
+fn check_licence(licence: &Licence, desk: &Desk<'_>) -> Result<(), CallError> {
+    match licence.is_expired(desk.wall.unix_s(desk.now)) {
+        true => Err(CallError::LicenceExpired),
+        false => Ok(()),
+    }
+}
+
+/// Whether text is wanted and licensed; text that nobody insists on is left out when it is not.
+fn licensed_text((audio, text): (bool, Option<bool>), desk: &Desk<'_>) -> Result<bool, CallError> {
+    let wanted = text.unwrap_or(desk.plan.media.text);
+    let Some(licence) = &desk.account.licence else { return Ok(wanted) };
+    if audio && !licence.allows("audio") {
+        return Err(CallError::LicenceForbids { feature: "audio" });
+    }
+    match (wanted && !licence.allows("text"), text) {
+        (true, Some(true)) => Err(CallError::LicenceForbids { feature: "text" }),
+        (true, _) => Ok(false),
+        (false, _) => Ok(wanted),
+    }
+}
+
+fn nothing_to_carry() -> CallError {
+    CallError::Media { why: "the call would carry neither audio nor text".to_owned() }
+}
+
+/// Cuts the oldest characters off what is longer than [`TEXT_KEPT`].
+fn keep_newest(text: &mut String) {
+    if text.len() > TEXT_KEPT {
+        let over = text.len() - TEXT_KEPT;
+        let from = (over..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+        text.drain(..from);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_text_is_kept() {
+        let mut text = "é".repeat(TEXT_KEPT / 2);
+        keep_newest(&mut text);
+        assert_eq!(text.len(), TEXT_KEPT);
+        text.push_str("end");
+        keep_newest(&mut text);
+        assert!(text.len() <= TEXT_KEPT && text.len() > TEXT_KEPT - 2, "{}", text.len());
+        assert!(text.ends_with("éend") && text.starts_with('é'));
+    }
 }

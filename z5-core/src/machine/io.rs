@@ -317,6 +317,10 @@ pub(crate) enum Effect {
         call: CallId,
         changes: Vec<MediaChange>,
     },
+    /// Drop the sources and sinks that came with a refused command; what runs is not touched.
+    ForgetWish {
+        call: CallId,
+    },
     /// Stop the streams, or give up what was prepared. Answered by `MediaStopped`.
     StopMedia {
         call: CallId,

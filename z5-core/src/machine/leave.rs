@@ -6,7 +6,9 @@ use z5_sip::outbox::Outbox;
 use z5_sip::ua;
 
 use super::io::Effect;
-use super::{Machine, State, Stopping, ms};
+use super::register::LineAccount;
+use super::{Machine, State, Stopping};
+use crate::clock::ms;
 use crate::error::SessionError;
 use crate::events::{EventKind, SessionState};
 
@@ -29,17 +31,55 @@ impl Machine {
             State::Registering(step) => Some(step.account),
             State::Idle | State::Resolving(_) | State::SigningIn(_) | State::Provisioning(_) => None,
         };
-        if account.is_none() {
-            self.line.close(out);
-            return self.end(None, now, out);
+        match account {
+            Some(account) => self.leave(account, None, now, out),
+            None => {
+                self.line.close(out);
+                self.end(None, now, out);
+            }
         }
+    }
+
+    /// The registration is refused for good while the session stands: told, then left in order, so that the far ends of calls
+    /// hear of it.
+    pub(super) fn fail_standing(
+        &mut self,
+        error: SessionError,
+        began: Instant,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        self.tell_failed(&error, began, now, out);
+        match std::mem::replace(&mut self.state, State::Stopped) {
+            State::Ready(ready) => self.leave(ready.registered.account, Some(error), now, out),
+            State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Registering(_)
+            | State::Stopping(_)
+            | State::Stopped => {
+                self.line.close(out);
+                self.end(Some(error), now, out);
+            }
+        }
+    }
+
+    fn leave(
+        &mut self,
+        account: LineAccount,
+        error: Option<SessionError>,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
         self.tell(SessionState::Stopping, out);
-        self.state = State::Stopping(Stopping {
+        self.state = State::Stopping(Box::new(Stopping {
             account,
             unregistering: false,
             calls_until: now + HANGING_UP,
             until: now + LEAVING,
-        });
+            error,
+        }));
         let orders = self.calls.hang_up_all(now, out);
         self.order(orders, now, out);
         self.advance_stopping(now, out);
@@ -63,16 +103,29 @@ impl Machine {
     pub(super) fn finish(&mut self, confirmed: bool, now: Instant, out: &mut Outbox<Effect>) {
         out.push(Effect::Emit(EventKind::Unregistered { confirmed }));
         self.line.close(out);
-        self.end(None, now, out);
+        let error = match &mut self.state {
+            State::Stopping(stopping) => stopping.error.take(),
+            State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Registering(_)
+            | State::Ready(_)
+            | State::Stopped => None,
+        };
+        self.end(error, now, out);
     }
 
     pub(super) fn fail(&mut self, error: SessionError, now: Instant, out: &mut Outbox<Effect>) {
-        let step = error.step();
-        let took_ms = ms(self.step_began, now);
-        let failed = EventKind::StepFailed { step, number: step.number(), took_ms, error: error.clone() };
-        out.push(Effect::Emit(failed));
+        self.tell_failed(&error, self.step_began, now, out);
         self.line.close(out);
         self.end(Some(error), now, out);
+    }
+
+    fn tell_failed(&self, error: &SessionError, began: Instant, now: Instant, out: &mut Outbox<Effect>) {
+        let step = error.step();
+        let (number, took_ms) = (step.number(), ms(began, now));
+        out.push(Effect::Emit(EventKind::StepFailed { step, number, took_ms, error: error.clone() }));
     }
 
     /// The session is over. Calls that still stand end with it, each with its figures, before the last event.

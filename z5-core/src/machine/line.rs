@@ -25,6 +25,7 @@ pub(crate) struct Line {
     agent: Option<Box<UserAgent>>,
     again: Option<Instant>,
     failures: u32,
+    registering_since: Option<Instant>,
 }
 
 /// How the connection stands.
@@ -39,7 +40,15 @@ pub(crate) enum Link {
 
 impl Line {
     pub(crate) const fn new() -> Self {
-        Self { targets: Vec::new(), link: Link::None, last_flow: 0, agent: None, again: None, failures: 0 }
+        Self {
+            targets: Vec::new(),
+            link: Link::None,
+            last_flow: 0,
+            agent: None,
+            again: None,
+            failures: 0,
+            registering_since: None,
+        }
     }
 
     pub(crate) const fn link(&self) -> &Link {
@@ -124,18 +133,36 @@ impl Line {
         current
     }
 
-    /// Plans the next attempt; `spread` is a random number that keeps clients apart (full jitter).
-    pub(crate) fn connect_again_later(&mut self, now: Instant, spread: u64) -> Duration {
+    /// Plans the next attempt; `spread` is a random number that keeps clients apart (full jitter). It is not made before
+    /// `at_least` (a Retry-After). While a pause runs already, or a connection is being made, the same loss is not counted again.
+    pub(crate) fn connect_again_later(&mut self, now: Instant, spread: u64, at_least: Duration) {
+        if let Some(again) = &mut self.again {
+            *again = (*again).max(now + at_least);
+            return;
+        }
+        if matches!(self.link, Link::Connecting(_) | Link::Up { .. }) {
+            return;
+        }
         let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(7)).min(LONGEST_PAUSE);
         let pause = pause.mul_f64((spread % 1000) as f64 / 1000.0);
         self.failures = self.failures.saturating_add(1);
-        self.again = Some(now + pause);
-        pause
+        self.again = Some(now + pause.max(at_least));
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The registration came to nothing: the next one is timed anew.
+    pub(crate) const fn registration_failed(&mut self) {
+        self.registering_since = None;
     }
 
     /// Registered again: the next loss starts with the shortest pause.
     pub(crate) const fn healthy(&mut self) {
         self.failures = 0;
+        self.registering_since = None;
     }
 
     /// Connects when the pause is over.
@@ -159,7 +186,12 @@ impl Line {
         let mut closed = Vec::new();
         for effect in effects.drain() {
             match effect {
-                ua::Effect::Send { flow, bytes } => out.push(Effect::Write { flow, bytes }),
+                ua::Effect::Send { flow, bytes } => {
+                    if bytes.starts_with(b"REGISTER ") {
+                        self.registering_since.get_or_insert(now);
+                    }
+                    out.push(Effect::Write { flow, bytes });
+                }
                 ua::Effect::CloseFlow { flow, why } => {
                     out.push(Effect::Close { flow });
                     closed.push((flow, why.to_string()));
@@ -177,6 +209,18 @@ impl Line {
     pub(crate) fn introduce(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
         let Link::Up { flow, local, remote } = self.link else { return Vec::new() };
         self.agent(ua::Input::FlowUp { flow, transport: Transport::Tcp, local, remote }, now, out)
+    }
+
+    /// Closes a connection that is of no use any more, and tells the user agent.
+    pub(crate) fn give_up(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
+        let Link::Up { flow, .. } = self.link else { return Vec::new() };
+        self.close(out);
+        self.bury(flow, FlowEnd::Local, now, out)
+    }
+
+    /// Since when a REGISTER waits for its final answer.
+    pub(crate) const fn registering_since(&self) -> Option<Instant> {
+        self.registering_since
     }
 
     /// Tells the user agent that a connection is gone.

@@ -21,6 +21,7 @@ use crate::events::{EventKind, NumberOffer, NumberState};
 use crate::secret::Secret;
 
 const LIST: &str = "the list of numbers";
+const PROXIES: &str = "outbound-proxies";
 const CONFIGURATION: &str = "the configuration of the number";
 
 /// Proof of step 2: who we are at the carrier.
@@ -140,7 +141,10 @@ impl SigningIn {
                 Err(error) => failed(error),
             },
             Phase::Configuring { number, .. } => match account(&reply.body, number, context.plan) {
-                Ok(account) => self.done(account),
+                Ok(account) => match self.unknown_proxies(&account) {
+                    Some(error) => failed(error),
+                    None => self.done(account),
+                },
                 Err(error) => failed(error),
             },
             Phase::Choosing => Progress::Going,
@@ -224,6 +228,17 @@ impl SigningIn {
         let exchange = context.get(&self.server, target, &mut self.auth, out);
         self.phase = Phase::Configuring { number, exchange };
         Progress::Going
+    }
+
+    /// SIP goes to the proxies that ZDial names, and to no host that step 1 did not resolve: one of them must be known.
+    fn unknown_proxies(&self, account: &Account) -> Option<SignInError> {
+        let resolved = self.resolved.as_ref()?;
+        let known = |(host, _): &(String, Option<u16>)| resolved.addresses(host).is_some();
+        if account.proxies.is_empty() || account.proxies.iter().any(known) {
+            return None;
+        }
+        let why = "none of them is one of the names of step 1".to_owned();
+        Some(SignInError::BadReply { phase: CONFIGURATION, field: PROXIES.to_owned(), why })
     }
 
     fn done(&mut self, account: Account) -> Progress {
@@ -317,9 +332,16 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
     if !same_number(&number_seen, number) {
         return Err(json::Wrong { field: "phone-number".into(), why: "it is not the chosen number".into() });
     }
-    let mut proxies = Vec::new();
-    for proxy in json::texts(value, "outbound-proxies")? {
-        proxies.push(proxy_target(&proxy)?);
+    // Proxies on transports that z5 has not are left to others, as long as one remains.
+    let (mut proxies, mut unusable) = (Vec::new(), None);
+    for proxy in json::texts(value, PROXIES)? {
+        match proxy_target(&proxy) {
+            Ok(target) => proxies.push(target),
+            Err(wrong) => unusable = unusable.or(Some(wrong)),
+        }
+    }
+    if let (true, Some(wrong)) = (proxies.is_empty(), unusable) {
+        return Err(wrong);
     }
     let extra = value.get("x-z5").cloned().unwrap_or(Value::Null);
     // RFC 9248 section 9.2.2: absent and never supplied, the password of the configuration service.
@@ -341,12 +363,37 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
     })
 }
 
-/// Host and port of `sip:host:port;params` or of a bare `host:port`.
+/// Host and port of `sip:host:port;params` or of a bare `host:port`, for SIP over TCP.
 fn proxy_target(text: &str) -> Result<(String, Option<u16>), json::Wrong> {
-    let wrong =
-        || json::Wrong { field: "outbound-proxies".into(), why: format!("`{text}` is not a SIP URI") };
-    let rest = text.strip_prefix("sip:").unwrap_or(text);
-    let rest = rest.split(';').next().unwrap_or(rest);
-    let target: crate::config::HostPort = rest.parse().map_err(|_| wrong())?;
+    let wrong = |why: &str| json::Wrong { field: PROXIES.into(), why: format!("`{text}` {why}") };
+    let scheme = |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+    if scheme("sips:") {
+        return Err(wrong("asks for TLS, and z5 has SIP over TCP only"));
+    }
+    let rest = if scheme("sip:") { &text[4..] } else { text };
+    let mut parts = rest.split(';');
+    let target = parts.next().unwrap_or(rest);
+    for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
+        if name.trim().eq_ignore_ascii_case("transport") && !value.trim().eq_ignore_ascii_case("tcp") {
+            return Err(wrong("asks for another transport, and z5 has SIP over TCP only"));
+        }
+    }
+    let target: crate::config::HostPort = target.parse().map_err(|_| wrong("is not a SIP URI"))?;
     Ok((target.host, target.port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_reached_over_tcp_or_not_at_all() {
+        let good = |text| proxy_target(text).unwrap();
+        assert_eq!(good("sip:lb.test:5062;transport=tcp"), ("lb.test".to_owned(), Some(5062)));
+        assert_eq!(good("SIP:lb.test;lr;transport=TCP"), ("lb.test".to_owned(), None));
+        assert_eq!(good("lb.test:5060"), ("lb.test".to_owned(), Some(5060)));
+        for bad in ["sips:lb.test", "sip:lb.test;transport=tls", "sip:lb.test;Transport=udp", "sip:;lr"] {
+            assert!(proxy_target(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -10,9 +10,10 @@ use z5_sip::ua::{self, RegisterFailure};
 use super::calls::{self, Incoming};
 use super::io::Effect;
 use super::line::Link;
-use super::{Machine, Ready, State, ms, register};
+use super::{Machine, Ready, State, register};
 use crate::call::CallId;
-use crate::error::{RegisterError, Step};
+use crate::clock::ms;
+use crate::error::{RegisterError, Step, millis};
 use crate::events::{EventKind, SessionState, StepDetail};
 
 impl Machine {
@@ -64,7 +65,7 @@ impl Machine {
             State::Ready(ready) => {
                 ready.online = false;
                 let spread = self.ident.number();
-                self.line.connect_again_later(now, spread);
+                self.line.connect_again_later(now, spread, Duration::ZERO);
                 self.tell(SessionState::Registering, out);
             }
             State::Stopping(_) => self.advance_stopping(now, out),
@@ -102,8 +103,14 @@ impl Machine {
             ua::Event::Incoming { call, from, display_name, offered, .. } => {
                 let id = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
                 let incoming = Incoming { key: call, from, display_name, offered };
-                let orders = self.with_desk(now, |calls, desk| calls.on_incoming(id, incoming, desk, out));
-                self.order(orders.unwrap_or_default(), now, out);
+                let ready = matches!(self.state, State::Ready(_));
+                let orders = match ready {
+                    true => self.with_desk(now, |calls, desk| calls.on_incoming(id, incoming, desk, out)),
+                    false => None,
+                };
+                let status = calls::TEMPORARILY_UNAVAILABLE;
+                let orders = orders.unwrap_or_else(|| vec![ua::Command::Reject { call, status }]);
+                self.order(orders, now, out);
             }
             ua::Event::Progress { call, status, reason, .. } => {
                 self.calls.on_progress(call, status, reason, now, out)
@@ -124,7 +131,16 @@ impl Machine {
                 self.line.on_closed(flow, why.to_string());
                 self.on_line_lost(now, out);
             }
-            // Answered or retried by the user agent itself; nothing for the session to do.
+            ua::Event::CommandRefused { call: Some(call), why } => {
+                self.calls.on_command_refused(call, why, now, out)
+            }
+            // Nothing for the session to do: retried or answered by the user agent itself, never asked for here
+            // (`Renegotiate`, traces), or not about a call.
+            ua::Event::CommandRefused { call: None, .. }
+            | ua::Event::RegistrationDelayed { .. }
+            | ua::Event::RenegotiationFailed { .. }
+            | ua::Event::Unexpected { .. }
+            | ua::Event::Trace { .. } => {}
             _ => {}
         }
     }
@@ -182,6 +198,8 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
+        let began = self.line.registering_since().unwrap_or(now);
+        self.line.registration_failed();
         match &mut self.state {
             State::Registering(step) => {
                 let error = step.error(failure, self.line.link(), now);
@@ -198,12 +216,29 @@ impl Machine {
                 if passing {
                     ready.online = false;
                     let spread = self.ident.number();
-                    self.line.close(out);
-                    self.line.connect_again_later(now, spread);
+                    let wait = match failure {
+                        RegisterFailure::Unavailable { retry_after, .. } => retry_after.unwrap_or_default(),
+                        RegisterFailure::NoFlow
+                        | RegisterFailure::ConnectionLost
+                        | RegisterFailure::TimedOut { .. }
+                        | RegisterFailure::NoUsableChallenge { .. }
+                        | RegisterFailure::CredentialsRefused { .. }
+                        | RegisterFailure::Forbidden { .. }
+                        | RegisterFailure::UnknownAccount { .. }
+                        | RegisterFailure::IntervalTooBrief { .. }
+                        | RegisterFailure::BadReply { .. }
+                        | RegisterFailure::Unbuildable { .. }
+                        | RegisterFailure::Redirected { .. }
+                        | RegisterFailure::Refused { .. } => Duration::ZERO,
+                    };
+                    let events = self.line.give_up(now, out);
+                    self.line.connect_again_later(now, spread, wait);
                     self.tell(SessionState::Registering, out);
+                    self.on_agent(events, now, out);
                 } else {
-                    let error = register::register_error(failure, self.line.link(), 0);
-                    self.fail(error.into(), now, out);
+                    let after_ms = millis(now.saturating_duration_since(began));
+                    let error = register::register_error(failure, self.line.link(), after_ms);
+                    self.fail_standing(error.into(), began, now, out);
                 }
             }
             State::Stopping(_) => self.finish(false, now, out),

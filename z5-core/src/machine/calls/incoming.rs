@@ -1,0 +1,126 @@
+//! Calls that come in: rung, taken or turned down.
+
+use z5_sip::outbox::Outbox;
+use z5_sip::sdp::{MediaKind as SdpKind, OfferSummary};
+use z5_sip::ua::{self, CallKey};
+use z5_sip::wire::Uri;
+
+use super::{Call, Calls, Desk, Orders, check_licence, kinds, licensed_text, nothing_to_carry, prepare};
+use crate::call::CallId;
+use crate::error::CallError;
+use crate::events::{CallState, EventKind, MediaKind};
+use crate::machine::io::Effect;
+
+/// What an incoming call is answered with that the licence has no room for (RFC 3261 section 21.4.24).
+const BUSY_HERE: u16 = 486;
+/// What a call is answered with while none is taken: before the session is ready, while it leaves, after the licence ran out
+/// (section 21.4.18).
+pub(in crate::machine) const TEMPORARILY_UNAVAILABLE: u16 = 480;
+/// What a rejected call is answered with (section 21.6.2).
+const DECLINE: u16 = 603;
+
+/// A call that comes in.
+pub(crate) struct Incoming {
+    pub(crate) key: CallKey,
+    pub(crate) from: Uri,
+    pub(crate) display_name: Option<String>,
+    pub(crate) offered: OfferSummary,
+}
+
+impl Calls {
+    /// Someone calls.
+    pub(crate) fn on_incoming(
+        &mut self,
+        id: CallId,
+        incoming: Incoming,
+        desk: &Desk<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Orders {
+        let Incoming { key, from, display_name, offered } = incoming;
+        if let Some(licence) = &desk.account.licence {
+            if check_licence(licence, desk).is_err() {
+                return vec![ua::Command::Reject { call: key, status: TEMPORARILY_UNAVAILABLE }];
+            }
+            if self.calls.len() >= licence.max_calls() as usize {
+                return vec![ua::Command::Reject { call: key, status: BUSY_HERE }];
+            }
+        }
+        let mut call = Call::new(key, true, desk.now);
+        let offers = |kind| offered.media.iter().any(|media| media.kind == Some(kind) && !media.closed);
+        // An INVITE without a description leaves the offer to us: everything may come.
+        let open = offered.media.is_empty();
+        let (audio, text) = (open || offers(SdpKind::Audio), open || offers(SdpKind::Text));
+        call.offered = kinds(audio, text);
+        self.calls.insert(id, call);
+        self.set_state(id, CallState::Ringing, out);
+        let from = from.as_str().to_owned();
+        out.push(Effect::Emit(EventKind::Incoming { call: id, from, display_name, audio, text }));
+        vec![ua::Command::Ring { call: key }]
+    }
+
+    /// The user takes an incoming call.
+    pub(crate) fn answer(
+        &mut self,
+        id: CallId,
+        (audio, text): (bool, Option<bool>),
+        desk: &Desk<'_>,
+        out: &mut Outbox<Effect>,
+    ) {
+        let text = match self.check_answer(id, (audio, text), desk) {
+            Ok(text) => text,
+            Err(error) => {
+                out.push(Effect::ForgetWish { call: id });
+                out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+                return;
+            }
+        };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let kinds = accepted(call, audio, text);
+        call.text_wanted = text;
+        call.asked_at = desk.now;
+        self.set_state(id, CallState::Answering, out);
+        prepare(id, kinds, desk, out);
+    }
+
+    /// Whether the call can be taken like this; with text or without.
+    fn check_answer(
+        &self,
+        id: CallId,
+        (audio, text): (bool, Option<bool>),
+        desk: &Desk<'_>,
+    ) -> Result<bool, CallError> {
+        let call = self.calls.get(&id).ok_or(CallError::UnknownCall { call: id.0 })?;
+        if !call.incoming || call.state != CallState::Ringing {
+            return Err(CallError::WrongState { call: id.0, state: call.state.name(), command: "answer" });
+        }
+        if let Some(licence) = &desk.account.licence {
+            check_licence(licence, desk)?;
+        }
+        let text = licensed_text((audio, text), desk)?;
+        match accepted(call, audio, text).is_empty() {
+            true => Err(nothing_to_carry()),
+            false => Ok(text),
+        }
+    }
+
+    /// The user does not take an incoming call.
+    pub(crate) fn reject(&mut self, id: CallId, out: &mut Outbox<Effect>) -> Orders {
+        match self.calls.get(&id) {
+            Some(call) if call.incoming && call.state == CallState::Ringing => {
+                vec![ua::Command::Reject { call: call.key, status: DECLINE }]
+            }
+            Some(call) => {
+                let error = CallError::WrongState { call: id.0, state: call.state.name(), command: "reject" };
+                out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+                Vec::new()
+            }
+            None => self.unknown(id, out),
+        }
+    }
+}
+
+/// What was offered and is wanted.
+fn accepted(call: &Call, audio: bool, text: bool) -> Vec<MediaKind> {
+    let wanted = kinds(audio, text);
+    call.offered.iter().copied().filter(|kind| wanted.contains(kind)).collect()
+}

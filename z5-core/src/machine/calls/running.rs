@@ -1,0 +1,107 @@
+//! A call that stands and changes: hold, resume, media that move, and commands that the user agent refuses.
+
+use std::time::Instant;
+
+use z5_sip::outbox::Outbox;
+use z5_sip::sdp::Negotiated;
+use z5_sip::ua::{CallKey, CommandRefusal};
+
+use super::{Calls, call_media};
+use crate::call::{Side, StreamAgreement};
+use crate::error::CallError;
+use crate::events::{EventKind, MediaKind};
+use crate::machine::io::{Effect, KeyAndSalt, MediaChange, StreamPlan};
+
+/// The far end's keys.
+pub(super) fn keys(streams: &[StreamPlan]) -> Vec<(MediaKind, KeyAndSalt)> {
+    let key = |plan: &StreamPlan| Some((plan.kind, plan.srtp.as_ref()?.1.clone()));
+    streams.iter().filter_map(key).collect()
+}
+
+impl Calls {
+    /// The far end changed what flows: hold, resume, or an address that moved.
+    pub(crate) fn on_renegotiated(
+        &mut self,
+        key: CallKey,
+        negotiated: &Negotiated,
+        out: &mut Outbox<Effect>,
+    ) {
+        let Some((id, call)) = self.by_key(key) else { return };
+        match call_media::agreed(negotiated, &call.ready) {
+            Err(error) => out.push(Effect::Emit(EventKind::CallTrouble { call: id, error })),
+            Ok((streams, mut media)) => {
+                let before = std::mem::take(&mut call.media);
+                let runs = |kind| before.streams.iter().find(|stream| stream.kind == kind);
+                let trouble = |why: String| {
+                    Effect::Emit(EventKind::CallTrouble { call: id, error: CallError::Media { why } })
+                };
+                let mut changes = Vec::new();
+                for plan in &streams {
+                    let kind = plan.kind;
+                    let Some(old) = runs(kind) else {
+                        // Its ports were given back when the call was answered without it.
+                        let what = match kind {
+                            MediaKind::Audio => "audio",
+                            MediaKind::Text => "text",
+                        };
+                        out.push(trouble(format!("{what} cannot be added to a running call")));
+                        continue;
+                    };
+                    // Before RFC 3264, hold was written as the address 0.0.0.0.
+                    let moved = old.remote != plan.remote && !plan.remote.ip().is_unspecified();
+                    changes.push(MediaChange {
+                        kind,
+                        send: plan.send,
+                        receive: plan.receive,
+                        moved: moved.then_some((plan.remote, plan.remote_rtcp)),
+                    });
+                }
+                media.streams.retain(|stream| runs(stream.kind).is_some());
+                // A medium whose line was closed flows no more.
+                for old in &before.streams {
+                    if !media.streams.iter().any(|stream| stream.kind == old.kind) {
+                        changes.push(MediaChange {
+                            kind: old.kind,
+                            send: false,
+                            receive: false,
+                            moved: None,
+                        });
+                        media.streams.push(StreamAgreement { send: false, receive: false, ..old.clone() });
+                    }
+                }
+                if keys(&streams).iter().any(|key| !call.keys.contains(key)) {
+                    let why = "the far end changed its keys; a running stream keeps those it began with";
+                    let error = CallError::CryptoRefused { why: why.to_owned() };
+                    out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
+                }
+                call.media = media;
+                out.push(Effect::DirectMedia { call: id, changes });
+            }
+        }
+    }
+
+    /// The user agent did not do what it was told.
+    pub(crate) fn on_command_refused(
+        &mut self,
+        key: CallKey,
+        why: CommandRefusal,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        // A call that is over here too: the command came after its end.
+        let Some((id, call)) = self.by_key(key) else { return };
+        match why {
+            CommandRefusal::WrongState | CommandRefusal::BadStatus => {
+                let error =
+                    CallError::WrongState { call: id.0, state: call.state.name(), command: "the command" };
+                out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+            }
+            CommandRefusal::UnknownCall | CommandRefusal::KeyTaken if call.established_at.is_some() => {
+                self.on_ended(key, Side::Network, Some(why.to_string()), out);
+            }
+            CommandRefusal::UnknownCall | CommandRefusal::KeyTaken => {
+                self.fail(id, Side::Local, CallError::UnknownCall { call: id.0 }, now, out);
+            }
+        }
+    }
+}
