@@ -111,3 +111,54 @@ async fn read_all(flow: FlowId, mut read: OwnedReadHalf, facts: Facts) {
     };
     drop(facts.send(Fact::Closed { flow, why }));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANY: usize = 2 * 1024 * 1024;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (near, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_last_bytes_go_out_before_the_end() {
+        let (near, mut far) = pair().await;
+        let (facts, _facts_in) = mpsc::unbounded_channel();
+        let (mut connection, ..) = Connection::open(FlowId(1), near, facts).unwrap();
+        connection.write(Bytes::from_static(b"BYE"));
+        connection.close().await.unwrap();
+        let mut got = Vec::new();
+        far.read_to_end(&mut got).await.unwrap();
+        assert_eq!(got, b"BYE");
+    }
+
+    #[tokio::test]
+    async fn a_far_end_that_floods_waits() {
+        let (near, mut far) = pair().await;
+        let (facts, mut facts_in) = mpsc::unbounded_channel();
+        let (_connection, ..) = Connection::open(FlowId(1), near, facts).unwrap();
+        let flood = tokio::spawn(async move { far.write_all(&vec![b'x'; MANY]).await });
+        let mut seen = 0;
+        while let Some(fact) = facts_in.recv().await {
+            assert!(facts_in.len() < READS_QUEUED, "{} reads wait", facts_in.len());
+            match fact {
+                Fact::Received { bytes, .. } => {
+                    assert!(bytes.len() <= READ_BUFFER, "{}", bytes.len());
+                    seen += bytes.len();
+                }
+                Fact::Closed { .. } => break,
+                Fact::Looked { .. }
+                | Fact::Https { .. }
+                | Fact::Connected { .. }
+                | Fact::ConnectFailed { .. }
+                | Fact::Stream { .. } => {}
+            }
+        }
+        flood.await.unwrap().unwrap();
+        assert_eq!(seen, MANY);
+    }
+}

@@ -26,7 +26,8 @@ pub(super) fn failure(error: &(dyn Error + 'static)) -> Option<TlsFailure> {
 
 fn classify(error: &RustlsError) -> TlsFailure {
     let RustlsError::InvalidCertificate(why) = error else { return TlsFailure::Protocol };
-    if matches!(why, CertificateError::UnknownIssuer) {
+    // an authority of the same name with another key is as unknown as any other
+    if matches!(why, CertificateError::UnknownIssuer | CertificateError::BadSignature) {
         TlsFailure::UnknownIssuer
     } else if matches!(why, CertificateError::Expired | CertificateError::ExpiredContext { .. }) {
         TlsFailure::Expired
@@ -52,6 +53,7 @@ mod tests {
     fn each_certificate_error_has_its_words() {
         let of = |why| failure(&std::io::Error::other(RustlsError::InvalidCertificate(why)));
         assert_eq!(of(CertificateError::UnknownIssuer), Some(TlsFailure::UnknownIssuer));
+        assert_eq!(of(CertificateError::BadSignature), Some(TlsFailure::UnknownIssuer));
         assert_eq!(of(CertificateError::Expired), Some(TlsFailure::Expired));
         assert_eq!(of(CertificateError::NotValidYet), Some(TlsFailure::NotYetValid));
         assert_eq!(of(CertificateError::NotValidForName), Some(TlsFailure::WrongName));
