@@ -63,6 +63,8 @@ struct World {
     contact: String,
     /// The last change of running streams.
     changes: Vec<io::MediaChange>,
+    /// Connections that were closed here: nothing may be written to them.
+    closed: Vec<FlowId>,
     /// Every SIP message of ours.
     sent: Vec<String>,
 }
@@ -90,6 +92,7 @@ impl World {
             features: None,
             contact: String::new(),
             changes: Vec::new(),
+            closed: Vec::new(),
             sent: Vec::new(),
         }
     }
@@ -120,8 +123,14 @@ impl World {
                     self.input(Input::Connected { flow, local, remote: targets[0] });
                 }
             }
-            Effect::Write { flow, bytes } => self.register(flow, &bytes),
-            Effect::Close { .. } => self.trail.push("close".into()),
+            Effect::Write { flow, bytes } => {
+                assert!(!self.closed.contains(&flow), "written to a closed connection");
+                self.register(flow, &bytes);
+            }
+            Effect::Close { flow } => {
+                self.closed.push(flow);
+                self.trail.push("close".into());
+            }
             Effect::StopMedia { call } => self.input(Input::MediaStopped { call, figures: Box::default() }),
             Effect::DirectMedia { changes, .. } => self.changes = changes,
             Effect::EndLookups

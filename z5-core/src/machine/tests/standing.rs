@@ -167,12 +167,16 @@ fn a_registration_refused_for_good_ends_calls_in_order() {
 #[test]
 fn a_registrar_that_is_away_is_asked_again_on_a_new_connection_and_not_too_soon() {
     let mut world = World::new().start();
+    let call = world.ring(1, AUDIO).unwrap();
+    world.establish(call);
     world.registrar = (503, vec![(Name::RetryAfter, "90")]);
     while world.machine.view().state != SessionState::Registering {
         world.wait();
     }
     let lost = world.now;
     assert_eq!(world.trail.last().map(String::as_str), Some("close"));
+    world.input(Input::Command(Command::Hangup { call }));
+    world.settle();
     let sent = world.sent.len();
     world.registrar = (200, Vec::new());
     while world.machine.view().state != SessionState::Ready {
