@@ -29,7 +29,8 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit status: 0 ok, 1 an expectation failed, 2 usage or configuration, 70 a bug in z5;\n\
-    11 DNS, 12 sign-in, 13 licence or address book, 14 registration, 15 call failed.";
+    11 DNS, 12 sign-in, 13 licence or address book, 14 registration, 15 call failed;\n\
+    130 interrupted twice.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -117,10 +118,10 @@ pub(crate) struct MediaArgs {
     /// What to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0" or "silence"
     #[arg(long, value_name = "WHAT", default_value = "silence")]
     pub(crate) audio: AudioArg,
-    /// Record what is heard as a WAV file in this folder (made when missing)
+    /// Record what is heard as heard.wav in this folder (made when missing); heard-2.wav and so on when it is taken
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
-    /// Text to type once the call is up; may be given several times, each is one line
+    /// Text to type once the call is up, 30 characters a second; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
     /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call

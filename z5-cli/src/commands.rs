@@ -19,18 +19,22 @@ use crate::script::{self, Media, Plan};
 pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
     let out = Output::new(cli.json);
     match cli.command {
+        Command::Demo(_) | Command::Mock(_) if cli.config.is_some() => {
+            output::error("usage.config: demo and mock make their own configuration and take no --config");
+            Exit::Usage
+        }
         Command::Demo(args) => demo::run(&args, out, process_start).await,
         Command::Mock(args) => mock::run(&args, out).await,
         Command::Register(args) => {
-            let plan = Ok(Plan::Register { stay: args.stay });
+            let plan = || Ok(Plan::Register { stay: args.stay });
             configured("register", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
         Command::Call(args) => {
-            let plan = media(args.media).map(|media| Plan::Call { target: args.target, media });
+            let plan = || media(args.media).map(|media| Plan::Call { target: args.target, media });
             configured("call", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
         Command::Answer(args) => {
-            let plan = media(args.media).map(|media| Plan::Answer { wait: args.wait, media });
+            let plan = || media(args.media).map(|media| Plan::Answer { wait: args.wait, media });
             configured("answer", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
     }
@@ -39,15 +43,20 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
 /// A run with the user's configuration.
 async fn configured(
     command: &'static str,
-    plan: Result<Plan, Failure>,
+    plan: impl FnOnce() -> Result<Plan, Failure>,
     config: Option<&Path>,
     session: &SessionArgs,
     mut out: Output,
     process_start: Instant,
 ) -> Exit {
     let mut report = Report::new(command, process_start);
-    let exit = match plan.and_then(|plan| Ok((load(config, session)?, plan))) {
-        Ok((config, plan)) => start(&plan, config, session.seed, &mut report, &mut out).await,
+    // the configuration first: a wrong one leaves no trace in the folder of the recording
+    let exit = match load(config, session).and_then(|config| Ok((config, plan()?))) {
+        Ok((config, plan)) => {
+            let exit = start(&plan, config, session.seed, &mut report, &mut out).await;
+            remove_if_empty(&plan);
+            exit
+        }
         Err(failure) => {
             report.fail_usage(failure);
             None
@@ -149,12 +158,29 @@ fn media(args: MediaArgs) -> Result<Media, Failure> {
     Ok(Media { audio: args.audio, recording, text: args.text, duration: args.duration })
 }
 
+/// Creates the file, so that a folder that cannot be written to is found before the far end rings, and no other run
+/// takes the same name.
 fn free_name(folder: &Path) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
-    (1..)
-        .map(|n| folder.join(if n == 1 { "heard.wav".to_owned() } else { format!("heard-{n}.wav") }))
-        .find(|path| !path.exists())
-        .ok_or_else(|| ErrorKind::AlreadyExists.into())
+    for n in 1_u32.. {
+        let path = folder.join(if n == 1 { "heard.wav".to_owned() } else { format!("heard-{n}.wav") });
+        match std::fs::File::create_new(&path) {
+            Ok(_) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ErrorKind::AlreadyExists.into())
+}
+
+/// Takes the reserved file away again when nothing was recorded.
+fn remove_if_empty(plan: &Plan) {
+    if let Plan::Call { media, .. } | Plan::Answer { media, .. } = plan
+        && let Some(path) = &media.recording
+        && std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
+    {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 fn usage(code: &'static str, message: impl Into<String>) -> Failure {

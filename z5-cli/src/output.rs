@@ -1,11 +1,12 @@
 //! What people and programs see: readable lines, or JSON lines. Decides nothing.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line's output")]
+#![expect(clippy::print_stderr, reason = "this is the command line's output")]
 
 mod human;
 
 use std::borrow::Cow;
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use z5_core::Event;
@@ -85,12 +86,30 @@ impl Output {
     }
 }
 
-/// One line of JSON. A reader that went away (a closed pipe) is no reason to stop a call half-way.
+/// Set when standard output took no more, for another reason than a reader that had read enough.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Whether part of the answer could not be written (a full disk, for example).
+pub(crate) fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+/// Writes to standard output. A reader that went away is no reason to stop a call half-way; what else fails is
+/// remembered and told at the end.
+fn write(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        self::error(&format!("output.lost: standard output takes no more: {error}"));
+    }
+}
+
+/// One line of JSON.
 fn json(object: &impl Serialize) {
     if let Ok(text) = serde_json::to_string(object) {
-        let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{text}");
-        let _ = out.flush();
+        write(&format!("{text}\n"));
     }
 }
 
@@ -114,8 +133,7 @@ pub(crate) fn plain(text: &str) -> Cow<'_, str> {
 
 /// A question on a terminal; the answer without its line end, none at the end of input.
 pub(crate) fn ask(question: &str) -> Option<String> {
-    print!("{question}");
-    let _ = std::io::stdout().flush();
+    write(question);
     let mut line = String::new();
     match std::io::stdin().read_line(&mut line) {
         Ok(0) | Err(_) => None,

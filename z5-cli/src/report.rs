@@ -208,7 +208,8 @@ impl Report {
         }
     }
 
-    /// A call with sound agreed in which not one packet of it came does not pass.
+    /// A call in which no sound came that was agreed, or in which not everything was typed, does not pass; nor does one whose
+    /// registrar was gone at the end.
     pub(crate) fn expect_media(&mut self) {
         let Some(call) = &self.call else { return };
         if call.duration_ms.is_none_or(|ms| ms < LONG_ENOUGH_MS) {
@@ -219,12 +220,28 @@ impl Report {
             let packets = call.audio.as_ref().map(|figures| figures.packets_received);
             self.expectations.push(Expectation::count("audio.packets_received", packets, 1));
         }
+        if let Some(typed) = &call.text_sent {
+            let sent = call.text.as_ref().and_then(|figures| figures.text).map(|text| text.characters_sent);
+            self.expectations.push(Expectation::count(
+                "text.characters_sent",
+                sent,
+                typed.chars().count() as u64,
+            ));
+        }
+        // the far end of a connection that died does not confirm anything
+        if let Some(confirmed) =
+            self.unregistered.filter(|_| self.expectations.iter().all(|e| e.what != "unregistered"))
+        {
+            let measured = if confirmed { "confirmed" } else { "not confirmed" };
+            self.expectations.push(Expectation::fact("unregistered", "confirmed", measured, confirmed));
+        }
     }
 
     /// Judges the run: call once, at its end.
     pub(crate) fn finish(&mut self) -> Exit {
         self.timings_ms.total = Some(self.since_process_start());
         let exit = match &self.failure {
+            _ if crate::output::is_lost() => Exit::Expectation,
             // every session ends with `stopped`; one that does not has a fault
             _ if self.fault || (self.started && !self.stopped && !self.usage) => Exit::Bug,
             Some(_) if self.usage => Exit::Usage,

@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -130,9 +132,18 @@ pub(crate) async fn run(
     }
 }
 
-/// Every Ctrl-C, also those that come while something else is awaited.
+/// Every Ctrl-C (and, on Unix, SIGTERM and SIGHUP), also those that come while something else is awaited.
 fn interrupts() -> mpsc::UnboundedReceiver<()> {
     let (sender, receiver) = mpsc::unbounded_channel();
+    #[cfg(unix)]
+    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            // a system that gives no handler leaves the signal's own effect
+            let Ok(mut signals) = signal(kind) else { return };
+            while signals.recv().await.is_some() && sender.send(()).is_ok() {}
+        });
+    }
     tokio::spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).is_ok() {} });
     receiver
 }
@@ -280,7 +291,7 @@ impl Script<'_> {
     }
 
     fn ask_for_number(&mut self, numbers: &[NumberOffer]) {
-        let mut question = "This account has several numbers:\n".to_owned();
+        let mut question = "\nThis account has several numbers:\n".to_owned();
         for (index, number) in numbers.iter().enumerate() {
             let label = number.label.as_deref().unwrap_or("");
             question += &format!("  {}  {}  {}\n", index + 1, number.number, output::plain(label));

@@ -7,6 +7,7 @@ use std::process::Stdio;
 
 use common::{World, command, z5};
 use serde_json::Value;
+use z5_mock::Fault;
 
 #[test]
 fn the_demo_holds() {
@@ -26,7 +27,8 @@ fn the_demo_holds() {
             "audio.tone_share",
             "text.echo",
             "unregistered",
-            "audio.packets_received"
+            "audio.packets_received",
+            "text.characters_sent"
         ]
     );
     assert!(expectations.iter().all(|e| e["held"] == true), "{expectations:?}");
@@ -141,6 +143,84 @@ fn a_call_in_which_nothing_comes_does_not_pass() {
     let expectations = run.result()["expectations"].as_array().unwrap();
     let audio = expectations.iter().find(|e| e["what"] == "audio.packets_received").unwrap();
     assert_eq!((&audio["measured"], &audio["held"]), (&Value::from("0"), &Value::from(false)));
+}
+
+#[test]
+fn text_that_was_not_typed_in_time_does_not_pass() {
+    let long = "x".repeat(1000);
+    let run = World::new(&[]).z5(&["call", "echo", "--text", &long, "--duration", "1s"]);
+    assert_eq!(run.status, 1, "{}", run.stdout);
+    let expectations = run.result()["expectations"].as_array().unwrap();
+    let typed = expectations.iter().find(|e| e["what"] == "text.characters_sent").unwrap();
+    assert_eq!(typed["held"], false, "{typed}");
+}
+
+#[test]
+fn a_forger_does_not_take_over_a_call_in_the_clear() {
+    let run = World::new(&[Fault::SpoofedMedia]).z5(&[
+        "call",
+        "echo",
+        "--audio",
+        "tone:700",
+        "--duration",
+        "1500ms",
+    ]);
+    assert_eq!(run.status, 0, "{}", run.stdout);
+    let call = &run.result()["call"];
+    let remote = call["media"]["streams"][0]["remote"].as_str();
+    assert_eq!(call["audio"]["source"].as_str(), remote);
+    assert!(
+        (call["audio"]["heard"]["dominant_hz"].as_f64().unwrap() - 700.0).abs() < 2.0,
+        "{}",
+        call["audio"]
+    );
+}
+
+#[test]
+fn recordings_of_several_runs_stand_side_by_side_and_an_empty_one_goes() {
+    let world = World::new(&[]);
+    let record = world.folder.path().join("out");
+    let folder = record.to_str().unwrap();
+    for name in ["heard.wav", "heard-2.wav"] {
+        let run = world.z5(&["call", "echo", "--record", folder, "--duration", "300ms"]);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        assert!(run.result()["call"]["recording"].as_str().unwrap().ends_with(name));
+        assert!(hound::WavReader::open(record.join(name)).is_ok());
+    }
+    assert_eq!(world.z5(&["call", "busy", "--record", folder]).status, 15);
+    assert!(!record.join("heard-3.wav").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_terminated_run_leaves_politely_and_does_not_pass() {
+    let world = World::new(&[Fault::BlackHole(z5_mock::Service::Sip)]);
+    let config = world.config_of("alice");
+    let mut run = command(&["--config", config.to_str().unwrap(), "--json", "register"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""step":"register""#)));
+    let killed = std::process::Command::new("kill").arg(run.id().to_string()).status().unwrap();
+    assert!(killed.success());
+    let result: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    assert_eq!(result["failure"]["code"], "run.interrupted");
+}
+
+#[test]
+fn a_reader_that_has_read_enough_stops_nothing() {
+    let world = World::new(&[]);
+    let config = world.config_of("alice");
+    let mut run = command(&["--config", config.to_str().unwrap(), "call", "echo", "--duration", "300ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(run.stdout.take());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -241,7 +241,7 @@ impl Session {
             packet.ssrc,
             packet.sequence,
             self.clock_rate,
-            self.srtp.is_some(),
+            self.srtp.is_some() || self.latch.displaces(from, now),
         )?;
         let accepted = remote.reception.accept(packet.sequence, packet.timestamp, now)?;
         remote.packets += 1;

@@ -73,7 +73,9 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
 /// `[ACCOUNT=]FILE`: the configuration, and the CA certificate beside it under the same name.
 fn write_config(carrier: &Carrier, request: &str) -> Result<String, String> {
     let first = carrier.accounts().first().map_or("", |account| account.username());
-    let (account, file) = request.split_once('=').unwrap_or((first, request));
+    // a path may hold an equals sign too; the name of an account has neither slash nor dot
+    let named = request.split_once('=').filter(|(account, _)| !account.contains(['/', '\\', '.']));
+    let (account, file) = named.unwrap_or((first, request));
     let Some(mut config) = carrier.client_config(account) else {
         let known: Vec<&str> = carrier.accounts().iter().map(|account| account.username()).collect();
         return Err(format!("there is no account {account:?}; there are {}", known.join(", ")));

@@ -1,14 +1,11 @@
 //! Readable lines: a line per step with its time, then the call, then the verdict.
 
-#![expect(clippy::print_stdout, reason = "this is the command line's output")]
-
 use std::collections::BTreeSet;
-use std::io::Write;
 
 use z5_core::events::{EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
 use z5_core::{CallReport, Event, Side, Step, StreamStats};
 
-use super::plain;
+use super::{plain, write};
 use crate::report::Report;
 
 /// The readable form.
@@ -36,10 +33,10 @@ impl Human {
     fn line(&mut self, text: &str) {
         if self.open_line {
             // back to the start and clear: the running step's line gives way to its result
-            print!("\r\x1b[K");
+            write("\r\x1b[K");
             self.open_line = false;
         }
-        println!("{text}");
+        write(&format!("{text}\n"));
     }
 
     pub(crate) fn note(&mut self, text: &str) {
@@ -68,8 +65,7 @@ impl Human {
         match &event.kind {
             EventKind::StepStarted { step, number } => {
                 if self.terminal {
-                    print!("{number} {:<6}...", name(*step));
-                    let _ = std::io::stdout().flush();
+                    write(&format!("{number} {:<6}...", name(*step)));
                     self.open_line = true;
                 }
             }
@@ -85,7 +81,7 @@ impl Human {
                 self.call_line("progress", &format!("{status} {reason}"))
             }
             EventKind::CallEstablished { media, timings, .. } => {
-                let word = timings.setup_ms.map_or_else(|| "up".to_owned(), |ms| format!("up {ms:>12.1} ms"));
+                let word = timings.setup_ms.map_or_else(|| "up".to_owned(), |ms| format!("up {ms:>11.1} ms"));
                 let streams: Vec<String> = media
                     .streams
                     .iter()
@@ -121,7 +117,10 @@ impl Human {
                 self.call_line("ended", &text);
                 self.figures(report);
             }
-            EventKind::CallFailed { error, .. } => self.step(Step::Call, false, 0.0, error.code()),
+            EventKind::CallFailed { error, timings, .. } => {
+                let took_ms = timings.setup_ms.or(timings.post_dial_ms).unwrap_or(0.0);
+                self.step(Step::Call, false, took_ms, error.code());
+            }
             EventKind::Refreshed { granted_s } => {
                 self.line(&format!("4 SIP   refreshed          for {granted_s} s"))
             }
@@ -191,18 +190,19 @@ impl Human {
         for expectation in &report.expectations {
             let mark = if expectation.held { self.paint(OK, "ok    ") } else { self.paint(BAD, "FAILED") };
             self.line(&format!(
-                "  {mark} {:<18} {} (wanted: {})",
+                "  {mark} {:<22} {} (wanted: {})",
                 expectation.what, expectation.measured, expectation.wanted
             ));
         }
         let verdict = if report.verdict == "ok" { self.paint(OK, "PASS") } else { self.paint(BAD, "FAIL") };
-        let ready =
-            report.timings_ms.ready.map_or_else(String::new, |ms| format!("ready {ms:.0} ms after start"));
-        let setup =
-            report.timings_ms.call_setup.map_or_else(String::new, |ms| format!(", call set-up {ms:.1} ms"));
-        let total =
-            report.timings_ms.total.map_or_else(String::new, |ms| format!(", {:.1} s in all", ms / 1000.0));
-        self.line(format!("{verdict}  {ready}{setup}{total}").trim_end());
+        let timings = &report.timings_ms;
+        let parts = [
+            timings.ready.map(|ms| format!("ready {ms:.0} ms after start")),
+            timings.call_setup.map(|ms| format!("call set-up {ms:.1} ms")),
+            timings.total.map(|ms| format!("{:.1} s in all", ms / 1000.0)),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        self.line(&format!("{verdict}  {}", parts.join(", ")));
         if let Some(recording) = report.call.as_ref().and_then(|call| call.recording.as_ref()) {
             self.line(&format!("recording: {}", recording.display()));
         }
@@ -240,7 +240,7 @@ fn resolved(names: &[NameReport]) -> String {
         .filter_map(|answer| Some(format!("{} over {}", answer.server?, answer.transport?.to_uppercase())))
         .collect();
     let from = if servers.is_empty() {
-        "the table of the configuration".to_owned()
+        "the configuration".to_owned()
     } else {
         servers.into_iter().collect::<Vec<_>>().join(", ")
     };

@@ -31,6 +31,12 @@ impl Latch {
         }
     }
 
+    /// Is this the announced address taking the place of a quicker one? Its SSRC then needs no further confirmation: else
+    /// packets of the quicker one between its own would keep it out.
+    pub(super) fn displaces(&self, from: SocketAddr, now: Instant) -> bool {
+        self.held.is_some_and(|(held, _)| held != from) && self.admits(from, now)
+    }
+
     /// A packet from there was accepted (admitted in the clear, or authentic).
     pub(super) fn learn(&mut self, from: SocketAddr, now: Instant) {
         match self.held {

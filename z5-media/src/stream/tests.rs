@@ -222,3 +222,24 @@ fn an_announced_new_address_is_learned_anew() {
     let wire = a.send(b"three", 320, now);
     assert_eq!(b.take(wire, moved, now).unwrap(), b"three");
 }
+
+#[test]
+fn a_forger_that_is_quicker_in_the_clear_loses_to_the_announced_address() {
+    let now = clock::now();
+    let (mut a, mut b) = pair(false, now);
+    let forger = addr("127.0.0.3:6000");
+    let mut heard = 0;
+    for n in 0..50_u8 {
+        let wire = a.send(&[n; 160], u32::from(n) * 160, now);
+        let mut forged = wire.clone();
+        forged[8..12].iter_mut().for_each(|byte| *byte ^= 0x5a);
+        forged[HEADER_LEN..].fill(0x2a);
+        let taken = b.take(forged, forger, now);
+        assert_eq!(taken.is_ok(), n == 0, "only the very first forgery, before anything else was known");
+        heard += usize::from(b.take(wire, a.address, now).is_ok_and(|payload| payload == [n; 160]));
+    }
+    assert_eq!(heard, 50);
+    let figures = b.session.figures();
+    assert_eq!(figures.source, Some(a.address));
+    assert_eq!(b.session.figures().drops.of(DropReason::ForeignSource), 49);
+}
