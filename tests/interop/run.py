@@ -37,7 +37,7 @@ class Z5Run:
     """One run of the program with --json: its events line by line, its result, its exit status."""
 
     def __init__(self, run, *arguments):
-        self.err = run / "z5.stderr"
+        self.err = run / f"{Path(arguments[1]).stem}.stderr"
         self.command = [Z5, *map(str, arguments), "--json"]
         self.events = []
         with self.err.open("wb") as err:
@@ -77,10 +77,11 @@ class World:
     def __init__(self, run, media, server):
         self.run, self.media, self.server = run, media, server
 
-    def config(self, password="alice-pw", srtp="off", codecs='["PCMA", "PCMU"]'):
-        path = self.run / "z5.toml"
+    def config(self, user="alice", password=None, srtp="off", codecs='["PCMA", "PCMU"]'):
+        path = self.run / f"{user}.toml"
         path.write_text(
-            f'profile = "generic"\n\n[sip]\ndomain = "{REALM}"\nusername = "alice"\npassword = "{password}"\n'
+            f'profile = "generic"\n\n[sip]\ndomain = "{REALM}"\nusername = "{user}"\n'
+            f'password = "{password or user + "-pw"}"\n'
             f'proxy = "127.0.0.1:{self.server.sip_port}"\ntransport = "tcp"\nexpires = 60\n\n'
             f'[media]\nbind = "127.0.0.1"\nports = "41000-41199"\ncodecs = {codecs}\nsrtp = "{srtp}"\ntext = false\n'
         )
@@ -142,6 +143,19 @@ def z5_calls_and_hangs_up(world, **options):
     world.judge(peer)
     expect(closed, "baresip saw no BYE")
     return f"set-up {result['timings_ms']['call_setup']} ms"
+
+
+def z5_calls_z5(world):
+    """Both ends are z5: the set-up time is the server's and ours alone (baresip as callee adds 40 ms of Nagle's)."""
+    answer = world.z5("answer", "--audio", f"tone:{THEIRS_HZ}", user="bob")
+    answer.wait_event("ready")
+    call = world.z5("call", f"sip:bob@{REALM}", "--audio", f"tone:{OURS_HZ}", "--duration", "2s")
+    ours, theirs = call.result(), answer.result()
+    for who, result, hz in (("caller", ours, THEIRS_HZ), ("callee", theirs, OURS_HZ)):
+        heard = result["call"]["audio"]["heard"]
+        expect(heard["dominant_hz"] is not None, f"the {who} heard no tone")
+        expect(abs(heard["dominant_hz"] - hz) < 2, f"the {who} heard {heard['dominant_hz']} Hz")
+    return f"set-up {ours['timings_ms']['call_setup']} ms"
 
 
 def z5_calls_pcmu(world):
@@ -209,6 +223,7 @@ JOURNEYS = {
     "not-found": (not_found, {}),
     "unavailable": (unavailable, {}),
     "z5-calls-and-hangs-up": (z5_calls_and_hangs_up, {}),
+    "z5-calls-z5": (z5_calls_z5, {}),
     "z5-calls-pcmu": (z5_calls_pcmu, {}),
     "z5-calls-sdes": (z5_calls_sdes, {}),
     "z5-calls-peer-hangs-up": (z5_calls_peer_hangs_up, {}),
