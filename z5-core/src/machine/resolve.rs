@@ -19,6 +19,9 @@ use crate::policy::NameRole;
 
 /// Silence after which the next transport or nameserver is asked too.
 const STAGGER: Duration = Duration::from_millis(500);
+/// How long one question over UDP is waited for. A closed UDP port is silent, so without this a nameserver that is not there
+/// would cost the whole step.
+const UDP_PATIENCE: Duration = Duration::from_secs(3);
 /// How long the other address family is waited for once one has an answer. RFC 8305 section 3 waits 50 ms; a report of
 /// both is wanted here, so a little more.
 const FAMILY_GRACE: Duration = Duration::from_millis(300);
@@ -252,7 +255,11 @@ impl Resolving {
                 family.open += 1;
                 family.next_at = Some(now + STAGGER);
                 let (name, record) = (name.name.clone(), family.record);
-                out.push(Effect::Lookup { id, name, record, server, transport, patience: left });
+                let patience = match transport {
+                    DnsTransport::Udp => left.min(UDP_PATIENCE),
+                    DnsTransport::Tcp => left,
+                };
+                out.push(Effect::Lookup { id, name, record, server, transport, patience });
             }
             let found = |family: &Family| matches!(family.found, Some(Found::Addresses { .. }));
             if name.grace.is_none() && name.families.iter().any(found) {

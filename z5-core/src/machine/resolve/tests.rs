@@ -227,3 +227,18 @@ dns = 4000
         assert!(turns < 20, "a deadline that stays overdue keeps the driver busy");
     }
 }
+
+#[test]
+fn a_closed_udp_port_does_not_cost_the_whole_step() {
+    let (now, mut out) = (clock::now(), Outbox::new());
+    let mut step = Resolving::begin(&plan(), now, &mut out);
+    let later = now + STAGGER;
+    step.on_deadline(later, &mut out);
+    for effect in out.drain() {
+        let Effect::Lookup { transport, patience, .. } = effect else { continue };
+        match transport {
+            DnsTransport::Udp => assert_eq!(patience, UDP_PATIENCE),
+            DnsTransport::Tcp => assert_eq!(patience, Duration::from_secs(4) - STAGGER),
+        }
+    }
+}
