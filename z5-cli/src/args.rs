@@ -20,7 +20,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
-    /// Log to standard error: -v what happens, -vv details, -vvv packets and messages (with personal data)
+    /// Log to standard error: -v events and connections, -vv everything (may hold personal data)
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 

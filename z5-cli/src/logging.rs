@@ -8,8 +8,7 @@ use tracing_subscriber::EnvFilter;
 pub(crate) fn start(verbose: u8) {
     let level = match verbose {
         0 => "z5_core=warn,z5_media=warn,z5_sip=warn,z5_mock=warn",
-        1 => "z5_core=info,z5_media=info,z5_sip=info,z5_mock=info",
-        2 => "z5_core=debug,z5_media=debug,z5_sip=debug,z5_mock=debug",
+        1 => "z5_core=debug,z5_media=debug,z5_sip=debug,z5_mock=debug",
         _ => "z5_core=trace,z5_media=trace,z5_sip=trace,z5_mock=trace,hickory_resolver=debug,rustls=debug",
     };
     let filter = match std::env::var("Z5_LOG") {

@@ -43,14 +43,11 @@ impl Human {
         self.line(text);
     }
 
-    fn step(&mut self, step: Step, ok: bool, took_ms: f64, what: &str) {
+    /// A step and its time; blank where it was not measured.
+    fn step(&mut self, step: Step, ok: bool, took_ms: Option<f64>, what: &str) {
         let verdict = if ok { self.paint(OK, "ok    ") } else { self.paint(BAD, "FAILED") };
-        self.line(&format!(
-            "{} {:<6}{verdict} {took_ms:>8.1} ms  {}",
-            step.number(),
-            name(step),
-            plain(what)
-        ));
+        let took = took_ms.map_or_else(|| " ".repeat(11), |ms| format!("{ms:>8.1} ms"));
+        self.line(&format!("{} {:<6}{verdict} {took}  {}", step.number(), name(step), plain(what)));
     }
 
     fn under(&mut self, text: &str) {
@@ -71,7 +68,7 @@ impl Human {
             }
             EventKind::StepDone { step, took_ms, detail, .. } => self.step_done(*step, *took_ms, detail),
             EventKind::StepFailed { step, took_ms, error, .. } => {
-                self.step(*step, false, *took_ms, error.code())
+                self.step(*step, false, Some(*took_ms), error.code())
             }
             EventKind::Incoming { from, display_name, .. } => {
                 let name = display_name.as_ref().map_or_else(String::new, |name| format!("{name} "));
@@ -81,7 +78,6 @@ impl Human {
                 self.call_line("progress", &format!("{status} {reason}"))
             }
             EventKind::CallEstablished { media, timings, .. } => {
-                let word = timings.setup_ms.map_or_else(|| "up".to_owned(), |ms| format!("up {ms:>11.1} ms"));
                 let streams: Vec<String> = media
                     .streams
                     .iter()
@@ -97,7 +93,11 @@ impl Human {
                     })
                     .collect();
                 for (index, stream) in streams.iter().enumerate() {
-                    if index == 0 { self.call_line(&word, stream) } else { self.under(stream) }
+                    if index == 0 {
+                        self.step(Step::Call, true, timings.setup_ms, stream);
+                    } else {
+                        self.under(stream);
+                    }
                 }
                 for why in &media.refused {
                     self.under(&format!("refused: {why}"));
@@ -118,8 +118,7 @@ impl Human {
                 self.figures(report);
             }
             EventKind::CallFailed { error, timings, .. } => {
-                let took_ms = timings.setup_ms.or(timings.post_dial_ms).unwrap_or(0.0);
-                self.step(Step::Call, false, took_ms, error.code());
+                self.step(Step::Call, false, timings.setup_ms, error.code());
             }
             EventKind::Refreshed { granted_s } => {
                 self.line(&format!("4 SIP   refreshed          for {granted_s} s"))
@@ -142,7 +141,7 @@ impl Human {
     fn step_done(&mut self, step: Step, took_ms: f64, detail: &StepDetail) {
         match detail {
             StepDetail::Resolved { names } => {
-                self.step(step, true, took_ms, &resolved(names));
+                self.step(step, true, Some(took_ms), &resolved(names));
                 let width = names.iter().map(|name| name.name.len()).max().unwrap_or(0);
                 for name in names {
                     let addresses: Vec<String> = name.addresses.iter().map(ToString::to_string).collect();
@@ -152,13 +151,28 @@ impl Human {
             StepDetail::SignedIn { offered, chosen, authentication, .. } => {
                 let of =
                     if offered.len() == 1 { String::new() } else { format!(", one of {}", offered.len()) };
-                self.step(step, true, took_ms, &format!("signed in ({authentication}); number {chosen}{of}"));
+                self.step(
+                    step,
+                    true,
+                    Some(took_ms),
+                    &format!("signed in ({authentication}); number {chosen}{of}"),
+                );
             }
             StepDetail::Provisioned { licence, contacts } => {
-                self.step(step, true, took_ms, &format!("{}; {contacts} contacts", licence_line(licence)));
+                self.step(
+                    step,
+                    true,
+                    Some(took_ms),
+                    &format!("{}; {contacts} contacts", licence_line(licence)),
+                );
             }
             StepDetail::Registered { address, server, granted_s, .. } => {
-                self.step(step, true, took_ms, &format!("{address} at {server} over TCP for {granted_s} s"));
+                self.step(
+                    step,
+                    true,
+                    Some(took_ms),
+                    &format!("{address} at {server} over TCP for {granted_s} s"),
+                );
             }
         }
     }
