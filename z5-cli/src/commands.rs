@@ -67,7 +67,7 @@ async fn configured(
 
 /// Judges and tells.
 fn finish(interrupted: Option<Exit>, report: &mut Report, out: &mut Output) -> Exit {
-    report.expect_media();
+    report.expect_usual();
     let exit = report.finish();
     if interrupted.is_none() {
         out.result(report);

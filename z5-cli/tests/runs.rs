@@ -26,9 +26,9 @@ fn the_demo_holds() {
             "audio.level",
             "audio.tone_share",
             "text.echo",
-            "unregistered",
             "audio.packets_received",
-            "text.characters_sent"
+            "text.characters_sent",
+            "unregistered"
         ]
     );
     assert!(expectations.iter().all(|e| e["held"] == true), "{expectations:?}");
@@ -189,6 +189,30 @@ fn recordings_of_several_runs_stand_side_by_side_and_an_empty_one_goes() {
     }
     assert_eq!(world.z5(&["call", "busy", "--record", folder]).status, 15);
     assert!(!record.join("heard-3.wav").exists());
+}
+
+#[test]
+fn a_carrier_that_dies_under_a_call_does_not_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("z5.toml");
+    let mut mock = command(&["mock", "--json", "--write-config", config.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(mock.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut call =
+        command(&["--config", config.to_str().unwrap(), "--json", "call", "echo", "--duration", "1s"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+    let mut lines = BufReader::new(call.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""event":"first-media""#)));
+    mock.kill().unwrap();
+    mock.wait().unwrap();
+    let result: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+    assert_ne!(call.wait().unwrap().code(), Some(0), "{result}");
+    assert_eq!(result["verdict"], "failed");
 }
 
 #[cfg(unix)]

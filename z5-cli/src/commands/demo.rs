@@ -113,11 +113,5 @@ fn expectations(report: &Report) -> Vec<Expectation> {
     ];
     all.extend(Expectation::tone(audio.and_then(|audio| audio.heard.as_ref()), TONE_HZ, TONE_DBM0));
     all.push(Expectation::text("text.echo", call.and_then(|call| call.text_received.as_deref()), TEXT));
-    let left = match report.unregistered {
-        Some(true) => "confirmed",
-        Some(false) => "not confirmed",
-        None => "not measured",
-    };
-    all.push(Expectation::fact("unregistered", "confirmed", left, report.unregistered == Some(true)));
     all
 }
