@@ -269,7 +269,7 @@ impl Script<'_> {
                 result.recording.clone_from(&media.recording);
                 if let Some(text) = media.typed() {
                     self.session.send_text(*call, &text);
-                    out.note(&format!("5 call  typed              {text:?}"));
+                    out.note(&format!("5 call  {:<19} {text:?}", "typed"));
                     result.text_sent = Some(text);
                 }
                 if let Some(duration) = media.duration {

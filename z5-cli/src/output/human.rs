@@ -51,11 +51,11 @@ impl Human {
     }
 
     fn under(&mut self, text: &str) {
-        self.line(&format!("                           {}", plain(text)));
+        self.line(&format!("{:28}{}", "", plain(text)));
     }
 
     fn call_line(&mut self, word: &str, text: &str) {
-        self.line(&format!("5 call  {word:<18} {}", plain(text)));
+        self.line(&format!("5 call  {word:<19} {}", plain(text)));
     }
 
     pub(crate) fn event(&mut self, event: &Event) {
@@ -121,7 +121,7 @@ impl Human {
                 self.step(Step::Call, false, timings.setup_ms, error.code());
             }
             EventKind::Refreshed { granted_s } => {
-                self.line(&format!("4 SIP   refreshed          for {granted_s} s"))
+                self.line(&format!("4 SIP   {:<19} for {granted_s} s", "refreshed"))
             }
             EventKind::Unregistered { confirmed } => {
                 let text =
