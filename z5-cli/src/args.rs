@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use z5_mock::Fault;
 
+use crate::act::Act;
 use crate::audio::AudioArg;
 
 /// Test calls of a video-relay videophone, from the command line.
@@ -124,6 +125,10 @@ pub(crate) struct MediaArgs {
     /// Text to type once the call is up, 30 characters a second; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
+    /// Do something this long after the answer: hold, resume, mute, unmute, dtmf:KEYS, text:TEXT, hangup; may be
+    /// given several times, for example --at 2s=hold --at 5s=resume
+    #[arg(long, value_name = "TIME=ACTION")]
+    pub(crate) at: Vec<Act>,
     /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,

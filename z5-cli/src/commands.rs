@@ -155,7 +155,9 @@ fn media(args: MediaArgs) -> Result<Media, Failure> {
         })?),
         None => None,
     };
-    Ok(Media { audio: args.audio, recording, text: args.text, duration: args.duration })
+    let mut acts = args.at;
+    acts.sort_by_key(|act| act.at);
+    Ok(Media { audio: args.audio, recording, text: args.text, acts, duration: args.duration })
 }
 
 /// Creates the file, so that a folder that cannot be written to is found before the far end rings, and no other run

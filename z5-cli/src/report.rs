@@ -92,6 +92,8 @@ pub(crate) struct CallResult {
     pub(crate) text_sent: Option<String>,
     /// What came.
     pub(crate) text_received: Option<String>,
+    /// The keys that came.
+    pub(crate) digits_received: Option<String>,
     /// The recording.
     pub(crate) recording: Option<PathBuf>,
 }
@@ -173,6 +175,7 @@ impl Report {
                 result.ended_by = Some(*by);
                 result.cause.clone_from(cause);
                 result.text_received.clone_from(&report.text_received);
+                result.digits_received.clone_from(&report.digits_received);
                 result.duration_ms = Some(report.duration_ms);
                 result.audio.clone_from(&report.audio);
                 result.text.clone_from(&report.text);
@@ -202,6 +205,9 @@ impl Report {
             | EventKind::Incoming { .. }
             | EventKind::CallProgress { .. }
             | EventKind::Text { .. }
+            | EventKind::Digit { .. }
+            | EventKind::CallHold { .. }
+            | EventKind::CallMuted { .. }
             | EventKind::SourceEnded { .. }
             | EventKind::Refreshed { .. }
             | EventKind::Overflow { .. } => {}

@@ -16,6 +16,7 @@ use z5_core::{
     Advice, AudioIn, AudioOut, CallId, CallMedia, CallRequest, Event, EventKind, Failure, Session, Side, Step,
 };
 
+use crate::act::{Act, Deed};
 use crate::audio::AudioArg;
 use crate::exit::Exit;
 use crate::output::{self, Output};
@@ -54,6 +55,8 @@ pub(crate) struct Media {
     pub(crate) recording: Option<PathBuf>,
     /// Lines to type.
     pub(crate) text: Vec<String>,
+    /// What is done in the call, by time.
+    pub(crate) acts: Vec<Act>,
     /// Hang up this long after the answer.
     pub(crate) duration: Option<Duration>,
 }
@@ -91,6 +94,8 @@ enum Alarm {
     Wait,
     /// `--duration` of the call is over.
     HangUp,
+    /// The deed of `--at` with this number is due.
+    Act(usize),
 }
 
 /// Runs `plan` to its end. Gives an exit only when Ctrl-C came twice; everything else the report judges.
@@ -101,7 +106,7 @@ pub(crate) async fn run(
     report: &mut Report,
     out: &mut Output,
 ) -> Option<Exit> {
-    let mut script = Script { plan, session, call: None, alarm: None, goal: false, question: None };
+    let mut script = Script { plan, session, call: None, alarms: Vec::new(), goal: false, question: None };
     let mut interrupts = interrupts();
     let mut interrupted = false;
     loop {
@@ -120,8 +125,8 @@ pub(crate) async fn run(
                 script.on_answer(answer, report);
                 continue;
             }
-            () = wait_until(script.alarm) => {
-                script.on_alarm(report);
+            () = wait_until(script.next_alarm()) => {
+                script.on_alarm(report, out);
                 continue;
             }
         };
@@ -163,9 +168,9 @@ async fn answered(question: &mut Option<Question>) -> Option<String> {
     }
 }
 
-async fn wait_until(alarm: Option<(Instant, Alarm)>) {
-    match alarm {
-        Some((at, _)) => tokio::time::sleep_until(at).await,
+async fn wait_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
 }
@@ -174,7 +179,8 @@ struct Script<'a> {
     plan: &'a Plan,
     session: &'a Session,
     call: Option<CallId>,
-    alarm: Option<(Instant, Alarm)>,
+    /// Soonest last.
+    alarms: Vec<(Instant, Alarm)>,
     /// What the run is for has been reached: registered, or a call established.
     goal: bool,
     question: Option<Question>,
@@ -189,12 +195,18 @@ struct Question {
 impl Script<'_> {
     fn set_alarm(&mut self, after: Duration, alarm: Alarm) {
         // a duration nobody lives to see is the same as none
-        self.alarm = Instant::from_std(z5_core::clock::now()).checked_add(after).map(|at| (at, alarm));
+        let Some(at) = Instant::from_std(z5_core::clock::now()).checked_add(after) else { return };
+        let before = self.alarms.partition_point(|(other, _)| *other > at);
+        self.alarms.insert(before, (at, alarm));
+    }
+
+    fn next_alarm(&self) -> Option<Instant> {
+        self.alarms.last().map(|(at, _)| *at)
     }
 
     /// Ctrl-C: leave politely. A run that had not yet reached what it is for has not passed.
     fn on_interrupt(&mut self, report: &mut Report) {
-        self.alarm = None;
+        self.alarms.clear();
         self.question = None;
         if !self.goal {
             report.fail(Failure {
@@ -225,9 +237,19 @@ impl Script<'_> {
         }
     }
 
-    fn on_alarm(&mut self, report: &mut Report) {
-        match (self.alarm.take(), self.call) {
+    fn on_alarm(&mut self, report: &mut Report, out: &mut Output) {
+        match (self.alarms.pop(), self.call) {
             (Some((_, Alarm::HangUp)), Some(call)) => self.session.hangup(call),
+            (Some((_, Alarm::Act(number))), Some(call)) => {
+                let (Plan::Call { media, .. } | Plan::Answer { media, .. }) = self.plan else { return };
+                let Some(act) = media.acts.get(number) else { return };
+                out.note(&format!("5 call  {:<19} {}", "at", act.deed.words()));
+                act.deed.perform(self.session, call);
+                if let Deed::Text(text) = &act.deed {
+                    let sent = &mut report.call.get_or_insert_default().text_sent;
+                    sent.get_or_insert_default().push_str(text);
+                }
+            }
             (Some((_, Alarm::Wait)), _) => {
                 report.fail(Failure {
                     step: None,
@@ -255,7 +277,7 @@ impl Script<'_> {
             }
             (EventKind::Ready { .. }, Plan::Answer { wait, .. }) => self.set_alarm(*wait, Alarm::Wait),
             (EventKind::Incoming { call, .. }, Plan::Answer { media, .. }) if self.call.is_none() => {
-                self.alarm = None;
+                self.alarms.clear();
                 self.call = Some(*call);
                 self.session.answer(*call, media.to_call_media());
             }
@@ -272,18 +294,21 @@ impl Script<'_> {
                     out.note(&format!("5 call  {:<19} {text:?}", "typed"));
                     result.text_sent = Some(text);
                 }
+                for (number, act) in media.acts.iter().enumerate() {
+                    self.set_alarm(act.at, Alarm::Act(number));
+                }
                 if let Some(duration) = media.duration {
                     self.set_alarm(duration, Alarm::HangUp);
                 }
             }
             (EventKind::CallEnded { call, by, .. }, _) if self.call == Some(*call) => {
                 if *by == Side::Remote {
-                    self.alarm = None;
+                    self.alarms.clear();
                 }
                 self.session.stop();
             }
             (EventKind::CallFailed { call, .. }, _) if self.call == Some(*call) => {
-                self.alarm = None;
+                self.alarms.clear();
                 self.session.stop();
             }
             _ => {}

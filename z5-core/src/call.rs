@@ -237,4 +237,6 @@ pub struct CallReport {
     pub text: Option<StreamStats>,
     /// All text that came.
     pub text_received: Option<String>,
+    /// The keys that came (RFC 4733); none when the far end did not agree to telephone events.
+    pub digits_received: Option<String>,
 }

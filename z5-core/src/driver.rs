@@ -288,6 +288,7 @@ impl Core {
                     self.machine.handle(Input::MediaStopped { call, figures }, clock::now(), out);
                 }
                 Effect::SendText { call, text } => self.media.send_text(call, &text),
+                Effect::SendDigits { call, digits } => self.media.send_digits(call, &digits),
             }
         }
         for (flow, bytes) in writes {

@@ -134,6 +134,33 @@ pub enum EventKind {
         /// The characters.
         text: String,
     },
+    /// A key of the far end.
+    Digit {
+        /// The call.
+        call: CallId,
+        /// 0-9, *, #, A-D, or `!` for flash.
+        digit: char,
+        /// How long it was pressed.
+        duration_ms: u64,
+    },
+    /// Who holds the call now.
+    CallHold {
+        /// The call.
+        call: CallId,
+        /// We do.
+        local: bool,
+        /// The far end does.
+        remote: bool,
+    },
+    /// A medium of ours was muted, or unmuted.
+    CallMuted {
+        /// The call.
+        call: CallId,
+        /// Which.
+        kind: MediaKind,
+        /// Muted now.
+        muted: bool,
+    },
     /// The audio source of the call is at its end (silence is sent from now on).
     SourceEnded {
         /// The call.
@@ -218,6 +245,9 @@ impl EventKind {
             Self::CallEstablished { .. } => "call-established",
             Self::FirstMedia { .. } => "first-media",
             Self::Text { .. } => "text",
+            Self::Digit { .. } => "digit",
+            Self::CallHold { .. } => "call-hold",
+            Self::CallMuted { .. } => "call-muted",
             Self::SourceEnded { .. } => "source-ended",
             Self::CallTrouble { .. } => "call-trouble",
             Self::CallEnded { .. } => "call-ended",
@@ -326,6 +356,16 @@ pub enum MediaKind {
     Audio,
     /// Real-time text.
     Text,
+}
+
+impl MediaKind {
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Audio => "audio",
+            Self::Text => "text",
+        }
+    }
 }
 
 /// What came out of a step. In JSON the members stand in `detail`, `step` tells which these are.

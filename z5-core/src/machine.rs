@@ -255,6 +255,15 @@ impl Machine {
                 self.order(orders, now, out);
             }
             Command::SendText { call, text } => self.calls.send_text(call, text, out),
+            Command::Hold { call, hold } => {
+                let orders = self.with_desk(now, |calls, desk| calls.hold(call, hold, desk, out));
+                match orders {
+                    Some(orders) => self.order(orders, now, out),
+                    None => self.refuse(call, out),
+                }
+            }
+            Command::Mute { call, kind, muted } => self.calls.mute(call, kind, muted, out),
+            Command::SendDigits { call, digits } => self.calls.send_digits(call, &digits, out),
         }
     }
 

@@ -13,7 +13,7 @@ use crate::call::{CallId, CallMedia, CallRequest};
 use crate::config::Config;
 use crate::driver::{self, Order};
 use crate::error::StartError;
-use crate::events::{CallState, Events, SessionState, StepTimings};
+use crate::events::{CallState, Events, MediaKind, SessionState, StepTimings};
 use crate::machine::io::Command;
 
 /// How a session is started.
@@ -102,6 +102,28 @@ impl Session {
     /// Sends real-time text, keystroke by keystroke or in pieces.
     pub fn send_text(&self, call: CallId, text: &str) {
         self.send(Order::Plain(Command::SendText { call, text: text.to_owned() }));
+    }
+
+    /// Puts a call on hold: nothing of ours is sent and the far end is asked to send nothing (RFC 3264 section 8.4).
+    /// `CallHold` tells when it has agreed.
+    pub fn hold(&self, call: CallId) {
+        self.send(Order::Plain(Command::Hold { call, hold: true }));
+    }
+
+    /// Takes a call off hold.
+    pub fn resume(&self, call: CallId) {
+        self.send(Order::Plain(Command::Hold { call, hold: false }));
+    }
+
+    /// Mutes a medium of a call on this side, or unmutes it, without signalling (RFC 9248 section 6.7). Keep-alives
+    /// still go out, so that no NAT binding is lost.
+    pub fn mute(&self, call: CallId, kind: MediaKind, muted: bool) {
+        self.send(Order::Plain(Command::Mute { call, kind, muted }));
+    }
+
+    /// Presses keys: 0-9, *, #, A-D, one after another (RFC 4733).
+    pub fn send_digits(&self, call: CallId, digits: &str) {
+        self.send(Order::Plain(Command::SendDigits { call, digits: digits.to_owned() }));
     }
 
     /// Chooses one of the numbers of `NumberRequired`.

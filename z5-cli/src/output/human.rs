@@ -107,6 +107,21 @@ impl Human {
                 self.call_line("first packet", &format!("{} after {after_ms:.1} ms", kind(*medium)));
             }
             EventKind::Text { text, .. } => self.call_line("text came", &format!("{text:?}")),
+            EventKind::Digit { digit, duration_ms, .. } => {
+                self.call_line("key came", &format!("{digit} for {duration_ms} ms"));
+            }
+            EventKind::CallHold { local, remote, .. } => self.call_line(
+                "hold",
+                match (local, remote) {
+                    (true, true) => "by both sides",
+                    (true, false) => "by us",
+                    (false, true) => "by the far end",
+                    (false, false) => "over",
+                },
+            ),
+            EventKind::CallMuted { kind: medium, muted, .. } => {
+                self.call_line(if *muted { "muted" } else { "unmuted" }, kind(*medium));
+            }
             EventKind::SourceEnded { .. } => self.call_line("file ended", "silence follows"),
             EventKind::CallTrouble { error, .. } | EventKind::CommandRefused { error, .. } => {
                 self.call_line("trouble", &format!("{}: {error}", error.code()));

@@ -139,6 +139,15 @@ impl Media {
         }
     }
 
+    pub(super) fn send_digits(&self, call: CallId, digits: &str) {
+        let stream = self.calls.get(&call).and_then(|streams| streams.streams.get(&MediaKind::Audio));
+        if let (Some(engine), Some(stream)) = (&self.engine, stream)
+            && let Err(error) = engine.send_digits(*stream, digits, z5_media::DIGIT_DURATION)
+        {
+            tracing::warn!(%call, %error, "keys were not sent");
+        }
+    }
+
     /// Which call an event of the engine is about.
     pub(super) fn translate(&self, event: StreamEvent) -> Option<(CallId, MediaKind, MediaFact)> {
         let (stream, fact) = match event {
@@ -146,7 +155,8 @@ impl Media {
             StreamEvent::Text { stream, text } => (stream, MediaFact::Text(text)),
             StreamEvent::SourceEnded { stream } => (stream, MediaFact::SourceEnded),
             StreamEvent::SinkFailed { stream, why } => (stream, MediaFact::SinkFailed(why)),
-            StreamEvent::Digit { .. } | StreamEvent::Bye { .. } => return None,
+            StreamEvent::Digit { stream, digit, duration } => (stream, MediaFact::Digit { digit, duration }),
+            StreamEvent::Bye { .. } => return None,
             _ => return None,
         };
         self.calls.iter().find_map(|(call, streams)| {

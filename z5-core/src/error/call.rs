@@ -174,6 +174,24 @@ pub enum CallError {
         /// Why not.
         why: String,
     },
+    /// Keys were pressed on a call whose far end did not agree to telephone events.
+    #[error("call {call} takes no keys: the far end did not agree to telephone events (RFC 4733)")]
+    NoDigits {
+        /// The call.
+        call: u64,
+    },
+    /// A character that is no key.
+    #[error("{digit:?} is no key: 0-9, *, #, A-D are")]
+    BadDigit {
+        /// The character.
+        digit: char,
+    },
+    /// Hold, resume or another change of a running call was not agreed to; what flowed flows on.
+    #[error("the far end did not agree to the change: {why}")]
+    ChangeRefused {
+        /// What it said.
+        why: String,
+    },
     /// The licence ran out while the session was up.
     #[error("the licence has expired: only emergency calls are possible")]
     LicenceExpired,
@@ -215,6 +233,9 @@ codes!(CallError, Step::Call, {
     Self::AudioFile { .. } => "call.audio-file", CheckSettings;
     Self::Recording { .. } => "call.recording", CheckSettings;
     Self::NoText { .. } => "call.no-text", CheckSettings;
+    Self::NoDigits { .. } => "call.no-digits", CheckSettings;
+    Self::BadDigit { .. } => "call.bad-digit", CheckSettings;
+    Self::ChangeRefused { .. } => "call.change-refused", AskCarrier;
     Self::LicenceExpired => "call.licence-expired", AskCarrier;
     Self::LicenceForbids { .. } => "call.licence-forbids", AskCarrier;
     Self::TooManyCalls { .. } => "call.too-many-calls", AskCarrier;

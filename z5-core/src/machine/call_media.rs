@@ -21,14 +21,15 @@ const RED: u8 = 99;
 /// Packet time of sound.
 const PTIME_MS: u32 = 20;
 
-/// What we can do, on the ports that were made ready.
-pub(crate) fn capabilities(
-    ready: &[ReadyMedium],
+/// What we can do, on the ports that were made ready; on hold nothing is wanted from the far end (RFC 3264 section 8.4).
+pub(crate) fn capabilities<'a>(
+    ready: impl IntoIterator<Item = &'a ReadyMedium>,
     media: &Media,
     address: IpAddr,
+    hold: bool,
 ) -> Result<Capabilities, CallError> {
     let media = ready
-        .iter()
+        .into_iter()
         .map(|medium| {
             let (kind, codecs, ptime_ms) = match medium.kind {
                 MediaKind::Audio => (SdpKind::Audio, audio_codecs(media), Some(PTIME_MS)),
@@ -39,7 +40,7 @@ pub(crate) fn capabilities(
                 port: medium.ports.rtp.port(),
                 rtcp_port: Some(medium.ports.rtcp.port()),
                 codecs,
-                direction: Direction::new(true, true),
+                direction: Direction::new(true, !hold),
                 security: security(medium, media.srtp)?,
                 ptime_ms,
             })

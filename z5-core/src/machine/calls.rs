@@ -5,6 +5,7 @@
 
 mod failure;
 mod incoming;
+mod mid_call;
 mod running;
 
 pub(super) use failure::side;
@@ -38,6 +39,9 @@ const NOT_ACCEPTABLE_HERE: u16 = 488;
 /// How much of the text that came the figures of a call keep, in bytes; the newest stays. Every piece was an event before.
 const TEXT_KEPT: usize = 1024 * 1024;
 
+/// How many keys the figures of a call keep.
+const DIGITS_KEPT: usize = 1024;
+
 /// All calls.
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
@@ -62,6 +66,11 @@ struct Call {
     /// The far end's key of each stream that runs encrypted.
     keys: Vec<(MediaKind, KeyAndSalt)>,
     text_received: String,
+    digits_received: String,
+    /// The far end agreed to telephone events.
+    digits: bool,
+    hold: mid_call::Hold,
+    muted: Vec<MediaKind>,
     /// When the far end has not answered until then, we give up.
     patience: Option<Instant>,
     gave_up: bool,
@@ -154,7 +163,7 @@ impl Calls {
         };
         let made = outcome.and_then(|ready| {
             let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
-            let capabilities = call_media::capabilities(&ready, &desk.plan.media, address)?;
+            let capabilities = call_media::capabilities(&ready, &desk.plan.media, address, false)?;
             Ok((ready, capabilities))
         });
         let (ready, capabilities) = match made {
@@ -274,6 +283,7 @@ impl Calls {
             Ok((streams, media)) => {
                 call.media = media.clone();
                 call.keys = running::keys(&streams);
+                call.digits = running::digits(&streams);
                 let timings = call.timings;
                 if !ending {
                     self.set_state(id, CallState::Established, out);
@@ -317,6 +327,12 @@ impl Calls {
                 call.text_received.push_str(&text);
                 keep_newest(&mut call.text_received);
                 EventKind::Text { call: id, text }
+            }
+            MediaFact::Digit { digit, duration } => {
+                if call.digits_received.len() < DIGITS_KEPT {
+                    call.digits_received.push(digit);
+                }
+                EventKind::Digit { call: id, digit, duration_ms: millis(duration) }
             }
             MediaFact::SourceEnded => EventKind::SourceEnded { call: id },
             MediaFact::SinkFailed(why) => {
@@ -363,6 +379,7 @@ impl Calls {
             audio: figures.audio,
             text: figures.text,
             text_received: has_text.then_some(call.text_received),
+            digits_received: call.digits.then_some(call.digits_received),
         };
         out.push(Effect::Emit(EventKind::CallEnded { call: id, by, cause, report: Box::new(report) }));
     }
@@ -456,6 +473,10 @@ impl Call {
             media: EstablishedMedia::default(),
             keys: Vec::new(),
             text_received: String::new(),
+            digits_received: String::new(),
+            digits: false,
+            hold: mid_call::Hold::default(),
+            muted: Vec::new(),
             patience: None,
             gave_up: false,
             end: None,

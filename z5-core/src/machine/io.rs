@@ -196,6 +196,11 @@ pub(crate) struct MediaChange {
 pub(crate) enum MediaFact {
     FirstPacket,
     Text(String),
+    /// A key of the far end (RFC 4733).
+    Digit {
+        digit: char,
+        duration: Duration,
+    },
     SourceEnded,
     SinkFailed(String),
 }
@@ -215,6 +220,9 @@ pub(crate) enum Command {
     Reject { call: CallId },
     Hangup { call: CallId },
     SendText { call: CallId, text: String },
+    Hold { call: CallId, hold: bool },
+    Mute { call: CallId, kind: MediaKind, muted: bool },
+    SendDigits { call: CallId, digits: String },
     ChooseNumber { number: String },
     Stop,
 }
@@ -328,6 +336,11 @@ pub(crate) enum Effect {
     SendText {
         call: CallId,
         text: String,
+    },
+    /// Press keys that were checked before.
+    SendDigits {
+        call: CallId,
+        digits: String,
     },
     Emit(EventKind),
 }

@@ -122,6 +122,9 @@ impl Machine {
             ua::Event::Renegotiated { call, negotiated } => {
                 self.calls.on_renegotiated(call, &negotiated, out)
             }
+            ua::Event::RenegotiationFailed { call, failure } => {
+                self.calls.on_renegotiation_failed(call, &failure, out)
+            }
             ua::Event::Ended { call, by, reason } => {
                 let cause = reason.map(|reason| reason.to_string());
                 self.calls.on_ended(call, calls::side(by), cause, out);
@@ -135,10 +138,9 @@ impl Machine {
                 self.calls.on_command_refused(call, why, now, out)
             }
             // Nothing for the session to do: retried or answered by the user agent itself, never asked for here
-            // (`Renegotiate`, traces), or not about a call.
+            // (traces), or not about a call.
             ua::Event::CommandRefused { call: None, .. }
             | ua::Event::RegistrationDelayed { .. }
-            | ua::Event::RenegotiationFailed { .. }
             | ua::Event::Unexpected { .. }
             | ua::Event::Trace { .. } => {}
             _ => {}

@@ -13,6 +13,7 @@ use crate::account::licence::tests as licence;
 use crate::clock;
 use crate::config::Config;
 
+mod mid_call;
 mod standing;
 
 const DEVICE: &str = "00000000-0000-4000-8000-000000000001";
@@ -137,7 +138,8 @@ impl World {
             | Effect::PrepareMedia { .. }
             | Effect::StartMedia { .. }
             | Effect::ForgetWish { .. }
-            | Effect::SendText { .. } => {}
+            | Effect::SendText { .. }
+            | Effect::SendDigits { .. } => {}
         }
     }
 

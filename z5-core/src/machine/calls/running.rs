@@ -6,16 +6,22 @@ use z5_sip::outbox::Outbox;
 use z5_sip::sdp::Negotiated;
 use z5_sip::ua::{CallKey, CommandRefusal};
 
+use super::mid_call::Hold;
 use super::{Calls, call_media};
 use crate::call::{Side, StreamAgreement};
 use crate::error::CallError;
 use crate::events::{EventKind, MediaKind};
-use crate::machine::io::{Effect, KeyAndSalt, MediaChange, StreamPlan};
+use crate::machine::io::{CodecPlan, Effect, KeyAndSalt, MediaChange, StreamPlan};
 
 /// The far end's keys.
 pub(super) fn keys(streams: &[StreamPlan]) -> Vec<(MediaKind, KeyAndSalt)> {
     let key = |plan: &StreamPlan| Some((plan.kind, plan.srtp.as_ref()?.1.clone()));
     streams.iter().filter_map(key).collect()
+}
+
+/// Whether the far end takes telephone events.
+pub(super) fn digits(streams: &[StreamPlan]) -> bool {
+    streams.iter().any(|plan| matches!(plan.codec, CodecPlan::Audio { telephone_event: Some(_), .. }))
 }
 
 impl Calls {
@@ -36,22 +42,19 @@ impl Calls {
                     Effect::Emit(EventKind::CallTrouble { call: id, error: CallError::Media { why } })
                 };
                 let mut changes = Vec::new();
+                let hold = call.hold.after(&streams);
                 for plan in &streams {
                     let kind = plan.kind;
                     let Some(old) = runs(kind) else {
                         // Its ports were given back when the call was answered without it.
-                        let what = match kind {
-                            MediaKind::Audio => "audio",
-                            MediaKind::Text => "text",
-                        };
-                        out.push(trouble(format!("{what} cannot be added to a running call")));
+                        out.push(trouble(format!("{} cannot be added to a running call", kind.name())));
                         continue;
                     };
                     // Before RFC 3264, hold was written as the address 0.0.0.0.
                     let moved = old.remote != plan.remote && !plan.remote.ip().is_unspecified();
                     changes.push(MediaChange {
                         kind,
-                        send: plan.send,
+                        send: plan.send && !hold.local && !call.muted.contains(&kind),
                         receive: plan.receive,
                         moved: moved.then_some((plan.remote, plan.remote_rtcp)),
                     });
@@ -75,7 +78,13 @@ impl Calls {
                     out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
                 }
                 call.media = media;
+                let told = (call.hold.local, call.hold.remote);
+                call.hold = hold;
                 out.push(Effect::DirectMedia { call: id, changes });
+                if told != (hold.local, hold.remote) {
+                    let Hold { local, remote, .. } = hold;
+                    out.push(Effect::Emit(EventKind::CallHold { call: id, local, remote }));
+                }
             }
         }
     }

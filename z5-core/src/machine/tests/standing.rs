@@ -5,7 +5,7 @@ use super::*;
 /// Calls that come in, and what the registrar says later.
 impl World {
     /// Someone calls; gives the number of the call when it rings here.
-    fn ring(&mut self, number: u32, media: &str) -> Option<CallId> {
+    pub(super) fn ring(&mut self, number: u32, media: &str) -> Option<CallId> {
         let body =
             format!("v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{media}");
         let invite = format!(
@@ -23,12 +23,12 @@ impl World {
             .find_map(|event| if let EventKind::Incoming { call, .. } = event { Some(*call) } else { None })
     }
 
-    fn answer(&mut self, call: CallId, audio: bool, text: Option<bool>) {
+    pub(super) fn answer(&mut self, call: CallId, audio: bool, text: Option<bool>) {
         self.input(Input::Command(Command::Answer { call, audio, text }));
     }
 
     /// The start line of the last message that begins so.
-    fn said(&self, start: &str) -> Option<&str> {
+    pub(super) fn said(&self, start: &str) -> Option<&str> {
         self.sent
             .iter()
             .rev()
@@ -36,7 +36,7 @@ impl World {
             .find(|line| line.starts_with(start))
     }
 
-    fn refused(&self) -> &'static str {
+    pub(super) fn refused(&self) -> &'static str {
         match self.events.last() {
             Some(EventKind::CommandRefused { error, .. }) => error.code(),
             _ => "",
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// Carries a call that rings until it stands.
-    fn establish(&mut self, call: CallId) {
+    pub(super) fn establish(&mut self, call: CallId) {
         self.answer(call, true, Some(false));
         self.settle();
         let pair = io::PortPair {
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// The far end changes call 1, which stands: a re-INVITE.
-    fn change(&mut self, version: u32, media: &str) {
+    pub(super) fn change(&mut self, version: u32, media: &str) {
         let answer = self.sent.iter().rev().find(|message| message.starts_with("SIP/2.0 200")).unwrap();
         let to = answer.lines().find(|line| line.starts_with("To:")).unwrap().to_owned();
         let body = format!(
@@ -94,7 +94,7 @@ impl World {
         }
     }
 
-    fn trouble(&self) -> Option<&'static str> {
+    pub(super) fn trouble(&self) -> Option<&'static str> {
         self.events.iter().rev().find_map(|event| {
             if let EventKind::CallTrouble { error, .. } = event { Some(error.code()) } else { None }
         })
@@ -123,7 +123,7 @@ impl World {
     }
 }
 
-const AUDIO: &str = "m=audio 40000 RTP/AVP 0\r\n";
+pub(super) const AUDIO: &str = "m=audio 40000 RTP/AVP 0\r\n";
 const TEXT: &str = "m=text 40002 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n";
 
 #[test]

@@ -1,0 +1,134 @@
+//! What the user does in a call that stands, and what the far end says to it.
+
+use super::standing::AUDIO;
+use super::*;
+use crate::events::MediaKind;
+
+const WITH_KEYS: &str = "m=audio 40000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n";
+
+impl World {
+    /// A call from the far end that stands.
+    fn standing(media: &str) -> (Self, CallId) {
+        let mut world = Self::new().start();
+        let call = world.ring(1, media).unwrap();
+        world.establish(call);
+        (world, call)
+    }
+
+    fn command(&mut self, command: Command) {
+        self.input(Input::Command(command));
+        self.settle();
+    }
+
+    /// Answers our last INVITE.
+    fn reply(&mut self, status: u16, media: &str) {
+        let invite = self.sent.iter().rev().find(|message| message.starts_with("INVITE ")).unwrap().clone();
+        let request = Message::parse_datagram(Bytes::from(invite)).unwrap();
+        let mut response = ResponseBuilder::to_request(&request, status, "Words")
+            .header(Name::Contact, "<sip:bob@127.0.0.1:5060>");
+        if status == 200 {
+            let body =
+                format!("v=0\r\no=- 1 9 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{media}");
+            response = response.body("application/sdp", body);
+        }
+        let response = response.build().unwrap();
+        self.input(Input::Received { flow: FlowId(1), bytes: response.as_bytes() });
+        self.settle();
+    }
+
+    /// The direction line of our last offer.
+    fn offered(&self) -> Option<&str> {
+        let invite = self.sent.iter().rev().find(|message| message.starts_with("INVITE "))?;
+        invite.lines().find(|line| ["a=sendonly", "a=sendrecv", "a=inactive", "a=recvonly"].contains(line))
+    }
+
+    fn holds(&self) -> Vec<(bool, bool)> {
+        let hold = |event: &EventKind| {
+            if let EventKind::CallHold { local, remote, .. } = event { Some((*local, *remote)) } else { None }
+        };
+        self.events.iter().filter_map(hold).collect()
+    }
+}
+
+#[test]
+fn hold_and_resume_are_asked_for_and_told_when_agreed() {
+    let (mut world, call) = World::standing(AUDIO);
+    world.command(Command::Hold { call, hold: true });
+    assert_eq!(world.offered(), Some("a=sendonly"));
+    assert_eq!(world.holds(), [], "not before the far end has agreed");
+    world.reply(200, &format!("{AUDIO}a=recvonly\r\n"));
+    assert_eq!(world.holds(), [(true, false)]);
+    let [held] = world.changes[..] else { panic!("{:?}", world.changes) };
+    assert_eq!((held.send, held.receive), (false, false), "nothing of ours is heard on hold");
+    // a second hold asks nothing
+    let sent = world.sent.len();
+    world.command(Command::Hold { call, hold: true });
+    assert_eq!(world.sent.len(), sent);
+    // the far end holds too, then neither
+    world.change(3, &format!("{AUDIO}a=inactive\r\n"));
+    assert_eq!(world.holds().last(), Some(&(true, true)));
+    world.command(Command::Hold { call, hold: false });
+    world.reply(200, &format!("{AUDIO}a=sendonly\r\n"));
+    assert_eq!(world.holds().last(), Some(&(false, true)));
+    world.change(5, AUDIO);
+    assert_eq!(world.holds().last(), Some(&(false, false)));
+    let [resumed] = world.changes[..] else { panic!("{:?}", world.changes) };
+    assert_eq!((resumed.send, resumed.receive), (true, true));
+}
+
+#[test]
+fn a_hold_that_is_refused_is_told_and_changes_nothing() {
+    let (mut world, call) = World::standing(AUDIO);
+    world.command(Command::Hold { call, hold: true });
+    world.reply(488, "");
+    assert_eq!(world.trouble(), Some("call.change-refused"));
+    assert_eq!(world.holds(), []);
+    world.command(Command::Hold { call, hold: true });
+    assert_eq!(world.offered(), Some("a=sendonly"), "it may be asked for again");
+}
+
+#[test]
+fn a_muted_medium_stays_muted_whatever_the_far_end_changes() {
+    let (mut world, call) = World::standing(AUDIO);
+    world.command(Command::Mute { call, kind: MediaKind::Audio, muted: true });
+    let [muted] = world.changes[..] else { panic!("{:?}", world.changes) };
+    assert_eq!((muted.send, muted.receive), (false, true));
+    world.change(2, "m=audio 41000 RTP/AVP 0\r\n");
+    let [moved] = world.changes[..] else { panic!("{:?}", world.changes) };
+    assert_eq!((moved.send, moved.receive), (false, true));
+    world.command(Command::Mute { call, kind: MediaKind::Audio, muted: false });
+    let [open] = world.changes[..] else { panic!("{:?}", world.changes) };
+    assert_eq!((open.send, open.receive), (true, true));
+    world.command(Command::Mute { call, kind: MediaKind::Text, muted: true });
+    assert_eq!(world.refused(), "call.media", "there is no text to mute");
+    assert_eq!(world.names().iter().filter(|name| **name == "call-muted").count(), 2);
+}
+
+#[test]
+fn keys_are_pressed_only_where_they_can_be_heard() {
+    let (mut world, call) = World::standing(AUDIO);
+    world.command(Command::SendDigits { call, digits: "1".into() });
+    assert_eq!(world.refused(), "call.no-digits");
+
+    let (mut world, call) = World::standing(WITH_KEYS);
+    world.command(Command::SendDigits { call, digits: "12x".into() });
+    assert_eq!(world.refused(), "call.bad-digit");
+    world.input(Input::Command(Command::SendDigits { call, digits: "12#a".into() }));
+    assert!(world.wishes.contains(&Effect::SendDigits { call, digits: "12#A".into() }), "{:?}", world.wishes);
+}
+
+#[test]
+fn nothing_is_done_to_a_call_that_does_not_stand() {
+    let mut world = World::new().start();
+    let call = world.ring(1, AUDIO).unwrap();
+    for command in [
+        Command::Hold { call, hold: true },
+        Command::Mute { call, kind: MediaKind::Audio, muted: true },
+        Command::SendDigits { call, digits: "1".into() },
+    ] {
+        world.command(command);
+        assert_eq!(world.refused(), "call.wrong-state");
+    }
+    world.command(Command::Hold { call: CallId(99), hold: true });
+    assert_eq!(world.refused(), "call.unknown-call");
+}
