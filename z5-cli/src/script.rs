@@ -110,6 +110,7 @@ pub(crate) async fn run(
     let mut interrupts = interrupts();
     let mut interrupted = false;
     loop {
+        let alarm = script.next_alarm();
         let event = tokio::select! {
             event = events.next() => event,
             Some(()) = interrupts.recv() => {
@@ -125,7 +126,7 @@ pub(crate) async fn run(
                 script.on_answer(answer, report);
                 continue;
             }
-            () = wait_until(script.next_alarm()) => {
+            () = wait_until(alarm) => {
                 script.on_alarm(report, out);
                 continue;
             }

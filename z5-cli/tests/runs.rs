@@ -137,6 +137,48 @@ fn one_account_calls_the_other() {
 }
 
 #[test]
+fn what_is_done_in_a_call_is_seen_at_the_other_end() {
+    let world = World::new(&[]);
+    let bob = world.config_of("bob");
+    let mut answering = command(&["--config", bob.to_str().unwrap(), "--json", "answer"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(answering.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
+    let run = world.z5(&[
+        "call",
+        "+15555550102",
+        "--audio",
+        "tone",
+        "--at",
+        "900ms=resume",
+        "--at",
+        "300ms=hold",
+        "--at",
+        "1200ms=dtmf:4#",
+        "--at",
+        "1300ms=text:typed",
+        "--duration",
+        "2500ms",
+    ]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let holds = |events: &[Value]| -> Vec<(bool, bool)> {
+        let held = events.iter().filter(|event| event["event"] == "call-hold");
+        held.map(|event| (event["local"] == true, event["remote"] == true)).collect()
+    };
+    assert_eq!(holds(&run.events), [(true, false), (false, false)]);
+    let theirs: Vec<Value> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    assert_eq!(answering.wait().unwrap().code(), Some(0), "{theirs:?}");
+    assert_eq!(holds(&theirs), [(false, true), (false, false)]);
+    let call = &theirs.last().unwrap()["call"];
+    assert_eq!(
+        (&call["digits_received"], &call["text_received"]),
+        (&Value::from("4#"), &Value::from("typed"))
+    );
+}
+
+#[test]
 fn a_call_in_which_nothing_comes_does_not_pass() {
     let run = World::new(&[]).z5(&["call", "silent", "--duration", "1100ms"]);
     assert_eq!(run.status, 1, "{}\n{}", run.stderr, run.stdout);

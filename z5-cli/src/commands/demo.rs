@@ -57,6 +57,7 @@ async fn against(carrier: &Carrier, args: &DemoArgs, report: &mut Report, out: &
             audio: AudioArg::Tone { hz: TONE_HZ, dbm0: TONE_DBM0 },
             recording: None,
             text: vec![TEXT.to_owned()],
+            acts: Vec::new(),
             duration: Some(DURATION),
         },
     };
