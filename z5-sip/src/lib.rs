@@ -8,6 +8,7 @@
 //! - [`sdp`]: what both ends of a call can do, and what they agree on.
 //! - [`dialog`]: the lasting relation of two ends, and the session in it.
 //! - [`flow`] and [`registration`]: a connection that is kept alive, a binding that is kept fresh.
+//! - [`locate`]: where a request goes by RFC 3263.
 //! - [`ua`]: a user agent made of all of it; this is what a driver runs.
 //! - [`interop`]: borders to other SIP crates.
 //! - [`outbox`] and [`ident`]: what every machine above shares, its effects and its identifiers.
@@ -20,6 +21,7 @@ pub mod dialog;
 pub mod flow;
 pub mod ident;
 pub mod interop;
+pub mod locate;
 pub mod outbox;
 pub mod registration;
 pub mod request;
