@@ -6,8 +6,11 @@
 
 mod cipher;
 mod kdf;
+mod mac;
 mod receiver;
 mod replay;
+#[cfg(any(test, feature = "webrtc-srtp"))]
+mod second;
 mod sender;
 
 pub use receiver::Receiver;
@@ -140,6 +143,15 @@ impl SrtpParams {
     /// When the cryptographic library refuses the keys.
     pub fn contexts(&self) -> Result<(Sender, Receiver), KeyError> {
         Ok((Sender::new(self.suite, &self.local)?, Receiver::new(self.suite, &self.remote)?))
+    }
+
+    /// The same by webrtc-srtp behind guards, for comparison in the field. It allocates per packet.
+    ///
+    /// # Errors
+    /// When it refuses the keys or has no such suite (`AES_256_CM`).
+    #[cfg(any(test, feature = "webrtc-srtp"))]
+    pub fn second_contexts(&self) -> Result<(Sender, Receiver), KeyError> {
+        Ok((Sender::second(self.suite, &self.local)?, Receiver::second(self.suite, &self.remote)?))
     }
 }
 

@@ -5,9 +5,9 @@
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::EncryptingKey;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::hmac;
 
 use super::kdf::{Label, aes_ctr, apply_ctr, derive};
+use super::mac::{Mac, TAG};
 use super::{KeyError, SrtpSuite};
 use crate::stats::DropReason;
 
@@ -27,7 +27,7 @@ pub(super) const E_BIT: u32 = 0x8000_0000;
 )]
 pub(super) enum Cipher {
     /// Counter mode and HMAC.
-    Cm { key: EncryptingKey, salt: [u8; 14], mac: hmac::Key, tag: usize },
+    Cm { key: EncryptingKey, salt: [u8; 14], mac: Mac, tag: usize },
     /// AEAD.
     Gcm { key: LessSafeKey, salt: [u8; 12] },
 }
@@ -60,10 +60,7 @@ impl Cipher {
             | SrtpSuite::Aes256CmHmacSha1_80 => Ok(Self::Cm {
                 key: aes_ctr(key)?,
                 salt: *derive::<14>(suite, key_and_salt, salt)?,
-                mac: hmac::Key::new(
-                    hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY,
-                    &derive::<20>(suite, key_and_salt, authentication)?[..],
-                ),
+                mac: Mac::new(&derive::<20>(suite, key_and_salt, authentication)?[..])?,
                 tag,
             }),
             SrtpSuite::AeadAes128Gcm | SrtpSuite::AeadAes256Gcm => {
@@ -101,7 +98,7 @@ impl Cipher {
                 apply_ctr(key, cm_iv(salt, ssrc, index), body)?;
                 let full = rtp_tag(mac, packet.get(..len).ok_or(KeyError)?, index);
                 let room = packet.get_mut(len..total).ok_or(KeyError)?;
-                room.copy_from_slice(&full.as_ref()[..*tag]);
+                room.copy_from_slice(&full[..*tag]);
             }
             Self::Gcm { key, salt } => {
                 let (aad, rest) = packet.split_at_mut_checked(header).ok_or(KeyError)?;
@@ -127,8 +124,7 @@ impl Cipher {
             Self::Cm { key, salt, mac, tag } => {
                 let (body, seen) = packet.split_at_mut(len);
                 let full = rtp_tag(mac, body, index);
-                verify_slices_are_equal(&full.as_ref()[..*tag], seen)
-                    .map_err(|_| DropReason::AuthenticationFailed)?;
+                verify_slices_are_equal(&full[..*tag], seen).map_err(|_| DropReason::AuthenticationFailed)?;
                 apply_ctr(key, cm_iv(salt, ssrc, index), &mut body[header..])
                     .map_err(|_| DropReason::AuthenticationFailed)?;
             }
@@ -157,8 +153,8 @@ impl Cipher {
             Self::Cm { key, salt, mac, tag } => {
                 apply_ctr(key, cm_iv(salt, ssrc, u64::from(index)), &mut packet[RTCP_HEADER..len])?;
                 packet[len..len + INDEX_WORD].copy_from_slice(&word);
-                let full = hmac::sign(mac, &packet[..len + INDEX_WORD]);
-                packet[len + INDEX_WORD..total].copy_from_slice(&full.as_ref()[..*tag]);
+                let full = mac.sign(&packet[..len + INDEX_WORD], &[]);
+                packet[len + INDEX_WORD..total].copy_from_slice(&full[..*tag]);
             }
             Self::Gcm { key, salt } => {
                 let (header, rest) = packet.split_at_mut(RTCP_HEADER);
@@ -180,9 +176,8 @@ impl Cipher {
         match self {
             Self::Cm { key, salt, mac, tag } => {
                 let (signed, seen) = packet.split_at_mut(len + INDEX_WORD);
-                let full = hmac::sign(mac, signed);
-                verify_slices_are_equal(&full.as_ref()[..*tag], seen)
-                    .map_err(|_| DropReason::AuthenticationFailed)?;
+                let full = mac.sign(signed, &[]);
+                verify_slices_are_equal(&full[..*tag], seen).map_err(|_| DropReason::AuthenticationFailed)?;
                 apply_ctr(key, cm_iv(salt, ssrc, u64::from(index)), &mut signed[RTCP_HEADER..len])
                     .map_err(|_| DropReason::AuthenticationFailed)?;
             }
@@ -220,11 +215,8 @@ fn cm_iv(salt: &[u8; 14], ssrc: u32, index: u64) -> [u8; 16] {
 }
 
 /// RFC 3711 section 4.2: the tag covers the packet and the roll-over counter.
-fn rtp_tag(mac: &hmac::Key, packet: &[u8], index: u64) -> hmac::Tag {
-    let mut context = hmac::Context::with_key(mac);
-    context.update(packet);
-    context.update(&((index >> 16) as u32).to_be_bytes());
-    context.sign()
+fn rtp_tag(mac: &Mac, packet: &[u8], index: u64) -> [u8; TAG] {
+    mac.sign(packet, &((index >> 16) as u32).to_be_bytes())
 }
 
 /// RFC 7714 section 8.1: salt XOR (00 00 || SSRC || ROC || SEQ).
@@ -270,4 +262,89 @@ fn seal_gcm(
 /// Decrypts `sealed` (cipher text, then tag) in place.
 fn open_gcm(key: &LessSafeKey, nonce: Nonce, aad: &[u8], sealed: &mut [u8]) -> Result<(), DropReason> {
     key.open_in_place(nonce, Aad::from(aad), sealed).map(|_| ()).map_err(|_| DropReason::AuthenticationFailed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::srtp::tests::hex;
+
+    /// RFC 7714 gives session keys, not master keys.
+    fn gcm(key: &str) -> Cipher {
+        let key = hex(key);
+        let algorithm = if key.len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
+        Cipher::Gcm {
+            key: LessSafeKey::new(UnboundKey::new(algorithm, &key).unwrap()),
+            salt: *b"Quid pro quo",
+        }
+    }
+
+    const KEY_128: &str = "000102030405060708090a0b0c0d0e0f";
+    const KEY_256: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    const RTP: &str = "8040f17b 8041f8d3 5501a0b2 47616c6c 69612065 7374206f 6d6e6973 20646976 69736120 696e2070 61727465 73207472 6573";
+    const RTCP: &str = "81c8000d 4d617273 4e545031 4e545032 52545020 0000042a 0000e930 4c756e61 deadbeef deadbeef deadbeef deadbeef deadbeef";
+
+    /// RFC 7714 sections 16.1 and 16.2: SRTP, both directions.
+    #[test]
+    fn rfc_7714_srtp_vectors() {
+        for (key, sealed) in [
+            (
+                KEY_128,
+                "8040f17b 8041f8d3 5501a0b2 f24de3a3 fb34de6c acba861c 9d7e4bca be633bd5 0d294e6f 42a5f47a 51c7d19b 36de3adf 8833899d 7f27beb1 6a9152cf 765ee439 0cce",
+            ),
+            (
+                KEY_256,
+                "8040f17b 8041f8d3 5501a0b2 32b1de78 a822fe12 ef9f78fa 332e33aa b1801238 9a58e2f3 b50b2a02 76ffae0f 1ba63799 b87b7aa3 db36dfff d6b0f9bb 7878d7a7 6c13",
+            ),
+        ] {
+            let (cipher, clear, sealed) = (gcm(key), hex(RTP), hex(sealed));
+            let mut packet = clear.clone();
+            packet.resize(clear.len() + GCM_TAG, 0);
+            let len = cipher.seal_rtp(&mut packet, 12, clear.len(), 0x5501_a0b2, 0xf17b).unwrap();
+            assert_eq!(packet[..len], sealed[..]);
+            let len = cipher.open_rtp(&mut packet, 12, 0x5501_a0b2, 0xf17b).unwrap();
+            assert_eq!(packet[..len], clear[..]);
+        }
+    }
+
+    /// RFC 7714 sections 17.1 and 17.2: SRTCP encrypted and tagged, both directions; and 17.3, 17.4 (tagged only) refused
+    /// by the E bit before the cipher sees them.
+    #[test]
+    fn rfc_7714_srtcp_vectors() {
+        for (key, sealed) in [
+            (
+                KEY_128,
+                "81c8000d 4d617273 63e94885 dcdab67c a727d766 2f6b7e99 7ff5c0f7 6c06f32d c676a5f1 730d6fda 4ce09b46 86303ded 0bb9275b c84aa458 96cf4d2f c5abf872 45d9eade 800005d4",
+            ),
+            (
+                KEY_256,
+                "81c8000d 4d617273 d50ae4d1 f5ce5d30 4ba297e4 7d470c28 2c3ece5d bffe0a50 a2eaa5c1 110555be 8415f658 c61de047 6f1b6fad 1d1eb30c 4446839f 57ff6f6c b26ac3be 800005d4",
+            ),
+        ] {
+            let (cipher, clear, sealed) = (gcm(key), hex(RTCP), hex(sealed));
+            let mut packet = clear.clone();
+            packet.resize(clear.len() + GCM_TAG + INDEX_WORD, 0);
+            let len = cipher.seal_rtcp(&mut packet, clear.len(), 0x4d61_7273, 0x5d4).unwrap();
+            assert_eq!(packet[..len], sealed[..]);
+            assert_eq!(cipher.rtcp_index_word(&packet).unwrap(), E_BIT | 0x5d4);
+            let len = cipher.open_rtcp(&mut packet, 0x4d61_7273, 0x5d4).unwrap();
+            assert_eq!(packet[..len], clear[..]);
+        }
+    }
+
+    /// RFC 6188 section 7.1: the AES-256 counter mode key stream, first and around block 0xff00.
+    #[test]
+    fn rfc_6188_key_stream() {
+        let key = aes_ctr(&hex("57f82fe3613fd170a85ec93c40b1f0922ec4cb0dc025b58272147cc438944a98")).unwrap();
+        let salt: [u8; 14] = hex("f0f1f2f3f4f5f6f7f8f9fafbfcfd").try_into().unwrap();
+        let mut stream = vec![0; 16 * 0xff02];
+        apply_ctr(&key, cm_iv(&salt, 0, 0), &mut stream).unwrap();
+        let block = |n: usize| stream[16 * n..16 * (n + 1)].to_vec();
+        assert_eq!(block(0), hex("92bdd28a93c3f52511c677d08b5515a4"));
+        assert_eq!(block(1), hex("9da71b2378a854f67050756ded165bac"));
+        assert_eq!(block(2), hex("63c4868b7096d88421b563b8c94c9a31"));
+        assert_eq!(block(0xfeff), hex("cea518c90fd91ced9cbb18c078a54711"));
+        assert_eq!(block(0xff00), hex("3dbc4814f4da5f00a08772b63c6a046d"));
+        assert_eq!(block(0xff01), hex("6eb246913062a16891433e97dd01a57f"));
+    }
 }

@@ -7,7 +7,7 @@ use crate::rtp;
 use crate::stats::DropReason;
 
 /// Synchronisation sources one session keeps state for. Only authenticated packets make state.
-const MAX_SOURCES: usize = 8;
+pub(super) const MAX_SOURCES: usize = 8;
 
 /// State of one authenticated synchronisation source.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,10 +24,17 @@ pub struct Receiver {
     rtp: Cipher,
     rtcp: Cipher,
     sources: Vec<Source>,
+    /// Opens in place of the above when chosen.
+    #[cfg(any(test, feature = "webrtc-srtp"))]
+    second: Option<Box<super::second::Second>>,
 }
 
 impl std::fmt::Debug for Receiver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        #[cfg(any(test, feature = "webrtc-srtp"))]
+        if let Some(second) = &self.second {
+            return f.debug_struct("Receiver").field("sources", &second.sources()).finish_non_exhaustive();
+        }
         f.debug_struct("Receiver").field("sources", &self.sources.len()).finish_non_exhaustive()
     }
 }
@@ -38,7 +45,15 @@ impl Receiver {
             rtp: Cipher::rtp(suite, key_and_salt)?,
             rtcp: Cipher::rtcp(suite, key_and_salt)?,
             sources: Vec::with_capacity(MAX_SOURCES),
+            #[cfg(any(test, feature = "webrtc-srtp"))]
+            second: None,
         })
+    }
+
+    #[cfg(any(test, feature = "webrtc-srtp"))]
+    pub(super) fn second(suite: SrtpSuite, key_and_salt: &[u8]) -> Result<Self, KeyError> {
+        let second = super::second::Second::new(suite, key_and_salt)?;
+        Ok(Self { second: Some(Box::new(second)), ..Self::new(suite, key_and_salt)? })
     }
 
     /// Opens an SRTP packet in place. Returns the length of the RTP packet it leaves.
@@ -46,6 +61,10 @@ impl Receiver {
     /// # Errors
     /// The reason to drop it; then no state has changed.
     pub fn unprotect_rtp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
+        #[cfg(any(test, feature = "webrtc-srtp"))]
+        if let Some(second) = &mut self.second {
+            return second.unprotect_rtp(packet);
+        }
         let header = rtp::header_len(packet)?;
         let (ssrc, sequence) = (rtp::ssrc(packet), rtp::sequence(packet));
         let known = self.sources.iter().position(|source| source.ssrc == ssrc);
@@ -64,6 +83,10 @@ impl Receiver {
     /// # Errors
     /// The reason to drop it; then no state has changed.
     pub fn unprotect_rtcp(&mut self, packet: &mut [u8]) -> Result<usize, DropReason> {
+        #[cfg(any(test, feature = "webrtc-srtp"))]
+        if let Some(second) = &mut self.second {
+            return second.unprotect_rtcp(packet);
+        }
         let ssrc = packet.get(4..8).and_then(|s| s.first_chunk::<4>()).ok_or(DropReason::TooShort)?;
         let ssrc = u32::from_be_bytes(*ssrc);
         let word = self.rtcp.rtcp_index_word(packet)?;

@@ -22,6 +22,9 @@ pub struct Sender {
     /// Roll-over counter and the last sequence number sent.
     last: Option<(u32, u16)>,
     next_rtcp_index: u32,
+    /// Seals in place of the above when chosen.
+    #[cfg(any(test, feature = "webrtc-srtp"))]
+    second: Option<Box<super::second::Second>>,
 }
 
 impl std::fmt::Debug for Sender {
@@ -37,7 +40,15 @@ impl Sender {
             rtcp: Cipher::rtcp(suite, key_and_salt)?,
             last: None,
             next_rtcp_index: 0,
+            #[cfg(any(test, feature = "webrtc-srtp"))]
+            second: None,
         })
+    }
+
+    #[cfg(any(test, feature = "webrtc-srtp"))]
+    pub(super) fn second(suite: SrtpSuite, key_and_salt: &[u8]) -> Result<Self, KeyError> {
+        let second = super::second::Second::new(suite, key_and_salt)?;
+        Ok(Self { second: Some(Box::new(second)), ..Self::new(suite, key_and_salt)? })
     }
 
     /// Protects the RTP packet in `buffer[..len]`; the buffer needs [`SrtpSuite::MAX_OVERHEAD`] bytes of room behind.
@@ -46,6 +57,10 @@ impl Sender {
     /// # Errors
     /// When the packet is no RTP packet, the buffer has no room or the index space is used up.
     pub fn protect_rtp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, KeyExhausted> {
+        #[cfg(any(test, feature = "webrtc-srtp"))]
+        if let Some(second) = &mut self.second {
+            return Ok(second.protect_rtp(buffer, len)?);
+        }
         let packet = buffer.get(..len).ok_or(KeyExhausted)?;
         let header = rtp::header_len(packet).map_err(|_| KeyExhausted)?;
         let sequence = rtp::sequence(packet);
@@ -75,6 +90,10 @@ impl Sender {
     /// # Errors
     /// When the buffer has no room or the index space is used up.
     pub fn protect_rtcp(&mut self, buffer: &mut [u8], len: usize) -> Result<usize, KeyExhausted> {
+        #[cfg(any(test, feature = "webrtc-srtp"))]
+        if let Some(second) = &mut self.second {
+            return Ok(second.protect_rtcp(buffer, len)?);
+        }
         let ssrc = buffer.get(4..8).and_then(|s| s.first_chunk::<4>()).ok_or(KeyExhausted)?;
         let ssrc = u32::from_be_bytes(*ssrc);
         let index = self.next_rtcp_index;

@@ -134,6 +134,99 @@ fn the_roll_over_counter_follows_the_wrap_under_reordering() {
     }
 }
 
+/// Suites the second backend has.
+fn second_suites() -> impl Iterator<Item = SrtpSuite> {
+    SrtpSuite::ALL.into_iter().filter(|suite| *suite != SrtpSuite::Aes256CmHmacSha1_80)
+}
+
+#[test]
+fn the_second_backend_behind_its_guards_speaks_with_ours_both_ways() {
+    for suite in second_suites() {
+        let key = key(suite, 7);
+        let params = SrtpParams::new(suite, &key, &key).unwrap();
+        let (mut theirs_out, mut theirs_in) = params.second_contexts().unwrap();
+        let (mut ours_out, mut ours_in) = params.contexts().unwrap();
+        for n in 0..3 {
+            let clear = packet(65534_u16.wrapping_add(n), 3, b"voice");
+            for (sealed, receiver) in [
+                (protect(&mut theirs_out, &clear), &mut ours_in),
+                (protect(&mut ours_out, &clear), &mut theirs_in),
+            ] {
+                let mut wire = sealed.clone();
+                let len = receiver.unprotect_rtp(&mut wire).unwrap();
+                assert_eq!(wire[..len], clear[..], "{suite:?}");
+                assert_eq!(
+                    receiver.unprotect_rtp(&mut sealed.clone()),
+                    Err(DropReason::Replayed),
+                    "{suite:?}"
+                );
+            }
+            let clear = report(3);
+            for (sealed, receiver) in [
+                (protect_rtcp(&mut theirs_out, &clear), &mut ours_in),
+                (protect_rtcp(&mut ours_out, &clear), &mut theirs_in),
+            ] {
+                let mut wire = sealed.clone();
+                let len = receiver.unprotect_rtcp(&mut wire).unwrap();
+                assert_eq!(wire[..len], clear[..], "{suite:?}");
+            }
+        }
+    }
+    let key = key(SrtpSuite::Aes256CmHmacSha1_80, 7);
+    let params = SrtpParams::new(SrtpSuite::Aes256CmHmacSha1_80, &key, &key).unwrap();
+    assert_eq!(params.second_contexts().err(), Some(KeyError));
+}
+
+#[test]
+fn a_forged_report_in_the_clear_passes_webrtc_srtp_but_not_its_guard() {
+    let suite = SrtpSuite::AesCm128HmacSha1_80;
+    let mut forged = report(5);
+    forged.extend_from_slice(&[0, 0, 0, 9]);
+    forged.extend_from_slice(&[0xaa; 10]);
+    let (_, mut bare) = oracle(suite).unwrap();
+    assert!(bare.decrypt_rtcp(&forged).is_ok(), "the hole is mended; the guard may go");
+    let key = key(suite, 7);
+    let (_, mut guarded) = SrtpParams::new(suite, &key, &key).unwrap().second_contexts().unwrap();
+    assert_eq!(guarded.unprotect_rtcp(&mut forged), Err(DropReason::NotEncrypted));
+}
+
+#[test]
+fn short_reports_and_overlong_extensions_do_not_reach_webrtc_srtp() {
+    for suite in second_suites() {
+        let key = key(suite, 7);
+        let (mut sender, mut guarded) =
+            SrtpParams::new(suite, &key, &key).unwrap().second_contexts().unwrap();
+        let sealed = protect_rtcp(&mut sender, &report(5));
+        for len in 0..sealed.len() {
+            assert!(guarded.unprotect_rtcp(&mut sealed[..len].to_vec()).is_err(), "{suite:?} {len}");
+            assert!(guarded.unprotect_rtcp(&mut vec![0xff; len]).is_err(), "{suite:?} {len}");
+        }
+        // Elements that promise more than the extension holds, in both forms of RFC 8285.
+        for extension in [[0xbe, 0xde, 0, 1, 0x1f, 0, 0, 0], [0x10, 0, 0, 1, 1, 200, 0, 0]] {
+            let mut packet = packet(1, 99, &extension);
+            packet[0] |= 0x10;
+            packet.extend_from_slice(&[0; 40]);
+            assert_eq!(guarded.unprotect_rtp(&mut packet), Err(DropReason::BadHeader), "{suite:?}");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_forged_sources_makes_no_state_in_the_second_backend() {
+    for suite in second_suites() {
+        let key = key(suite, 7);
+        let (_, mut guarded) = SrtpParams::new(suite, &key, &key).unwrap().second_contexts().unwrap();
+        for ssrc in 0..300 {
+            let mut forged = packet(1, ssrc, &[0; 40]);
+            assert_eq!(guarded.unprotect_rtp(&mut forged), Err(DropReason::AuthenticationFailed));
+            let mut forged = report(ssrc);
+            forged.extend_from_slice(&[0xff; 24]);
+            assert_eq!(guarded.unprotect_rtcp(&mut forged), Err(DropReason::AuthenticationFailed));
+        }
+        assert!(format!("{guarded:?}").contains("sources: 0"));
+    }
+}
+
 fn oracle(suite: SrtpSuite) -> Option<(Context, Context)> {
     let profile = match suite {
         SrtpSuite::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
@@ -179,11 +272,20 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..80), first in any::<u8>()) {
+        let mut bytes = bytes;
+        if let Some(byte) = bytes.first_mut() {
+            *byte = 0x80 | first & 0x3f;
+        }
         for suite in SrtpSuite::ALL {
             let (_, mut receiver) = pair(suite);
             let _ = receiver.unprotect_rtp(&mut bytes.clone());
             let _ = receiver.unprotect_rtcp(&mut bytes.clone());
+            let key = key(suite, 7);
+            if let Ok((_, mut second)) = SrtpParams::new(suite, &key, &key).unwrap().second_contexts() {
+                let _ = second.unprotect_rtp(&mut bytes.clone());
+                let _ = second.unprotect_rtcp(&mut bytes.clone());
+            }
         }
     }
 }
