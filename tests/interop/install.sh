@@ -6,6 +6,7 @@ set -euo pipefail
 packages=(
   kamailio kamailio-extra-modules kamailio-tls-modules rtpengine-daemon # SIP server, media relay
   baresip-core                                                         # client
+  sip-tester                                                           # SIPp: scenarios of our own
   sox openssl python3 iproute2                                         # judges and tools
 )
 

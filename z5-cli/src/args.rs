@@ -151,6 +151,9 @@ pub(crate) struct AnswerArgs {
     /// Give up when no call came in this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub(crate) wait: Duration,
+    /// Let it ring for this time before answering
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    pub(crate) ring: Duration,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
 }

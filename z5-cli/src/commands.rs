@@ -34,7 +34,8 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
             configured("call", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
         Command::Answer(args) => {
-            let plan = || media(args.media).map(|media| Plan::Answer { wait: args.wait, media });
+            let plan =
+                || media(args.media).map(|media| Plan::Answer { wait: args.wait, ring: args.ring, media });
             configured("answer", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
     }

@@ -41,6 +41,8 @@ pub(crate) enum Plan {
     Answer {
         /// How long to wait.
         wait: Duration,
+        /// How long it rings.
+        ring: Duration,
         /// What is sent and kept.
         media: Media,
     },
@@ -92,6 +94,8 @@ enum Alarm {
     Stay,
     /// `answer --wait` is over.
     Wait,
+    /// It has rung for `answer --ring`.
+    Answer,
     /// `--duration` of the call is over.
     HangUp,
     /// The deed of `--at` with this number is due.
@@ -241,6 +245,10 @@ impl Script<'_> {
     fn on_alarm(&mut self, report: &mut Report, out: &mut Output) {
         match (self.alarms.pop(), self.call) {
             (Some((_, Alarm::HangUp)), Some(call)) => self.session.hangup(call),
+            (Some((_, Alarm::Answer)), Some(call)) => {
+                let (Plan::Call { media, .. } | Plan::Answer { media, .. }) = self.plan else { return };
+                self.session.answer(call, media.to_call_media());
+            }
             (Some((_, Alarm::Act(number))), Some(call)) => {
                 let (Plan::Call { media, .. } | Plan::Answer { media, .. }) = self.plan else { return };
                 let Some(act) = media.acts.get(number) else { return };
@@ -277,10 +285,13 @@ impl Script<'_> {
                 self.call = Some(self.session.call(request));
             }
             (EventKind::Ready { .. }, Plan::Answer { wait, .. }) => self.set_alarm(*wait, Alarm::Wait),
-            (EventKind::Incoming { call, .. }, Plan::Answer { media, .. }) if self.call.is_none() => {
+            (EventKind::Incoming { call, .. }, Plan::Answer { media, ring, .. }) if self.call.is_none() => {
                 self.alarms.clear();
                 self.call = Some(*call);
-                self.session.answer(*call, media.to_call_media());
+                match ring.is_zero() {
+                    true => self.session.answer(*call, media.to_call_media()),
+                    false => self.set_alarm(*ring, Alarm::Answer),
+                }
             }
             (EventKind::Incoming { call, .. }, _) => self.session.reject(*call),
             (

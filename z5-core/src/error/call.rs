@@ -50,6 +50,9 @@ pub enum CallError {
     /// Given up by us before the answer.
     #[error("the call was cancelled before it was answered")]
     Cancelled,
+    /// Another device of ours took the incoming call (RFC 3326): not a missed call.
+    #[error("another device took the call")]
+    AnsweredElsewhere,
     /// The server wants other credentials.
     #[error("the SIP credentials were refused for this call: SIP {status} {reason}")]
     CredentialsRefused {
@@ -216,6 +219,7 @@ codes!(CallError, Step::Call, {
     Self::Unavailable { .. } => "call.unavailable", RetryAfter;
     Self::NoAnswer { .. } => "call.no-answer", RetryAfter;
     Self::Cancelled => "call.cancelled", RetryNow;
+    Self::AnsweredElsewhere => "call.answered-elsewhere", RetryNow;
     Self::CredentialsRefused { .. } => "call.credentials-refused", SignInAgain;
     Self::Forbidden { .. } => "call.forbidden", AskCarrier;
     Self::Refused { .. } => "call.refused", AskCarrier;

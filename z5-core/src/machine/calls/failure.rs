@@ -19,6 +19,9 @@ pub(super) fn call_error(failure: CallFailure, waited_ms: u64, gave_up: bool) ->
         CallFailure::Cancelled { by: ua::Side::Local, .. } if gave_up => {
             (Side::Local, CallError::NoAnswer { after_ms: waited_ms })
         }
+        CallFailure::Cancelled { reason: Some(reason), .. } if reason.is_answered_elsewhere() => {
+            remote(CallError::AnsweredElsewhere)
+        }
         CallFailure::Cancelled { by, .. } => (side(by), CallError::Cancelled),
         CallFailure::Rejected { status } => {
             let reason = "turned down here".to_owned();
