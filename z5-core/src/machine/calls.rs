@@ -185,7 +185,8 @@ impl Calls {
             Some(target) => {
                 call.sent_at = Some(desk.now);
                 call.patience = Some(desk.now + desk.plan.timeouts.call.duration());
-                vec![ua::Command::Invite { call: key, target, offer: capabilities }]
+                let options = Box::default();
+                vec![ua::Command::Invite { call: key, target, offer: capabilities, options }]
             }
             None => vec![ua::Command::Accept { call: key, answer: capabilities }],
         }

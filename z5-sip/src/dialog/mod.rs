@@ -64,6 +64,8 @@ pub struct Dialog {
     remote_cseq: Option<u32>,
     remote_target: String,
     route_set: Vec<Route>,
+    /// What Privacy said when we opened it: every request of ours in it says the same (RFC 3323 section 4.2).
+    privacy: Option<String>,
 }
 
 /// One hop of the way, as written, and what decides how it is used.
@@ -106,6 +108,7 @@ impl Dialog {
             remote_cseq: None,
             remote_target,
             route_set,
+            privacy: request.text(Name::Privacy).map(std::borrow::Cow::into_owned),
         })
     }
 
@@ -129,6 +132,7 @@ impl Dialog {
             remote_cseq: Some(request.cseq()?.number),
             remote_target,
             route_set: routes(request)?,
+            privacy: None,
         })
     }
 
@@ -136,6 +140,12 @@ impl Dialog {
     #[must_use]
     pub fn id(&self) -> &DialogId {
         &self.id
+    }
+
+    /// Whether the far end may not learn who we are.
+    #[must_use]
+    pub fn is_private(&self) -> bool {
+        self.privacy.is_some()
     }
 
     /// Where requests go in the end.
@@ -199,7 +209,7 @@ impl Dialog {
             to: self.remote.clone(),
             call_id: self.id.call_id.clone(),
             cseq,
-            headers: Vec::new(),
+            headers: self.privacy.iter().map(|value| (Name::Privacy, value.clone())).collect(),
             body: None,
         }
     }

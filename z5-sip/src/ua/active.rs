@@ -195,7 +195,7 @@ impl UserAgent {
             self.respond(number, 500, turn, |builder| builder.header(Name::RetryAfter, retry_after));
             return;
         }
-        let contact = self.calls.get(&key).and_then(|call| self.contact_value(call.flow)).unwrap_or_default();
+        let contact = self.calls.get(&key).and_then(|call| self.call_contact(call)).unwrap_or_default();
         let Some(active) = self.active(key) else { return };
         if matches!(active.ending, Ending::Bye { .. }) {
             self.respond(number, 481, turn, |builder| builder);
@@ -251,6 +251,12 @@ impl UserAgent {
                 self.respond(number, 488, turn, |builder| warned(builder, 304, &failure.to_string()));
             }
         }
+    }
+
+    /// The value of our Contact in a call that stands.
+    fn call_contact(&self, call: &Call) -> Option<String> {
+        let hidden = matches!(&call.state, State::Active(active) if active.dialog.is_private());
+        self.contact_value(call.flow, hidden)
     }
 
     fn await_ack(&mut self, key: CallKey, response: Option<&Message>, request: &Message, turn: &Turn<'_>) {

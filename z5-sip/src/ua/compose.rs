@@ -1,10 +1,11 @@
-//! What this user agent says about itself: From, Contact, routes, and the headers that every request or response has.
+//! What this user agent says about itself: Contact, routes, and the headers that every request or response has.
 
 use super::UserAgent;
+use super::options::{NOBODY, PRIVATE, Privacy, is_private};
 use crate::dialog::SHORTEST;
 use crate::flow::{Flow, FlowId};
 use crate::request::Outline;
-use crate::wire::{Address, BuildError, Method, Name, ResponseBuilder, Transport, Uri};
+use crate::wire::{BuildError, Method, Name, ResponseBuilder, Transport, Uri};
 
 /// The methods that are answered with something else than 405.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
@@ -19,15 +20,12 @@ pub(super) const ACCEPT: &str = "application/sdp";
 pub(super) const SDP: &str = "application/sdp";
 
 impl UserAgent {
-    /// The value of our From: name, address of record, and the tag.
-    pub(super) fn sender(&self, tag: &str) -> Result<String, BuildError> {
-        let name = self.config.display_name.as_deref().unwrap_or_default();
-        Address::named(name, &self.config.aor).tag(tag).to_value()
-    }
-
     /// The URI of our Contact on a flow. The far end's proxy comes back over the connection that it names.
     pub(super) fn contact_uri(&self, flow: &Flow) -> String {
-        let user = self.config.contact_user.as_deref().or(self.config.aor.user());
+        self.contact_uri_of(self.config.contact_user.as_deref().or(self.config.aor.user()), flow)
+    }
+
+    fn contact_uri_of(&self, user: Option<&str>, flow: &Flow) -> String {
         let user = user.map(|user| format!("{user}@")).unwrap_or_default();
         let transport = flow.transport();
         let transport = match transport == Transport::Udp {
@@ -37,9 +35,11 @@ impl UserAgent {
         format!("sip:{user}{}{transport}", flow.local())
     }
 
-    /// The value of our Contact within dialogs.
-    pub(super) fn contact_value(&self, flow: FlowId) -> Option<String> {
-        self.flows.get(&flow).map(|flow| format!("<{}>", self.contact_uri(flow)))
+    /// The value of our Contact within dialogs; without our user part when who we are is hidden.
+    pub(super) fn contact_value(&self, flow: FlowId, hidden: bool) -> Option<String> {
+        let flow = self.flows.get(&flow)?;
+        let uri = if hidden { self.contact_uri_of(Some(NOBODY), flow) } else { self.contact_uri(flow) };
+        Some(format!("<{uri}>"))
     }
 
     /// The value of our Contact in a REGISTER (RFC 5626 section 4.1).
@@ -75,7 +75,7 @@ impl UserAgent {
 
     /// The request with what an INVITE says beside its offer.
     pub(super) fn with_abilities(&self, outline: Outline, flow: FlowId) -> Outline {
-        let contact = self.contact_value(flow).unwrap_or_default();
+        let contact = self.contact_value(flow, is_private(&outline)).unwrap_or_default();
         self.signed(
             outline.with(Name::Contact, contact).with(Name::Allow, ALLOW).with(Name::Supported, SUPPORTED),
         )
@@ -93,16 +93,21 @@ impl UserAgent {
         method: Method,
         uri: &Uri,
         from_tag: &str,
+        privacy: Privacy,
     ) -> Result<Outline, BuildError> {
+        let headers = match privacy {
+            Privacy::Off => Vec::new(),
+            Privacy::Anonymous => vec![(Name::Privacy, PRIVATE.to_owned())],
+        };
         Ok(Outline {
             method,
             uri: uri.to_string(),
             routes: self.preloaded_routes(),
-            from: self.sender(from_tag)?,
+            from: self.sender(from_tag, privacy)?,
             to: format!("<{uri}>"),
             call_id: self.ident.call_id(),
             cseq: self.ident.cseq(),
-            headers: Vec::new(),
+            headers,
             body: None,
         })
     }

@@ -64,7 +64,7 @@ impl UserAgent {
     pub(super) fn on_ring(&mut self, key: CallKey, turn: &mut Turn<'_>) {
         let Some((flow, ringing)) = self.ringing(key, turn) else { return };
         let (number, request) = (ringing.server, ringing.request.clone());
-        let contact = self.contact_value(flow).unwrap_or_default();
+        let contact = self.contact_value(flow, false).unwrap_or_default();
         self.respond(number, 180, turn, |builder| {
             builder.record_route(&request).header(Name::Contact, contact).header(Name::Allow, ALLOW)
         });
@@ -82,7 +82,7 @@ impl UserAgent {
             // No offer came, so ours is in the 2xx and the answer in the ACK (RFC 3261 section 13.2.1).
             false => (session.offer(capabilities), None),
         };
-        let contact = self.contact_value(flow).unwrap_or_default();
+        let contact = self.contact_value(flow, false).unwrap_or_default();
         let timer = TimerAnswer::to_request(&request).ok().flatten();
         let response = self.respond(number, 200, turn, |builder| {
             let builder = builder.record_route(&request).header(Name::Contact, contact);

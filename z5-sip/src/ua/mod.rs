@@ -54,6 +54,7 @@ mod compose;
 mod config;
 mod failure;
 mod incoming;
+mod options;
 mod outgoing;
 mod registering;
 mod requests;
@@ -73,6 +74,7 @@ pub use crate::wire::Transport;
 pub use config::UaConfig;
 pub use failure::{CallFailure, CommandRefusal, RegisterFailure};
 pub(crate) use failure::{targets, warning_text};
+pub use options::{CallOptions, Privacy};
 pub use types::{CallKey, Command, Effect, Event, Input, Reason, Side};
 
 use self::call::Call;
@@ -197,7 +199,9 @@ impl UserAgent {
         match command {
             Command::Register => self.on_register(turn),
             Command::Unregister => self.on_unregister(turn),
-            Command::Invite { call, target, offer } => self.on_invite_command(call, &target, offer, turn),
+            Command::Invite { call, target, offer, options } => {
+                self.on_invite_command(call, &target, offer, &options, turn);
+            }
             Command::Ring { call } => self.on_ring(call, turn),
             Command::Accept { call, answer } => self.on_accept(call, answer, turn),
             Command::Reject { call, status } => self.on_reject(call, status, turn),

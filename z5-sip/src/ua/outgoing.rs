@@ -3,6 +3,7 @@
 use super::call::{Active, Call, Calling, Cancel, Ending, State};
 use super::compose::SDP;
 use super::failure::{CallFailure, CommandRefusal};
+use super::options::CallOptions;
 use super::schedule::Sleeper;
 use super::transactions::Owner;
 use super::types::{CallKey, Event, Side};
@@ -19,6 +20,7 @@ impl UserAgent {
         key: CallKey,
         target: &Uri,
         offer: Capabilities,
+        options: &CallOptions,
         turn: &mut Turn<'_>,
     ) {
         if key.is_incoming() || self.calls.contains_key(&key) {
@@ -30,7 +32,7 @@ impl UserAgent {
         let mut session = Session::new(self.ident.number(), offer.clone());
         let body = session.offer(offer);
         let tag = self.ident.tag();
-        let outline = match self.outside_dialog(Method::Invite, target, &tag) {
+        let outline = match self.outside_dialog(Method::Invite, target, &tag, options.privacy) {
             Ok(outline) => outline,
             Err(why) => {
                 let failure = CallFailure::Unbuildable { why: why.to_string() };

@@ -1,6 +1,7 @@
 //! How the binding is sent: the glue between [`Registration`](crate::registration::Registration) and the transactions.
 
 use super::failure::RegisterFailure;
+use super::options::Privacy;
 use super::schedule::Sleeper;
 use super::transactions::{Owner, StartError};
 use super::types::Effect as UaEffect;
@@ -130,7 +131,7 @@ impl UserAgent {
             method: Method::Register,
             uri: self.config.registrar.to_string(),
             routes: self.outbound_route(),
-            from: self.sender(&self.identity.tag).map_err(StartError::Build)?,
+            from: self.sender(&self.identity.tag, Privacy::Off).map_err(StartError::Build)?,
             to: format!("<{}>", self.config.aor),
             call_id: self.identity.call_id.clone(),
             cseq: self.identity.cseq,

@@ -3,6 +3,7 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one event among many")]
 
 mod calls;
+mod options;
 mod refusals;
 mod register;
 mod script;

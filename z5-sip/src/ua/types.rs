@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::failure::{CallFailure, CommandRefusal, RegisterFailure};
+use super::options::CallOptions;
 use crate::flow::{FlowDeath, FlowEnd, FlowId};
 use crate::sdp::{Capabilities, Negotiated, OfferSummary};
 use crate::wire::{Transport, Uri};
@@ -86,6 +87,8 @@ pub enum Command {
         target: Uri,
         /// What we can do, on ports already reserved.
         offer: Capabilities,
+        /// What else it asks for.
+        options: Box<CallOptions>,
     },
     /// Tell the caller that it rings here (180).
     Ring {

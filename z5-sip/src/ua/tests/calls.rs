@@ -647,7 +647,7 @@ fn commands_for_no_call_are_told() {
     }
     script.invite();
     let target = Uri::parse("sip:x@h").unwrap();
-    script.command(Command::Invite { call: CALL, target, offer: capabilities(1) });
+    script.command(Command::Invite { call: CALL, target, offer: capabilities(1), options: Box::default() });
     assert!(matches!(script.events.pop(), Some(Event::CommandRefused { .. })));
     assert!(script.sent.is_empty());
 }

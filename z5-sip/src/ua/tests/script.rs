@@ -162,7 +162,12 @@ impl Script {
     /// Sends an INVITE to bob and gives it.
     pub(super) fn invite(&mut self) -> Message {
         let target = uri("sip:bob@example.com");
-        self.command(Command::Invite { call: CALL, target, offer: capabilities(20_000) });
+        self.command(Command::Invite {
+            call: CALL,
+            target,
+            offer: capabilities(20_000),
+            options: Box::default(),
+        });
         self.next_request(Method::Invite)
     }
 

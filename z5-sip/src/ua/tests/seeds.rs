@@ -53,7 +53,7 @@ fn live(seed: u64, transport: Transport, loss: u64) {
         let target = ["sip:alice@example.com", "sip:bob@example.com"][callee];
         let offer = capabilities(20_000);
         let target = super::world::uri(target);
-        world.command(caller, Command::Invite { call, target, offer });
+        world.command(caller, Command::Invite { call, target, offer, options: Box::default() });
         began[caller] += 1;
         let incoming = |world: &World| world.count(callee, |event| matches!(event, Event::Incoming { .. }));
         let before = incoming(&world);

@@ -304,7 +304,10 @@ impl World {
     /// A call from the first end to `user`.
     pub(super) fn call(&mut self, call: CallKey, user: &str) {
         let target = uri(&format!("sip:{user}@example.com"));
-        self.command(0, Command::Invite { call, target, offer: capabilities(20_000) });
+        self.command(
+            0,
+            Command::Invite { call, target, offer: capabilities(20_000), options: Box::default() },
+        );
     }
 
     /// The key of the call that arrived last at an end.
