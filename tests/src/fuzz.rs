@@ -8,9 +8,7 @@ use bytes::Bytes;
 use z5_media::{SrtpParams, SrtpSuite, clock, rtcp, rtp, text};
 use z5_sip::auth::{Authenticator, Credentials};
 use z5_sip::ident::Ident;
-use z5_sip::sdp::{
-    Capabilities, Codec, Direction, MediaCapability, MediaKind, Origin, Security, SessionDescription, answer,
-};
+use z5_sip::sdp::{Capabilities, Codec, MediaCapability, MediaKind, Origin, SessionDescription, answer};
 use z5_sip::wire::{Edit, Framer, Limits, Message, Method, Name, Rules, redact};
 
 /// One target.
@@ -108,13 +106,8 @@ pub fn sip_challenge(bytes: &[u8]) {
 pub fn sdp(bytes: &[u8]) {
     let Ok(offer) = SessionDescription::parse(bytes) else { return };
     let capability = |kind, port, codecs| MediaCapability {
-        kind,
-        port,
-        rtcp_port: None,
-        codecs,
-        direction: Direction::SendReceive,
-        security: Security::Clear,
         ptime_ms: Some(20),
+        ..MediaCapability::new(kind, port, codecs)
     };
     let ours = Capabilities {
         address: IpAddr::from([127, 0, 0, 1]),

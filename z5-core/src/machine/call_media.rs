@@ -36,13 +36,11 @@ pub(crate) fn capabilities<'a>(
                 MediaKind::Text => (SdpKind::Text, vec![Codec::text_red(RED, T140), Codec::t140(T140)], None),
             };
             Ok(MediaCapability {
-                kind,
-                port: medium.ports.rtp.port(),
                 rtcp_port: Some(medium.ports.rtcp.port()),
-                codecs,
                 direction: Direction::new(true, !hold),
                 security: security(medium, media.srtp)?,
                 ptime_ms,
+                ..MediaCapability::new(kind, medium.ports.rtp.port(), codecs)
             })
         })
         .collect::<Result<Vec<_>, CallError>>()?;

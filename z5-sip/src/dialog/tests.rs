@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::sdp::{Capabilities, Codec, Direction, MediaCapability, MediaKind, NegotiationFailure, Security};
+use crate::sdp::{Capabilities, Codec, Direction, MediaCapability, MediaKind, NegotiationFailure};
 use crate::transaction::Timers;
 
 fn parse(text: &str) -> Message {
@@ -119,15 +119,8 @@ fn a_2xx_is_repeated_until_it_is_given_up() {
 }
 
 fn audio(port: u16, direction: Direction) -> Capabilities {
-    let medium = MediaCapability {
-        kind: MediaKind::Audio,
-        port,
-        rtcp_port: None,
-        codecs: vec![Codec::pcmu()],
-        direction,
-        security: Security::Clear,
-        ptime_ms: None,
-    };
+    let medium =
+        MediaCapability { direction, ..MediaCapability::new(MediaKind::Audio, port, vec![Codec::pcmu()]) };
     Capabilities { address: [127, 0, 0, 1].into(), media: vec![medium] }
 }
 

@@ -8,7 +8,8 @@ use sdp_types::Media;
 use super::answer::{no_common_codec, refused_codec};
 use super::capability::{Capabilities, Codec, MediaCapability, MediaKind, Security};
 use super::description::SessionDescription;
-use super::formats::{self, Format};
+use super::feedback;
+use super::formats::{self, Format, Profile};
 use super::negotiated::{
     Negotiated, NegotiatedCodec, NegotiatedCrypto, NegotiatedMedia, NegotiationFailure, RefusedCodec,
     RefusedMedia, RefusedWhy,
@@ -35,7 +36,7 @@ pub fn accept_answer(
             Ok(media) => outcome.media.push(media),
             Err(why) => {
                 let kind = MediaKind::from_token(&theirs.media);
-                outcome.refused.push(RefusedMedia { kind, index, why });
+                outcome.refused.push(RefusedMedia { kind, index, why, codecs: Vec::new() });
             }
         }
     }
@@ -59,8 +60,7 @@ fn accept_line(
     if theirs.port == 0 {
         return Err(RefusedWhy::RefusedByPeer);
     }
-    let secure = formats::profile(&theirs.proto)
-        .ok_or_else(|| RefusedWhy::Transport { proto: theirs.proto.clone() })?;
+    let secure = formats::profile(theirs)? == Profile::Secure;
     let (codecs, refused_codecs) = answered_codecs(theirs, medium)?;
     let address =
         formats::address(&answer.session, theirs).map_err(|address| RefusedWhy::Address { address })?;
@@ -72,24 +72,30 @@ fn accept_line(
     if address.rtp.ip().is_unspecified() {
         direction = super::Direction::new(false, direction.receives());
     }
-    // We did not offer to share one port: an answer cannot introduce it (RFC 5761 section 5.1.1).
-    let rtcp = if address.rtcp_mux {
+    // An answer cannot introduce sharing one port, only take it (RFC 5761 section 5.1.1).
+    let shared = address.rtcp_mux && ours.has_attribute("rtcp-mux");
+    let rtcp = if address.rtcp_mux && !shared {
         std::net::SocketAddr::new(address.rtp.ip(), address.rtp.port().saturating_add(1))
     } else {
         address.rtcp
     };
+    let numbers: Vec<u8> = codecs.iter().map(|codec| codec.send_payload_type).collect();
+    let feedback = feedback::common(theirs, &numbers, &medium.feedback);
     Ok(NegotiatedMedia {
         index,
         kind: medium.kind,
         local_port: medium.port,
         remote: address.rtp,
         remote_rtcp: rtcp,
-        rtcp_mux: false,
+        rtcp_mux: shared,
         codecs,
         direction,
         crypto,
         ptime_ms: formats::ptime(theirs),
+        feedback,
+        bandwidth_bps: formats::bandwidth(&answer.session, theirs),
         refused_codecs,
+        refused_keys: Vec::new(),
     })
 }
 

@@ -7,9 +7,11 @@
 use sdp_types::Media;
 
 use super::capability::{Capabilities, Codec, MediaCapability, MediaKind, Security};
-use super::crypto::SdesKey;
+use super::crypto::{CryptoError, SdesKey};
 use super::description::{Origin, SessionDescription};
-use super::formats::{self, Format};
+use super::feedback;
+use super::formats::{self, Format, Profile};
+use super::h264;
 use super::negotiated::{
     Negotiated, NegotiatedCodec, NegotiatedCrypto, NegotiatedMedia, NegotiationFailure, RefusedCodec,
     RefusedMedia, RefusedWhy,
@@ -36,11 +38,12 @@ pub fn answer(
                 ours.session.medias.push(line);
                 outcome.media.push(media);
             }
-            Err(why) => {
+            Err(Refusal { why, codecs }) => {
                 let mut line = empty_line(&theirs.media, 0, &theirs.proto);
                 line.fmt.clone_from(&theirs.fmt);
                 ours.session.medias.push(line);
-                outcome.refused.push(RefusedMedia { kind: MediaKind::from_token(&theirs.media), index, why });
+                let kind = MediaKind::from_token(&theirs.media);
+                outcome.refused.push(RefusedMedia { kind, index, why, codecs });
             }
         }
     }
@@ -56,14 +59,13 @@ fn answer_line(
     index: usize,
     capabilities: &Capabilities,
     taken: &mut [bool],
-) -> Result<(Media, NegotiatedMedia), RefusedWhy> {
+) -> Result<(Media, NegotiatedMedia), Refusal> {
     let kind = MediaKind::from_token(&theirs.media)
         .ok_or_else(|| RefusedWhy::UnknownKind { token: theirs.media.clone() })?;
     if theirs.port == 0 {
-        return Err(RefusedWhy::OfferedClosed);
+        return Err(RefusedWhy::OfferedClosed.into());
     }
-    let secure = formats::profile(&theirs.proto)
-        .ok_or_else(|| RefusedWhy::Transport { proto: theirs.proto.clone() })?;
+    let profile = formats::profile(theirs)?;
     let (slot, medium) = capabilities
         .media
         .iter()
@@ -74,9 +76,9 @@ fn answer_line(
     let address =
         formats::address(&offer.session, theirs).map_err(|address| RefusedWhy::Address { address })?;
     if address.rtp.is_ipv4() != capabilities.address.is_ipv4() {
-        return Err(RefusedWhy::Address { address: address.rtp.ip().to_string() });
+        return Err(RefusedWhy::Address { address: address.rtp.ip().to_string() }.into());
     }
-    let crypto = choose_key(theirs, medium, secure)?;
+    let Keys { crypto, refused: refused_keys } = choose_key(theirs, medium, profile)?;
     taken[slot] = true;
 
     let mut direction = formats::direction(&offer.session, theirs).reversed().and(medium.direction);
@@ -88,7 +90,16 @@ fn answer_line(
     let answered: Vec<Codec> = codecs.iter().map(|codec| codec.answered.clone()).collect();
     write_codecs(&mut line, &answered);
     let key = crypto.as_ref().map(|crypto| &crypto.local);
-    finish_line(&mut line, medium, direction, Some(AnswerLine { key, rtcp_mux: address.rtcp_mux }));
+    let numbers: Vec<u8> = answered.iter().map(|codec| codec.payload_type).collect();
+    let feedback = feedback::common(theirs, &numbers, &medium.feedback);
+    let answering = AnswerLine {
+        key,
+        rtcp_mux: address.rtcp_mux,
+        offered: theirs,
+        numbers: &numbers,
+        feedback: &feedback,
+    };
+    finish_line(&mut line, medium, direction, Some(answering));
     let media = NegotiatedMedia {
         index,
         kind,
@@ -100,7 +111,10 @@ fn answer_line(
         direction,
         crypto,
         ptime_ms: formats::ptime(theirs),
+        feedback,
+        bandwidth_bps: formats::bandwidth(&offer.session, theirs),
         refused_codecs,
+        refused_keys,
     };
     Ok((line, media))
 }
@@ -114,7 +128,7 @@ struct Common {
 fn common_codecs(
     theirs: &Media,
     medium: &MediaCapability,
-) -> Result<(Vec<Common>, Vec<RefusedCodec>), RefusedWhy> {
+) -> Result<(Vec<Common>, Vec<RefusedCodec>), Refusal> {
     let offered = formats::of_line(theirs);
     let mut common: Vec<Common> = Vec::new();
     let mut refused = Vec::new();
@@ -125,7 +139,13 @@ fn common_codecs(
         }
     }
     if !common.iter().any(|codec| !codec.answered.is_auxiliary()) {
-        return Err(no_common_codec(&offered, medium));
+        let alone = common.iter().map(|codec| RefusedCodec {
+            format: codec.answered.payload_type.to_string(),
+            encoding: Some(format!("{}/{}", codec.answered.name, codec.answered.clock_rate)),
+            why: "of no use without another codec",
+        });
+        refused.extend(alone);
+        return Err(Refusal { why: no_common_codec(&offered, medium), codecs: refused });
     }
     Ok((common, refused))
 }
@@ -135,17 +155,18 @@ fn common_codec(format: &Format, line: &[Format], medium: &MediaCapability) -> R
     if format.encoding.is_none() {
         return Err("no rtpmap, and not a static payload type");
     }
-    let ours = medium
-        .codecs
-        .iter()
-        .find(|codec| format.matches(codec))
-        .ok_or("not a codec of ours, or with other parameters")?;
+    let ours = medium.codecs.iter().find(|codec| format.matches(codec));
+    let ours = ours.ok_or_else(|| format.why_none(&medium.codecs))?;
     let redundant = ours.name.eq_ignore_ascii_case("red");
     if redundant && !redundancy_is_ours(format, line, medium) {
         return Err("redundancy of a format that is not ours");
     }
     // Redundancy names payload types of the offer: those are the ones that hold.
-    let fmtp = if redundant { format.fmtp.clone() } else { ours.fmtp.clone() };
+    let fmtp = match redundant {
+        true => format.fmtp.clone(),
+        false if formats::is_h264(ours) => Some(h264::answered(ours.fmtp.as_deref(), format.fmtp.as_deref())),
+        false => ours.fmtp.clone(),
+    };
     let answered = Codec { payload_type: number, fmtp, ..ours.clone() };
     let codec = Codec { fmtp: format.fmtp.clone(), ..answered.clone() };
     let negotiated = NegotiatedCodec { codec, send_payload_type: number, receive_payload_type: number };
@@ -163,32 +184,54 @@ fn redundancy_is_ours(red: &Format, line: &[Format], medium: &MediaCapability) -
     })
 }
 
+/// What came of the keys of a line.
+struct Keys {
+    crypto: Option<NegotiatedCrypto>,
+    /// Why earlier keys, or all of them, are not used.
+    refused: Vec<CryptoError>,
+}
+
 /// The key pair of a line: the first of theirs whose suite is one of ours (RFC 4568 section 5.1.2).
-fn choose_key(
-    theirs: &Media,
-    medium: &MediaCapability,
-    secure: bool,
-) -> Result<Option<NegotiatedCrypto>, RefusedWhy> {
+fn choose_key(theirs: &Media, medium: &MediaCapability, profile: Profile) -> Result<Keys, RefusedWhy> {
+    let secure = profile == Profile::Secure;
     let (ours, required): (&[SdesKey], bool) = match &medium.security {
         Security::Clear if secure => return Err(RefusedWhy::CryptoNotConfigured),
-        Security::Clear => return Ok(None),
+        Security::Clear => return Ok(Keys { crypto: None, refused: Vec::new() }),
         Security::SdesOptional(keys) => (keys, secure),
         Security::SdesRequired(keys) => (keys, true),
     };
-    let mut errors = Vec::new();
+    let mut refused = Vec::new();
     for key in formats::keys(theirs) {
         match key {
             Ok(remote) => {
-                if let Some(local) = ours.iter().find(|local| local.suite() == remote.suite()) {
+                let suite = remote.suite();
+                if let Some(local) = ours.iter().find(|local| local.suite() == suite) {
                     // The answer repeats the tag of the line it takes.
                     let local = local.with_tag(remote.tag());
-                    return Ok(Some(NegotiatedCrypto { suite: remote.suite(), local, remote }));
+                    return Ok(Keys { crypto: Some(NegotiatedCrypto { suite, local, remote }), refused });
                 }
+                refused.push(CryptoError::NotEnabled { suite });
             }
-            Err(error) => errors.push(error),
+            Err(error) => refused.push(error),
         }
     }
-    if required { Err(RefusedWhy::CryptoRequired { errors }) } else { Ok(None) }
+    if required {
+        Err(RefusedWhy::CryptoRequired { errors: refused })
+    } else {
+        Ok(Keys { crypto: None, refused })
+    }
+}
+
+/// Why a line is refused, with the reasons of its formats where they are the cause.
+struct Refusal {
+    why: RefusedWhy,
+    codecs: Vec<RefusedCodec>,
+}
+
+impl From<RefusedWhy> for Refusal {
+    fn from(why: RefusedWhy) -> Self {
+        Self { why, codecs: Vec::new() }
+    }
 }
 
 pub(super) fn refused_codec(format: &Format, why: &'static str) -> RefusedCodec {

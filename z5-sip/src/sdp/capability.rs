@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use super::crypto::SdesKey;
+use super::feedback::Feedback;
 
 /// Everything this end can do in one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +34,35 @@ pub struct MediaCapability {
     pub security: Security,
     /// The packet duration we ask for, in milliseconds.
     pub ptime_ms: Option<u32>,
+    /// Offer RTP and RTCP on one port (RFC 5761). An offer of the far end that asks for it is taken in any case.
+    pub rtcp_mux: bool,
+    /// The RTCP feedback we act on, offered for all payload types of the line.
+    pub feedback: Vec<Feedback>,
+    /// Offer the profile that goes with feedback (RTP/AVPF, RTP/SAVPF; RFC 4585). False offers the feedback under
+    /// RTP/AVP or RTP/SAVP: older far ends refuse a profile that they do not know, and newer ones read the attributes.
+    pub feedback_profile: bool,
+    /// The most we want to receive, in bits per second without the headers below RTP; written as `b=TIAS` and `b=AS`.
+    pub bandwidth_bps: Option<u32>,
+}
+
+impl MediaCapability {
+    /// A medium in both directions, in the clear, with nothing beside its codecs.
+    #[must_use]
+    pub fn new(kind: MediaKind, port: u16, codecs: Vec<Codec>) -> Self {
+        Self {
+            kind,
+            port,
+            rtcp_port: None,
+            codecs,
+            direction: Direction::SendReceive,
+            security: Security::Clear,
+            ptime_ms: None,
+            rtcp_mux: false,
+            feedback: Vec::new(),
+            feedback_profile: false,
+            bandwidth_bps: None,
+        }
+    }
 }
 
 /// A kind of medium that z5 can carry.
@@ -111,6 +141,13 @@ impl Codec {
     #[must_use]
     pub fn telephone_event(payload_type: u8) -> Self {
         Self::new("telephone-event", 8000, payload_type).with_fmtp("0-15")
+    }
+
+    /// H.264 Constrained Baseline (RFC 6184) up to `level` times ten, such as 31, under a packetization mode of 0 or 1.
+    #[must_use]
+    pub fn h264(payload_type: u8, packetization_mode: u8, level: u8) -> Self {
+        Self::new("H264", 90_000, payload_type)
+            .with_fmtp(&format!("profile-level-id=42E0{level:02X};packetization-mode={packetization_mode}"))
     }
 
     /// Real-time text (RFC 4103).

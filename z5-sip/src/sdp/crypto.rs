@@ -1,8 +1,8 @@
 //! Keys in the session description (RFC 4568, "SDES"): the `a=crypto` attribute.
 //!
 //! Session parameters that change the protection (UNENCRYPTED_SRTP and the like), several keys per line and MKI are
-//! refused, not ignored: ignoring them would protect less than was said. A lifetime is accepted and not enforced;
-//! z5's calls end long before 2^48 packets.
+//! refused, not ignored: ignoring them would protect less than was said, or read every packet wrong. A lifetime is read and
+//! must be one that the suite allows; it is not enforced, as z5's calls end long before 2^48 packets.
 
 use std::fmt;
 
@@ -17,24 +17,40 @@ pub enum CryptoSuite {
     AesCm128HmacSha1_80,
     /// `AES_CM_128_HMAC_SHA1_32` (RFC 4568 section 6.2.2).
     AesCm128HmacSha1_32,
+    /// `AES_256_CM_HMAC_SHA1_80` (RFC 6188).
+    Aes256CmHmacSha1_80,
+    /// `AEAD_AES_128_GCM` (RFC 7714).
+    AeadAes128Gcm,
+    /// `AEAD_AES_256_GCM` (RFC 7714).
+    AeadAes256Gcm,
 }
 
 impl CryptoSuite {
+    /// Every suite.
+    pub const ALL: [Self; 5] = [
+        Self::AesCm128HmacSha1_80,
+        Self::AesCm128HmacSha1_32,
+        Self::Aes256CmHmacSha1_80,
+        Self::AeadAes128Gcm,
+        Self::AeadAes256Gcm,
+    ];
+
     /// The name in the attribute.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AesCm128HmacSha1_80 => "AES_CM_128_HMAC_SHA1_80",
             Self::AesCm128HmacSha1_32 => "AES_CM_128_HMAC_SHA1_32",
+            Self::Aes256CmHmacSha1_80 => "AES_256_CM_HMAC_SHA1_80",
+            Self::AeadAes128Gcm => "AEAD_AES_128_GCM",
+            Self::AeadAes256Gcm => "AEAD_AES_256_GCM",
         }
     }
 
     /// Reads the name in the attribute; suites are case-sensitive tokens in the registry, so is this.
     #[must_use]
     pub fn from_token(token: &str) -> Option<Self> {
-        [Self::AesCm128HmacSha1_80, Self::AesCm128HmacSha1_32]
-            .into_iter()
-            .find(|suite| suite.as_str() == token)
+        Self::ALL.into_iter().find(|suite| suite.as_str() == token)
     }
 
     /// Bytes of master key and master salt together.
@@ -42,6 +58,9 @@ impl CryptoSuite {
     pub fn key_and_salt_len(self) -> usize {
         match self {
             Self::AesCm128HmacSha1_80 | Self::AesCm128HmacSha1_32 => 30,
+            Self::Aes256CmHmacSha1_80 => 46,
+            Self::AeadAes128Gcm => 28,
+            Self::AeadAes256Gcm => 44,
         }
     }
 }
@@ -107,7 +126,9 @@ impl SdesKey {
     /// What of it cannot be honoured; the tag is kept where it could be read.
     pub(crate) fn parse(value: &str) -> Result<Self, CryptoError> {
         let mut words = value.split_ascii_whitespace();
-        let tag = words.next().and_then(|word| word.parse::<u32>().ok()).ok_or(CryptoError::Tag)?;
+        // one to nine digits (RFC 4568 section 9.1)
+        let tag = words.next().filter(|word| word.len() <= 9 && word.bytes().all(|b| b.is_ascii_digit()));
+        let tag = tag.and_then(|word| word.parse::<u32>().ok()).ok_or(CryptoError::Tag)?;
         let token = words.next().ok_or(CryptoError::Suite { name: String::new() })?;
         let suite =
             CryptoSuite::from_token(token).ok_or_else(|| CryptoError::Suite { name: token.to_owned() })?;
@@ -123,8 +144,13 @@ impl SdesKey {
         }
         let mut parts = parameters.split('|');
         let encoded = parts.next().unwrap_or_default();
-        if parts.any(|part| part.contains(':')) {
-            return Err(CryptoError::KeyIdentifier);
+        for (position, part) in parts.enumerate() {
+            match lifetime(part) {
+                _ if part.contains(':') => return Err(CryptoError::KeyIdentifier),
+                // SRTP's longest, for every suite here (RFC 4568 section 6.1, RFC 7714 section 14.1)
+                Some(packets) if position == 0 && (1..=1 << 48).contains(&packets) => {}
+                Some(_) | None => return Err(CryptoError::Lifetime),
+            }
         }
         let key = STANDARD
             .decode(encoded)
@@ -132,6 +158,14 @@ impl SdesKey {
             .map(Zeroizing::new)
             .map_err(|_| CryptoError::Encoding)?;
         Self::new(tag, suite, &key)
+    }
+}
+
+/// `2^20` or a plain number of packets.
+fn lifetime(text: &str) -> Option<u64> {
+    match text.strip_prefix("2^") {
+        Some(power) => power.parse::<u32>().ok().and_then(|power| 2_u64.checked_pow(power)),
+        None => text.parse().ok(),
     }
 }
 
@@ -179,6 +213,15 @@ pub enum CryptoError {
     /// Several keys in one line.
     #[error("several keys in one line are not supported")]
     SeveralKeys,
+    /// A lifetime that is no number of packets, or more than SRTP allows.
+    #[error("the lifetime is no number of packets up to 2^48")]
+    Lifetime,
+    /// A suite that z5 can carry out and that is not switched on here.
+    #[error("the suite {} is not switched on here", .suite.as_str())]
+    NotEnabled {
+        /// The suite.
+        suite: CryptoSuite,
+    },
     /// A master key identifier.
     #[error("a master key identifier is not supported")]
     KeyIdentifier,

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use sdp_types::{ParserError, Session};
 
 use super::capability::MediaKind;
+use super::feedback::{self, Feedback};
 use super::formats;
 use super::negotiated::{OfferSummary, OfferedMedia};
 
@@ -68,6 +69,13 @@ impl SessionDescription {
             direction: formats::direction(&self.session, media),
             encrypted: media.has_attribute("crypto"),
             closed: media.port == 0,
+            rtcp_mux: media.has_attribute("rtcp-mux"),
+            feedback: Feedback::ALL
+                .into_iter()
+                .filter(|kind| feedback::of_line(media).any(|(_, offered)| offered == *kind))
+                .collect(),
+            bandwidth_bps: formats::bandwidth(&self.session, media),
+            unusable: formats::unusable(&self.session, media),
         });
         OfferSummary { media: media.collect() }
     }

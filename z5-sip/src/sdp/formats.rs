@@ -1,5 +1,5 @@
 //! Typed reading of the attributes that z5 negotiates: formats with `rtpmap` and `fmtp`, direction, address,
-//! `rtcp`, `ptime` and `crypto`.
+//! `rtcp`, `ptime`, `crypto`, the profile and the bandwidth. Feedback is in `feedback`.
 //!
 //! A malformed attribute is read as absent; what that costs is then said as the reason of the line or the format.
 
@@ -7,8 +7,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use sdp_types::{Media, Session};
 
-use super::capability::{Codec, Direction};
+use super::capability::{Codec, Direction, MediaKind};
 use super::crypto::{CryptoError, SdesKey};
+use super::h264;
+use super::negotiated::RefusedWhy;
 
 /// One format of an m-line with what its attributes say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,33 +44,59 @@ impl Format {
 
     /// Whether `codec` is the same encoding, with parameters that go together.
     pub(super) fn matches(&self, codec: &Codec) -> bool {
-        let Some(encoding) = &self.encoding else { return false };
-        encoding.name.eq_ignore_ascii_case(&codec.name)
-            && encoding.clock_rate == codec.clock_rate
-            && encoding.channels.unwrap_or(1) == codec.channels.unwrap_or(1)
-            && parameters_fit(&codec.name, codec.fmtp.as_deref(), self.fmtp.as_deref())
+        self.fits(codec).is_ok()
+    }
+
+    /// The same, with what keeps them apart.
+    fn fits(&self, codec: &Codec) -> Result<(), Apart> {
+        let encoding = self.encoding.as_ref().ok_or(Apart::Name)?;
+        if !encoding.name.eq_ignore_ascii_case(&codec.name) {
+            return Err(Apart::Name);
+        }
+        if encoding.clock_rate != codec.clock_rate
+            || encoding.channels.unwrap_or(1) != codec.channels.unwrap_or(1)
+        {
+            return Err(Apart::Rate);
+        }
+        if is_h264(codec) {
+            h264::fit(codec.fmtp.as_deref(), self.fmtp.as_deref()).map_err(|mismatch| match mismatch {
+                h264::Mismatch::PacketizationMode => Apart::PacketizationMode,
+                h264::Mismatch::Profile => Apart::Profile,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Why none of `codecs` is this format: what the nearest of them differs in.
+    pub(super) fn why_none(&self, codecs: &[Codec]) -> &'static str {
+        match codecs.iter().filter_map(|codec| self.fits(codec).err()).max() {
+            Some(Apart::Name) | None => "not a codec of ours",
+            Some(Apart::Rate) => "a codec of ours, but at another clock rate or number of channels",
+            Some(Apart::Profile) => "H.264 of a profile that is not ours",
+            Some(Apart::PacketizationMode) => "H.264 in a packetization mode that is not ours",
+        }
     }
 }
 
-/// Only parameters that make two formats of one name incompatible are looked at (RFC 6184 section 8.2.2).
-fn parameters_fit(name: &str, ours: Option<&str>, theirs: Option<&str>) -> bool {
-    if !name.eq_ignore_ascii_case("H264") {
-        return true;
-    }
-    let mode = |fmtp| parameter(fmtp, "packetization-mode").unwrap_or("0").to_owned();
-    // The first byte is the profile; the constraint bits of the second tell Constrained Baseline from Baseline.
-    let profile = |fmtp| {
-        parameter(fmtp, "profile-level-id").and_then(|id| id.get(..2)).unwrap_or("42").to_ascii_lowercase()
-    };
-    mode(ours) == mode(theirs) && profile(ours) == profile(theirs)
+/// What sets a format and a codec apart, the nearest miss last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Apart {
+    Name,
+    Rate,
+    Profile,
+    PacketizationMode,
 }
 
-/// One parameter of an `fmtp` value of the form `a=1;b=2`.
-fn parameter<'a>(fmtp: Option<&'a str>, name: &str) -> Option<&'a str> {
-    fmtp?.split(';').find_map(|part| {
-        let (key, value) = part.split_once('=')?;
-        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
-    })
+pub(super) fn is_h264(codec: &Codec) -> bool {
+    codec.name.eq_ignore_ascii_case("H264")
+}
+
+/// Whether two codecs are one format, whatever their numbers.
+pub(super) fn same_format(one: &Codec, other: &Codec) -> bool {
+    one.name.eq_ignore_ascii_case(&other.name)
+        && one.clock_rate == other.clock_rate
+        && one.channels.unwrap_or(1) == other.channels.unwrap_or(1)
+        && (!is_h264(one) || h264::fit(one.fmtp.as_deref(), other.fmtp.as_deref()).is_ok())
 }
 
 /// The formats of a line in their order.
@@ -192,11 +220,52 @@ pub(super) fn keys(media: &Media) -> Vec<Result<SdesKey, CryptoError>> {
     values(media, "crypto").map(SdesKey::parse).collect()
 }
 
-/// Whether a profile is one that z5 speaks, and whether it demands encryption.
-pub(super) fn profile(proto: &str) -> Option<bool> {
-    match proto.to_ascii_uppercase().as_str() {
-        "RTP/AVP" | "RTP/AVPF" => Some(false),
-        "RTP/SAVP" | "RTP/SAVPF" => Some(true),
-        _ => None,
+/// What a transport profile asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// RTP/AVP, RTP/AVPF.
+    Clear,
+    /// RTP/SAVP, RTP/SAVPF.
+    Secure,
+}
+
+/// Reads the profile of a line.
+///
+/// # Errors
+/// Why the line cannot be carried: a profile that is keyed by DTLS, or one that z5 does not speak.
+pub(super) fn profile(media: &Media) -> Result<Profile, RefusedWhy> {
+    let dtls = || RefusedWhy::Dtls { proto: media.proto.clone() };
+    match media.proto.to_ascii_uppercase().as_str() {
+        "RTP/AVP" | "RTP/AVPF" => Ok(Profile::Clear),
+        // A fingerprint instead of a key: DTLS under the older name (RFC 8829 section 5.1.2).
+        "RTP/SAVP" | "RTP/SAVPF" if !media.has_attribute("crypto") && media.has_attribute("fingerprint") => {
+            Err(dtls())
+        }
+        "RTP/SAVP" | "RTP/SAVPF" => Ok(Profile::Secure),
+        "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVP" | "TCP/DTLS/RTP/SAVPF" => Err(dtls()),
+        _ => Err(RefusedWhy::Transport { proto: media.proto.clone() }),
     }
+}
+
+/// The most that the writer of a description wants to receive on a line, in bits per second: `TIAS` of the line, else its
+/// `AS`, else those of the session (RFC 8866 section 5.8, RFC 3890).
+pub(super) fn bandwidth(session: &Session, media: &Media) -> Option<u64> {
+    let of = |lines: &[sdp_types::Bandwidth]| {
+        let named = |name: &str| lines.iter().find(|line| line.bwtype.eq_ignore_ascii_case(name));
+        let tias = named("TIAS").map(|line| line.bandwidth);
+        tias.or_else(|| named("AS").map(|line| line.bandwidth.saturating_mul(1000)))
+    };
+    of(&media.bandwidths).or_else(|| of(&session.bandwidths))
+}
+
+/// Why no capabilities whatever can take a line.
+pub(super) fn unusable(session: &Session, media: &Media) -> Option<RefusedWhy> {
+    if MediaKind::from_token(&media.media).is_none() {
+        return Some(RefusedWhy::UnknownKind { token: media.media.clone() });
+    }
+    if media.port == 0 {
+        return Some(RefusedWhy::OfferedClosed);
+    }
+    let unreachable = || address(session, media).err().map(|address| RefusedWhy::Address { address });
+    profile(media).err().or_else(unreachable)
 }

@@ -1,7 +1,8 @@
 //! Session descriptions: what we can do, what the far end offered, and what both agreed on.
 //!
 //! RFC 8866 (the text format), RFC 3264 (offer and answer), RFC 4568 (keys in the description, "SDES"),
-//! RFC 4103 (real-time text), RFC 4733 (telephone-event), RFC 3605 (`a=rtcp`), RFC 5761 (`a=rtcp-mux`).
+//! RFC 4103 (real-time text), RFC 4733 (telephone-event), RFC 6184 (H.264), RFC 3605 (`a=rtcp`), RFC 5761
+//! (`a=rtcp-mux`), RFC 4585 and RFC 5104 (`a=rtcp-fb`), RFC 3890 (`b=TIAS`).
 //!
 //! The border is [`Capabilities`] in and [`Negotiated`] out; no session description text crosses it. The lossless
 //! container is [`sdp_types::Session`]; everything typed is ours. Not here: candidates (ICE), DTLS fingerprints
@@ -12,7 +13,9 @@ mod answer;
 mod capability;
 mod crypto;
 mod description;
+mod feedback;
 mod formats;
+mod h264;
 mod negotiated;
 mod offer;
 
@@ -24,6 +27,7 @@ pub use answer::answer;
 pub use capability::{Capabilities, Codec, Direction, MediaCapability, MediaKind, Security};
 pub use crypto::{CryptoError, CryptoSuite, SdesKey};
 pub use description::{Origin, SdpError, SessionDescription};
+pub use feedback::Feedback;
 pub use negotiated::{
     Negotiated, NegotiatedCodec, NegotiatedCrypto, NegotiatedMedia, NegotiationFailure, OfferSummary,
     OfferedMedia, RefusedCodec, RefusedMedia, RefusedWhy,

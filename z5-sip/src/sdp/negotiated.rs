@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use super::capability::{Codec, Direction, MediaKind};
 use super::crypto::{CryptoError, CryptoSuite, SdesKey};
 use super::description::SdpError;
+use super::feedback::Feedback;
 
 /// What both ends agreed on.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -50,8 +51,14 @@ pub struct NegotiatedMedia {
     pub crypto: Option<NegotiatedCrypto>,
     /// The packet duration the far end asked for, in milliseconds.
     pub ptime_ms: Option<u32>,
+    /// The RTCP feedback that both act on.
+    pub feedback: Vec<Feedback>,
+    /// The most the far end wants to receive, in bits per second (`b=TIAS`, or `b=AS` times 1000).
+    pub bandwidth_bps: Option<u64>,
     /// Formats of this line that are not used, with the reason for each.
     pub refused_codecs: Vec<RefusedCodec>,
+    /// Why keys of this line are not used, in the far end's order up to the one that is.
+    pub refused_keys: Vec<CryptoError>,
 }
 
 impl NegotiatedMedia {
@@ -99,6 +106,8 @@ pub struct RefusedMedia {
     pub index: usize,
     /// Why.
     pub why: RefusedWhy,
+    /// With [`RefusedWhy::NoCommonCodec`]: the formats of the line and the reason for each.
+    pub codecs: Vec<RefusedCodec>,
 }
 
 /// A format of an m-line that is not used.
@@ -139,6 +148,12 @@ pub enum RefusedWhy {
     /// A transport profile that z5 does not speak.
     #[error("the transport {proto:?} is not supported")]
     Transport {
+        /// The profile of the m-line.
+        proto: String,
+    },
+    /// A line that is keyed by DTLS (RFC 5764).
+    #[error("the line is keyed by DTLS ({proto}), which is not supported yet")]
+    Dtls {
         /// The profile of the m-line.
         proto: String,
     },
@@ -229,6 +244,14 @@ pub struct OfferedMedia {
     pub encrypted: bool,
     /// The line was offered with port 0.
     pub closed: bool,
+    /// RTP and RTCP may share one port.
+    pub rtcp_mux: bool,
+    /// The RTCP feedback offered, each kind once.
+    pub feedback: Vec<Feedback>,
+    /// The most the far end wants to receive, in bits per second.
+    pub bandwidth_bps: Option<u64>,
+    /// Why the line can be taken by no capabilities whatever: its kind, its transport, its address, or that it is closed.
+    pub unusable: Option<RefusedWhy>,
 }
 
 impl fmt::Display for OfferSummary {

@@ -1,11 +1,13 @@
 //! Writing our side of a description: an offer (RFC 3264 sections 5 and 8), and what an answered line shares with it.
 
-use sdp_types::{Attribute, Media};
+use sdp_types::{Attribute, Bandwidth, Media};
 
 use super::capability::{Capabilities, Codec, Direction, MediaCapability, Security};
 use super::crypto::SdesKey;
 use super::description::{Origin, SessionDescription};
-use super::negotiated::{Negotiated, NegotiatedMedia};
+use super::feedback::{self, Feedback};
+use super::formats;
+use super::negotiated::{Negotiated, NegotiatedCodec, NegotiatedMedia};
 
 /// Offers everything in `capabilities`, one m-line each, in their order.
 #[must_use]
@@ -37,6 +39,8 @@ pub fn reoffer(
                 used[slot] = true;
                 let mut medium = capabilities.media[slot].clone();
                 medium.codecs = same_numbers(&medium.codecs, before);
+                // What shares one port now cannot be told apart from a new stream on two.
+                medium.rtcp_mux |= before.rtcp_mux;
                 let mut next = offered_line(&medium);
                 next.proto.clone_from(&line.proto);
                 next
@@ -62,7 +66,11 @@ pub fn reoffer(
 /// for a codec that had none.
 fn same_numbers(codecs: &[Codec], before: &NegotiatedMedia) -> Vec<Codec> {
     let taken = |number| before.codecs.iter().any(|codec| codec.receive_payload_type == number);
-    let number = |codec: &Codec| match before.codec(&codec.name) {
+    let known = |codec: &Codec| {
+        let same = |known: &&NegotiatedCodec| formats::same_format(&known.codec, codec);
+        before.codecs.iter().find(same)
+    };
+    let number = |codec: &Codec| match known(codec) {
         Some(known) => Some(known.receive_payload_type),
         None => (!taken(codec.payload_type)).then_some(codec.payload_type),
     };
@@ -84,9 +92,11 @@ fn same_numbers(codecs: &[Codec], before: &NegotiatedMedia) -> Vec<Codec> {
 
 fn offered_line(medium: &MediaCapability) -> Media {
     // Best effort is offered as RTP/AVP: a far end that knows nothing of keys can still take it.
-    let proto = match medium.security {
-        Security::Clear | Security::SdesOptional(_) => "RTP/AVP",
-        Security::SdesRequired(_) => "RTP/SAVP",
+    let proto = match (&medium.security, medium.feedback_profile) {
+        (Security::Clear | Security::SdesOptional(_), false) => "RTP/AVP",
+        (Security::Clear | Security::SdesOptional(_), true) => "RTP/AVPF",
+        (Security::SdesRequired(_), false) => "RTP/SAVP",
+        (Security::SdesRequired(_), true) => "RTP/SAVPF",
     };
     let mut line = empty_line(medium.kind.as_str(), medium.port, proto);
     write_codecs(&mut line, &medium.codecs);
@@ -132,7 +142,7 @@ pub(super) fn write_codecs(line: &mut Media, codecs: &[Codec]) {
     }
 }
 
-/// What closes an offered and an answered line alike. `rtcp_mux` in an answer replaces the RTCP port.
+/// What closes an offered and an answered line alike.
 pub(super) fn finish_line(
     line: &mut Media,
     medium: &MediaCapability,
@@ -142,12 +152,37 @@ pub(super) fn finish_line(
     if let Some(AnswerLine { key: Some(key), .. }) = &answer {
         push(line, "crypto", &key.to_attribute());
     }
+    if let Some(bps) = medium.bandwidth_bps {
+        let kbps = u64::from(bps.div_ceil(1000));
+        line.bandwidths = [("AS", kbps), ("TIAS", u64::from(bps))]
+            .map(|(name, bandwidth)| Bandwidth { bwtype: name.to_owned(), bandwidth })
+            .to_vec();
+    }
     if let Some(ptime) = medium.ptime_ms {
         push(line, "ptime", &ptime.to_string());
     }
-    if matches!(answer, Some(AnswerLine { rtcp_mux: true, .. })) {
+    match &answer {
+        Some(answer) => {
+            for (token, feedback) in feedback::of_line(answer.offered) {
+                if feedback::applies(token, answer.numbers) && answer.feedback.contains(&feedback) {
+                    push(line, "rtcp-fb", &format!("{token} {}", feedback.as_str()));
+                }
+            }
+        }
+        None => {
+            for feedback in &medium.feedback {
+                push(line, "rtcp-fb", &format!("* {}", feedback.as_str()));
+            }
+        }
+    }
+    let mux = answer.as_ref().map_or(medium.rtcp_mux, |answer| answer.rtcp_mux);
+    if mux {
         line.attributes.push(Attribute::new("rtcp-mux"));
-    } else if let Some(port) = medium.rtcp_port.filter(|&port| Some(port) != medium.port.checked_add(1)) {
+    }
+    // An offered RTCP port is for a far end that does not share; an answer that shares has none (RFC 5761 section 5.1.1).
+    if let Some(port) = medium.rtcp_port.filter(|&port| Some(port) != medium.port.checked_add(1))
+        && !(mux && answer.is_some())
+    {
         push(line, "rtcp", &port.to_string());
     }
     line.attributes.push(Attribute::new(direction.as_str()));
@@ -158,6 +193,12 @@ pub(super) fn finish_line(
 pub(super) struct AnswerLine<'a> {
     pub(super) key: Option<&'a SdesKey>,
     pub(super) rtcp_mux: bool,
+    /// The line that is answered.
+    pub(super) offered: &'a Media,
+    /// The payload types that are taken.
+    pub(super) numbers: &'a [u8],
+    /// The feedback that is taken.
+    pub(super) feedback: &'a [Feedback],
 }
 
 fn push(line: &mut Media, name: &str, value: &str) {

@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::*;
 
+mod video;
+
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const ORIGIN: Origin = Origin { id: 7, version: 1 };
 
@@ -12,15 +14,7 @@ fn key(tag: u32, fill: u8) -> SdesKey {
 }
 
 fn medium(kind: MediaKind, port: u16, codecs: Vec<Codec>) -> MediaCapability {
-    MediaCapability {
-        kind,
-        port,
-        rtcp_port: None,
-        codecs,
-        direction: Direction::SendReceive,
-        security: Security::Clear,
-        ptime_ms: None,
-    }
+    MediaCapability::new(kind, port, codecs)
 }
 
 fn audio(port: u16) -> MediaCapability {
@@ -118,7 +112,7 @@ fn every_line_is_answered_in_its_place() {
     assert_eq!(*why[0], RefusedWhy::UnknownKind { token: "application".to_owned() });
     assert_eq!(*why[1], RefusedWhy::OfferedClosed);
     assert_eq!(*why[2], RefusedWhy::NotWanted { kind: MediaKind::Audio });
-    assert_eq!(*why[3], RefusedWhy::Transport { proto: "UDP/TLS/RTP/SAVPF".to_owned() });
+    assert_eq!(*why[3], RefusedWhy::Dtls { proto: "UDP/TLS/RTP/SAVPF".to_owned() });
 }
 
 #[test]

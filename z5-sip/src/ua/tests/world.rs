@@ -10,7 +10,7 @@ use crate::auth::{Check, Credentials, Verifier};
 use crate::flow::{FlowEnd, FlowId};
 use crate::ident::Ident;
 use crate::outbox::Outbox;
-use crate::sdp::{Capabilities, Codec, Direction, MediaCapability, MediaKind, Security};
+use crate::sdp::{Capabilities, Codec, MediaCapability, MediaKind};
 use crate::ua::{CallKey, Command, Effect, Event, Input, UaConfig, UserAgent};
 use crate::wire::{Edit, Frame, Framer, Limits, Message, Method, Name, ResponseBuilder, Transport, Uri};
 
@@ -60,15 +60,7 @@ pub(super) struct World {
 }
 
 pub(super) fn capabilities(port: u16) -> Capabilities {
-    let medium = |kind, port, codecs| MediaCapability {
-        kind,
-        port,
-        rtcp_port: None,
-        codecs,
-        direction: Direction::SendReceive,
-        security: Security::Clear,
-        ptime_ms: None,
-    };
+    let medium = MediaCapability::new;
     let audio = vec![Codec::pcmu(), Codec::pcma(), Codec::telephone_event(101)];
     let text = vec![Codec::text_red(100, 98), Codec::t140(98)];
     Capabilities {
