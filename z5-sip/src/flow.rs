@@ -2,7 +2,9 @@
 //! and 4.4.1: CRLF keep-alive).
 //!
 //! A stream is pinged after a silence of our own, by 80 to 100 percent of the interval; whatever arrives within 10 s
-//! shows that it is alive. Datagrams are not pinged here: a binding in a NAT wants STUN, which this does not speak.
+//! shows that it is alive. A missing pong counts only where pongs are known to come: the registrar said that it supports
+//! outbound, or has answered a ping before (section 4.4.1). Other servers may not know pings at all; there the next
+//! request shows whether the flow lives. Datagrams are not pinged here: a binding in a NAT wants STUN, which this does not speak.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -67,6 +69,8 @@ pub struct Flow {
 struct KeepAlive {
     interval: Duration,
     pong_required: bool,
+    /// The server is known to answer pings.
+    pongs: bool,
     ping_at: Instant,
     pong_by: Option<Instant>,
 }
@@ -97,6 +101,7 @@ impl Flow {
         let keep_alive = keep_alive.filter(|_| transport.is_reliable()).map(|interval| KeepAlive {
             interval,
             pong_required,
+            pongs: false,
             ping_at: now + interval,
             pong_by: None,
         });
@@ -131,9 +136,20 @@ impl Flow {
         }
     }
 
+    /// The server supports outbound, so it answers pings (section 4.4.1).
+    pub fn expect_pongs(&mut self) {
+        if let Some(keep_alive) = &mut self.keep_alive {
+            keep_alive.pongs = true;
+        }
+    }
+
     /// The next frame of a stream; after an error there is none any more.
     pub fn next_frame(&mut self) -> Option<Result<Frame, FrameError>> {
-        self.framer.next()
+        let frame = self.framer.next();
+        if let Some(Ok(Frame::Pong)) = frame {
+            self.expect_pongs();
+        }
+        frame
     }
 
     /// One datagram; `None` for what is no message, keep-alives included: nobody can answer it.
@@ -167,7 +183,8 @@ impl Flow {
             Some(_) => Due::Nothing,
             None if now >= keep_alive.ping_at => {
                 keep_alive.ping_at = now + keep_alive.interval;
-                keep_alive.pong_by = keep_alive.pong_required.then(|| now + PONG_WITHIN);
+                keep_alive.pong_by =
+                    (keep_alive.pong_required && keep_alive.pongs).then(|| now + PONG_WITHIN);
                 Due::Ping
             }
             None => Due::Nothing,
@@ -195,6 +212,7 @@ mod tests {
     fn a_silent_flow_is_pinged_and_dies_without_a_pong() {
         let now = start();
         let mut flow = flow(Transport::Tcp, true, now);
+        flow.expect_pongs();
         assert_eq!(flow.on_deadline(now + INTERVAL - Duration::from_millis(1)), Due::Nothing);
         assert_eq!(flow.on_deadline(now + INTERVAL), Due::Ping);
         let by = now + INTERVAL + PONG_WITHIN;
@@ -213,6 +231,18 @@ mod tests {
         assert_eq!(flow.on_deadline(now + INTERVAL + PONG_WITHIN), Due::Nothing);
         flow.on_written(now + INTERVAL + PONG_WITHIN);
         assert_eq!(flow.next_deadline().unwrap().at, now + INTERVAL + PONG_WITHIN + INTERVAL);
+    }
+
+    #[test]
+    fn a_missing_pong_counts_only_where_pongs_come() {
+        let now = start();
+        let mut flow = flow(Transport::Tcp, true, now);
+        assert_eq!(flow.on_deadline(now + INTERVAL), Due::Ping);
+        assert_eq!(flow.on_deadline(now + INTERVAL + PONG_WITHIN), Due::Nothing);
+        flow.on_bytes(b"\r\n");
+        assert_eq!(flow.next_frame(), Some(Ok(Frame::Pong)));
+        assert_eq!(flow.on_deadline(now + INTERVAL * 2), Due::Ping);
+        assert_eq!(flow.on_deadline(now + INTERVAL * 2 + PONG_WITHIN), Due::Dead(FlowDeath::NoPong));
     }
 
     #[test]

@@ -104,6 +104,13 @@ impl Switch {
             let value = format!("<{}>;expires={}", binding.contact, left.as_secs());
             response = response.header(Name::Contact, value);
         }
+        // The mock is the first hop too, and answers pings (RFC 5626 section 6).
+        let asks = request.lists_token(Name::Supported, "outbound");
+        let numbered =
+            |contact: Contact<'_>| contact.addr().is_some_and(|contact| contact.params.has("reg-id"));
+        if asks && request.contacts().filter_map(Result::ok).any(numbered) {
+            response = response.header(Name::Require, "outbound");
+        }
         self.answer_with(from, request, response);
     }
 }

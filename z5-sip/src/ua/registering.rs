@@ -68,6 +68,11 @@ impl UserAgent {
         }
         if (200..300).contains(&status) && !taking_back {
             self.bound = Some(flow);
+            if response.lists_token(Name::Require, "outbound")
+                && let Some(flow) = self.flows.get_mut(&flow)
+            {
+                flow.expect_pongs();
+            }
             self.authenticator.bind_to_known_realms();
             let routes = response.values(Name::ServiceRoute);
             self.service_route = routes.map(|route| String::from_utf8_lossy(route).into_owned()).collect();
