@@ -1,11 +1,18 @@
-//! RTCP (RFC 3550 section 6): reading and writing SR, RR, SDES (CNAME) and BYE.
+//! RTCP (RFC 3550 section 6): reading and writing SR, RR, SDES (CNAME) and BYE, feedback (RFC 4585, RFC 5104) and extended
+//! reports (RFC 3611).
 //!
 //! Reading is lenient about unknown packet types (they are skipped) and strict about structure: one bad length
-//! makes the whole compound bad. Reduced-size packets (RFC 5506) are accepted. Feedback messages are not read yet.
+//! makes the whole compound bad. Reduced-size packets (RFC 5506) are accepted.
 
+mod extended;
+mod feedback;
 mod interval;
 mod write;
 
+use extended::XR;
+pub use extended::{ExtendedReport, VoipMetrics, write_extended};
+pub use feedback::{Feedback, write_feedback};
+use feedback::{PSFB, RTPFB, SSRCS};
 pub use interval::Interval;
 pub use write::{Report, write_bye, write_report};
 
@@ -23,7 +30,7 @@ const BYE: u8 = 203;
 const BLOCK_LEN: usize = 24;
 
 /// What one RTCP packet of a compound says to us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum News {
     /// A sender report's own part.
     SenderInfo {
@@ -50,6 +57,65 @@ pub enum News {
         /// Who leaves.
         ssrc: u32,
     },
+    /// Packets are missing (generic NACK).
+    Nack {
+        /// Whose packets.
+        media: u32,
+        /// The first of them.
+        first: u16,
+        /// A bit for each of the 16 after it, the lowest for the next one.
+        following: u16,
+    },
+    /// The picture of that source is damaged (PLI).
+    PictureLoss {
+        /// Whose picture.
+        media: u32,
+    },
+    /// A key frame is wanted (FIR).
+    FullIntra {
+        /// Who asks.
+        from: u32,
+        /// Of whom.
+        ssrc: u32,
+        /// Tells a new request from a repeated one.
+        sequence: u8,
+    },
+    /// A limit for what a source sends is asked for (TMMBR).
+    BitrateRequest {
+        /// Who asks.
+        from: u32,
+        /// Of whom.
+        ssrc: u32,
+        /// Bits per second.
+        limit: u64,
+    },
+    /// A limit that holds now (TMMBN).
+    BitrateNotice {
+        /// Who obeys.
+        from: u32,
+        /// Who asked for it.
+        owner: u32,
+        /// Bits per second.
+        limit: u64,
+    },
+    /// The clock of a receiver (RRTR).
+    ReferenceTime {
+        /// Who reports.
+        ssrc: u32,
+        /// 64-bit NTP timestamp.
+        ntp: u64,
+    },
+    /// The answer to a receiver's clock (DLRR).
+    SinceReference {
+        /// Whose clock was heard.
+        ssrc: u32,
+        /// Middle 32 bits of it.
+        last: u32,
+        /// Delay since then in 1/65536 s.
+        delay: u32,
+    },
+    /// VoIP metrics.
+    Voip(VoipMetrics),
 }
 
 /// A report block (RFC 3550 section 6.4.1).
@@ -118,6 +184,8 @@ fn next(rest: &[u8]) -> Result<Split<'_>, DropReason> {
         SR => 24 + count * BLOCK_LEN,
         RR => 4 + count * BLOCK_LEN,
         BYE => count * 4,
+        RTPFB | PSFB => SSRCS,
+        XR => 4,
         _ => 0,
     };
     if body.len() < least {
@@ -147,6 +215,8 @@ fn news((count, kind): (usize, u8), body: &[u8], tell: &mut impl FnMut(News)) {
             (0..count).for_each(|n| tell(News::Bye { ssrc: word(4 * n) }));
             return;
         }
+        RTPFB | PSFB => return feedback::read(count as u8, kind, body, tell),
+        XR => return extended::read(body, tell),
         _ => return,
     };
     for n in 0..count {

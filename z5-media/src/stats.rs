@@ -156,12 +156,41 @@ pub struct StreamStats {
     pub remote_ssrc: Option<u32>,
     /// The far end said BYE by RTCP.
     pub bye_received: bool,
+    /// Feedback by RTCP; `None` when none was sent or received.
+    pub feedback: Option<FeedbackFigures>,
     /// Playout of received audio; `None` for text and before the first frame was played.
     pub playout: Option<Playout>,
     /// What was heard; `None` for text and before the first frame was played.
     pub heard: Option<Heard>,
     /// Real-time text; `None` for audio.
     pub text: Option<TextFigures>,
+}
+
+/// Feedback by RTCP (RFC 4585, RFC 5104), both ways.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct FeedbackFigures {
+    /// Generic NACK messages sent.
+    pub nacks_sent: u64,
+    /// Missing packets asked for, each counted once.
+    pub packets_asked_for: u64,
+    /// Of those, packets that came then.
+    pub packets_recovered: u64,
+    /// Generic NACK messages received for our packets.
+    pub nacks_received: u64,
+    /// Packets sent again.
+    pub packets_resent: u64,
+    /// Picture loss indications sent.
+    pub plis_sent: u64,
+    /// Picture loss indications received.
+    pub plis_received: u64,
+    /// Full intra requests sent, repetitions too.
+    pub firs_sent: u64,
+    /// Full intra requests received, repetitions not.
+    pub firs_received: u64,
+    /// Limits of our rate asked for by the far end (TMMBR).
+    pub limits_received: u64,
+    /// Times our SSRC was found in use by another source and changed (RFC 3550 section 8.2).
+    pub ssrc_collisions: u64,
 }
 
 /// The far end's last RTCP report block on our packets.

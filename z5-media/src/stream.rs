@@ -6,13 +6,15 @@
 //! The loop around it:
 //! ```text
 //! datagram on the RTP socket  -> receive_rtp  -> Frame, or a counted DropReason
-//! datagram on the RTCP socket -> receive_rtcp -> whether the far end said goodbye
+//! datagram on the RTCP socket -> receive_rtcp -> goodbye, wanted key frames and limits; resend -> lengths
 //! frame to send: payload at buffer[HEADER_LEN..] -> send -> length, to destination()
 //! next_deadline() reached     -> report       -> length, to rtcp_destination()
 //! the end                     -> goodbye      -> length, to rtcp_destination()
 //! ```
 
+mod feedback;
 mod figures;
+mod history;
 mod latch;
 mod remote;
 mod reporting;
@@ -21,10 +23,14 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use feedback::Feedback;
+pub use feedback::FeedbackConfig;
 pub use figures::SessionFigures;
+use history::History;
 use latch::Latch;
 use remote::Remote;
-use reporting::Reporting;
+pub use reporting::Told;
+use reporting::{Ears, Reporting};
 
 use crate::clock::WallAnchor;
 use crate::rtp::{self, HEADER_LEN, Header, Packet};
@@ -57,6 +63,8 @@ pub struct SessionConfig {
     pub cname: String,
     /// Payload types accepted; at most eight are kept.
     pub payload_types: Vec<u8>,
+    /// Feedback that was negotiated.
+    pub feedback: FeedbackConfig,
     /// When the stream starts.
     pub start: Instant,
     /// Wall time for sender reports.
@@ -118,6 +126,10 @@ pub struct Session {
     srtp: Option<(Sender, Receiver)>,
     remote: Option<Remote>,
     reporting: Reporting,
+    feedback: Feedback,
+    history: Option<History>,
+    /// SSRC given up after a collision, for which a BYE is due.
+    given_up: Option<u32>,
     packets_sent: u64,
     bytes_sent: u64,
     drops: DropCounts,
@@ -149,6 +161,9 @@ impl Session {
                 config.remote_rtcp,
                 config.first_timestamp,
             ),
+            feedback: Feedback::new(config.feedback),
+            history: config.feedback.nack.then(History::new),
+            given_up: None,
             packets_sent: 0,
             bytes_sent: 0,
             drops: DropCounts::default(),
@@ -188,7 +203,34 @@ impl Session {
     /// When [`report`](Self::report) wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
-        self.reporting.next()
+        let feedback = self.feedback.next();
+        let regular = if self.given_up.is_some() { self.start } else { self.reporting.next() };
+        feedback.map_or(regular, |next| next.min(regular))
+    }
+
+    /// Asks the far end for a key frame by PLI or FIR, again and again until [`key_frame_came`](Self::key_frame_came).
+    /// Returns `false` when neither was negotiated.
+    pub fn want_key_frame(&mut self, now: Instant) -> bool {
+        self.feedback.want_key_frame(now);
+        self.feedback.config.key_frames()
+    }
+
+    /// The key frame that was asked for is here.
+    pub fn key_frame_came(&mut self) {
+        self.feedback.key_frame_came();
+    }
+
+    /// Asks the far end to send no more than `limit` bits per second (TMMBR), where that was negotiated.
+    pub fn request_limit(&mut self, limit: u64, now: Instant) {
+        self.feedback.request_limit(limit, now);
+    }
+
+    /// Copies the next datagram the far end missed into `buffer`, for [`destination`](Self::destination); `None` when
+    /// there is none (left).
+    pub fn resend(&mut self, buffer: &mut [u8], now: Instant) -> Option<usize> {
+        let len = self.history.as_mut()?.next(buffer, now)?;
+        self.feedback.figures.packets_resent += 1;
+        Some(len)
     }
 
     /// Takes a datagram from the RTP socket, opens it in place and says what it holds.
@@ -236,6 +278,7 @@ impl Session {
         if !self.payload_types.contains(&packet.payload_type) {
             return Err(DropReason::UnknownPayloadType);
         }
+        self.notice_collision(packet.ssrc);
         let (new_source, remote) = Remote::select(
             &mut self.remote,
             packet.ssrc,
@@ -247,6 +290,7 @@ impl Session {
         remote.packets += 1;
         remote.bytes += packet.payload.len() as u64;
         self.latch.learn(from, now);
+        self.feedback.received(accepted.sequence, new_source || accepted.restarted, now);
         if !self.receive {
             return Err(DropReason::NotReceiving);
         }
@@ -267,7 +311,7 @@ impl Session {
     }
 
     /// Takes a datagram from the RTCP socket (or one that [`rtp::is_rtcp`] picks out of a multiplexed one).
-    /// Returns whether the source we listen to said goodbye.
+    /// Returns what it said beyond figures.
     ///
     /// # Errors
     /// The reason it was dropped, which is counted.
@@ -276,7 +320,7 @@ impl Session {
         datagram: &mut [u8],
         from: SocketAddr,
         now: Instant,
-    ) -> Result<bool, DropReason> {
+    ) -> Result<Told, DropReason> {
         let opened = match &mut self.srtp {
             Some((_, receiver)) => receiver.unprotect_rtcp(datagram),
             // In the clear only the host media comes from, or was announced for, is believed.
@@ -288,10 +332,34 @@ impl Session {
             None => Err(DropReason::ForeignSource),
         };
         let remote_ssrc = self.remote.as_ref().map(|remote| remote.ssrc);
-        let (ssrc, clock_rate) = (self.ssrc, self.clock_rate);
-        let read = opened
-            .and_then(|len| self.reporting.read(&datagram[..len], from, ssrc, remote_ssrc, clock_rate, now));
+        let ears = Ears {
+            feedback: &mut self.feedback,
+            history: self.history.as_mut(),
+            ours: self.ssrc,
+            remote: remote_ssrc,
+            clock_rate: self.clock_rate,
+        };
+        let read = opened.and_then(|len| self.reporting.read(&datagram[..len], from, ears, now));
         read.inspect_err(|reason| self.drops.count(*reason))
+    }
+
+    /// Another source uses our SSRC: we take another one and say goodbye for the old one (RFC 3550 section 8.2). Only once:
+    /// who reflects our own packets would make us change for ever.
+    fn notice_collision(&mut self, ssrc: u32) {
+        if ssrc != self.ssrc || self.feedback.figures.ssrc_collisions > 0 {
+            return;
+        }
+        self.feedback.figures.ssrc_collisions += 1;
+        self.given_up = Some(self.ssrc);
+        self.ssrc = self.reporting.another(ssrc);
+        if let Some((sender, _)) = &mut self.srtp {
+            sender.restart();
+        }
+        // With a roll-over counter of zero for the new source the sequence must not be close to its wrap.
+        self.next_sequence &= 0x7fff;
+        if let Some(history) = &mut self.history {
+            *history = History::new();
+        }
     }
 
     /// Completes the packet whose payload of `payload_len` bytes stands at `buffer[HEADER_LEN..]`. Returns the length
@@ -318,6 +386,9 @@ impl Session {
         if let Some((sender, _)) = &mut self.srtp {
             len = sender.protect_rtp(buffer, len).map_err(|_| SendError::KeyExhausted)?;
         }
+        if let Some(history) = &mut self.history {
+            history.keep(self.next_sequence, &buffer[..len], now);
+        }
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.packets_sent += 1;
         self.bytes_sent += payload_len as u64;
@@ -325,13 +396,36 @@ impl Session {
         Ok(len)
     }
 
-    /// Writes the report that is due, for [`rtcp_destination`](Self::rtcp_destination); `None` when none is.
+    /// Writes what is due (a report, feedback, or both) for [`rtcp_destination`](Self::rtcp_destination); `None` when
+    /// nothing is.
     pub fn report(&mut self, buffer: &mut [u8], now: Instant) -> Option<usize> {
-        if now < self.reporting.next() {
+        let regular = now >= self.reporting.next() || self.given_up.is_some();
+        let feedback = self.feedback.is_due(now);
+        if !regular && !feedback {
             return None;
         }
-        self.reporting.schedule(now);
-        let len = self.write_report(buffer, now)?;
+        let mut len = 0;
+        if regular {
+            self.reporting.schedule(now);
+        }
+        if regular || !self.feedback.config.reduced_size {
+            len = self.write_report(buffer, now)?;
+        }
+        if regular && self.feedback.config.extended_reports {
+            let room = buffer.get_mut(len..)?;
+            len += self.reporting.write_extended(room, self.ssrc, now).unwrap_or(0);
+        }
+        if let Some(old) = self.given_up.take() {
+            len += crate::rtcp::write_bye(old, buffer.get_mut(len..)?).unwrap_or(0);
+        }
+        if feedback {
+            let remote = self.remote.as_ref().map(|remote| remote.ssrc);
+            let round_trip = self.reporting.round_trip;
+            len += self.feedback.write(buffer.get_mut(len..)?, self.ssrc, remote, round_trip, now);
+        }
+        if len == 0 {
+            return None;
+        }
         self.protect_rtcp(buffer, len)
     }
 

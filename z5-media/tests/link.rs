@@ -31,6 +31,7 @@ fn session(remote: &str, srtp: Option<SrtpParams>, clock_rate: u32, start: Insta
         first_timestamp: u32::MAX - 2000,
         clock_rate,
         cname: "c".into(),
+        feedback: Default::default(),
         payload_types: vec![0, 98, 99],
         start,
         anchor: WallAnchor::new(start, Duration::from_secs(1_000_000)),

@@ -299,7 +299,7 @@ impl Net {
                 if datagram.len() == SLOT {
                     stream.session.count(DropReason::TooLong);
                 } else if socket % 2 == 1 || (stream.mux && rtp::is_rtcp(datagram)) {
-                    if stream.session.receive_rtcp(datagram, from, now) == Ok(true) {
+                    if stream.session.receive_rtcp(datagram, from, now).is_ok_and(|told| told.bye) {
                         (self.events)(StreamEvent::Bye { stream: stream.id });
                     }
                 } else {

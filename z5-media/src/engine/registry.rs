@@ -95,6 +95,7 @@ pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) ->
         source: session.source,
         remote_ssrc: session.remote_ssrc,
         bye_received: session.bye,
+        feedback: session.feedback,
         playout: work.playout,
         heard: work.heard,
         text: work.text,

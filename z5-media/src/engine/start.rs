@@ -10,7 +10,7 @@ use super::ring::{FrameReader, FrameWriter, ring};
 use super::worker::{AudioParts, AudioStream, Stream, TextStream};
 use crate::clock::{self, WallAnchor};
 use crate::codec::g711::Law;
-use crate::stream::{Session, SessionConfig};
+use crate::stream::{FeedbackConfig, Session, SessionConfig};
 
 /// Bytes of the ring for received frames: half a second of G.711 in 20 ms frames.
 const AUDIO_RECEIVE_RING: usize = 4800;
@@ -87,6 +87,7 @@ pub(super) fn build(
             clock_rate: clock_rate(&config.kind),
             cname: config.cname,
             payload_types: payload_types(&config.kind),
+            feedback: FeedbackConfig::default(),
             start,
             anchor,
         }),

@@ -32,12 +32,22 @@ impl Interval {
 
     /// A report was sent: draws the next moment, between 0.5 and 1.5 times the interval.
     pub fn sent(&mut self, now: Instant) {
-        // xorshift64: the draw keeps stations apart, it protects nothing.
+        self.turn();
+        let share = (self.random >> 11) as f64 / (1_u64 << 53) as f64;
+        self.next = now + MINIMUM.mul_f64((0.5 + share) / COMPENSATION);
+    }
+
+    /// A number drawn from the same sequence, for an SSRC after a collision.
+    pub(crate) fn draw(&mut self) -> u32 {
+        self.turn();
+        (self.random >> 32) as u32
+    }
+
+    /// xorshift64: the draw keeps stations apart, it protects nothing.
+    fn turn(&mut self) {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let share = (self.random >> 11) as f64 / (1_u64 << 53) as f64;
-        self.next = now + MINIMUM.mul_f64((0.5 + share) / COMPENSATION);
     }
 }
 

@@ -16,24 +16,24 @@ pub struct Report<'a> {
 }
 
 /// Appends to a buffer; remembers that it was too small.
-struct Writer<'b> {
-    buffer: &'b mut [u8],
-    at: usize,
+pub(super) struct Writer<'b> {
+    pub(super) buffer: &'b mut [u8],
+    pub(super) at: usize,
 }
 
 impl Writer<'_> {
-    fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Option<()> {
         self.buffer.get_mut(self.at..self.at + bytes.len())?.copy_from_slice(bytes);
         self.at += bytes.len();
         Some(())
     }
 
-    fn word(&mut self, word: u32) -> Option<()> {
+    pub(super) fn word(&mut self, word: u32) -> Option<()> {
         self.bytes(&word.to_be_bytes())
     }
 
     /// First word of a packet of `len` bytes in all.
-    fn head(&mut self, count: u8, kind: u8, len: usize) -> Option<()> {
+    pub(super) fn head(&mut self, count: u8, kind: u8, len: usize) -> Option<()> {
         let words = u16::try_from(len / 4 - 1).ok()?;
         self.bytes(&[0x80 | count, kind])?;
         self.bytes(&words.to_be_bytes())

@@ -51,6 +51,11 @@ impl Sender {
         Ok(Self { second: Some(Box::new(second)), ..Self::new(suite, key_and_salt)? })
     }
 
+    /// Begins anew with another SSRC, whose roll-over counter is zero.
+    pub fn restart(&mut self) {
+        self.last = None;
+    }
+
     /// Protects the RTP packet in `buffer[..len]`; the buffer needs [`SrtpSuite::MAX_OVERHEAD`] bytes of room behind.
     /// Returns the length on the wire.
     ///

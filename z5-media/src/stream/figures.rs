@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Session;
-use crate::stats::{DropCounts, RemoteReport};
+use crate::rtcp::VoipMetrics;
+use crate::stats::{DropCounts, FeedbackFigures, RemoteReport};
 
 /// Counters and measurements of a session; its part of the stream's figures.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +40,12 @@ pub struct SessionFigures {
     pub remote_ssrc: Option<u32>,
     /// The far end said goodbye.
     pub bye: bool,
+    /// Feedback both ways; `None` when there was none.
+    pub feedback: Option<FeedbackFigures>,
+    /// Wall time (NTP) and RTP timestamp of the same moment, by the last sender report received.
+    pub sender_clock: Option<(u64, u32)>,
+    /// What the far end heard, by its extended reports.
+    pub remote_voip: Option<VoipMetrics>,
 }
 
 impl SessionFigures {
@@ -61,6 +68,9 @@ impl SessionFigures {
             source: session.latch.source(),
             remote_ssrc: remote.map(|r| r.ssrc),
             bye: session.reporting.bye,
+            feedback: Some(session.feedback.figures).filter(|figures| *figures != FeedbackFigures::default()),
+            sender_clock: session.reporting.sender_clock(),
+            remote_voip: session.reporting.remote_voip,
         }
     }
 }

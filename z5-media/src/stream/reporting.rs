@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::feedback::Feedback;
+use super::history::History;
 use crate::clock::WallAnchor;
-use crate::rtcp::{self, Interval, News, Report, ReportBlock};
+use crate::rtcp::{self, ExtendedReport, Interval, News, Report, ReportBlock, VoipMetrics};
 use crate::stats::{DropReason, RemoteReport};
 
 /// A longer round trip than this is a lie or a clock step.
@@ -23,9 +25,38 @@ pub(super) struct Reporting {
     sent_since: [bool; 2],
     /// Middle 32 bits of the last sender report received, its sender, and when it came.
     last_report: Option<(u32, u32, Instant)>,
+    /// NTP timestamp and RTP timestamp of the last sender report received.
+    sender_clock: Option<(u64, u32)>,
     pub(super) round_trip: Option<Duration>,
     pub(super) remote_report: Option<RemoteReport>,
     pub(super) bye: bool,
+    /// Middle 32 bits of the last reference time of a receiver, whose it is, and when it came (RFC 3611 section 4.4).
+    last_reference: Option<(u32, u32, Instant)>,
+    pub(super) remote_voip: Option<VoipMetrics>,
+}
+
+/// What a compound said beyond figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The source we listen to says goodbye.
+    pub bye: bool,
+    /// A key frame of ours is wanted (PLI, or a new FIR).
+    pub key_frame_wanted: bool,
+    /// We are to send no more bits per second than that (TMMBR).
+    pub limit: Option<u64>,
+    /// Packets of ours are to be sent again: see [`Session::resend`](super::Session::resend).
+    pub resend: bool,
+    /// A report block on our packets came.
+    pub reported: bool,
+}
+
+/// Where news of a compound goes besides the figures.
+pub(super) struct Ears<'s> {
+    pub(super) feedback: &'s mut Feedback,
+    pub(super) history: Option<&'s mut History>,
+    pub(super) ours: u32,
+    pub(super) remote: Option<u32>,
+    pub(super) clock_rate: u32,
 }
 
 impl Reporting {
@@ -44,9 +75,12 @@ impl Reporting {
             last_sent: (first_timestamp, start),
             sent_since: [false; 2],
             last_report: None,
+            sender_clock: None,
             round_trip: None,
             remote_report: None,
             bye: false,
+            last_reference: None,
+            remote_voip: None,
         }
     }
 
@@ -56,6 +90,12 @@ impl Reporting {
 
     pub(super) fn schedule(&mut self, now: Instant) {
         self.interval.sent(now);
+    }
+
+    /// An SSRC that is not `taken`.
+    pub(super) fn another(&mut self, taken: u32) -> u32 {
+        let drawn = self.interval.draw();
+        if drawn == taken { drawn.wrapping_add(1) } else { drawn }
     }
 
     pub(super) fn destination(&self) -> SocketAddr {
@@ -77,27 +117,81 @@ impl Reporting {
         self.sent_since[0] = true;
     }
 
-    /// Reads a compound in the clear. Returns whether the source we listen to said goodbye.
+    /// Reads a compound in the clear.
     pub(super) fn read(
         &mut self,
         compound: &[u8],
         from: SocketAddr,
-        ours: u32,
-        remote: Option<u32>,
-        clock_rate: u32,
+        mut ears: Ears<'_>,
         now: Instant,
-    ) -> Result<bool, DropReason> {
-        let mut bye = false;
+    ) -> Result<Told, DropReason> {
+        let mut told = Told::default();
         let stamp = middle(self.anchor.ntp(now));
+        let (ours, remote) = (ears.ours, ears.remote);
         rtcp::read(compound, |news| match news {
-            News::SenderInfo { ssrc, ntp, .. } => self.last_report = Some((middle(ntp), ssrc, now)),
-            News::Block(block) if block.ssrc == ours => self.take_block(&block, clock_rate, stamp),
-            News::Bye { ssrc } => bye |= remote == Some(ssrc),
-            News::Block(_) | News::Receiver { .. } => {}
+            News::SenderInfo { ssrc, ntp, rtp_timestamp, .. } => {
+                self.last_report = Some((middle(ntp), ssrc, now));
+                self.sender_clock = Some((ntp, rtp_timestamp));
+            }
+            News::Block(block) if block.ssrc == ours => {
+                self.take_block(&block, ears.clock_rate, stamp);
+                told.reported = true;
+            }
+            News::Bye { ssrc } => told.bye |= remote == Some(ssrc),
+            News::Nack { media, first, following } if media == ours => {
+                if let Some(history) = ears.history.as_deref_mut() {
+                    ears.feedback.figures.nacks_received += 1;
+                    history.ask(first);
+                    (1..=16)
+                        .filter(|n| following >> (n - 1) & 1 == 1)
+                        .for_each(|n| history.ask(first.wrapping_add(n)));
+                    told.resend = true;
+                }
+            }
+            News::PictureLoss { media } if media == ours => {
+                ears.feedback.figures.plis_received += 1;
+                told.key_frame_wanted = true;
+            }
+            News::FullIntra { from, ssrc, sequence } if ssrc == ours => {
+                if ears.feedback.is_new_fir(from, sequence) {
+                    ears.feedback.figures.firs_received += 1;
+                    told.key_frame_wanted = true;
+                }
+            }
+            News::BitrateRequest { from, ssrc, limit } if ssrc == ours => {
+                ears.feedback.limit_asked(from, limit, now);
+                told.limit = Some(limit);
+            }
+            News::BitrateNotice { owner, .. } if owner == ours => ears.feedback.limit_confirmed(),
+            News::ReferenceTime { ssrc, ntp } => self.last_reference = Some((middle(ntp), ssrc, now)),
+            News::SinceReference { ssrc, last, delay } if ssrc == ours => {
+                self.measure_round_trip(stamp, last, delay);
+            }
+            News::Voip(metrics) if metrics.ssrc == ours => self.remote_voip = Some(metrics),
+            News::Block(_)
+            | News::Receiver { .. }
+            | News::Nack { .. }
+            | News::PictureLoss { .. }
+            | News::FullIntra { .. }
+            | News::BitrateRequest { .. }
+            | News::BitrateNotice { .. }
+            | News::SinceReference { .. }
+            | News::Voip(_) => {}
         })?;
         self.destination = from;
-        self.bye |= bye;
-        Ok(bye)
+        self.bye |= told.bye;
+        Ok(told)
+    }
+
+    /// Writes an extended report: our clock, and the answer to the far end's (RFC 3611 sections 4.4 and 4.5).
+    pub(super) fn write_extended(&mut self, buffer: &mut [u8], ssrc: u32, now: Instant) -> Option<usize> {
+        let since = self.last_reference.map(|(last, from, at)| {
+            let delay = now.saturating_duration_since(at).as_secs_f64() * 65536.0;
+            (from, last, delay as u32)
+        });
+        let reference_time = Some(self.anchor.ntp(now));
+        let report = ExtendedReport { ssrc, reference_time, since_reference: since, voip: None };
+        rtcp::write_extended(&report, buffer)
     }
 
     /// RFC 3550 section 6.4.1: round trip = arrival - LSR - DLSR.
@@ -107,15 +201,25 @@ impl Reporting {
             lost: i64::from(block.lost),
             jitter_ms: f64::from(block.jitter) * 1000.0 / f64::from(clock_rate),
         });
-        if block.last_report != 0 {
-            let units = stamp.wrapping_sub(block.last_report).wrapping_sub(block.delay);
-            // On one host rounding may make it slightly negative.
-            let units = if units > 0xffff_ff00 { 0 } else { units };
-            let round_trip = Duration::from_secs_f64(f64::from(units) / 65536.0);
-            if round_trip < MAX_ROUND_TRIP {
-                self.round_trip = Some(round_trip);
-            }
+        self.measure_round_trip(stamp, block.last_report, block.delay);
+    }
+
+    fn measure_round_trip(&mut self, stamp: u32, last: u32, delay: u32) {
+        if last == 0 {
+            return;
         }
+        let units = stamp.wrapping_sub(last).wrapping_sub(delay);
+        // On one host rounding may make it slightly negative.
+        let units = if units > 0xffff_ff00 { 0 } else { units };
+        let round_trip = Duration::from_secs_f64(f64::from(units) / 65536.0);
+        if round_trip < MAX_ROUND_TRIP {
+            self.round_trip = Some(round_trip);
+        }
+    }
+
+    /// The wall time (NTP) the far end's last sender report gave an RTP timestamp, for skew between streams.
+    pub(super) fn sender_clock(&self) -> Option<(u64, u32)> {
+        self.sender_clock
     }
 
     /// Writes SR or RR with SDES.

@@ -16,7 +16,27 @@ struct Side {
     address: SocketAddr,
 }
 
+const EVERYTHING: FeedbackConfig = FeedbackConfig {
+    nack: true,
+    pli: true,
+    fir: true,
+    tmmbr: true,
+    reduced_size: true,
+    extended_reports: true,
+};
+
 fn side(own: &str, remote: &str, ssrc: u32, srtp: Option<SrtpParams>, start: Instant) -> Side {
+    side_with(own, remote, ssrc, srtp, FeedbackConfig::default(), start)
+}
+
+fn side_with(
+    own: &str,
+    remote: &str,
+    ssrc: u32,
+    srtp: Option<SrtpParams>,
+    feedback: FeedbackConfig,
+    start: Instant,
+) -> Side {
     let session = Session::new(SessionConfig {
         remote: addr(remote),
         remote_rtcp: addr(remote),
@@ -27,6 +47,7 @@ fn side(own: &str, remote: &str, ssrc: u32, srtp: Option<SrtpParams>, start: Ins
         first_timestamp: 0xffff_ff00,
         clock_rate: 8000,
         cname: "c@z5.invalid".into(),
+        feedback,
         payload_types: vec![0],
         start,
         anchor: WallAnchor::new(start, Duration::from_secs(1_000_000)),
@@ -91,7 +112,10 @@ fn reports_give_loss_and_round_trip() {
         let len = a.session.report(&mut buffer, start).unwrap();
         assert_eq!(a.session.report(&mut [0; 300], start), None);
         let at_b = start + Duration::from_millis(30);
-        assert_eq!(b.session.receive_rtcp(&mut buffer[..len], a.address, at_b), Ok(false));
+        assert_eq!(
+            b.session.receive_rtcp(&mut buffer[..len], a.address, at_b).map(|told| told.bye),
+            Ok(false)
+        );
         let answered = at_b + Duration::from_secs(2);
         let len = b.session.report(&mut buffer, answered).unwrap();
         let back = answered + Duration::from_millis(20);
@@ -110,11 +134,14 @@ fn goodbye_is_heard_only_from_the_source_listened_to() {
     let (mut a, mut b) = pair(true, now);
     let mut buffer = [0; 300];
     let len = a.session.goodbye(&mut buffer, now).unwrap();
-    assert_eq!(b.session.receive_rtcp(&mut buffer[..len].to_vec(), a.address, now), Ok(false));
+    assert_eq!(
+        b.session.receive_rtcp(&mut buffer[..len].to_vec(), a.address, now).map(|told| told.bye),
+        Ok(false)
+    );
     let wire = a.send(b"x", 0, now);
     b.take(wire, a.address, now).unwrap();
     let len = a.session.goodbye(&mut buffer, now).unwrap();
-    assert_eq!(b.session.receive_rtcp(&mut buffer[..len], a.address, now), Ok(true));
+    assert_eq!(b.session.receive_rtcp(&mut buffer[..len], a.address, now).map(|told| told.bye), Ok(true));
     assert!(b.session.figures().bye);
 }
 
@@ -242,4 +269,124 @@ fn a_forger_that_is_quicker_in_the_clear_loses_to_the_announced_address() {
     let figures = b.session.figures();
     assert_eq!(figures.source, Some(a.address));
     assert_eq!(b.session.figures().drops.of(DropReason::ForeignSource), 49);
+}
+
+/// What one side has to say now, to the other; returns what it was told.
+fn speak(from: &mut Side, to: &mut Side, now: Instant) -> Option<Told> {
+    let mut buffer = [0; 600];
+    let len = from.session.report(&mut buffer, now)?;
+    Some(to.session.receive_rtcp(&mut buffer[..len], from.address, now).unwrap())
+}
+
+fn feedback_pair(srtp: bool, start: Instant) -> (Side, Side) {
+    let (key_a, key_b) = keys();
+    let (mut a, mut b) = (
+        side_with(NEAR, FAR, 1, srtp.then_some(key_a), EVERYTHING, start),
+        side_with(FAR, NEAR, 2, srtp.then_some(key_b), EVERYTHING, start),
+    );
+    let wire = a.send(b"first", 0, start);
+    b.take(wire, a.address, start).unwrap();
+    speak(&mut a, &mut b, start).unwrap();
+    speak(&mut b, &mut a, start).unwrap();
+    (a, b)
+}
+
+#[test]
+fn lost_packets_are_asked_for_and_sent_again() {
+    for srtp in [false, true] {
+        let start = clock::now();
+        let (mut a, mut b) = feedback_pair(srtp, start);
+        let mut got = Vec::new();
+        for n in 0..20_u8 {
+            let wire = a.send(&[n; 50], u32::from(n) * 160, start);
+            if !(5..9).contains(&n) {
+                got.push(b.take(wire, a.address, start).unwrap()[0]);
+            }
+        }
+        let asked = b.session.next_deadline();
+        assert_eq!(asked, start + Duration::from_millis(10));
+        let told = speak(&mut b, &mut a, asked).unwrap();
+        assert!(told.resend && !told.key_frame_wanted);
+        let mut buffer = [0; 200];
+        while let Some(len) = a.session.resend(&mut buffer, asked) {
+            got.push(b.take(buffer[..len].to_vec(), a.address, asked).unwrap()[0]);
+        }
+        got.sort_unstable();
+        assert_eq!(got, (0..20).collect::<Vec<_>>(), "srtp {srtp}");
+        let (sent, received) = (a.session.figures().feedback.unwrap(), b.session.figures());
+        assert_eq!((sent.nacks_received, sent.packets_resent), (1, 4));
+        let feedback = received.feedback.unwrap();
+        assert_eq!((feedback.nacks_sent, feedback.packets_asked_for, feedback.packets_recovered), (1, 4, 4));
+        assert_eq!(received.lost, Some(0));
+        assert!(b.session.next_deadline() > asked + Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn a_key_frame_and_a_limit_are_asked_for_and_heard() {
+    let start = clock::now();
+    let (mut a, mut b) = feedback_pair(true, start);
+    let now = start + Duration::from_millis(100);
+    assert!(b.session.want_key_frame(now));
+    assert!(speak(&mut b, &mut a, now).unwrap().key_frame_wanted);
+    b.session.key_frame_came();
+    let now = now + Duration::from_millis(50);
+    b.session.request_limit(128_000, now);
+    assert_eq!(speak(&mut b, &mut a, now).unwrap().limit, Some(128_000));
+    let now = now + Duration::from_millis(50);
+    // The notice ends the asking.
+    speak(&mut a, &mut b, now).unwrap();
+    assert!(speak(&mut b, &mut a, now + Duration::from_secs(1)).is_none());
+    let heard = a.session.figures().feedback.unwrap();
+    assert_eq!((heard.plis_received, heard.limits_received), (1, 1));
+}
+
+#[test]
+fn without_agreement_nothing_is_asked_and_packets_are_not_kept() {
+    let start = clock::now();
+    let (mut a, mut b) = pair(false, start);
+    let wire = a.send(b"x", 0, start);
+    b.take(wire, a.address, start).unwrap();
+    speak(&mut b, &mut a, start).unwrap();
+    assert!(!b.session.want_key_frame(start));
+    b.session.request_limit(1, start);
+    assert!(speak(&mut b, &mut a, start + Duration::from_secs(1)).is_none());
+    assert_eq!(a.session.resend(&mut [0; 100], start), None);
+    assert_eq!(b.session.figures().feedback, None);
+}
+
+#[test]
+fn a_receiver_that_sends_nothing_measures_the_round_trip_by_extended_reports() {
+    let start = clock::now();
+    let (mut a, mut b) = feedback_pair(true, start);
+    // Both have spoken at the start; the second reports carry the answers.
+    let mut buffer = [0; 600];
+    let later = start + Duration::from_secs(7);
+    let len = b.session.report(&mut buffer, later).unwrap();
+    a.session.receive_rtcp(&mut buffer[..len], b.address, later + Duration::from_millis(15)).unwrap();
+    let answered = later + Duration::from_secs(7);
+    let len = a.session.report(&mut buffer, answered).unwrap();
+    b.session.receive_rtcp(&mut buffer[..len], a.address, answered + Duration::from_millis(25)).unwrap();
+    let round_trip = b.session.figures().round_trip.unwrap().as_secs_f64();
+    assert!((round_trip - 0.040).abs() < 0.001, "{round_trip}");
+}
+
+#[test]
+fn a_colliding_ssrc_is_given_up_once_with_a_goodbye() {
+    for srtp in [false, true] {
+        let start = clock::now();
+        let (key_a, key_b) = keys();
+        let mut a = side(NEAR, FAR, 7, srtp.then_some(key_a), start);
+        let mut b = side(FAR, NEAR, 7, srtp.then_some(key_b), start);
+        let wire = a.send(b"one", 0, start);
+        assert_eq!(b.take(wire, a.address, start).unwrap(), b"one");
+        assert!(!speak(&mut b, &mut a, start).unwrap().bye);
+        let wire = b.send(b"two", 0, start);
+        assert_ne!(a.take(wire, b.address, start), Err(DropReason::AuthenticationFailed));
+        assert_ne!(a.session.figures().remote_ssrc, Some(7));
+        // A's own SSRC still is 7 and nobody else uses it; a reflection of it is taken without another change.
+        let figures = b.session.figures().feedback.unwrap();
+        assert_eq!(figures.ssrc_collisions, 1);
+        assert_eq!(a.session.figures().feedback, None);
+    }
 }
