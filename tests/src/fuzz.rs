@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use z5_media::{SrtpParams, SrtpSuite, clock, rtcp, rtp, text};
+use z5_media::{SrtpParams, SrtpSuite, clock, rtcp, rtp, text, video};
 use z5_sip::auth::{Authenticator, Credentials};
 use z5_sip::ident::Ident;
 use z5_sip::sdp::{Capabilities, Codec, MediaCapability, MediaKind, Origin, SessionDescription, answer};
@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("rtcp", rtcp_compound),
     ("srtp", srtp_packet),
     ("text", text_packets),
+    ("video", video_packets),
     ("config", config),
 ];
 
@@ -170,6 +171,35 @@ pub fn text_packets(mut bytes: &[u8]) {
     receiver.expire(now + text::REORDER_WAIT, &mut shown);
     // a lost-text mark is three bytes, and so is the mark for a bad byte
     assert!(shown.len() <= 3 * (given + 8 * 64), "{} bytes shown of {given}", shown.len());
+}
+
+/// Video packets, each `length, step of the sequence number, marker and timestamp, payload`: pictures that are shown are
+/// whole, begin with a key frame, and hold no more than was given. The rest of the bytes is also read as a byte stream.
+///
+/// # Panics
+/// When a picture is shown that could not be decoded.
+pub fn video_packets(mut bytes: &[u8]) {
+    let _ = video::AnnexBSource::of(bytes.to_vec());
+    let _ = video::sequence_parameters(bytes);
+    let now = clock::now();
+    let mut receiver = video::VideoReceiver::new(std::time::Duration::from_millis(1), now);
+    let (mut sequence, mut given, mut shown, mut begun) = (1_000_u64, 0, 0, false);
+    while let [length, step, flags, rest @ ..] = bytes {
+        let (payload, tail) = rest.split_at(rest.len().min(usize::from(*length)));
+        sequence = sequence.wrapping_add(u64::from(*step % 8)).saturating_sub(2);
+        given += payload.len();
+        let mut show = |frame: video::VideoFrame<'_>| {
+            assert!(begun || frame.key_frame, "the first picture is a key frame");
+            begun = true;
+            shown += frame.data.len();
+        };
+        let (marker, timestamp) = (flags & 1 == 1, u32::from(flags >> 1));
+        let _ = receiver.take(sequence, timestamp, marker, payload, now, &mut show);
+        bytes = tail;
+    }
+    receiver.expire(now + std::time::Duration::from_secs(1), &mut |frame| shown += frame.data.len());
+    // a start code is four bytes, and an aggregate may hold a unit in every three
+    assert!(shown <= 5 * given, "{shown} bytes shown of {given}");
 }
 
 /// A configuration file.

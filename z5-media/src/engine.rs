@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use config::EventSender;
 pub use config::{
     AudioCodec, AudioConfig, Direction, EngineConfig, EventHandler, StreamConfig, StreamEvent, StreamId,
-    StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
+    StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes, VideoConfig,
 };
 pub use error::{EngineError, MediaError, PortError};
 use mio::{Poll, Waker};
@@ -168,6 +168,40 @@ impl Engine {
         let code = |digit| telephone_event::event(digit).ok_or(MediaError::Digit { digit });
         let events = digits.chars().map(code).collect::<Result<Vec<u8>, _>>()?;
         self.tell_worker(worker::Command::Digits { id: stream, events, duration })
+    }
+
+    /// Makes our next picture a key frame, as soon as the source can: the far end asked for one by INFO (RFC 5168).
+    ///
+    /// # Errors
+    /// When there is no such video stream.
+    pub fn send_key_frame(&self, stream: StreamId) -> Result<(), MediaError> {
+        self.video(stream)?;
+        self.tell_worker(worker::Command::KeyFrame { id: stream, ours: true })
+    }
+
+    /// Asks the far end for a key frame by RTCP (PLI or FIR), where that was agreed.
+    ///
+    /// # Errors
+    /// When there is no such video stream.
+    pub fn request_key_frame(&self, stream: StreamId) -> Result<(), MediaError> {
+        self.video(stream)?;
+        self.tell_worker(worker::Command::KeyFrame { id: stream, ours: false })
+    }
+
+    /// Asks the far end to send no more than so many bits per second (TMMBR), where that was agreed.
+    ///
+    /// # Errors
+    /// When there is no such video stream.
+    pub fn limit_far_end(&self, stream: StreamId, bits_per_second: u64) -> Result<(), MediaError> {
+        self.video(stream)?;
+        self.tell_worker(worker::Command::Limit { id: stream, bits_per_second })
+    }
+
+    fn video(&self, stream: StreamId) -> Result<(), MediaError> {
+        match self.running(stream).ok_or(MediaError::NoSuchStream)?.kind {
+            MediaKind::Video => Ok(()),
+            MediaKind::Audio | MediaKind::Text => Err(MediaError::WrongKind { wanted: "video" }),
+        }
     }
 
     /// Changes which ways media may flow (hold and resume), without a new stream.

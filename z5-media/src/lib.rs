@@ -61,13 +61,15 @@ pub mod srtp;
 pub mod stats;
 pub mod stream;
 pub mod text;
+pub mod video;
 
 pub use engine::{
     AudioCodec, AudioConfig, DIGIT_DURATION, Direction, Engine, EngineConfig, EngineError, EventHandler,
     LocalPort, MediaError, PortError, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent,
-    TextConfig, TextPayloadTypes,
+    TextConfig, TextPayloadTypes, VideoConfig,
 };
 pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};
 pub use srtp::{KeyLengthError, SrtpParams, SrtpSuite};
 pub use stats::{DropReason, Heard, MediaKind, StreamStats};
+pub use stream::FeedbackConfig;

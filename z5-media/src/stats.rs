@@ -112,15 +112,17 @@ pub enum MediaKind {
     Audio,
     /// Real-time text.
     Text,
+    /// Pictures.
+    Video,
 }
 
 /// Figures of one stream. Obtained by `Engine::stats` while it runs and by `Engine::stop_stream` at its end.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StreamStats {
-    /// Audio or text.
+    /// Audio, text or video.
     pub kind: MediaKind,
-    /// Codec name as in SDP ("PCMU", "PCMA", "t140").
+    /// Codec name as in SDP ("PCMU", "PCMA", "t140", "H264").
     pub codec: &'static str,
     /// The SRTP suite's SDES name; `None`: in the clear.
     pub security: Option<&'static str>,
@@ -162,8 +164,10 @@ pub struct StreamStats {
     pub playout: Option<Playout>,
     /// What was heard; `None` for text and before the first frame was played.
     pub heard: Option<Heard>,
-    /// Real-time text; `None` for audio.
+    /// Real-time text; `None` for audio and video.
     pub text: Option<TextFigures>,
+    /// Pictures; `None` for audio and text.
+    pub video: Option<VideoFigures>,
 }
 
 /// Feedback by RTCP (RFC 4585, RFC 5104), both ways.
@@ -245,4 +249,39 @@ pub struct TextFigures {
     pub characters_recovered: u64,
     /// Markers (U+FFFD) shown for text that was lost for good.
     pub losses_marked: u64,
+}
+
+/// Video figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct VideoFigures {
+    /// Pictures sent.
+    pub pictures_sent: u64,
+    /// Of those, key frames.
+    pub key_frames_sent: u64,
+    /// Pictures of the source that did not fit the packetization mode or the queue.
+    pub pictures_left_out: u64,
+    /// Bits per second the far end's reports allow; `None` before the first.
+    pub target_bits_per_second: Option<u64>,
+    /// Pictures received that could be shown.
+    pub pictures_received: u64,
+    /// Of those, key frames.
+    pub key_frames_received: u64,
+    /// Pictures that could not be shown because something of them, or of one they build upon, was missing.
+    pub pictures_dropped: u64,
+    /// Width of the last key frame in pixels; `None` before a sequence parameter set was read.
+    pub width: Option<u32>,
+    /// Its height.
+    pub height: Option<u32>,
+    /// From the start of the stream to the first picture that could be shown, in milliseconds.
+    pub first_frame_ms: Option<f64>,
+    /// Pictures shown per second, between the first and the last; `None` before the second.
+    pub frame_rate: Option<f64>,
+    /// Freezes by the W3C's definition (webrtc-stats `freezeCount`); `None` before thirty-one pictures.
+    pub freezes: Option<u64>,
+    /// Their whole length in milliseconds.
+    pub frozen_ms: Option<f64>,
+    /// Losses that a key frame ended.
+    pub recoveries: u64,
+    /// The longest time from a loss to that key frame, in milliseconds; `None` without a loss.
+    pub longest_recovery_ms: Option<f64>,
 }

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::codec::h264::Mode;
 use crate::sink::AudioSink;
 use crate::source::AudioSource;
 use crate::srtp::SrtpParams;
+use crate::stream::FeedbackConfig;
+use crate::video::{VideoSink, VideoSource};
 
 /// Takes the engine's events. Called from the engine's threads: it must return at once (send to a channel).
 pub type EventHandler = Box<dyn Fn(StreamEvent) + Send + Sync>;
@@ -89,7 +92,7 @@ impl Direction {
 /// One negotiated RTP stream.
 #[derive(Debug)]
 pub struct StreamConfig {
-    /// Audio or text, with its codec and its ends.
+    /// Audio, text or video, with its codec and its ends.
     pub kind: StreamKind,
     /// Where the far end asked for RTP. Packets go where media really comes from once that is learned.
     pub remote: SocketAddr,
@@ -119,6 +122,38 @@ pub enum StreamKind {
     Audio(AudioConfig),
     /// Real-time text (RFC 4103).
     Text(TextConfig),
+    /// H.264 video (RFC 6184).
+    Video(VideoConfig),
+}
+
+/// A video stream: H.264 at 90 kHz.
+pub struct VideoConfig {
+    /// Payload type we send.
+    pub send_payload_type: u8,
+    /// Payload type we accept.
+    pub receive_payload_type: u8,
+    /// What the far end takes (`packetization-mode`).
+    pub mode: Mode,
+    /// Feedback both sides agreed to (`a=rtcp-fb`).
+    pub feedback: FeedbackConfig,
+    /// Bits per second we send at most (`b=TIAS` or policy).
+    pub max_bits_per_second: u64,
+    /// What is sent.
+    pub source: Box<dyn VideoSource>,
+    /// Where received pictures go.
+    pub sink: Box<dyn VideoSink>,
+}
+
+impl fmt::Debug for VideoConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VideoConfig")
+            .field("send_payload_type", &self.send_payload_type)
+            .field("receive_payload_type", &self.receive_payload_type)
+            .field("mode", &self.mode)
+            .field("feedback", &self.feedback)
+            .field("max_bits_per_second", &self.max_bits_per_second)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An audio codec.
@@ -268,5 +303,30 @@ pub enum StreamEvent {
     Bye {
         /// The stream.
         stream: StreamId,
+    },
+    /// The first picture that can be shown arrived.
+    FirstPicture {
+        /// The stream.
+        stream: StreamId,
+        /// Since the stream started.
+        after: Duration,
+    },
+    /// The picture stands still, and RTCP cannot ask for a key frame or was not heard: ask by INFO (RFC 5168). At most
+    /// once in two seconds.
+    KeyFrameWanted {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The far end wants a key frame of ours; the source was told.
+    KeyFrameRequested {
+        /// The stream.
+        stream: StreamId,
+    },
+    /// The far end's reports or its limit allow another rate; the source was told.
+    TargetBitrate {
+        /// The stream.
+        stream: StreamId,
+        /// Bits per second.
+        bits_per_second: u64,
     },
 }

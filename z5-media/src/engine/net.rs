@@ -18,12 +18,12 @@ use rtrb::{Consumer, Producer};
 
 use super::config::{EventSender, StreamEvent, StreamId};
 use super::pace::Pace;
-use super::ring::{FrameHead, FrameReader, FrameWriter};
+use super::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::batch::{Batch, SLOT};
 use crate::clock;
 use crate::rtp::{self, HEADER_LEN};
 use crate::stats::DropReason;
-use crate::stream::{Session, SessionFigures};
+use crate::stream::{Session, SessionFigures, Told};
 
 /// Datagrams taken in one turn before commands, sending and timers have theirs.
 const DATAGRAMS_PER_TURN: usize = 512;
@@ -61,9 +61,13 @@ pub(super) struct NetStream {
     pub(super) from_worker: FrameReader,
     /// The worker does not come by itself: wake it for each frame (text).
     pub(super) wake_worker: bool,
+    /// The worker wants to hear of wanted key frames, limits and losses (video).
+    pub(super) adapts: bool,
     pub(super) send_errors: u64,
     /// Which of its sockets are in the ready queue.
     pub(super) queued: [bool; 2],
+    /// The moment its one valid timer is set to.
+    pub(super) armed: Instant,
 }
 
 impl NetStream {
@@ -225,7 +229,8 @@ impl Net {
         if self.streams.len() <= slot {
             self.streams.resize_with(slot + 1, || None);
         }
-        self.timers.push(Reverse((stream.session.next_deadline(), slot as u32, stream.id.0)));
+        stream.armed = stream.session.next_deadline();
+        self.timers.push(Reverse((stream.armed, slot as u32, stream.id.0)));
         self.streams[slot] = Some(stream);
         // What came before registration makes no edge.
         self.queue(2 * slot);
@@ -281,7 +286,7 @@ impl Net {
     /// Takes at most `share` datagrams of one socket; returns how many there were.
     fn drain(&mut self, socket: usize, share: usize, now: Instant) -> usize {
         let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return 0 };
-        let (mut woke, mut taken) = (false, 0);
+        let (mut woke, mut asked, mut taken) = (false, false, 0);
         while taken < share {
             let wanted = RECEIVE_BATCH.min(share - taken);
             let source = if socket.is_multiple_of(2) { &stream.rtp } else { &stream.rtcp };
@@ -299,8 +304,9 @@ impl Net {
                 if datagram.len() == SLOT {
                     stream.session.count(DropReason::TooLong);
                 } else if socket % 2 == 1 || (stream.mux && rtp::is_rtcp(datagram)) {
-                    if stream.session.receive_rtcp(datagram, from, now).is_ok_and(|told| told.bye) {
-                        (self.events)(StreamEvent::Bye { stream: stream.id });
+                    if let Ok(told) = stream.session.receive_rtcp(datagram, from, now) {
+                        woke |= pass_on(stream, told, &self.events);
+                        asked |= told.resend;
                     }
                 } else {
                     woke |= take_rtp(stream, datagram, from, now, self.epoch, &self.events);
@@ -311,12 +317,29 @@ impl Net {
                 break;
             }
         }
+        if asked {
+            while let Some(len) = stream.session.resend(&mut self.buffer[..], now) {
+                let to = stream.session.destination();
+                stream.transmit(&self.buffer[..len], to, false);
+            }
+        }
         if woke && stream.wake_worker {
             // Full: the worker is far behind; it finds the frames at the stream's next announcement or deadline.
             let _ = self.readable.push((socket / 2) as u32);
             self.worker.unpark();
         }
+        self.arm(socket / 2);
         taken
+    }
+
+    /// Sets a stream's timer anew when it became due earlier than it is set to.
+    fn arm(&mut self, slot: usize) {
+        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+        let next = stream.session.next_deadline();
+        if next < stream.armed {
+            stream.armed = next;
+            self.timers.push(Reverse((next, slot as u32, stream.id.0)));
+        }
     }
 
     /// Sends the frames the worker has announced.
@@ -329,7 +352,27 @@ impl Net {
     fn send_frames(&mut self, slot: usize) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
         let now = clock::now();
+        let mut spoken = false;
         while let Some((head, len)) = stream.from_worker.pop(&mut self.buffer[HEADER_LEN..]) {
+            match head.payload_type {
+                0..=127 => {}
+                word::KEY_FRAME => {
+                    stream.session.want_key_frame(now);
+                    spoken = true;
+                    continue;
+                }
+                word::LIMIT => {
+                    let limit = ring::value(&self.buffer[HEADER_LEN..HEADER_LEN + len]);
+                    stream.session.request_limit(limit, now);
+                    spoken = true;
+                    continue;
+                }
+                word::KEY_FRAME_CAME => {
+                    stream.session.key_frame_came();
+                    continue;
+                }
+                _ => continue,
+            }
             let sent = stream.session.send(
                 &mut self.buffer[..],
                 len,
@@ -346,9 +389,12 @@ impl Net {
                 Err(_) => stream.send_errors += 1,
             }
         }
+        if spoken {
+            self.arm(slot);
+        }
     }
 
-    /// Writes the reports that are due. Each stream has exactly one timer.
+    /// Writes the reports and the feedback that are due. Each stream has exactly one valid timer.
     fn report(&mut self, now: Instant) {
         while let Some(Reverse((at, slot, id))) = self.timers.peek().copied() {
             if at > now {
@@ -356,7 +402,7 @@ impl Net {
             }
             self.timers.pop();
             let Some(Some(stream)) = self.streams.get_mut(slot as usize) else { continue };
-            if stream.id.0 != id {
+            if stream.id.0 != id || stream.armed != at {
                 continue;
             }
             if let Some(len) = stream.session.report(&mut self.buffer[..], now) {
@@ -364,9 +410,33 @@ impl Net {
                 stream.transmit(&self.buffer[..len], to, true);
             }
             let next = stream.session.next_deadline().max(now + Duration::from_millis(1));
+            stream.armed = next;
             self.timers.push(Reverse((next, slot, id)));
         }
     }
+}
+
+/// Hands what a compound said to the worker and the application; returns whether the worker has something to do.
+fn pass_on(stream: &mut NetStream, told: Told, events: &EventSender) -> bool {
+    if told.bye {
+        events(StreamEvent::Bye { stream: stream.id });
+    }
+    // Audio and text have no rate to change and no key frames.
+    if !stream.adapts {
+        return false;
+    }
+    if told.key_frame_wanted {
+        stream.to_worker.say(word::KEY_FRAME, 0);
+    }
+    if let Some(limit) = told.limit {
+        stream.to_worker.say(word::LIMIT, limit);
+    }
+    if told.reported
+        && let Some(report) = stream.session.figures().remote_report
+    {
+        stream.to_worker.say(word::LOSS, (report.fraction_lost * f64::from(u32::MAX)) as u64);
+    }
+    told.key_frame_wanted || told.limit.is_some() || told.reported
 }
 
 /// Opens an RTP datagram and hands its frame to the worker; returns whether there is one.

@@ -25,6 +25,7 @@ impl Running {
                 (MediaKind::Audio, audio.codec.name(), audio.telephone_event.is_some())
             }
             StreamKind::Text(_) => (MediaKind::Text, "t140", false),
+            StreamKind::Video(_) => (MediaKind::Video, "H264", false),
         };
         let security = config.srtp.as_ref().map(|srtp| srtp.suite().name());
         Self { kind, codec, security, telephone_event }
@@ -99,5 +100,6 @@ pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) ->
         playout: work.playout,
         heard: work.heard,
         text: work.text,
+        video: work.video,
     }
 }

@@ -6,6 +6,18 @@ use rtrb::{Consumer, Producer, RingBuffer};
 /// Bytes before each payload in the ring.
 const HEAD_LEN: usize = 24;
 
+/// Payload types from here on are no RTP: words between the two threads, in order with the frames.
+pub(super) mod word {
+    /// To the worker: the far end wants a key frame. To the packet thread: ask the far end for one.
+    pub(in crate::engine) const KEY_FRAME: u8 = 0x80;
+    /// To the packet thread: the key frame came.
+    pub(in crate::engine) const KEY_FRAME_CAME: u8 = 0x81;
+    /// To the worker: a limit, 8 bytes of bits per second.
+    pub(in crate::engine) const LIMIT: u8 = 0x82;
+    /// To the worker: a report came, 8 bytes with the share lost in 1/2^32.
+    pub(in crate::engine) const LOSS: u8 = 0x83;
+}
+
 /// What travels beside a payload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct FrameHead {
@@ -53,6 +65,19 @@ impl FrameWriter {
         chunk.commit_all();
         true
     }
+}
+
+impl FrameWriter {
+    /// Writes a word; when there is no room it is said again with the next occasion.
+    pub(super) fn say(&mut self, word: u8, value: u64) {
+        let head = FrameHead { payload_type: word, ..FrameHead::default() };
+        let _ = self.push(&head, &value.to_ne_bytes());
+    }
+}
+
+/// The value of a word.
+pub(super) fn value(payload: &[u8]) -> u64 {
+    payload.first_chunk::<8>().map_or(0, |bytes| u64::from_ne_bytes(*bytes))
 }
 
 /// Copies `bytes` to place `at` of a chunk that the ring's end may cut in two.

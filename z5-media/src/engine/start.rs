@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::{AudioCodec, AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig};
+use super::config::{AudioCodec, AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig, VideoConfig};
 use super::error::MediaError;
 use super::net::NetStream;
 use super::ports::LocalPort;
 use super::ring::{FrameReader, FrameWriter, ring};
-use super::worker::{AudioParts, AudioStream, Stream, TextStream};
+use super::worker::{AudioParts, AudioStream, Stream, TextStream, VideoStream};
 use crate::clock::{self, WallAnchor};
 use crate::codec::g711::Law;
 use crate::stream::{FeedbackConfig, Session, SessionConfig};
+use crate::video;
 
 /// Bytes of the ring for received frames: half a second of G.711 in 20 ms frames.
 const AUDIO_RECEIVE_RING: usize = 4800;
@@ -18,6 +19,8 @@ const AUDIO_RECEIVE_RING: usize = 4800;
 const AUDIO_SEND_RING: usize = 2400;
 /// Bytes of each text ring: text is sparse, but a packet may hold three generations.
 const TEXT_RING: usize = 4096;
+/// Bytes of each video ring: a key frame of a hundred kilobytes fits twice.
+const VIDEO_RING: usize = 256 << 10;
 /// Clock rate of T.140 (RFC 4103 section 4).
 const TEXT_CLOCK_RATE: u32 = 1000;
 /// Payload type of comfort noise at 8 kHz (RFC 3389); accepted and played as a pause.
@@ -28,7 +31,13 @@ pub(super) fn check(config: &StreamConfig) -> Result<(), MediaError> {
     match &config.kind {
         StreamKind::Audio(audio) => check_audio(audio),
         StreamKind::Text(text) => check_text(text),
+        StreamKind::Video(video) => check_video(video),
     }
+}
+
+fn check_video(video: &VideoConfig) -> Result<(), MediaError> {
+    distinct(&[Some(video.send_payload_type)])?;
+    distinct(&[Some(video.receive_payload_type)])
 }
 
 fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
@@ -87,7 +96,7 @@ pub(super) fn build(
             clock_rate: clock_rate(&config.kind),
             cname: config.cname,
             payload_types: payload_types(&config.kind),
-            feedback: FeedbackConfig::default(),
+            feedback: feedback(&config.kind),
             start,
             anchor,
         }),
@@ -96,9 +105,11 @@ pub(super) fn build(
         mux: config.rtcp_mux,
         to_worker,
         from_worker,
-        wake_worker: matches!(config.kind, StreamKind::Text(_)),
+        adapts: matches!(config.kind, StreamKind::Video(_)),
+        wake_worker: !matches!(config.kind, StreamKind::Audio(_)),
         send_errors: 0,
         queued: [false; 2],
+        armed: start,
     });
     let send = config.direction.send;
     let work = match config.kind {
@@ -129,6 +140,16 @@ pub(super) fn build(
             config.first_timestamp,
             send,
         ))),
+        StreamKind::Video(video) => Stream::Video(Box::new(VideoStream::new(
+            id,
+            video,
+            incoming,
+            outgoing,
+            epoch,
+            start,
+            config.first_timestamp,
+            send,
+        ))),
     };
     Ok((net, work))
 }
@@ -139,6 +160,7 @@ fn rings(kind: &StreamKind) -> (Ring, Ring) {
     match kind {
         StreamKind::Audio(_) => (ring(AUDIO_RECEIVE_RING), ring(AUDIO_SEND_RING)),
         StreamKind::Text(_) => (ring(TEXT_RING), ring(TEXT_RING)),
+        StreamKind::Video(_) => (ring(VIDEO_RING), ring(VIDEO_RING)),
     }
 }
 
@@ -146,6 +168,14 @@ fn clock_rate(kind: &StreamKind) -> u32 {
     match kind {
         StreamKind::Audio(audio) => audio.codec.clock_rate(),
         StreamKind::Text(_) => TEXT_CLOCK_RATE,
+        StreamKind::Video(_) => video::CLOCK_RATE,
+    }
+}
+
+fn feedback(kind: &StreamKind) -> FeedbackConfig {
+    match kind {
+        StreamKind::Video(video) => video.feedback,
+        StreamKind::Audio(_) | StreamKind::Text(_) => FeedbackConfig::default(),
     }
 }
 
@@ -156,6 +186,7 @@ fn payload_types(kind: &StreamKind) -> Vec<u8> {
             [audio.receive_payload_type, COMFORT_NOISE].into_iter().chain(events).collect()
         }
         StreamKind::Text(text) => [text.receive.t140].into_iter().chain(text.receive.red).collect(),
+        StreamKind::Video(video) => vec![video.receive_payload_type],
     }
 }
 

@@ -4,10 +4,14 @@ use std::net::Ipv4Addr;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
+use crate::codec::h264::Mode;
 use crate::sink::Null;
 use crate::source::{AudioSource, Silence, Tone};
 use crate::srtp::{SrtpParams, SrtpSuite};
 use crate::stats::DropReason;
+use crate::stream::FeedbackConfig;
+use crate::video::tests_support::stream;
+use crate::video::{AnnexBSource, NoPicture, VideoSink, VideoSource, feed, frames};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Nothing here takes this long.
@@ -114,11 +118,9 @@ fn tones_pass_both_ways_in_the_clear_and_with_srtp() {
             assert!((heard.level_dbm0.unwrap() + 12.0).abs() < 1.0, "{report:?}");
             assert!(heard.audible && heard.tone_share.unwrap() > 0.9, "{report:?}");
             assert!(report.packets_sent >= 25 && report.packets_received >= 20, "{report:?}");
-            assert_eq!(
-                (report.lost, report.dropped.len(), report.send_errors),
-                (Some(0), 0, 0),
-                "{report:?}"
-            );
+            // On a busy machine a packet may come after its time; none may be lost or refused.
+            let refused = report.dropped.keys().filter(|reason| **reason != DropReason::Late).count();
+            assert_eq!((report.lost, refused, report.send_errors), (Some(0), 0, 0), "{report:?}");
             assert!(report.first_packet_ms.unwrap() < 500.0, "{report:?}");
             assert_eq!(report.security, suite.map(SrtpSuite::name));
         }
@@ -321,4 +323,147 @@ fn many_streams_run_side_by_side() {
         assert_eq!(b.engine.stop_stream(stream_b).unwrap().remote_ssrc, Some(n));
         assert!(a.engine.stop_stream(stream_a).is_some());
     }
+}
+
+/// Feedback as two z5 agree to it.
+const FEEDBACK: FeedbackConfig = FeedbackConfig {
+    nack: true,
+    pli: true,
+    fir: true,
+    tmmbr: true,
+    reduced_size: true,
+    extended_reports: true,
+};
+
+fn video(source: impl VideoSource + 'static, sink: impl VideoSink + 'static) -> StreamKind {
+    StreamKind::Video(VideoConfig {
+        send_payload_type: 97,
+        receive_payload_type: 97,
+        mode: Mode::NonInterleaved,
+        feedback: FEEDBACK,
+        max_bits_per_second: 1_000_000,
+        source: Box::new(source),
+        sink: Box::new(sink),
+    })
+}
+
+/// A film of so many pictures, every tenth a key frame of 6 kilobytes, 100 a second.
+fn film(pictures: usize) -> (Vec<u8>, AnnexBSource) {
+    let bytes = stream(pictures, 10, 3000);
+    (bytes.clone(), AnnexBSource::of(bytes).unwrap().at_rate(100.0).unwrap())
+}
+
+#[test]
+fn a_film_arrives_as_it_was_sent() {
+    for suite in [None, Some(SrtpSuite::AeadAes128Gcm)] {
+        let (a, b) = (End::new(), End::new());
+        let (port_a, port_b) =
+            (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+        let (key_a, key_b) = suite.map(keys).unzip();
+        let (bytes, source) = film(60);
+        let (sink, pictures) = frames();
+        let config_a = config(video(source, NoPicture), &port_b, key_a, 1);
+        let config_b = config(video(NoPicture, sink), &port_a, key_b, 2);
+        let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+        let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+        b.wait(|event| matches!(event, StreamEvent::FirstPicture { .. }).then_some(()));
+        let mut heard = Vec::new();
+        let mut timestamps = Vec::new();
+        while heard.len() < bytes.len() {
+            let picture = pictures.recv_timeout(PATIENCE).unwrap();
+            timestamps.push(picture.timestamp);
+            heard.extend(picture.data);
+        }
+        assert!(heard == bytes, "the film is the same byte for byte");
+        assert!(timestamps.windows(2).all(|pair| pair[1].wrapping_sub(pair[0]) == 900), "{timestamps:?}");
+        let sent = a.engine.stop_stream(stream_a).unwrap().video.unwrap();
+        let report = b.engine.stop_stream(stream_b).unwrap();
+        let video = report.video.unwrap();
+        assert_eq!((sent.pictures_sent, sent.key_frames_sent, sent.pictures_left_out), (60, 6, 0));
+        assert_eq!((video.pictures_received, video.key_frames_received, video.pictures_dropped), (60, 6, 0));
+        assert_eq!((video.width, video.height, report.lost), (Some(352), Some(288), Some(0)));
+        assert!(video.frame_rate.is_some() && video.first_frame_ms.is_some() && video.freezes.is_some());
+        assert_eq!((report.codec, report.kind), ("H264", MediaKind::Video));
+    }
+}
+
+#[test]
+fn lost_packets_of_a_film_are_sent_again_between_two_engines() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    // Between them stands a relay that loses every 17th packet, and none that was sent again.
+    let relay = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (towards_a, towards_b) = (port_a.rtp_addr(), port_b.rtp_addr());
+    let (bytes, source) = film(60);
+    let (sink, pictures) = frames();
+    let mut config_a = config(video(source, NoPicture), &port_b, None, 1);
+    config_a.remote = relay.local_addr().unwrap();
+    let mut config_b = config(video(NoPicture, sink), &port_a, None, 2);
+    config_b.remote = relay.local_addr().unwrap();
+    let thread = std::thread::spawn(move || {
+        let mut lost = std::collections::HashSet::new();
+        let mut buffer = [0; 2048];
+        relay.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        while let Ok((len, from)) = relay.recv_from(&mut buffer) {
+            if from == towards_b {
+                relay.send_to(&buffer[..len], towards_a).unwrap();
+                continue;
+            }
+            let sequence = crate::rtp::sequence(&buffer);
+            if sequence % 17 != 3 || !lost.insert(sequence) {
+                relay.send_to(&buffer[..len], towards_b).unwrap();
+            }
+        }
+        lost.len()
+    });
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    let mut heard = 0;
+    while heard < bytes.len() {
+        heard += pictures.recv_timeout(PATIENCE).unwrap().data.len();
+    }
+    let sent = a.engine.stop_stream(stream_a).unwrap();
+    let report = b.engine.stop_stream(stream_b).unwrap();
+    let lost = thread.join().unwrap() as u64;
+    let (asked, answered) = (report.feedback.unwrap(), sent.feedback.unwrap());
+    assert!(lost > 10 && asked.packets_recovered >= lost - 1, "{lost} {asked:?}");
+    assert!(answered.packets_resent >= lost - 1 && answered.nacks_received > 0, "{answered:?}");
+    assert_eq!(report.video.unwrap().pictures_dropped, 0);
+}
+
+#[test]
+fn who_joins_late_asks_for_a_key_frame_and_gets_it() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let (feed, source) = feed();
+    let (sink, pictures) = frames();
+    let config_a = config(video(source, NoPicture), &port_b, None, 1);
+    let config_b = config(video(NoPicture, sink), &port_a, None, 2);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    let inter = [0, 0, 0, 1, 0x41, 0x88, 7, 7];
+    feed.push(inter.to_vec()).unwrap();
+    a.wait(|event| matches!(event, StreamEvent::KeyFrameRequested { .. }).then_some(()));
+    assert!(feed.take_key_frame_wish());
+    feed.push(stream(1, 1, 100)).unwrap();
+    assert!(pictures.recv_timeout(PATIENCE).unwrap().key_frame);
+    feed.push(inter.to_vec()).unwrap();
+    assert_eq!(pictures.recv_timeout(PATIENCE).unwrap().data, inter);
+    // A limit of the far end reaches the embedder, and INFO does what PLI does.
+    b.engine.limit_far_end(stream_b, 120_000).unwrap();
+    let target = a.wait(|event| {
+        if let StreamEvent::TargetBitrate { bits_per_second, .. } = event {
+            Some(bits_per_second)
+        } else {
+            None
+        }
+    });
+    assert_eq!((target, feed.target()), (120_000, Some(120_000)));
+    a.engine.send_key_frame(stream_a).unwrap();
+    a.engine.stats(stream_a).unwrap();
+    assert!(feed.take_key_frame_wish());
+    let report = b.engine.stop_stream(stream_b).unwrap();
+    assert!(report.feedback.unwrap().plis_sent >= 1, "{report:?}");
+    a.engine.stop_stream(stream_a).unwrap();
+    assert!(matches!(a.engine.send_key_frame(stream_a), Err(MediaError::NoSuchStream)));
 }

@@ -2,6 +2,7 @@
 
 mod audio;
 mod text;
+mod video;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,10 +13,11 @@ pub(super) use audio::{AudioParts, AudioStream};
 use mio::Waker;
 use rtrb::{Consumer, Producer};
 pub(super) use text::TextStream;
+pub(super) use video::VideoStream;
 
 use super::config::{EventSender, StreamId};
 use crate::clock;
-use crate::stats::{DropCounts, Heard, Playout, TextFigures};
+use crate::stats::{DropCounts, Heard, Playout, TextFigures, VideoFigures};
 
 /// Deadlines this close are served together, which saves wake-ups with many streams.
 const TOGETHER: Duration = Duration::from_micros(500);
@@ -25,11 +27,37 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// What the worker thread is told.
 pub(super) enum Command {
     Add(Stream),
-    SetSend { id: StreamId, send: bool },
-    Text { id: StreamId, text: String },
-    Digits { id: StreamId, events: Vec<u8>, duration: Duration },
-    Figures { id: StreamId, reply: mpsc::SyncSender<WorkerFigures> },
-    Stop { id: StreamId, reply: mpsc::SyncSender<WorkerFigures> },
+    SetSend {
+        id: StreamId,
+        send: bool,
+    },
+    Text {
+        id: StreamId,
+        text: String,
+    },
+    /// A key frame is wanted: of ours, or of the far end.
+    KeyFrame {
+        id: StreamId,
+        ours: bool,
+    },
+    /// The far end is to send no more than that.
+    Limit {
+        id: StreamId,
+        bits_per_second: u64,
+    },
+    Digits {
+        id: StreamId,
+        events: Vec<u8>,
+        duration: Duration,
+    },
+    Figures {
+        id: StreamId,
+        reply: mpsc::SyncSender<WorkerFigures>,
+    },
+    Stop {
+        id: StreamId,
+        reply: mpsc::SyncSender<WorkerFigures>,
+    },
     Shutdown,
 }
 
@@ -39,6 +67,7 @@ pub(super) struct WorkerFigures {
     pub(super) playout: Option<Playout>,
     pub(super) heard: Option<Heard>,
     pub(super) text: Option<TextFigures>,
+    pub(super) video: Option<VideoFigures>,
     pub(super) drops: DropCounts,
 }
 
@@ -46,6 +75,7 @@ pub(super) struct WorkerFigures {
 pub(super) enum Stream {
     Audio(Box<AudioStream>),
     Text(Box<TextStream>),
+    Video(Box<VideoStream>),
 }
 
 impl Stream {
@@ -53,6 +83,7 @@ impl Stream {
         match self {
             Self::Audio(stream) => stream.id,
             Self::Text(stream) => stream.id,
+            Self::Video(stream) => stream.id,
         }
     }
 
@@ -60,6 +91,7 @@ impl Stream {
         match self {
             Self::Audio(stream) => stream.next_deadline(),
             Self::Text(stream) => stream.next_deadline(),
+            Self::Video(stream) => stream.next_deadline(),
         }
     }
 
@@ -68,6 +100,7 @@ impl Stream {
         match self {
             Self::Audio(stream) => stream.tick(now, events),
             Self::Text(stream) => stream.handle(now, events),
+            Self::Video(stream) => stream.handle(now, events),
         }
     }
 
@@ -75,6 +108,7 @@ impl Stream {
         match self {
             Self::Audio(stream) => stream.finish(events),
             Self::Text(stream) => stream.finish(now, events),
+            Self::Video(stream) => stream.finish(now, events),
         }
     }
 
@@ -82,6 +116,7 @@ impl Stream {
         match self {
             Self::Audio(stream) => stream.figures(),
             Self::Text(stream) => stream.figures(),
+            Self::Video(stream) => stream.figures(),
         }
     }
 }
@@ -197,8 +232,22 @@ impl Worker {
                 Ok(Command::SetSend { id, send }) => match self.stream(id) {
                     Some(Stream::Audio(stream)) => stream.set_send(send),
                     Some(Stream::Text(stream)) => stream.set_send(send),
+                    Some(Stream::Video(stream)) => stream.set_send(send),
                     None => {}
                 },
+                Ok(Command::KeyFrame { id, ours }) => {
+                    if let Some(Stream::Video(stream)) = self.stream(id) {
+                        stream.key_frame(ours);
+                        self.handle(id.slot(), clock::now());
+                        self.announce(id.slot());
+                    }
+                }
+                Ok(Command::Limit { id, bits_per_second }) => {
+                    if let Some(Stream::Video(stream)) = self.stream(id) {
+                        stream.limit_far_end(bits_per_second);
+                        self.announce(id.slot());
+                    }
+                }
                 Ok(Command::Text { id, text }) => {
                     if let Some(Stream::Text(stream)) = self.stream(id) {
                         stream.push(&text);

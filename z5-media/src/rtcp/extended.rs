@@ -120,7 +120,7 @@ pub fn write_extended(report: &ExtendedReport, buffer: &mut [u8]) -> Option<usiz
         }
     }
     if let Some(voip) = &report.voip {
-        to.word(u32::from(VOIP) << 24 | VOIP_LEN as u32 / 4)?;
+        to.word((u32::from(VOIP) << 24) | (VOIP_LEN as u32 / 4))?;
         to.word(voip.ssrc)?;
         let share = |share: f64| (share * 256.0).clamp(0.0, 255.0) as u8;
         let mos =

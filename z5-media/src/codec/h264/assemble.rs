@@ -76,6 +76,12 @@ impl Assembler {
         }))
     }
 
+    /// Nothing is missing of the picture being gathered.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.finished || self.timestamp.is_none() || (self.complete && !self.overflowed)
+    }
+
     fn begin(&mut self, timestamp: u32) {
         self.data.clear();
         self.timestamp = Some(timestamp);

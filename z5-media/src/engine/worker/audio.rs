@@ -250,8 +250,8 @@ impl AudioStream {
         WorkerFigures {
             playout: self.playout.figures(),
             heard: self.listener.heard(),
-            text: None,
             drops: self.drops,
+            ..WorkerFigures::default()
         }
     }
 

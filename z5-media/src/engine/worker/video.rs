@@ -1,0 +1,300 @@
+//! One video stream: pictures of the source become paced packets, received packets become pictures for the sink.
+
+use std::time::{Duration, Instant};
+
+use super::WorkerFigures;
+use crate::engine::config::{EventSender, StreamEvent, StreamId, VideoConfig};
+use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
+use crate::sink::SinkError;
+use crate::stats::{DropCounts, VideoFigures};
+use crate::video::{
+    Adaptation, CLOCK_RATE, VideoFrame, VideoPoll, VideoReceiver, VideoSender, VideoSink, VideoSource,
+};
+
+/// Largest payload taken from the ring or written.
+const MAX_PAYLOAD: usize = 2048;
+/// Bytes of a payload we send: with SRTP, RTP, UDP and IPv6 below an MTU of 1280.
+const SEND_PAYLOAD: usize = 1180;
+/// How long a missing packet is waited for, where it is asked for again and where it is not.
+const PATIENCE_WITH_NACK: Duration = Duration::from_millis(200);
+const PATIENCE: Duration = Duration::from_millis(40);
+/// A packet leaves at least this often, so that bindings on the path live (RFC 6263).
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long RTCP may go unheard before INFO is proposed, and least time between two proposals.
+const INFO_AFTER: Duration = Duration::from_secs(2);
+/// An idle source is asked again after this.
+const IDLE: Duration = Duration::from_millis(500);
+/// Filler data: a NAL unit that decoders pass over (ITU-T H.264 section 7.3.2.7), sent when there is nothing else.
+const FILLER: [u8; 3] = [0x0c, 0xff, 0x80];
+/// Bits per second assumed before the first report.
+const START_RATE: u64 = 500_000;
+
+/// One video stream on the worker thread.
+pub(in crate::engine) struct VideoStream {
+    pub(super) id: StreamId,
+    payload_type: u8,
+    source: Option<Box<dyn VideoSource>>,
+    sink: Option<Box<dyn VideoSink>>,
+    incoming: FrameReader,
+    outgoing: FrameWriter,
+    epoch: Instant,
+    start: Instant,
+    sender: VideoSender,
+    receiver: VideoReceiver,
+    adaptation: Adaptation,
+    adapted: bool,
+    first_timestamp: u32,
+    send: bool,
+    /// When the source is asked again.
+    next_picture: Instant,
+    last_sent: Option<Instant>,
+    /// RTCP can ask for key frames.
+    asks_by_rtcp: bool,
+    asked: bool,
+    info_at: Option<Instant>,
+    told_first: bool,
+    drops: DropCounts,
+    unit: Vec<u8>,
+    payload: Box<[u8; MAX_PAYLOAD]>,
+}
+
+impl VideoStream {
+    /// A stream whose first picture is due at its start.
+    #[expect(clippy::too_many_arguments, reason = "one value per field")]
+    pub(in crate::engine) fn new(
+        id: StreamId,
+        config: VideoConfig,
+        incoming: FrameReader,
+        outgoing: FrameWriter,
+        epoch: Instant,
+        start: Instant,
+        first_timestamp: u32,
+        send: bool,
+    ) -> Self {
+        let patience = if config.feedback.nack { PATIENCE_WITH_NACK } else { PATIENCE };
+        Self {
+            id,
+            payload_type: config.send_payload_type,
+            source: Some(config.source),
+            sink: Some(config.sink),
+            incoming,
+            outgoing,
+            epoch,
+            start,
+            sender: VideoSender::new(config.mode, SEND_PAYLOAD, start),
+            receiver: VideoReceiver::new(patience, start),
+            adaptation: Adaptation::new(START_RATE, config.max_bits_per_second),
+            adapted: false,
+            first_timestamp,
+            send,
+            next_picture: start,
+            last_sent: None,
+            asks_by_rtcp: config.feedback.key_frames(),
+            asked: false,
+            info_at: None,
+            told_first: false,
+            drops: DropCounts::default(),
+            unit: Vec::new(),
+            payload: Box::new([0; MAX_PAYLOAD]),
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Instant {
+        let keep_alive = self.last_sent.map_or(self.start, |last| last + KEEP_ALIVE);
+        let picture = (self.send && self.source.is_some()).then_some(self.next_picture);
+        let info = self.info_at.filter(|_| self.receiver.wants_key_frame().is_some());
+        [picture, self.sender.next_deadline(), self.receiver.next_deadline(), info]
+            .into_iter()
+            .flatten()
+            .fold(keep_alive, Instant::min)
+    }
+
+    pub(super) fn set_send(&mut self, send: bool) {
+        if send && !self.send {
+            // What the far end saw last is of no use to it any more.
+            if let Some(source) = &mut self.source {
+                source.want_key_frame();
+            }
+        }
+        if !send {
+            self.sender.clear();
+        }
+        self.send = send;
+    }
+
+    /// A key frame is wanted: of ours, or of the far end.
+    pub(super) fn key_frame(&mut self, ours: bool) {
+        if !ours {
+            self.outgoing.say(word::KEY_FRAME, 0);
+        } else if let Some(source) = &mut self.source {
+            source.want_key_frame();
+        }
+    }
+
+    /// Asks the far end by TMMBR to send less.
+    pub(super) fn limit_far_end(&mut self, bits_per_second: u64) {
+        self.outgoing.say(word::LIMIT, bits_per_second);
+    }
+
+    /// Takes what came and sends what is due. Returns whether there is something for the packet thread.
+    pub(super) fn handle(&mut self, now: Instant, events: &EventSender) -> bool {
+        self.take_incoming(now, events);
+        let asked = self.ask_for_key_frame(now, events);
+        self.take_pictures(now, events);
+        self.send_due(now) || asked
+    }
+
+    fn take_incoming(&mut self, now: Instant, events: &EventSender) {
+        let Self { receiver, sink, id, told_first, start, .. } = self;
+        let mut failed: Option<SinkError> = None;
+        let mut show = |frame: VideoFrame<'_>| {
+            if !std::mem::replace(told_first, true) {
+                let after = frame.at.saturating_duration_since(*start);
+                events(StreamEvent::FirstPicture { stream: *id, after });
+            }
+            if failed.is_none()
+                && let Some(sink) = sink
+            {
+                failed = sink.write(&frame).err();
+            }
+        };
+        while let Some((head, len)) = self.incoming.pop(&mut self.payload[..]) {
+            let payload = &self.payload[..len];
+            match head.payload_type {
+                0..=127 => {}
+                word::KEY_FRAME => {
+                    if let Some(source) = &mut self.source {
+                        source.want_key_frame();
+                    }
+                    events(StreamEvent::KeyFrameRequested { stream: *id });
+                    continue;
+                }
+                word => {
+                    let value = ring::value(payload);
+                    let changed = if word == word::LIMIT {
+                        self.adaptation.on_limit(value)
+                    } else {
+                        self.adaptation.on_loss(value as f64 / f64::from(u32::MAX))
+                    };
+                    self.adapted = true;
+                    if let Some(bits_per_second) = changed {
+                        if let Some(source) = &mut self.source {
+                            source.set_target(bits_per_second);
+                        }
+                        events(StreamEvent::TargetBitrate { stream: *id, bits_per_second });
+                    }
+                    continue;
+                }
+            }
+            let at = self.epoch + Duration::from_nanos(head.at_nanos);
+            if head.restarted {
+                receiver.restart(at);
+            }
+            let taken =
+                receiver.take(head.sequence, head.timestamp, head.marker, payload, at.min(now), &mut show);
+            if let Err(reason) = taken {
+                self.drops.count(reason);
+            }
+        }
+        receiver.expire(now, &mut show);
+        self.check_sink(failed.map_or(Ok(()), Err), events);
+    }
+
+    fn check_sink(&mut self, result: Result<(), SinkError>, events: &EventSender) {
+        if let Err(error) = result {
+            self.sink = None;
+            events(StreamEvent::SinkFailed { stream: self.id, why: error.to_string() });
+        }
+    }
+
+    /// Asks once by RTCP, which repeats by itself, and proposes INFO where that does not help.
+    fn ask_for_key_frame(&mut self, now: Instant, events: &EventSender) -> bool {
+        let wanted = self.receiver.wants_key_frame();
+        if wanted.is_some() != self.asked {
+            self.asked = wanted.is_some();
+            self.info_at = wanted.map(|since| if self.asks_by_rtcp { since + INFO_AFTER } else { since });
+            self.outgoing.say(if self.asked { word::KEY_FRAME } else { word::KEY_FRAME_CAME }, 0);
+            if !self.asked {
+                return true;
+            }
+        }
+        if self.asked && self.info_at.is_some_and(|at| at <= now) {
+            self.info_at = Some(now + INFO_AFTER);
+            events(StreamEvent::KeyFrameWanted { stream: self.id });
+        }
+        self.asked
+    }
+
+    fn take_pictures(&mut self, now: Instant, events: &EventSender) {
+        if !self.send {
+            return;
+        }
+        while self.next_picture <= now {
+            let Some(source) = &mut self.source else { return };
+            self.unit.clear();
+            match source.next(now.saturating_duration_since(self.start), &mut self.unit) {
+                VideoPoll::Picture { at } => {
+                    let timestamp = self.first_timestamp.wrapping_add(units(at));
+                    if let Err(error) = self.sender.push(&self.unit, timestamp, now) {
+                        tracing::debug!(%error, stream = %self.id, "a picture was left out");
+                    }
+                }
+                VideoPoll::Wait { until } => self.next_picture = (self.start + until).min(now + IDLE),
+                VideoPoll::Ended => {
+                    self.source = None;
+                    events(StreamEvent::SourceEnded { stream: self.id });
+                }
+            }
+        }
+    }
+
+    /// Hands over the packets that are due; a filler where there was nothing for long, so that the relay latches at once
+    /// and the path stays open.
+    fn send_due(&mut self, now: Instant) -> bool {
+        let mut sent = false;
+        while let Some(packet) = self.sender.poll(now, &mut self.payload[..]) {
+            let head = FrameHead {
+                payload_type: self.payload_type,
+                marker: packet.marker,
+                timestamp: packet.timestamp,
+                ..FrameHead::default()
+            };
+            self.last_sent = Some(now);
+            sent |= self.outgoing.push(&head, &self.payload[..packet.len]);
+        }
+        if self.last_sent.is_none_or(|last| now.saturating_duration_since(last) >= KEEP_ALIVE) {
+            let timestamp =
+                self.first_timestamp.wrapping_add(units(now.saturating_duration_since(self.start)));
+            let head = FrameHead { payload_type: self.payload_type, timestamp, ..FrameHead::default() };
+            self.last_sent = Some(now);
+            sent |= self.outgoing.push(&head, &FILLER);
+        }
+        sent
+    }
+
+    pub(super) fn figures(&self) -> WorkerFigures {
+        let (pictures_sent, key_frames_sent, pictures_left_out) = self.sender.counts();
+        let video = VideoFigures {
+            pictures_sent,
+            key_frames_sent,
+            pictures_left_out,
+            target_bits_per_second: self.adapted.then(|| self.adaptation.target()),
+            ..self.receiver.figures()
+        };
+        WorkerFigures { video: Some(video), drops: self.drops, ..WorkerFigures::default() }
+    }
+
+    /// Completes the sink.
+    pub(super) fn finish(&mut self, now: Instant, events: &EventSender) -> WorkerFigures {
+        self.take_incoming(now, events);
+        let finished = self.sink.as_mut().map_or(Ok(()), |sink| sink.finish());
+        self.check_sink(finished, events);
+        self.sink = None;
+        self.figures()
+    }
+}
+
+/// RTP timestamp units of a time, rounded to the nearest; they wrap.
+fn units(time: Duration) -> u32 {
+    ((time.as_nanos() * u128::from(CLOCK_RATE) + 500_000_000) / 1_000_000_000) as u32
+}

@@ -1,0 +1,113 @@
+//! H.264 video between RTP and its ends: sources and sinks, pacing of what is sent, order and repair of what is received.
+//!
+//! Nothing is decoded here. An access unit is an Annex-B byte stream (ITU-T H.264 annex B) of one picture; RTP timestamps
+//! count 90 000 a second (RFC 6184 section 5.1).
+
+mod adapt;
+mod annexb;
+mod feed;
+mod receiver;
+mod sender;
+mod smoothness;
+mod sps;
+
+use std::time::{Duration, Instant};
+
+pub use adapt::{Adaptation, Rung, rung};
+pub use annexb::{AnnexBError, AnnexBSink, AnnexBSource};
+pub use feed::{FeedFull, FrameSink, OwnedFrame, VideoFeed, feed, frames};
+pub use receiver::VideoReceiver;
+pub use sender::{VideoPacket, VideoSender};
+pub use sps::{SequenceParameters, sequence_parameters};
+
+use crate::sink::SinkError;
+
+/// RTP clock rate of video.
+pub const CLOCK_RATE: u32 = 90_000;
+
+/// What a source says when asked for a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VideoPoll {
+    /// The access unit was written; it belongs to this moment after the stream's start.
+    Picture {
+        /// Since the stream's start.
+        at: Duration,
+    },
+    /// Nothing yet: ask again at that moment after the stream's start.
+    Wait {
+        /// Since the stream's start.
+        until: Duration,
+    },
+    /// There will be no more.
+    Ended,
+}
+
+/// Something that gives H.264 access units, pulled by the media worker thread. It should not block for longer than a few
+/// milliseconds.
+pub trait VideoSource: Send {
+    /// Called again and again with the time since the stream's start; writes at most one access unit to `unit`, which comes
+    /// empty.
+    fn next(&mut self, now: Duration, unit: &mut Vec<u8>) -> VideoPoll;
+
+    /// The far end cannot decode: the next picture is to be a key frame, as soon as the source can.
+    fn want_key_frame(&mut self);
+
+    /// The path carries about so many bits per second. A source that cannot change its rate ignores it.
+    fn set_target(&mut self, bits_per_second: u64) {
+        let _ = bits_per_second;
+    }
+}
+
+/// One received picture that can be decoded: nothing it builds upon was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VideoFrame<'a> {
+    /// RTP timestamp, 90 kHz.
+    pub timestamp: u32,
+    /// Annex-B byte stream.
+    pub data: &'a [u8],
+    /// Decoding may start here.
+    pub key_frame: bool,
+    /// When its last packet came.
+    pub at: Instant,
+}
+
+/// Something that takes received pictures, fed by the media worker thread.
+pub trait VideoSink: Send {
+    /// Takes the next picture. The first one is a key frame, and so is the first one after a loss.
+    ///
+    /// # Errors
+    /// When it could not be taken; the sink is not used again.
+    fn write(&mut self, frame: &VideoFrame<'_>) -> Result<(), SinkError>;
+
+    /// Called once at the end of the stream.
+    ///
+    /// # Errors
+    /// When what was written could not be completed.
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Takes pictures and forgets them; they are measured all the same.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoPicture;
+
+impl VideoSink for NoPicture {
+    fn write(&mut self, _frame: &VideoFrame<'_>) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+impl VideoSource for NoPicture {
+    fn next(&mut self, _now: Duration, _unit: &mut Vec<u8>) -> VideoPoll {
+        VideoPoll::Ended
+    }
+
+    fn want_key_frame(&mut self) {}
+}
+
+/// A stream framed like video, for tests of other files.
+#[cfg(test)]
+pub(crate) mod tests_support {
+    pub(crate) use super::annexb::tests::stream;
+}
