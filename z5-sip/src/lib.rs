@@ -7,7 +7,8 @@
 //! - [`transaction`]: one request and its answers, over transports that repeat and that do not.
 //! - [`sdp`]: what both ends of a call can do, and what they agree on.
 //! - [`dialog`]: the lasting relation of two ends, and the session in it.
-//! - [`flow`] and [`registration`]: a connection that is kept alive, a binding that is kept fresh.
+//! - [`flow`], [`registration`] and [`subscription`]: a connection that is kept alive, a binding and a subscription
+//!   that are kept fresh; [`mwi`] reads what waits in a mailbox.
 //! - [`locate`]: where a request goes by RFC 3263.
 //! - [`ua`]: a user agent made of all of it; this is what a driver runs.
 //! - [`interop`]: borders to other SIP crates.
@@ -22,10 +23,12 @@ pub mod flow;
 pub mod ident;
 pub mod interop;
 pub mod locate;
+pub mod mwi;
 pub mod outbox;
 pub mod registration;
 pub mod request;
 pub mod sdp;
+pub mod subscription;
 pub mod transaction;
 pub mod ua;
 pub mod wire;

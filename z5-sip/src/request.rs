@@ -1,6 +1,7 @@
 //! A request before it has a Via: what stays the same when it is sent again with credentials, another CSeq or on another
 //! flow (RFC 3261 section 8.1).
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -30,7 +31,7 @@ pub struct Outline {
     /// Everything else, in order.
     pub headers: Vec<(Name<'static>, String)>,
     /// Content-Type and body.
-    pub body: Option<(&'static str, Bytes)>,
+    pub body: Option<(Cow<'static, str>, Bytes)>,
 }
 
 /// The hop a request is written for.

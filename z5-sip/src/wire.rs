@@ -38,4 +38,4 @@ pub use name::Name;
 pub use params::{Param, ParamIter, Params};
 pub use redact::redact;
 pub use uri::{Scheme, Uri, UriError, UriRef};
-pub use validate::{DropReason, Fault, Rules, Verdict, validate};
+pub use validate::{DropReason, Fault, Rules, Verdict, media_types, validate};

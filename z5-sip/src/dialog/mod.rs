@@ -136,6 +136,25 @@ impl Dialog {
         })
     }
 
+    /// The subscriber's side, from its SUBSCRIBE and the first NOTIFY, which may overtake the response (RFC 6665
+    /// section 4.4.1).
+    ///
+    /// # Errors
+    /// What the messages lack.
+    pub fn from_notify(subscribe: &Message, notify: &Message) -> Result<Self, HeaderError> {
+        let id = DialogId::of_request(notify).ok_or(HeaderError::Missing)?;
+        Ok(Self {
+            id,
+            local: text(subscribe, Name::From)?,
+            remote: text(notify, Name::From)?,
+            local_cseq: subscribe.cseq()?.number,
+            remote_cseq: Some(notify.cseq()?.number),
+            remote_target: contact(notify).ok_or(HeaderError::Missing)?,
+            route_set: routes(notify)?,
+            privacy: subscribe.text(Name::Privacy).map(std::borrow::Cow::into_owned),
+        })
+    }
+
     /// Its identity.
     #[must_use]
     pub fn id(&self) -> &DialogId {

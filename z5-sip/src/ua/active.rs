@@ -61,7 +61,7 @@ impl UserAgent {
         if let Some(value) = value {
             outline = outline.with(Name::SessionExpires, value);
         }
-        outline.body = Some((SDP, body.into()));
+        outline.body = Some((SDP.into(), body.into()));
         let started = self.start_client(outline, flow, Owner::Reinvite(key), turn);
         let Some(active) = self.active(key) else { return };
         match started {

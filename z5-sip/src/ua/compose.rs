@@ -8,13 +8,14 @@ use crate::request::Outline;
 use crate::wire::{BuildError, Method, Name, ResponseBuilder, Transport, Uri};
 
 /// The methods that are answered with something else than 405.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE";
+pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, MESSAGE, NOTIFY";
 
 /// The extensions that a request may require of us.
 pub(super) const SUPPORTED: &str = "timer, path, outbound";
 
 /// The bodies that are read.
-pub(super) const ACCEPT: &str = "application/sdp";
+pub(super) const ACCEPT: &str =
+    "application/sdp, text/plain, application/im-iscomposing+xml, application/simple-message-summary";
 
 /// The type of a session description.
 pub(super) const SDP: &str = "application/sdp";

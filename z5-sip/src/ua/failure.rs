@@ -215,9 +215,12 @@ pub enum CommandRefusal {
     /// No call has this key.
     #[error("no such call")]
     UnknownCall,
-    /// A call has this key already, or the key is one of an incoming call.
-    #[error("the call key is taken")]
+    /// A call or subscription has this key already, or the key is one of an incoming call.
+    #[error("the key is taken")]
     KeyTaken,
+    /// No subscription has this key.
+    #[error("no such subscription")]
+    UnknownSubscription,
     /// The call is not in a state in which this makes sense.
     #[error("the call is not in a state for this")]
     WrongState,

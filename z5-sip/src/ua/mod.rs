@@ -49,17 +49,22 @@
 //! - An ACK and the request that follows it are written in one turn, so that they leave in one segment.
 
 mod active;
+mod apart;
+mod body;
 mod call;
 mod compose;
 mod config;
 mod failure;
 mod incoming;
+mod messaging;
 mod options;
 mod outgoing;
 mod registering;
+mod request_failure;
 mod requests;
 mod responses;
 mod schedule;
+mod subscribing;
 mod transactions;
 mod types;
 
@@ -71,13 +76,19 @@ use std::time::{Duration, Instant};
 
 pub use crate::flow::{FlowDeath, FlowEnd, FlowId};
 pub use crate::wire::Transport;
+pub use body::Body;
 pub use config::UaConfig;
 pub use failure::{CallFailure, CommandRefusal, RegisterFailure};
 pub(crate) use failure::{targets, warning_text};
 pub use options::{CallOptions, Privacy};
-pub use types::{CallKey, Command, Effect, Event, Input, Reason, Side};
+pub use request_failure::RequestFailure;
+pub use types::{
+    CallKey, Command, Effect, Event, Input, MessageKey, Package, ProbeKey, Reason, Side, SubscriptionEnd,
+    SubscriptionKey,
+};
 
 use self::call::Call;
+use self::messaging::Outgoing;
 use self::schedule::{Schedule, Sleeper};
 use self::transactions::Transactions;
 use crate::auth::Authenticator;
@@ -109,6 +120,7 @@ pub struct UserAgent {
     transactions: Transactions,
     calls: BTreeMap<CallKey, Call>,
     dialogs: HashMap<DialogId, CallKey>,
+    subscriptions: BTreeMap<SubscriptionKey, subscribing::Subscribed>,
     incoming: u64,
     schedule: Schedule,
     /// Machines whose deadline may have changed in this turn.
@@ -143,14 +155,11 @@ impl UserAgent {
             identity,
             service_route: Vec::new(),
             outbound: true,
-            rules: Rules {
-                extensions: compose::SUPPORTED.split(", ").collect(),
-                media_types: vec![compose::SDP],
-                ..Rules::user_agent()
-            },
+            rules: Rules::user_agent(),
             transactions: Transactions::default(),
             calls: BTreeMap::new(),
             dialogs: HashMap::new(),
+            subscriptions: BTreeMap::new(),
             incoming: 0,
             schedule: Schedule::default(),
             dirty: Vec::new(),
@@ -207,6 +216,14 @@ impl UserAgent {
             Command::Reject { call, status } => self.on_reject(call, status, turn),
             Command::Renegotiate { call, offer } => self.on_renegotiate(call, offer, turn),
             Command::Hangup { call } => self.on_hangup(call, turn),
+            Command::Message { message, call, target, content_type, body } => {
+                self.on_message_command(Outgoing { message, call, target, content_type, body }, turn);
+            }
+            Command::Probe { probe, target } => self.on_probe_command(probe, &target, turn),
+            Command::Subscribe { subscription, target, package, expires } => {
+                self.on_subscribe(subscription, target, package, expires, turn);
+            }
+            Command::Unsubscribe { subscription } => self.on_unsubscribe(subscription, turn),
         }
     }
 
@@ -258,6 +275,7 @@ impl UserAgent {
                 Sleeper::Client(number) => self.turn_client(number, ClientInput::Deadline, turn),
                 Sleeper::Server(number) => self.turn_server(number, ServerInput::Deadline, turn),
                 Sleeper::Call(call) => self.on_call_deadline(call, turn),
+                Sleeper::Subscription(key) => self.on_subscription_deadline(key, turn),
             }
         }
     }
@@ -326,6 +344,7 @@ impl UserAgent {
                 Sleeper::Client(number) => self.client_deadline(number),
                 Sleeper::Server(number) => self.server_deadline(number),
                 Sleeper::Call(call) => self.calls.get(&call).and_then(Call::next_deadline),
+                Sleeper::Subscription(key) => self.subscription_deadline(key),
             };
             self.schedule.set(sleeper, deadline);
         }

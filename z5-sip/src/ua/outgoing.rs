@@ -43,7 +43,7 @@ impl UserAgent {
         if let Some(interval) = self.session_interval() {
             outline = outline.with(Name::SessionExpires, interval.to_string());
         }
-        outline.body = Some((SDP, body.into()));
+        outline.body = Some((SDP.into(), body.into()));
         match self.start_client(outline, flow, Owner::Invite(key), turn) {
             Ok(client) => {
                 let state = State::Calling(Calling { client, session, cancel: Cancel::No });

@@ -83,6 +83,7 @@ impl UserAgent {
         self.carry_out_registration(effects, turn);
         if self.bound == Some(flow) && self.registration.is_bound(turn.now) {
             self.move_calls(flow, turn);
+            self.move_subscriptions(turn);
         }
     }
 

@@ -1,12 +1,13 @@
 //! Requests from outside: what is refused before anyone looks at it, and who gets the rest (RFC 3261 section 8.2).
 
 use super::compose::{ACCEPT, ALLOW, SUPPORTED};
+use super::subscribing::ALLOW_EVENTS;
 use super::types::{CallKey, Event, Reason};
 use super::{Turn, UserAgent};
 use crate::dialog::DialogId;
 use crate::flow::FlowId;
 use crate::transaction::{ServerInput, ServerKey};
-use crate::wire::{Fault, Message, Method, Name, Params, ResponseBuilder, Verdict};
+use crate::wire::{Fault, Message, Method, Name, Params, ResponseBuilder, Verdict, media_types};
 
 impl UserAgent {
     pub(super) fn on_request(&mut self, flow: FlowId, request: Message, turn: &mut Turn<'_>) {
@@ -43,7 +44,8 @@ impl UserAgent {
                 return;
             }
             turn.emit(Event::Unexpected { flow, what: "a request that is refused" });
-            self.respond(number, status, turn, |builder| explained(builder, &fault));
+            let accept = request.method().map(|method| media_types(&method).join(", ")).unwrap_or_default();
+            self.respond(number, status, turn, |builder| explained(builder, &fault, &accept));
             return;
         }
         if merged {
@@ -64,6 +66,8 @@ impl UserAgent {
             Some(Method::Update) => {
                 self.respond(number, 481, turn, |builder| builder);
             }
+            Some(Method::Message) => self.on_message_request(number, &request, inside, turn),
+            Some(Method::Notify) => self.on_notify(number, &request, inside, turn),
             Some(Method::Options) => self.on_options(number, &request, inside, turn),
             Some(_) | None => {
                 self.respond(number, 405, turn, |builder| builder.header(Name::Allow, ALLOW));
@@ -87,6 +91,7 @@ impl UserAgent {
                 .header(Name::Accept, ACCEPT)
                 .header(Name::AcceptEncoding, "identity")
                 .header(Name::Supported, SUPPORTED)
+                .header(Name::AllowEvents, ALLOW_EVENTS)
         });
     }
 
@@ -130,10 +135,10 @@ impl UserAgent {
 }
 
 /// What an answer to a refused request says beside its status.
-fn explained(builder: ResponseBuilder, fault: &Fault) -> ResponseBuilder {
+fn explained(builder: ResponseBuilder, fault: &Fault, accept: &str) -> ResponseBuilder {
     match fault {
         Fault::Extensions(tags) => builder.header(Name::Unsupported, tags.join(", ")),
-        Fault::MediaType => builder.header(Name::Accept, ACCEPT),
+        Fault::MediaType => builder.header(Name::Accept, accept),
         Fault::Flaw(_)
         | Fault::Version
         | Fault::Missing(_)

@@ -1,16 +1,17 @@
 //! What comes back to requests of ours: to its transaction, through challenges, to whoever waits for it.
 
 use super::failure::{CallFailure, RegisterFailure};
+use super::request_failure::RequestFailure;
 use super::transactions::{Owner, StartError};
 use super::types::Event;
 use super::{Turn, UserAgent};
 use crate::flow::FlowId;
 use crate::transaction::ClientInput;
-use crate::wire::{Message, Method, Verdict, validate};
+use crate::wire::{Message, Method, Verdict};
 
 impl UserAgent {
     pub(super) fn on_response(&mut self, flow: FlowId, response: Message, turn: &mut Turn<'_>) {
-        if validate(&response) != Verdict::Accept {
+        if self.rules.validate(&response) != Verdict::Accept {
             return turn.emit(Event::Unexpected { flow, what: "a malformed response" });
         }
         match self.transactions.client_of(&response) {
@@ -43,6 +44,7 @@ impl UserAgent {
             Owner::Reinvite(call) => self.on_reinvite_final(call, number, response, turn),
             Owner::Update(call) => self.on_update_final(call, response, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),
+            Owner::Apart(apart) => self.on_apart_final(apart, number, response, turn),
             Owner::Cancel | Owner::Stray => {}
         }
     }
@@ -64,6 +66,9 @@ impl UserAgent {
                 // The timer ends the call when no refresh gets through.
                 Owner::Update(_) => {}
                 Owner::Bye(call) => self.on_bye_done(call, turn),
+                Owner::Apart(apart) => {
+                    self.on_apart_lost(apart, number, RequestFailure::from_challenge(failure), turn);
+                }
                 Owner::Cancel | Owner::Stray => {}
             };
         }
@@ -82,6 +87,7 @@ impl UserAgent {
                     (_, _) => {}
                 }
             }
+            Owner::Apart(apart) => self.repeat_apart(apart, number, outline, flow, turn),
             Owner::Cancel | Owner::Stray => {
                 outline.cseq += 1;
                 // Nobody waits for it: when it cannot go out there is nobody to tell.
@@ -102,6 +108,9 @@ impl UserAgent {
             Owner::Register => self.on_register_timeout(number, timer, turn),
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::TimedOut { timer }, turn),
             Owner::Reinvite(call) => self.on_reinvite_lost(call, number, turn),
+            Owner::Apart(apart) => {
+                self.on_apart_lost(apart, number, RequestFailure::TimedOut { timer }, turn);
+            }
             Owner::Bye(call) => self.on_bye_done(call, turn),
             Owner::Update(_) | Owner::Cancel | Owner::Stray => {}
         }
@@ -111,6 +120,9 @@ impl UserAgent {
     pub(super) fn on_client_flow_lost(&mut self, number: u64, owner: Owner, turn: &mut Turn<'_>) {
         match owner {
             Owner::Register => self.on_register_failed(RegisterFailure::ConnectionLost, turn),
+            Owner::Apart(apart) => {
+                self.on_apart_lost(apart, number, RequestFailure::ConnectionLost, turn);
+            }
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::ConnectionLost, turn),
             Owner::Reinvite(call) => self.on_reinvite_failed(call, number, CallFailure::ConnectionLost, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
 
-use super::types::CallKey;
+use super::types::{CallKey, SubscriptionKey};
 use crate::flow::FlowId;
 use crate::outbox::Deadline;
 
@@ -15,6 +15,7 @@ pub(super) enum Sleeper {
     Client(u64),
     Server(u64),
     Call(CallKey),
+    Subscription(SubscriptionKey),
 }
 
 /// The queue. Equal moments come in the order of [`Sleeper`], so that a run can be replayed.

@@ -3,9 +3,11 @@
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one event among many")]
 
 mod calls;
+mod messages;
 mod options;
 mod refusals;
 mod register;
 mod script;
 mod seeds;
+mod subscriptions;
 mod world;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
+use super::apart::Apart;
 use super::schedule::Sleeper;
 use super::types::{CallKey, Effect, Event, Side};
 use super::{Turn, UserAgent};
@@ -28,6 +29,8 @@ pub(super) enum Owner {
     Update(CallKey),
     Bye(CallKey),
     Cancel,
+    /// A request that belongs to no call's state.
+    Apart(Apart),
     /// Nobody: the BYE of a fork that came too late.
     Stray,
 }

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::body::Body;
 use super::failure::{CallFailure, CommandRefusal, RegisterFailure};
 use super::options::CallOptions;
+use super::request_failure::RequestFailure;
 use crate::flow::{FlowDeath, FlowEnd, FlowId};
+use crate::mwi::{self, MessageSummary};
 use crate::sdp::{Capabilities, Negotiated, OfferSummary};
 use crate::wire::{Transport, Uri};
 
@@ -26,6 +29,66 @@ impl CallKey {
     pub fn is_incoming(self) -> bool {
         self.0 & Self::INCOMING != 0
     }
+}
+
+/// One message (RFC 3428). The caller chooses the number and finds it again in what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageKey(pub u64);
+
+/// One question by OPTIONS. The caller chooses the number and finds it again in the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProbeKey(pub u64);
+
+/// One subscription. The caller chooses the number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SubscriptionKey(pub u64);
+
+/// What can be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Package {
+    /// `message-summary` (RFC 3842): what waits in a mailbox.
+    MessageSummary,
+}
+
+impl Package {
+    /// The value of Event.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MessageSummary => mwi::PACKAGE,
+        }
+    }
+
+    /// The media type of its NOTIFYs.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::MessageSummary => mwi::MEDIA_TYPE,
+        }
+    }
+}
+
+/// Why a subscription ended or has to begin anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscriptionEnd {
+    /// We took it back.
+    #[error("taken back")]
+    Unsubscribed,
+    /// The notifier ended it (RFC 6665 section 4.1.3).
+    #[error("ended by the notifier{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+    Terminated {
+        /// `rejected`, `noresource`, `deactivated`, `probation`, `timeout`, `giveup`, `invariant` or another token.
+        reason: Option<String>,
+    },
+    /// It ran out because no refresh got through.
+    #[error("run out")]
+    Expired,
+    /// It was accepted, but no NOTIFY came within 64 x T1 (timer N).
+    #[error("accepted, but nothing was ever notified")]
+    NoNotify,
+    /// A SUBSCRIBE of ours came to nothing.
+    #[error(transparent)]
+    Failed(#[from] RequestFailure),
 }
 
 /// Who did it.
@@ -116,6 +179,42 @@ pub enum Command {
         call: CallKey,
         /// What we can do from now on.
         offer: Capabilities,
+    },
+    /// Send a message: within a call when one is named, else to `target`.
+    Message {
+        /// The application's number for it.
+        message: MessageKey,
+        /// The call through whose dialog it goes.
+        call: Option<CallKey>,
+        /// To whom, outside any call.
+        target: Option<Uri>,
+        /// What the body is, such as `text/plain;charset=UTF-8`.
+        content_type: String,
+        /// The body. Outside a call and on UDP the whole request may have 1300 bytes.
+        body: Body,
+    },
+    /// Ask what someone can do (OPTIONS). Any final answer comes back as [`Event::Probed`].
+    Probe {
+        /// The application's number for it.
+        probe: ProbeKey,
+        /// Whom.
+        target: Uri,
+    },
+    /// Subscribe to an event package and keep it so.
+    Subscribe {
+        /// The application's number for it.
+        subscription: SubscriptionKey,
+        /// Whose state: for a mailbox the address of its server, such as the `mwi` of RFC 9248.
+        target: Uri,
+        /// Which state.
+        package: Package,
+        /// For how long we ask; what is granted decides the refresh.
+        expires: Duration,
+    },
+    /// Take a subscription back.
+    Unsubscribe {
+        /// Which.
+        subscription: SubscriptionKey,
     },
     /// End a call in whatever state: CANCEL before the answer, BYE after it, 603 for an incoming one that rings.
     Hangup {
@@ -230,6 +329,76 @@ pub enum Event {
         /// Why.
         failure: CallFailure,
     },
+    /// A message of ours was taken: 200 by the far end, 202 by a relay that may deliver it later.
+    MessageDelivered {
+        /// Which.
+        message: MessageKey,
+        /// 200 to 299.
+        status: u16,
+    },
+    /// A message of ours came to nothing.
+    MessageFailed {
+        /// Which.
+        message: MessageKey,
+        /// Why.
+        failure: RequestFailure,
+    },
+    /// Someone sent a message.
+    MessageReceived {
+        /// Who says to have sent it.
+        from: Uri,
+        /// The call whose dialog it came through.
+        call: Option<CallKey>,
+        /// What the body is, without parameters.
+        content_type: String,
+        /// The body.
+        body: Body,
+    },
+    /// Someone answered our OPTIONS, as an INVITE would be answered now: 200 means free, 486 busy, 404 unknown.
+    Probed {
+        /// Which question.
+        probe: ProbeKey,
+        /// 200 to 699.
+        status: u16,
+        /// The methods it takes.
+        allow: Vec<String>,
+        /// The extensions it speaks.
+        supported: Vec<String>,
+        /// The bodies it reads.
+        accept: Vec<String>,
+    },
+    /// Our OPTIONS was not answered.
+    ProbeFailed {
+        /// Which question.
+        probe: ProbeKey,
+        /// Why.
+        failure: RequestFailure,
+    },
+    /// A notifier holds our subscription; said again at each refresh.
+    Subscribed {
+        /// Which.
+        subscription: SubscriptionKey,
+        /// For how long, as it said.
+        granted: Duration,
+    },
+    /// A subscription or its refresh came to nothing for now; we try again by ourselves.
+    SubscriptionDelayed {
+        /// Which.
+        subscription: SubscriptionKey,
+        /// What happened.
+        why: SubscriptionEnd,
+        /// When we try again, from now.
+        retry_in: Duration,
+    },
+    /// A subscription is over and its number free.
+    SubscriptionEnded {
+        /// Which.
+        subscription: SubscriptionKey,
+        /// Why.
+        why: SubscriptionEnd,
+    },
+    /// What waits in a mailbox, from a subscription or unasked from our own server.
+    MessageWaiting(MessageSummary),
     /// A connection is lost. Calls on it live on; give the user agent a new flow and `Register`.
     FlowDead {
         /// Which.

@@ -121,8 +121,6 @@ pub struct Rules {
     pub schemes: Vec<Scheme>,
     /// Option tags of Require or Proxy-Require.
     pub extensions: Vec<&'static str>,
-    /// Media types of a body; `multipart/*` stands for all multiparts.
-    pub media_types: Vec<&'static str>,
 }
 
 impl Rules {
@@ -133,18 +131,6 @@ impl Rules {
             schemes: vec![Scheme::Sip, Scheme::Sips, Scheme::Tel, Scheme::Urn],
             // Must say what the user agent says in Supported.
             extensions: vec!["timer", "path", "outbound"],
-            media_types: vec![
-                "application/sdp",
-                "multipart/*",
-                "text/plain",
-                "message/sipfrag",
-                "application/simple-message-summary",
-                "application/media_control+xml",
-                "application/dtmf-relay",
-                "application/dtmf",
-                "application/pidf+xml",
-                "application/im-iscomposing+xml",
-            ],
         }
     }
 
@@ -220,15 +206,16 @@ impl Rules {
         match self.role {
             Role::Proxy if message.max_forwards() == Ok(Some(0)) => Err(Fault::Hops),
             Role::Proxy => Ok(()),
-            Role::UserAgent => self.body(message, method),
+            Role::UserAgent => Self::body(message, method),
         }
     }
 
-    fn body(&self, message: MessageRef<'_>, method: Option<Method>) -> Result<(), Fault> {
-        if !message.body().is_empty() {
+    fn body(message: MessageRef<'_>, method: Option<Method>) -> Result<(), Fault> {
+        let readable = method.as_ref().map(media_types).unwrap_or_default();
+        if !message.body().is_empty() && !readable.is_empty() && !is_optional(message) {
             let media_type = message.content_type().unwrap_or_default();
             let plain = message.values(Name::ContentEncoding).all(|e| e.eq_ignore_ascii_case(b"identity"));
-            if !plain || !self.media_types.iter().any(|known| media_matches(known, media_type)) {
+            if !plain || !readable.iter().any(|known| media_matches(known, media_type)) {
                 return Err(Fault::MediaType);
             }
         }
@@ -255,6 +242,32 @@ impl Default for Rules {
 /// Judges a message as this crate's user agent does; see [`Rules`] for other elements.
 pub fn validate(message: &Message) -> Verdict {
     Rules::user_agent().validate(message)
+}
+
+/// The media types of the bodies that this crate's user agent reads in a request; none for a method whose body means
+/// nothing to it, which is then passed over.
+pub fn media_types(method: &Method) -> &'static [&'static str] {
+    match method {
+        Method::Invite | Method::Update | Method::Prack => &["application/sdp"],
+        Method::Message => &["text/plain", "multipart/*", "application/im-iscomposing+xml"],
+        Method::Notify => &["application/simple-message-summary", "message/sipfrag"],
+        Method::Ack
+        | Method::Bye
+        | Method::Cancel
+        | Method::Info
+        | Method::Options
+        | Method::Publish
+        | Method::Refer
+        | Method::Register
+        | Method::Subscribe
+        | Method::Other(_) => &[],
+    }
+}
+
+/// Whether the sender says that the body may be passed over (RFC 3261 section 20.11).
+fn is_optional(message: MessageRef<'_>) -> bool {
+    let handling = message.header_params(Name::ContentDisposition).get("handling");
+    handling.is_some_and(|handling| handling.eq_ignore_ascii_case("optional"))
 }
 
 /// `range` may be `*/*` or end in `/*`.
