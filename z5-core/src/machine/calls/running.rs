@@ -108,6 +108,8 @@ impl Calls {
             CommandRefusal::UnknownCall | CommandRefusal::KeyTaken if call.established_at.is_some() => {
                 self.on_ended(key, Side::Network, Some(why.to_string()), out);
             }
+            // Never told of a call.
+            CommandRefusal::UnknownSubscription => {}
             CommandRefusal::UnknownCall | CommandRefusal::KeyTaken => {
                 self.fail(id, Side::Local, CallError::UnknownCall { call: id.0 }, now, out);
             }
