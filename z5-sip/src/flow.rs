@@ -33,6 +33,12 @@ pub enum FlowEnd {
     /// Reset, or another error of the socket.
     #[error("connection reset")]
     Reset,
+    /// Nobody listens at the far end's port (for datagrams, ICMP says so).
+    #[error("connection refused")]
+    Refused,
+    /// The far end takes no more bytes: what waits to be sent reached its limit.
+    #[error("the far end takes no more bytes")]
+    Stuck,
     /// The driver closed it on purpose.
     #[error("closed on this side")]
     Local,

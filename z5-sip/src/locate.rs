@@ -11,7 +11,7 @@
 
 mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -92,6 +92,12 @@ impl Destination {
             destination.host = Place::of(maddr);
         }
         Ok(destination)
+    }
+
+    /// The domain or address that was given; what a certificate must be for.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Only ever over TLS, as a `sips` URI asks.
@@ -580,14 +586,18 @@ impl Locator {
                 Err(error) => self.fail(error, out),
             };
         }
-        let mut candidates = Vec::new();
+        let (mut candidates, mut hosts) = (Vec::new(), BTreeSet::new());
         for service in services {
             for record in weighted(service.records.as_deref().unwrap_or_default(), &mut self.ident) {
                 let host = canonical(&record.target);
                 // RFC 2782: a target of "." says that the service is decidedly not here. A port of 0 reaches nobody.
-                if host.is_empty() || record.port == 0 || candidates.len() == MAX_HOSTS {
+                if host.is_empty() || record.port == 0 || candidates.len() == MAX_TARGETS {
                     continue;
                 }
+                if hosts.len() == MAX_HOSTS && !hosts.contains(&host) {
+                    continue;
+                }
+                hosts.insert(host.clone());
                 let origin = Origin::Srv {
                     service: service.name.clone(),
                     host: host.clone(),

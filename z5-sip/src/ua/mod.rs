@@ -65,6 +65,7 @@ mod requests;
 mod responses;
 mod schedule;
 mod subscribing;
+mod stream;
 mod transactions;
 mod types;
 
@@ -106,6 +107,8 @@ pub struct UserAgent {
     ident: Ident,
     authenticator: Authenticator,
     flows: BTreeMap<FlowId, Flow>,
+    /// By UDP flow: the TCP connection for what is larger than a datagram may be.
+    streams: BTreeMap<FlowId, FlowId>,
     /// The newest flow that is up.
     current: Option<FlowId>,
     registration: Registration,
@@ -150,6 +153,7 @@ impl UserAgent {
             config,
             ident,
             flows: BTreeMap::new(),
+            streams: BTreeMap::new(),
             current: None,
             bound: None,
             identity,
@@ -177,6 +181,9 @@ impl UserAgent {
                 self.flows.insert(flow, Flow::new(transport, local, remote, keep_alive, pong, now));
                 self.current = Some(flow);
                 self.dirty.push(Sleeper::Flow(flow));
+            }
+            Input::StreamUp { flow, beside, local, remote } => {
+                self.on_stream_up(flow, beside, (local, remote), turn.now);
             }
             Input::FlowDown { flow, why } => self.lose_flow(flow, FlowDeath::Down(why), turn),
             Input::Received { flow, bytes } => self.on_received(flow, bytes, turn),
@@ -304,7 +311,8 @@ impl UserAgent {
         }
         self.dirty.push(Sleeper::Flow(flow));
         if self.current == Some(flow) {
-            self.current = self.flows.keys().next_back().copied();
+            let beside = |flow: &&FlowId| !self.streams.values().any(|stream| stream == *flow);
+            self.current = self.flows.keys().rev().find(beside).copied();
         }
         turn.emit(Event::FlowDead { flow, why });
         let on_it = |of: FlowId| of == flow;
@@ -318,6 +326,7 @@ impl UserAgent {
         for number in servers {
             self.turn_server(number, ServerInput::FlowLost, turn);
         }
+        self.streams.retain(|datagrams, stream| *datagrams != flow && *stream != flow);
         if self.bound == Some(flow) {
             self.on_binding_lost(turn);
         }

@@ -304,7 +304,7 @@ impl UserAgent {
     }
 
     /// The call while this transaction is the one of its INVITE.
-    fn calling(&mut self, key: CallKey, number: u64) -> Option<&mut Calling> {
+    pub(super) fn calling(&mut self, key: CallKey, number: u64) -> Option<&mut Calling> {
         match self.calls.get_mut(&key).map(|call| &mut call.state) {
             Some(State::Calling(calling)) if calling.client == number => Some(calling),
             Some(State::Calling(_) | State::Ringing(_) | State::Active(_)) | None => None,

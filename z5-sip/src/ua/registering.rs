@@ -57,7 +57,7 @@ impl UserAgent {
     /// The final response to a REGISTER of ours, challenges aside.
     pub(super) fn on_register_response(&mut self, number: u64, response: &Message, turn: &mut Turn<'_>) {
         let Some(client) = self.transactions.clients.get(&number) else { return };
-        let flow = client.flow;
+        let flow = self.principal(client.flow);
         let taking_back = takes_back(&client.outline);
         let status = response.status().unwrap_or_default();
         if status == 439 && self.outbound {

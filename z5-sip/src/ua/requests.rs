@@ -77,7 +77,7 @@ impl UserAgent {
 
     /// Only the flow that our binding leads to may open something with us.
     fn is_welcome(&self, flow: FlowId, turn: &Turn<'_>) -> bool {
-        self.bound == Some(flow) && self.registration.is_bound(turn.now)
+        self.bound == Some(self.principal(flow)) && self.registration.is_bound(turn.now)
     }
 
     fn on_options(&mut self, number: u64, request: &Message, inside: bool, turn: &mut Turn<'_>) {

@@ -118,6 +118,9 @@ impl UserAgent {
 
     /// The flow went away before a final response.
     pub(super) fn on_client_flow_lost(&mut self, number: u64, owner: Owner, turn: &mut Turn<'_>) {
+        if self.retry_as_datagram(number, owner, turn) {
+            return;
+        }
         match owner {
             Owner::Register => self.on_register_failed(RegisterFailure::ConnectionLost, turn),
             Owner::Apart(apart) => {

@@ -10,4 +10,5 @@ mod register;
 mod script;
 mod seeds;
 mod subscriptions;
+mod stream;
 mod world;

@@ -241,7 +241,7 @@ impl UserAgent {
         owner: Owner,
         turn: &mut Turn<'_>,
     ) -> Result<u64, StartError> {
-        let message = self.write(&outline, flow)?;
+        let (message, flow) = self.write_fitting(&outline, self.principal(flow))?;
         self.start_client_with(message, outline, flow, owner, turn)
     }
 

@@ -115,6 +115,18 @@ pub enum Input<'a> {
         /// The far end's address.
         remote: SocketAddr,
     },
+    /// A TCP connection to the server of a UDP flow is up. It carries requests of more than 1300 bytes (RFC 3261 section
+    /// 18.1.1) and never becomes the newest flow; without it they go over UDP.
+    StreamUp {
+        /// Its number.
+        flow: FlowId,
+        /// The UDP flow.
+        beside: FlowId,
+        /// Our address on it.
+        local: SocketAddr,
+        /// The far end's address.
+        remote: SocketAddr,
+    },
     /// A connection is gone, whoever closed it.
     FlowDown {
         /// Its number.
@@ -469,6 +481,9 @@ impl fmt::Debug for Input<'_> {
         match self {
             Self::FlowUp { flow, transport, local, remote } => {
                 write!(f, "FlowUp({}, {transport} {local} to {remote})", flow.0)
+            }
+            Self::StreamUp { flow, beside, local, remote } => {
+                write!(f, "StreamUp({} beside {}, {local} to {remote})", flow.0, beside.0)
             }
             Self::FlowDown { flow, why } => write!(f, "FlowDown({}, {why})", flow.0),
             Self::Received { flow, bytes } => write!(f, "Received({}, {} bytes)", flow.0, bytes.len()),
