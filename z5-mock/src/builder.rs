@@ -1,6 +1,6 @@
 //! Describes a carrier before it starts.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Builder {
     pub(crate) zdial_port: u16,
     pub(crate) mcs_port: u16,
     pub(crate) sip_port: u16,
+    pub(crate) sips_port: u16,
+    pub(crate) proxies_over_tls: bool,
     pub(crate) impairment: Impairment,
     pub(crate) rtp_ports: RangeInclusive<u16>,
     pub(crate) client_rtp_ports: (u16, u16),
@@ -47,6 +49,8 @@ impl Default for Builder {
             zdial_port: 0,
             mcs_port: 0,
             sip_port: 0,
+            sips_port: 0,
+            proxies_over_tls: false,
             impairment: Impairment::default(),
             rtp_ports: 0..=0,
             client_rtp_ports: (10_000, 65_535),
@@ -118,10 +122,31 @@ impl Builder {
         self
     }
 
-    /// SIP port of the MCS; 0: any.
+    /// SIP port of the MCS, TCP and UDP; 0: any.
     #[must_use]
     pub fn sip_port(mut self, port: u16) -> Self {
         self.sip_port = port;
+        self
+    }
+
+    /// Port of the MCS for SIP over TLS; 0: any.
+    #[must_use]
+    pub fn sips_port(mut self, port: u16) -> Self {
+        self.sips_port = port;
+        self
+    }
+
+    /// The sign-in server names its outbound proxies with TLS in place of TCP.
+    #[must_use]
+    pub fn proxies_over_tls(mut self) -> Self {
+        self.proxies_over_tls = true;
+        self
+    }
+
+    /// Every server is on `::1` and nowhere else, media too.
+    #[must_use]
+    pub fn on_ipv6(mut self) -> Self {
+        self.addresses = vec![IpAddr::V6(Ipv6Addr::LOCALHOST)];
         self
     }
 

@@ -23,7 +23,7 @@ use crate::names::Names;
 use crate::recorder::{Recorder, Service};
 use crate::relay::{Relay, RelayFigures, RelayStats};
 use crate::sip::switch::{RegistrationLimits, Switch};
-use crate::sip::{Door, SWITCH_INPUTS};
+use crate::sip::{Door, SWITCH_INPUTS, datagrams};
 use crate::state::{Addresses, Dice, State};
 use crate::tls::{Tls, TlsSetupError};
 use crate::{http, mcs, zdial};
@@ -67,20 +67,26 @@ impl Carrier {
     }
 
     pub(crate) async fn start(builder: Builder) -> Result<Self, StartError> {
-        let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let places = &builder.addresses;
+        let address = places.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let faults = builder.armed_faults();
         let recorder = Recorder::new(builder.recorder_capacity);
         let (dns_udp, dns_tcp) = reserve_dns(SocketAddr::new(address, builder.dns_port)).await?;
         let zdial = reserve_all(Service::Zdial, places, builder.zdial_port)?;
         let mcs = reserve_all(Service::Mcs, places, builder.mcs_port)?;
-        let sip = reserve_all(Service::Sip, places, builder.sip_port)?;
-        let addresses =
-            Addresses { dns: dns_tcp.addr, zdial: first(&zdial), mcs: first(&mcs), sip: first(&sip) };
+        let (sip, sip_udp) = reserve_sip(places, builder.sip_port).await?;
+        let sips = reserve_all(Service::Sip, places, builder.sips_port)?;
+        let addresses = Addresses {
+            dns: dns_tcp.addr,
+            zdial: first(&zdial),
+            mcs: first(&mcs),
+            sip: first(&sip),
+            sips: first(&sips),
+        };
         let zone = Zone::new(&builder.names, &builder.extra_hosts, places, faults.clone(), recorder.clone())
-            .with_sip(&builder.names, addresses.sip.port());
+            .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port());
         let state = Arc::new(State {
-            tls: Tls::new(&builder.names.all())?,
+            tls: Tls::new(&builder.names, places)?,
             signer: Signer::new(builder.licence, &builder.names.mcs)?,
             address_books: first_address_books(&builder.accounts),
             names: builder.names,
@@ -91,6 +97,7 @@ impl Carrier {
             recorder,
             client_rtp_ports: builder.client_rtp_ports,
             lifetime: builder.lifetime,
+            proxies_over_tls: builder.proxies_over_tls,
             dice: Dice::new(builder.seed),
         });
         let figures = RelayFigures::default();
@@ -108,7 +115,7 @@ impl Carrier {
         carrier.serve_dns(dns_udp, dns_tcp, zone)?;
         carrier.serve_https(Service::Zdial, zdial, zdial::router(Arc::clone(&carrier.state)));
         carrier.serve_https(Service::Mcs, mcs, mcs::router(Arc::clone(&carrier.state)));
-        carrier.serve_sip(sip, relay, limits);
+        carrier.serve_sip((sip, sips, sip_udp), relay, limits);
         Ok(carrier)
     }
 
@@ -136,7 +143,12 @@ impl Carrier {
         }
     }
 
-    fn serve_sip(&mut self, reserved: Vec<Reserved>, relay: Relay, limits: RegistrationLimits) {
+    fn serve_sip(
+        &mut self,
+        (tcp, tls, udp): (Vec<Reserved>, Vec<Reserved>, Vec<UdpSocket>),
+        relay: Relay,
+        limits: RegistrationLimits,
+    ) {
         let (switch, inputs) = mpsc::channel(SWITCH_INPUTS);
         let (to_far_ends, far_end_messages) = mpsc::unbounded_channel();
         let state = &self.state;
@@ -149,13 +161,25 @@ impl Carrier {
             recorder: state.recorder.clone(),
             next_id: AtomicU64::new(1),
         });
-        for reserved in reserved {
+        for reserved in tcp {
             let door = Arc::clone(&door);
             let handler = move |stream, peer| {
                 let door = Arc::clone(&door);
                 async move { door.connection(stream, peer).await }
             };
             self.tasks.spawn(self.endpoint(Service::Sip, reserved.addr.ip()).serve(reserved, handler));
+        }
+        for reserved in tls {
+            let (door, state) = (Arc::clone(&door), Arc::clone(&self.state));
+            let handler = move |stream, peer| {
+                let (door, state) = (Arc::clone(&door), Arc::clone(&state));
+                async move { door.secure_connection(stream, peer, |fault| state.tls.acceptor(fault)).await }
+            };
+            self.tasks.spawn(self.endpoint(Service::Sip, reserved.addr.ip()).serve(reserved, handler));
+        }
+        for socket in udp {
+            let Ok(here) = socket.local_addr() else { continue };
+            self.tasks.spawn(datagrams::serve(Arc::clone(&door), socket, here.ip()));
         }
     }
 
@@ -193,9 +217,14 @@ impl Carrier {
         self.state.addresses.mcs
     }
 
-    /// Where the MCS listens for SIP over TCP.
+    /// Where the MCS listens for SIP over TCP and UDP.
     pub fn sip_addr(&self) -> SocketAddr {
         self.state.addresses.sip
+    }
+
+    /// Where the MCS listens for SIP over TLS.
+    pub fn sips_addr(&self) -> SocketAddr {
+        self.state.addresses.sips
     }
 
     /// The sign-in server by name, such as `https://zdial.champvrs.test:40443`.
@@ -279,6 +308,7 @@ impl Carrier {
             mcs: Some(client_config::Mcs {
                 https_port: self.mcs_addr().port(),
                 sip_port: self.sip_addr().port(),
+                sips_port: self.sips_addr().port(),
             }),
             licence: Some(client_config::Licence {
                 issuer: self.state.signer.issuer().to_owned(),
@@ -291,8 +321,27 @@ impl Carrier {
         })
     }
 
-    /// A configuration of profile `generic` for the default number of an account: steps 2 and 3 are skipped.
+    /// A configuration of profile `generic` for the default number of an account, over TCP: steps 2 and 3 are skipped.
     pub fn generic_config(&self, username: &str) -> Option<ClientConfig> {
+        self.generic_config_over(username, "tcp")
+    }
+
+    /// The same that finds its servers by the domain's NAPTR and SRV records.
+    pub fn generic_config_by_name(&self, username: &str, transport: &str) -> Option<ClientConfig> {
+        let mut config = self.generic_config_over(username, transport)?;
+        config.dns = Some(client_config::Dns {
+            servers: vec![self.dns_addr().to_string()],
+            system: false,
+            hosts: Default::default(),
+        });
+        if let Some(sip) = &mut config.sip {
+            sip.proxy = None;
+        }
+        Some(config)
+    }
+
+    /// The same over `tcp`, `tls` or `udp`.
+    pub fn generic_config_over(&self, username: &str, transport: &str) -> Option<ClientConfig> {
         let account = self.accounts().iter().find(|account| account.username() == username)?;
         let number = account.numbers().first()?;
         Some(ClientConfig {
@@ -300,7 +349,7 @@ impl Carrier {
             dns: None,
             names: None,
             zdial: None,
-            tls: None,
+            tls: Some(client_config::Trust { ca_file: CA_FILE.to_owned() }),
             mcs: None,
             licence: None,
             sip: Some(client_config::Sip {
@@ -308,8 +357,8 @@ impl Carrier {
                 username: number.sip_user.clone(),
                 password: number.sip_password.clone(),
                 display_name: number.display_name.clone(),
-                proxy: self.sip_addr().to_string(),
-                transport: "tcp".to_owned(),
+                proxy: Some(if transport == "tls" { self.sips_addr() } else { self.sip_addr() }.to_string()),
+                transport: transport.to_owned(),
             }),
             media: client_config::Media { bind: IpAddr::to_string(&self.sip_addr().ip()) },
             ca_pem: self.ca_pem().to_owned(),
@@ -349,6 +398,28 @@ fn reserve_all(service: Service, places: &[IpAddr], port: u16) -> Result<Vec<Res
 
 fn first(reserved: &[Reserved]) -> SocketAddr {
     reserved.first().map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |reserved| reserved.addr)
+}
+
+/// One port number for both protocols at every address.
+async fn reserve_sip(places: &[IpAddr], port: u16) -> Result<(Vec<Reserved>, Vec<UdpSocket>), StartError> {
+    let mut tries = 1;
+    'again: loop {
+        let tcp = reserve_all(Service::Sip, places, port)?;
+        let mut udp = Vec::with_capacity(tcp.len());
+        for reserved in &tcp {
+            match UdpSocket::bind(reserved.addr).await {
+                Ok(socket) => udp.push(socket),
+                Err(_) if port == 0 && tries < PORT_TRIES => {
+                    tries += 1;
+                    continue 'again;
+                }
+                Err(source) => {
+                    return Err(StartError::Port { service: Service::Sip, addr: reserved.addr, source });
+                }
+            }
+        }
+        return Ok((tcp, udp));
+    }
 }
 
 /// One port number for both protocols.

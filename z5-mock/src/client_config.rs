@@ -91,6 +91,8 @@ pub struct Mcs {
     pub https_port: u16,
     /// SIP over TCP.
     pub sip_port: u16,
+    /// SIP over TLS.
+    pub sips_port: u16,
 }
 
 /// `[licence]`
@@ -124,9 +126,10 @@ pub struct Sip {
     pub password: String,
     /// Shown to the person called.
     pub display_name: String,
-    /// `host:port` that requests are sent to.
-    pub proxy: String,
-    /// `tcp`
+    /// `host:port` that requests are sent to; without it they go where the domain's records say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// `tcp`, `tls`, `udp` or `auto`
     pub transport: String,
 }
 

@@ -1,7 +1,7 @@
 //! The name server of step 1 (RFC 1035) on UDP and TCP of one port, by hickory-server.
 //!
 //! It is authoritative for the carrier's five names and answers NXDOMAIN for everything else. The provider's
-//! domain has NAPTR and SRV records that lead to the MCS over TCP (RFC 3263). No DNSSEC, zone transfers or updates.
+//! domain has NAPTR and SRV records that lead to the MCS over TLS, TCP and UDP, in this order (RFC 3263). No DNSSEC, zone transfers or updates.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -67,19 +67,27 @@ impl Zone {
         Self { records, faults, recorder }
     }
 
-    /// Publishes how the provider's domain is reached over SIP: TCP, the MCS names in their order, this port.
-    pub(crate) fn with_sip(mut self, names: &Names, port: u16) -> Self {
-        let service = format!("_sip._tcp.{}", names.domain()).to_lowercase();
-        let Ok(replacement) = Name::from_ascii(format!("{service}.")) else { return self };
-        let naptr =
-            rdata::NAPTR::new(10, 10, (*b"s").into(), (*b"SIP+D2T").into(), Box::default(), replacement);
-        self.records.entry(names.domain().to_lowercase()).or_default().push(RData::NAPTR(naptr));
-        let targets =
-            names.mcs_targets().into_iter().zip((10..).step_by(10)).filter_map(|(name, priority)| {
-                let target = Name::from_ascii(format!("{name}.")).ok()?;
-                Some(RData::SRV(rdata::SRV::new(priority, 0, port, target)))
-            });
-        self.records.insert(service, targets.collect());
+    /// Publishes how the provider's domain is reached over SIP: over TLS on `secure`, over TCP and UDP on `port`, each by the
+    /// MCS names in their order.
+    pub(crate) fn with_sip(mut self, names: &Names, port: u16, secure: u16) -> Self {
+        let services = [
+            (10, "SIPS+D2T", "_sips._tcp", secure),
+            (20, "SIP+D2T", "_sip._tcp", port),
+            (30, "SIP+D2U", "_sip._udp", port),
+        ];
+        for (preference, word, prefix, port) in services {
+            let service = format!("{prefix}.{}", names.domain()).to_lowercase();
+            let Ok(replacement) = Name::from_ascii(format!("{service}.")) else { continue };
+            let word = word.as_bytes().into();
+            let naptr = rdata::NAPTR::new(10, preference, (*b"s").into(), word, Box::default(), replacement);
+            self.records.entry(names.domain().to_lowercase()).or_default().push(RData::NAPTR(naptr));
+            let targets =
+                names.mcs_targets().into_iter().zip((10..).step_by(10)).filter_map(|(name, priority)| {
+                    let target = Name::from_ascii(format!("{name}.")).ok()?;
+                    Some(RData::SRV(rdata::SRV::new(priority, 0, port, target)))
+                });
+            self.records.insert(service, targets.collect());
+        }
         self
     }
 

@@ -117,6 +117,8 @@ pub enum Fault {
     /// The CRLF ping is not answered.
     NoPong,
 
+    /// A UDP datagram of SIP vanishes, in either direction; each is an occasion.
+    DatagramLost,
     /// The ACK of a 2xx is lost on its way.
     LostAck,
     /// A far end sends its BYE twice.

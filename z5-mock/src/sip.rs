@@ -1,4 +1,4 @@
-//! The MCS over SIP (steps 4 and 5): TCP connections in, one switch that holds all state.
+//! The MCS over SIP (steps 4 and 5): connections over TCP and TLS and datagrams in, one switch that holds all state.
 //!
 //! A connection task only frames (RFC 3261 section 18.3), answers keep-alive pings (RFC 5626 section 4.4.1) and writes
 //! what the switch sends; everything else is decided in the switch.
@@ -7,17 +7,19 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use z5_sip::wire::{Frame, Framer, Limits, Message};
+use tokio_rustls::TlsAcceptor;
+use z5_sip::wire::{Frame, Framer, Limits, Message, Transport};
 
-use crate::fault::Fault;
+use crate::fault::{CertificateFault, Fault};
 use crate::recorder::{Direction, Recorder, Service};
 use crate::shaped::Shaped;
 
 pub(crate) mod bindings;
 pub(crate) mod calls;
+pub(crate) mod datagrams;
 pub(crate) mod description;
 pub(crate) mod proxy;
 pub(crate) mod registrar;
@@ -38,9 +40,20 @@ pub(crate) const FAR_ENDS: ConnectionId = ConnectionId(0);
 
 /// What reaches the switch.
 pub(crate) enum Input {
-    Opened { id: ConnectionId, peer: SocketAddr, local: SocketAddr, outlet: mpsc::Sender<Bytes> },
-    Message { id: ConnectionId, message: Message },
-    Closed { id: ConnectionId },
+    Opened {
+        id: ConnectionId,
+        transport: Transport,
+        peer: SocketAddr,
+        local: SocketAddr,
+        outlet: mpsc::Sender<Bytes>,
+    },
+    Message {
+        id: ConnectionId,
+        message: Message,
+    },
+    Closed {
+        id: ConnectionId,
+    },
 }
 
 /// Makes a task for each accepted connection.
@@ -52,13 +65,49 @@ pub(crate) struct Door {
 }
 
 impl Door {
+    fn number(&self) -> ConnectionId {
+        ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed))
+    }
+
     pub(crate) async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
-        let id = ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
         let Ok(local) = stream.local_addr() else { return };
-        if self.switch.send(Input::Opened { id, peer, local, outlet }).await.is_err() {
+        self.serve(stream, Transport::Tcp, local, peer).await;
+    }
+
+    /// The same behind TLS.
+    pub(crate) async fn secure_connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        acceptor: impl Fn(Option<CertificateFault>) -> TlsAcceptor,
+    ) {
+        let Ok(local) = stream.local_addr() else { return };
+        let fault = self.faults.strike(|fault| {
+            if let Fault::Certificate(Service::Sip, kind) = *fault { Some(kind) } else { None }
+        });
+        match acceptor(fault).accept(stream).await {
+            Ok(stream) => self.serve(stream, Transport::Tls, local, peer).await,
+            Err(error) => {
+                let why = format!("[TLS handshake failed: {error}]");
+                self.recorder.record(Service::Sip, Direction::Received, peer, why);
+            }
+        }
+    }
+
+    async fn serve(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        transport: Transport,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) {
+        let id = self.number();
+        let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
+        if self.switch.send(Input::Opened { id, transport, peer, local, outlet }).await.is_err() {
             return;
         }
+        let opened = format!("[connection over {}]", transport.as_str());
+        self.recorder.record(Service::Sip, Direction::Received, peer, opened);
         let mut stream = Shaped::new(stream, &self.faults, Service::Sip);
         let why = self.run(id, &mut stream, peer, outbound).await;
         self.recorder.record(Service::Sip, Direction::Received, peer, format!("[connection ended: {why}]"));
@@ -69,7 +118,7 @@ impl Door {
     async fn run(
         &self,
         id: ConnectionId,
-        stream: &mut Shaped<TcpStream>,
+        stream: &mut Shaped<impl AsyncRead + AsyncWrite + Unpin>,
         peer: SocketAddr,
         mut outbound: mpsc::Receiver<Bytes>,
     ) -> String {
@@ -84,7 +133,12 @@ impl Door {
                 },
                 bytes = outbound.recv() => {
                     let Some(bytes) = bytes else { return "closed by the carrier".to_owned() };
-                    if let Err(error) = stream.write_all(&bytes).await {
+                    let written = async {
+                        stream.write_all(&bytes).await?;
+                        // TLS keeps what the socket has not taken
+                        stream.flush().await
+                    };
+                    if let Err(error) = written.await {
                         return error.to_string();
                     }
                     continue;
@@ -101,7 +155,7 @@ impl Door {
                     }
                     Ok(Frame::Ping) if self.faults.strikes(Fault::NoPong) => {}
                     Ok(Frame::Ping) => {
-                        if let Err(error) = stream.write_all(b"\r\n").await {
+                        if let Err(error) = stream.write_all(b"\r\n").await.and(stream.flush().await) {
                             return error.to_string();
                         }
                     }

@@ -21,7 +21,9 @@ pub(crate) struct Addresses {
     pub(crate) dns: SocketAddr,
     pub(crate) zdial: SocketAddr,
     pub(crate) mcs: SocketAddr,
+    /// TCP and UDP.
     pub(crate) sip: SocketAddr,
+    pub(crate) sips: SocketAddr,
 }
 
 pub(crate) struct State {
@@ -37,6 +39,8 @@ pub(crate) struct State {
     pub(crate) address_books: AddressBooks,
     pub(crate) client_rtp_ports: (u16, u16),
     pub(crate) lifetime: Duration,
+    /// What the sign-in server says about its proxies.
+    pub(crate) proxies_over_tls: bool,
     pub(crate) dice: Dice,
 }
 

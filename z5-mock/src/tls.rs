@@ -1,8 +1,9 @@
 //! The carrier's own certificate authority and the TLS server side (RFC 8446, RFC 5246).
 //!
-//! One authority and one leaf for all five names, made at start and gone with the carrier. The wrong leaves that
+//! One authority and one leaf for all five names, the SIP domain and the addresses, made at start and gone with the carrier. The wrong leaves that
 //! faults serve (another authority, expired, another name) are made beside it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rcgen::{
@@ -13,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, ServerConfig, crypto::aws_lc_rs};
 
 use crate::fault::CertificateFault;
+use crate::names::Names;
 
 /// Why certificates could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +39,18 @@ pub(crate) struct Tls {
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
 impl Tls {
-    pub(crate) fn new(names: &[&str]) -> Result<Self, TlsSetupError> {
+    pub(crate) fn new(names: &Names, places: &[IpAddr]) -> Result<Self, TlsSetupError> {
         let ours = authority("z5 mock carrier CA")?;
         let foreign = authority("another CA")?;
-        let mut subjects: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut subjects: Vec<String> = names.all().iter().map(|&name| name.to_owned()).collect();
+        // A SIP server is known by the domain that was asked for (RFC 5922 section 4).
+        subjects.push(names.domain().to_owned());
         subjects.extend(["localhost".to_owned(), "127.0.0.1".to_owned()]);
+        for place in places.iter().map(IpAddr::to_string) {
+            if !subjects.contains(&place) {
+                subjects.push(place);
+            }
+        }
         let valid = leaf(subjects.clone())?;
         let mut past = leaf(subjects)?;
         past.not_after = rcgen::date_time_ymd(2001, 1, 1);

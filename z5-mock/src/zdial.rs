@@ -141,9 +141,13 @@ fn list(numbers: &[Number]) -> Value {
 
 fn configuration(state: &State, number: &Number) -> Value {
     let names = &state.names;
-    let (sip, https) = (state.addresses.sip.port(), state.addresses.mcs.port());
+    let https = state.addresses.mcs.port();
+    let (sip, transport) = match state.proxies_over_tls {
+        true => (state.addresses.sips.port(), "tls"),
+        false => (state.addresses.sip.port(), "tcp"),
+    };
     let proxies: Vec<_> =
-        names.mcs_targets().iter().map(|name| format!("sip:{name}:{sip};transport=tcp")).collect();
+        names.mcs_targets().iter().map(|name| format!("sip:{name}:{sip};transport={transport}")).collect();
     let (low, high) = state.client_rtp_ports;
     json!({
         "phone-number": number.e164,
@@ -161,7 +165,7 @@ fn configuration(state: &State, number: &Number) -> Value {
             "address-book-uri": format!("https://{}:{https}/carddav/{}/default/", names.mcs, number.sip_user),
             "rtp-port-range": [low, high],
             "group": "default",
-            "sip-transport": "tcp",
+            "sip-transport": transport,
         },
     })
 }

@@ -111,8 +111,13 @@ async fn the_domain_leads_to_the_mcs_by_naptr_and_srv() {
     let carrier = Carrier::builder().start().await.unwrap();
     let resolver = resolver(&carrier);
     let naptr = resolver.lookup("csdvrs.test.", RecordType::NAPTR).await.unwrap();
-    let RData::NAPTR(naptr) = &naptr.answers()[0].data else { panic!("no NAPTR") };
-    assert_eq!((&*naptr.flags, &*naptr.services), (&b"s"[..], &b"SIP+D2T"[..]));
+    assert_eq!(naptr.answers().len(), 3, "TLS, TCP, UDP");
+    let tcp = naptr.answers().iter().find_map(|record| match &record.data {
+        RData::NAPTR(naptr) if &*naptr.services == b"SIP+D2T" => Some(naptr),
+        _ => None,
+    });
+    let naptr = tcp.expect("a NAPTR record for TCP");
+    assert_eq!(&*naptr.flags, b"s");
     let srv = resolver.srv_lookup(naptr.replacement.to_string()).await.unwrap();
     let mut targets: Vec<_> = srv
         .answers()

@@ -17,6 +17,7 @@ struct Started {
     zdial: String,
     mcs: String,
     sip: String,
+    sips: String,
     configurations: Vec<String>,
 }
 
@@ -25,7 +26,8 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
         .dns_port(args.dns_port)
         .zdial_port(args.zdial_port)
         .mcs_port(args.mcs_port)
-        .sip_port(args.sip_port);
+        .sip_port(args.sip_port)
+        .sips_port(args.sips_port);
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
@@ -112,13 +114,19 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
         zdial: carrier.zdial_url(),
         mcs: carrier.mcs_url(),
         sip: carrier.sip_addr().to_string(),
+        sips: carrier.sips_addr().to_string(),
         configurations: configurations.clone(),
     });
     out.note("mock carrier, on 127.0.0.1 only; Ctrl-C stops it");
     out.note(&format!("  DNS    {} (UDP and TCP)", carrier.dns_addr()));
     out.note(&format!("  ZDial  {}", carrier.zdial_url()));
     out.note(&format!("  MCS    {}", carrier.mcs_url()));
-    out.note(&format!("  SIP    {} (TCP), domain {}", carrier.sip_addr(), carrier.domain()));
+    out.note(&format!(
+        "  SIP    {} (TCP and UDP), {} (TLS), domain {}",
+        carrier.sip_addr(),
+        carrier.sips_addr(),
+        carrier.domain()
+    ));
     for account in carrier.accounts() {
         let numbers: Vec<&str> = account.numbers().iter().map(|number| number.e164.as_str()).collect();
         out.note(&format!("  account {} with {}", account.username(), numbers.join(" ")));

@@ -9,6 +9,7 @@ use crate::recorder::Service;
 
 const SERVICES: [Service; 4] = [Service::Dns, Service::Zdial, Service::Mcs, Service::Sip];
 const HTTPS: [Service; 2] = [Service::Zdial, Service::Mcs];
+const TLS: [Service; 3] = [Service::Zdial, Service::Mcs, Service::Sip];
 
 /// A name that no fault has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,11 +34,13 @@ impl Fault {
                 Self::Cut(service),
             ]);
         }
-        for service in HTTPS {
+        for service in TLS {
             all.extend(
                 [CertificateFault::UnknownCa, CertificateFault::Expired, CertificateFault::WrongName]
                     .map(|fault| Self::Certificate(service, fault)),
             );
+        }
+        for service in HTTPS {
             all.extend([
                 Self::ServerError(service),
                 Self::BadDocument(service),
@@ -80,6 +83,7 @@ impl Fault {
             Self::DropAfterRegister,
             Self::InviteStatus(503),
             Self::NoPong,
+            Self::DatagramLost,
             Self::LostAck,
             Self::DuplicateBye,
             Self::RelayMoves,
@@ -111,6 +115,7 @@ impl fmt::Display for Fault {
             Self::Slow(service) => write!(f, "{}.slow", service.name()),
             Self::Cut(service) => write!(f, "{}.cut", service.name()),
             Self::HugeBody(service) => write!(f, "{}.huge-body", service.name()),
+            Self::DatagramLost => f.write_str("sip.datagram-lost"),
             Self::LostAck => f.write_str("sip.lost-ack"),
             Self::DuplicateBye => f.write_str("sip.duplicate-bye"),
             Self::RelayMoves => f.write_str("media.port-moves"),

@@ -6,7 +6,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use z5_sip::wire::{Edit, Message, Method, Name};
+use z5_sip::wire::{Edit, Message, Method, Name, Transport};
 
 use super::calls::{Call, Party};
 use super::description::{self, Replacement};
@@ -164,7 +164,12 @@ impl Switch {
         let hops = request.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1);
         edit = edit.set(Name::MaxForwards, hops.to_string());
         if record_route {
-            edit = edit.insert_first(Name::RecordRoute, format!("<sip:{sip};transport=tcp;lr>"));
+            let transport = self.transport(from);
+            let transport = match transport == Transport::Udp {
+                true => String::new(),
+                false => format!(";transport={}", transport.as_str().to_ascii_lowercase()),
+            };
+            edit = edit.insert_first(Name::RecordRoute, format!("<sip:{sip}{transport};lr>"));
         }
         if let Some(contact) = contact {
             edit = edit.request_uri(contact);
@@ -173,7 +178,8 @@ impl Switch {
             edit = edit.body(body);
         }
         let branch = format!("z9hG4bK-{:016x}-{}", derived_branch(request, from), from.0);
-        edit = edit.push_via(format!("SIP/2.0/TCP {sip};branch={branch}"));
+        let (transport, sent_by) = (self.transport(to).as_str(), self.local(to));
+        edit = edit.push_via(format!("SIP/2.0/{transport} {sent_by};branch={branch}"));
         match edit.build() {
             Ok(message) => self.send(to, message),
             Err(error) => {
@@ -254,12 +260,11 @@ impl Switch {
     }
 
     fn top_route_is_ours(&self, request: &Message) -> bool {
-        let port = self.state.addresses.sip.port();
         let Some(Ok(route)) = request.routes().next() else { return false };
         let Some(host) = route.uri.host() else { return false };
         let named = self.state.names.all().iter().any(|name| host.to_string().eq_ignore_ascii_case(name));
         self.is_ours(host.ip(), route.uri.port())
-            || (named && route.uri.port().is_none_or(|named| named == port))
+            || (named && route.uri.port().is_none_or(|port| self.is_our_port(port)))
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use z5_sip::auth::digest::{Algorithm, Qop};
 use z5_sip::auth::{Check, Verifier};
 use z5_sip::ident::Ident;
-use z5_sip::wire::{Address, Message, Method, Name, ResponseBuilder, Rules, Uri, Verdict};
+use z5_sip::wire::{Address, Message, Method, Name, ResponseBuilder, Rules, Transport, Uri, Verdict};
 
 use super::bindings::Bindings;
 use super::calls::Calls;
@@ -31,6 +31,7 @@ pub(crate) struct RegistrationLimits {
 }
 
 struct Connection {
+    transport: Transport,
     peer: SocketAddr,
     local: SocketAddr,
     outlet: mpsc::Sender<Bytes>,
@@ -79,8 +80,8 @@ impl Switch {
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         while let Some(input) = inputs.recv().await {
             match input {
-                Input::Opened { id, peer, local, outlet } => {
-                    self.connections.insert(id, Connection { peer, local, outlet });
+                Input::Opened { id, transport, peer, local, outlet } => {
+                    self.connections.insert(id, Connection { transport, peer, local, outlet });
                 }
                 Input::Closed { id } => self.close(id),
                 Input::Message { id, message } if message.is_request() => self.request(id, message),
@@ -179,10 +180,19 @@ impl Switch {
         self.connections.get(&id).map_or(self.state.addresses.sip, |connection| connection.local)
     }
 
+    /// What carries a connection; the far ends' is as good as TCP.
+    pub(super) fn transport(&self, id: ConnectionId) -> Transport {
+        self.connections.get(&id).map_or(Transport::Tcp, |connection| connection.transport)
+    }
+
     /// Whether an address is one of the carrier's for SIP.
     pub(super) fn is_ours(&self, address: Option<IpAddr>, port: Option<u16>) -> bool {
         let place = address.is_some_and(|address| self.state.places.contains(&address));
-        place && port.is_none_or(|port| port == self.state.addresses.sip.port())
+        place && port.is_none_or(|port| self.is_our_port(port))
+    }
+
+    pub(super) fn is_our_port(&self, port: u16) -> bool {
+        [self.state.addresses.sip.port(), self.state.addresses.sips.port()].contains(&port)
     }
 
     pub(super) fn peer(&self, id: ConnectionId) -> SocketAddr {

@@ -1,0 +1,227 @@
+//! SIP over UDP (RFC 3261 section 18.2): each source is a connection of its own, made by its first datagram.
+//!
+//! The proxy keeps no transactions; what it answered is kept here by branch and method, so that a request that comes again
+//! gets the same answer again. Requests that had none are passed on again: the far end's transaction absorbs them.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use z5_sip::wire::{Message, Transport};
+
+use super::{ConnectionId, Door, Input, OUTBOUND_MESSAGES};
+use crate::clock;
+use crate::fault::Fault;
+use crate::recorder::{Direction, Service};
+
+/// Sources that are remembered; the oldest is forgotten for a new one.
+const MAX_SOURCES: usize = 1024;
+/// Answers kept for each source.
+const ANSWERS: usize = 256;
+const DATAGRAM: usize = 65_535;
+/// How often a port that was refused is tried again.
+const REBIND_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// A client's transaction as seen from here.
+type Key = (String, String);
+
+/// The last answer to each of a source's requests.
+#[derive(Default)]
+struct Answers {
+    by_request: HashMap<Key, Bytes>,
+    order: VecDeque<Key>,
+}
+
+impl Answers {
+    fn keep(&mut self, key: Key, answer: Bytes) {
+        if self.by_request.insert(key.clone(), answer).is_none() {
+            self.order.push_back(key);
+            if self.order.len() > ANSWERS
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.by_request.remove(&oldest);
+            }
+        }
+    }
+}
+
+struct Source {
+    id: ConnectionId,
+    answers: Arc<Mutex<Answers>>,
+}
+
+impl Source {
+    fn answer(&self, key: &Key) -> Option<Bytes> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner).by_request.get(key).cloned()
+    }
+}
+
+/// Serves one address until dropped.
+pub(crate) async fn serve(door: Arc<Door>, mut socket: UdpSocket, here: IpAddr) {
+    let Ok(local) = socket.local_addr() else { return };
+    let mut changes = door.faults.subscribe();
+    loop {
+        if !door.faults.is_armed_at(Fault::Refuse(Service::Sip), here) {
+            let shared = Arc::new(socket);
+            let mut sources = Sources {
+                door: &door,
+                local,
+                socket: shared,
+                known: HashMap::new(),
+                writers: JoinSet::new(),
+            };
+            sources.run(&mut changes, here).await;
+            let ids: Vec<ConnectionId> = sources.known.values().map(|source| source.id).collect();
+            drop(sources);
+            for id in ids {
+                // The switch may be gone already; then nobody needs to know.
+                let _ = door.switch.send(Input::Closed { id }).await;
+            }
+        } else {
+            drop(socket);
+        }
+        // The port is closed now: datagrams to it are refused by the system.
+        while door.faults.is_armed_at(Fault::Refuse(Service::Sip), here) {
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+        socket = loop {
+            match UdpSocket::bind(local).await {
+                Ok(socket) => break socket,
+                Err(_) => clock::after(REBIND_PAUSE).await,
+            }
+        };
+    }
+}
+
+struct Sources<'a> {
+    door: &'a Door,
+    local: SocketAddr,
+    socket: Arc<UdpSocket>,
+    known: HashMap<SocketAddr, Source>,
+    writers: JoinSet<SocketAddr>,
+}
+
+impl Sources<'_> {
+    /// Returns when the port is to refuse.
+    async fn run(&mut self, changes: &mut tokio::sync::watch::Receiver<u64>, here: IpAddr) {
+        let mut buffer = vec![0; DATAGRAM];
+        loop {
+            tokio::select! {
+                changed = changes.changed() => {
+                    if changed.is_err() || self.door.faults.is_armed_at(Fault::Refuse(Service::Sip), here) {
+                        return;
+                    }
+                }
+                Some(ended) = self.writers.join_next() => {
+                    if let Ok(peer) = ended {
+                        self.known.remove(&peer);
+                    }
+                }
+                received = self.socket.recv_from(&mut buffer) => {
+                    // An error is an ICMP message about a client that left.
+                    let Ok((length, peer)) = received else { continue };
+                    self.on_datagram(&buffer[..length], peer).await;
+                }
+            }
+        }
+    }
+
+    async fn on_datagram(&mut self, bytes: &[u8], peer: SocketAddr) {
+        let faults = &self.door.faults;
+        if faults.is_armed(Fault::BlackHole(Service::Sip)) || faults.strikes(Fault::DatagramLost) {
+            self.door.recorder.record(Service::Sip, Direction::Received, peer, "[datagram lost]".to_owned());
+            return;
+        }
+        // A keep-alive or nonsense: nobody can answer it.
+        let Ok(message) = Message::parse_datagram(Bytes::copy_from_slice(bytes)) else { return };
+        let redacted = z5_sip::wire::redact(&message);
+        self.door.recorder.record(Service::Sip, Direction::Received, peer, redacted);
+        if !self.known.contains_key(&peer) {
+            self.open(peer).await;
+        }
+        let Some(source) = self.known.get(&peer) else { return };
+        if message.is_request()
+            && let Some(key) = key(&message)
+        {
+            let answer = source.answer(&key);
+            if let Some(answer) = answer {
+                self.door.recorder.record(
+                    Service::Sip,
+                    Direction::Sent,
+                    peer,
+                    "[the same answer again]".to_owned(),
+                );
+                transmit(self.door, &self.socket, peer, &answer).await;
+                return;
+            }
+        }
+        // The switch may be gone already; then nobody needs to know.
+        let _ = self.door.switch.send(Input::Message { id: source.id, message }).await;
+    }
+
+    async fn open(&mut self, peer: SocketAddr) {
+        if self.known.len() >= MAX_SOURCES {
+            let oldest = self
+                .known
+                .iter()
+                .min_by_key(|(_, source)| source.id)
+                .map(|(peer, source)| (*peer, source.id));
+            if let Some((peer, id)) = oldest {
+                self.known.remove(&peer);
+                let _ = self.door.switch.send(Input::Closed { id }).await;
+            }
+        }
+        let id = self.door.number();
+        let (outlet, mut outbound) = mpsc::channel::<Bytes>(OUTBOUND_MESSAGES);
+        let opened = Input::Opened { id, transport: Transport::Udp, peer, local: self.local, outlet };
+        if self.door.switch.send(opened).await.is_err() {
+            return;
+        }
+        let answers = Arc::new(Mutex::new(Answers::default()));
+        self.known.insert(peer, Source { id, answers: Arc::clone(&answers) });
+        let (socket, faults, recorder) =
+            (Arc::clone(&self.socket), self.door.faults.clone(), self.door.recorder.clone());
+        self.writers.spawn(async move {
+            while let Some(bytes) = outbound.recv().await {
+                if let Ok(message) = Message::parse_datagram(bytes.clone())
+                    && !message.is_request()
+                    && let Some(key) = key(&message)
+                {
+                    answers.lock().unwrap_or_else(PoisonError::into_inner).keep(key, bytes.clone());
+                }
+                if faults.strikes(Fault::DatagramLost) {
+                    recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
+                } else {
+                    // Loss is what UDP does.
+                    let _ = socket.send_to(&bytes, peer).await;
+                }
+            }
+            peer
+        });
+    }
+}
+
+async fn transmit(door: &Door, socket: &UdpSocket, peer: SocketAddr, bytes: &[u8]) {
+    if door.faults.strikes(Fault::DatagramLost) {
+        door.recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
+    } else {
+        // Loss is what UDP does.
+        let _ = socket.send_to(bytes, peer).await;
+    }
+}
+
+/// The branch and method that a request and its answers share.
+fn key(message: &Message) -> Option<Key> {
+    let branch = message.via().ok()?.branch()?.to_owned();
+    let method = message.cseq().ok()?.method;
+    // An ACK is never answered, and has the branch of a refused INVITE.
+    let method =
+        if message.method().is_some_and(|method| method.as_str() == "ACK") { "ACK" } else { method.as_str() };
+    Some((branch, method.to_owned()))
+}
