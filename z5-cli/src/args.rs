@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use z5_core::config::Transport;
 use z5_mock::Fault;
 
 use crate::act::Act;
@@ -80,9 +81,12 @@ pub(crate) struct MockArgs {
     /// TCP port of the MCS (HTTPS)
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) mcs_port: u16,
-    /// TCP port of the SIP server
+    /// TCP and UDP port of the SIP server
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) sip_port: u16,
+    /// Port of the SIP server for TLS
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub(crate) sips_port: u16,
 
     /// Something that goes wrong; docs/mock.md lists the names. May be given several times
     #[arg(long, value_name = "NAME")]
@@ -108,6 +112,12 @@ pub(crate) struct SessionArgs {
     /// The phone number to sign in with, when the account has several
     #[arg(long, value_name = "+E164")]
     pub(crate) number: Option<String>,
+    /// Transport of SIP in place of the configuration's: tcp, tls, udp or auto (RFC 3263)
+    #[arg(long, value_name = "TRANSPORT")]
+    pub(crate) sip_transport: Option<Transport>,
+    /// Believe the authorities of this PEM file in place of the configuration's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,

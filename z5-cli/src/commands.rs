@@ -129,6 +129,14 @@ fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
         return Err(usage("usage.no-configuration", message));
     };
     let mut config = Config::load(path).map_err(|error| usage(error.code(), error.to_string()))?;
+    if let Some(ca) = &session.ca {
+        config.tls.ca_file = Some(ca.clone());
+        config.tls.ca_pem = None;
+    }
+    if let Some(transport) = session.sip_transport {
+        config.sip.transport = transport;
+        config.check().map_err(|error| usage(error.code(), error.to_string()))?;
+    }
     if let Some(number) = &session.number {
         match &mut config.zdial {
             Some(zdial) => zdial.number = Some(number.clone()),

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use z5_core::call::EstablishedMedia;
+use z5_core::error::Attempt;
 use z5_core::events::{EventKind, MediaKind, StepDetail};
 use z5_core::{Event, Failure, Side, Step, StreamStats};
 
@@ -26,6 +27,9 @@ pub(crate) struct Report {
     pub(crate) timings_ms: Timings,
     /// Our address of record, once registered.
     pub(crate) address: Option<String>,
+    /// SIP servers that were tried and were of no use, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) servers_failed: Vec<Attempt>,
     /// The registrar confirmed that we left.
     pub(crate) unregistered: Option<bool>,
     /// The call.
@@ -107,6 +111,7 @@ impl Report {
             failure: None,
             timings_ms: Timings::default(),
             address: None,
+            servers_failed: Vec::new(),
             unregistered: None,
             call: None,
             expectations: Vec::new(),
@@ -158,6 +163,11 @@ impl Report {
                 }
             }
             EventKind::StepFailed { error, .. } => self.fail(error.failure()),
+            EventKind::ServerFailed { server, transport, outcome } => self.servers_failed.push(Attempt {
+                address: *server,
+                transport: Some(transport),
+                outcome: outcome.clone(),
+            }),
             EventKind::Ready { .. } => timings.ready = Some(round(event.at_ms + self.session_offset_ms)),
             EventKind::CallEstablished { media, timings: call, .. } => {
                 timings.call_post_dial = call.post_dial_ms;

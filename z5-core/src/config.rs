@@ -113,11 +113,13 @@ pub struct Mcs {
     pub https_port: u16,
     /// SIP over TCP.
     pub sip_port: u16,
+    /// SIP over TLS.
+    pub sips_port: u16,
 }
 
 impl Default for Mcs {
     fn default() -> Self {
-        Self { https_port: https_port(), sip_port: 5060 }
+        Self { https_port: https_port(), sip_port: 5060, sips_port: 5061 }
     }
 }
 
@@ -163,7 +165,8 @@ pub struct Sip {
     pub auth_username: Option<String>,
     /// Shown to the called party.
     pub display_name: Option<String>,
-    /// Where requests go, `host` or `host:port`; profile `generic` uses the domain when left out.
+    /// Where requests go, `host` or `host:port`; profile `generic` uses the domain when left out. Without a port the SRV records
+    /// of the name are followed (RFC 3263).
     pub proxy: Option<HostPort>,
     /// Transport to the proxy.
     pub transport: Transport,

@@ -15,7 +15,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
 use z5_sip::ident::Ident;
@@ -59,7 +59,8 @@ pub(crate) enum Fact {
     },
     Connected {
         flow: FlowId,
-        stream: tokio::net::TcpStream,
+        link: sip::Link,
+        tried: Vec<Attempt>,
     },
     ConnectFailed {
         flow: FlowId,
@@ -96,6 +97,7 @@ pub(crate) fn start(
     let system = if config.dns.system { dns::system_nameservers() } else { Vec::new() };
     let plan = Plan::new(&config, &system, entropy::uuid()?, options.interactive_number)?;
     let client = https::Client::new(&config.tls)?;
+    let trust = Arc::new(tls::Trust::new(&config.tls));
     let seed = match options.seed {
         Some(seed) => seed,
         None => entropy::seed()?,
@@ -117,6 +119,7 @@ pub(crate) fn start(
         facts,
         dns: dns::Dns::default(),
         client,
+        trust,
         sip: BTreeMap::new(),
         closing: Vec::new(),
         media,
@@ -153,6 +156,7 @@ struct Core {
     facts: Facts,
     dns: dns::Dns,
     client: https::Client,
+    trust: Arc<tls::Trust>,
     sip: BTreeMap<FlowId, sip::Connection>,
     /// Connections whose last bytes are still going out.
     closing: Vec<JoinHandle<()>>,
@@ -224,14 +228,21 @@ impl Core {
             Fact::ConnectFailed { flow, attempts } => {
                 self.machine.handle(Input::ConnectFailed { flow, attempts }, now, out);
             }
-            Fact::Connected { flow, stream } => match sip::Connection::open(flow, stream, self.facts.clone())
-            {
-                Ok((connection, local, remote)) => {
-                    self.sip.insert(flow, connection);
-                    self.machine.handle(Input::Connected { flow, local, remote }, now, out);
+            Fact::Connected { flow, link, tried } => {
+                match sip::Connection::open(flow, link, self.facts.clone()) {
+                    Ok((connection, ends)) => {
+                        self.sip.insert(flow, connection);
+                        let sip::Ends { transport, local, remote } = ends;
+                        let input = Input::Connected { flow, transport, local, remote, tried };
+                        self.machine.handle(input, now, out);
+                    }
+                    // Gone again before it was looked at.
+                    Err(error) => {
+                        tracing::debug!(%error, "a new connection has no ends");
+                        self.machine.handle(Input::ConnectFailed { flow, attempts: tried }, now, out);
+                    }
                 }
-                Err(attempts) => self.machine.handle(Input::ConnectFailed { flow, attempts }, now, out),
-            },
+            }
             Fact::Received { flow, bytes, room } => {
                 self.machine.handle(Input::Received { flow, bytes: &bytes }, now, out);
                 drop(room);
@@ -253,13 +264,15 @@ impl Core {
 
     /// Does what the machine wishes. All writes of the turn for one connection go out as one.
     fn perform(&mut self, out: &mut Outbox<Effect>) {
-        let mut writes: BTreeMap<FlowId, BytesMut> = BTreeMap::new();
+        let mut writes: BTreeMap<FlowId, Vec<Bytes>> = BTreeMap::new();
         while let Some(effect) = out.pop() {
             match effect {
-                Effect::Write { flow, bytes } => writes.entry(flow).or_default().extend_from_slice(&bytes),
+                Effect::Write { flow, bytes } => writes.entry(flow).or_default().push(bytes),
                 Effect::Close { flow } => {
-                    if let (Some(bytes), Some(connection)) = (writes.remove(&flow), self.sip.get_mut(&flow)) {
-                        connection.write(bytes.freeze());
+                    if let (Some(messages), Some(connection)) =
+                        (writes.remove(&flow), self.sip.get_mut(&flow))
+                    {
+                        connection.write(messages);
                     }
                     if let Some(connection) = self.sip.remove(&flow) {
                         self.closing.retain(|last_bytes| !last_bytes.is_finished());
@@ -272,7 +285,9 @@ impl Core {
                 }
                 Effect::EndLookups => self.dns.end(),
                 Effect::Https { id, request } => self.client.send(id, request, self.facts.clone()),
-                Effect::Connect { flow, targets } => sip::connect(flow, targets, self.facts.clone()),
+                Effect::Connect { flow, targets } => {
+                    sip::connect(flow, targets, Arc::clone(&self.trust), self.facts.clone());
+                }
                 Effect::PrepareMedia { call, bind, ports, kinds } => {
                     let outcome = self.media.prepare(call, bind, ports, &kinds);
                     self.machine.handle(Input::MediaReady { call, outcome }, clock::now(), out);
@@ -291,9 +306,9 @@ impl Core {
                 Effect::SendDigits { call, digits } => self.media.send_digits(call, &digits),
             }
         }
-        for (flow, bytes) in writes {
+        for (flow, messages) in writes {
             if let Some(connection) = self.sip.get_mut(&flow) {
-                connection.write(bytes.freeze());
+                connection.write(messages);
             }
         }
     }

@@ -14,7 +14,7 @@ pub(crate) use queue::{EventSender, event_channel};
 pub use queue::{Events, QUEUE_CAPACITY};
 
 use crate::call::{CallId, CallReport, EstablishedMedia, Side};
-use crate::error::{CallError, InternalError, SessionError, Step};
+use crate::error::{Attempt, AttemptOutcome, CallError, InternalError, SessionError, Step};
 use crate::policy::{LocalRtpPorts, NameRole};
 
 /// One event.
@@ -73,6 +73,15 @@ pub enum EventKind {
         took_ms: f64,
         /// Why.
         error: SessionError,
+    },
+    /// A SIP server was tried and is of no use; the next one follows, if there is one (RFC 3263 section 4.3).
+    ServerFailed {
+        /// Where.
+        server: SocketAddr,
+        /// `tcp`, `tls` or `udp`.
+        transport: &'static str,
+        /// What was seen.
+        outcome: AttemptOutcome,
     },
     /// The account has several numbers and none is chosen: call `Session::choose_number`. Step 2 waits.
     NumberRequired {
@@ -238,6 +247,7 @@ impl EventKind {
             Self::StepStarted { .. } => "step-started",
             Self::StepDone { .. } => "step-done",
             Self::StepFailed { .. } => "step-failed",
+            Self::ServerFailed { .. } => "server-failed",
             Self::NumberRequired { .. } => "number-required",
             Self::Ready { .. } => "ready",
             Self::Incoming { .. } => "incoming",
@@ -407,10 +417,15 @@ pub enum StepDetail {
     Registered {
         /// Our address of record.
         address: String,
+        /// `tcp`, `tls` or `udp`.
+        transport: &'static str,
         /// Our end of the connection.
         local: SocketAddr,
         /// The server's end.
         server: SocketAddr,
+        /// Servers that failed before this one.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tried: Vec<Attempt>,
         /// What the registrar granted, in seconds.
         granted_s: u64,
         /// When it will be refreshed, in seconds from now.

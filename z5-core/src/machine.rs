@@ -43,6 +43,7 @@ use crate::events::{CallState, EventKind, SessionState, StepDetail, StepTimings}
 use calls::{Calls, Desk};
 use io::{Command, Effect, Input};
 use line::Line;
+pub(crate) use line::transport_name;
 use plan::Plan;
 use provision::Provisioning;
 use register::{LineAccount, Registered, Registering};
@@ -71,7 +72,7 @@ pub(crate) struct Machine {
 
 enum State {
     Idle,
-    Resolving(Resolving),
+    Resolving(Box<Resolving>),
     SigningIn(Box<SigningIn>),
     Provisioning(Box<Provisioning>),
     Registering(Box<Registering>),
@@ -143,15 +144,21 @@ impl Machine {
                 }
             }
             Input::Https { id, outcome } => self.on_https(id, outcome, now, out),
-            Input::Connected { flow, local, remote } => {
-                if self.line.on_connected(flow, local, remote) {
+            Input::Connected { flow, transport, local, remote, tried } => {
+                if self.line.is_stream(flow) {
+                    let events = self.line.on_stream_up(flow, (local, remote), now, out);
+                    self.on_agent(events, now, out);
+                } else if self.line.on_connected(flow, transport, (local, remote), tried, out) {
                     self.on_line_up(now, out);
                 } else {
                     out.push(Effect::Close { flow });
                 }
             }
             Input::ConnectFailed { flow, attempts } => {
-                if self.line.on_connect_failed(flow, attempts) {
+                if self.line.is_stream(flow) {
+                    // RFC 3261 section 18.1.1: then everything goes over UDP.
+                    self.line.on_stream_gone();
+                } else if self.line.on_connect_failed(flow, attempts, out) {
                     self.on_line_failed(now, out);
                 }
             }
@@ -160,7 +167,7 @@ impl Machine {
                 self.on_agent(events, now, out);
             }
             Input::Closed { flow, why } => {
-                self.line.on_closed(flow, why.to_string());
+                self.line.on_closed(flow, ua::FlowDeath::Down(why), out);
                 let events = self.line.bury(flow, why, now, out);
                 self.on_agent(events, now, out);
                 self.on_line_lost(now, out);
@@ -192,7 +199,7 @@ impl Machine {
             State::Resolving(step) => step.next_deadline(),
             State::SigningIn(step) => step.next_deadline(),
             State::Provisioning(step) => step.next_deadline(),
-            State::Registering(step) => Some(step.next_deadline()),
+            State::Registering(step) => Some(step.next_deadline(&self.line)),
             State::Ready(_) => None,
             State::Stopping(stopping) if stopping.unregistering => {
                 Some(Deadline::new(stopping.until, "leaving: the registration"))
@@ -329,9 +336,10 @@ impl Machine {
                 self.after_provision(progress, now, out);
             }
             State::Registering(step) => {
-                if let Some(error) = step.on_deadline(now, self.line.link()) {
+                if let Some(error) = step.on_deadline(now, &self.line) {
                     return self.fail(error.into(), now, out);
                 }
+                self.on_silent_server(now, out);
             }
             State::Stopping(_) => self.advance_stopping(now, out),
         }

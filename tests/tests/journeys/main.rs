@@ -14,3 +14,4 @@ mod faults;
 mod privacy;
 mod steps;
 mod support;
+mod transports;

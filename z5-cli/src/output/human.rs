@@ -70,6 +70,9 @@ impl Human {
             EventKind::StepFailed { step, took_ms, error, .. } => {
                 self.step(*step, false, Some(*took_ms), error.code())
             }
+            EventKind::ServerFailed { server, transport, outcome } => {
+                self.line(&format!("4 SIP   {:<19} {transport} {server}: {outcome}", "next server"));
+            }
             EventKind::Incoming { from, display_name, .. } => {
                 let name = display_name.as_ref().map_or_else(String::new, |name| format!("{name} "));
                 self.call_line("incoming", &format!("{name}<{from}>"));
@@ -181,12 +184,12 @@ impl Human {
                     &format!("{}; {contacts} contacts", licence_line(licence)),
                 );
             }
-            StepDetail::Registered { address, server, granted_s, .. } => {
+            StepDetail::Registered { address, transport, server, granted_s, .. } => {
                 self.step(
                     step,
                     true,
                     Some(took_ms),
-                    &format!("{address} at {server} over TCP for {granted_s} s"),
+                    &format!("{address} at {server} over {} for {granted_s} s", transport.to_uppercase()),
                 );
             }
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Config, ConfigError, LicenceKey, PortRange, Problem, Profile, ZDial};
+use super::{Config, ConfigError, LicenceKey, PortRange, Problem, Profile, Transport, ZDial};
 use crate::secret::Secret;
 
 /// Seconds: the shortest registration worth asking for and the longest any registrar grants in practice.
@@ -75,12 +75,21 @@ impl Config {
         }
         check_port("mcs.https_port", self.mcs.https_port, out);
         check_port("mcs.sip_port", self.mcs.sip_port, out);
+        check_port("mcs.sips_port", self.mcs.sips_port, out);
+        if self.sip.transport == Transport::Udp {
+            out.push(Problem::bad(
+                "sip.transport",
+                "profile `z5` registers over \"tcp\" or \"tls\"; \"udp\" is for profile `generic`",
+            ));
+        }
     }
 
     fn check_generic(&self, out: &mut Vec<Problem>) {
         let need = "profile `generic` registers this account";
-        if self.sip.domain.is_none() {
-            out.push(Problem::missing("sip.domain", need));
+        match &self.sip.domain {
+            None => out.push(Problem::missing("sip.domain", need)),
+            Some(domain) if domain.is_empty() => out.push(Problem::bad("sip.domain", "it is empty")),
+            Some(_) => {}
         }
         if self.sip.username.is_none() {
             out.push(Problem::missing("sip.username", need));

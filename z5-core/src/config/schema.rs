@@ -12,7 +12,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
     ("names", &["zdial", "mcs_lb", "mcs", "mcs_node1", "mcs_node2"]),
     ("zdial", &["port", "username", "password", "password_env", "password_file", "number"]),
     ("tls", &["ca_file", "ca_pem"]),
-    ("mcs", &["https_port", "sip_port"]),
+    ("mcs", &["https_port", "sip_port", "sips_port"]),
     ("licence", &["issuer", "audience", "keys"]),
     ("licence.keys", &["kid", "public_key_pem", "x"]),
     (

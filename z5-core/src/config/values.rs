@@ -17,13 +17,33 @@ pub enum Profile {
     Generic,
 }
 
-/// Transport of the SIP connection.
+/// Transport of SIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Transport {
     /// TCP.
     #[default]
     Tcp,
+    /// TLS over TCP.
+    Tls,
+    /// UDP, with TCP for what is larger than 1300 bytes (RFC 3261 section 18.1.1).
+    Udp,
+    /// What the domain's NAPTR and SRV records say (RFC 3263); in profile `z5`, what ZDial says.
+    Auto,
+}
+
+impl FromStr for Transport {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tcp" => Ok(Self::Tcp),
+            "tls" => Ok(Self::Tls),
+            "udp" => Ok(Self::Udp),
+            "auto" => Ok(Self::Auto),
+            _ => Err(format!("`{text}` is no transport; use tcp, tls, udp or auto")),
+        }
+    }
 }
 
 /// Encryption of media by SDES keys (RFC 4568).

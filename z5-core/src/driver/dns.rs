@@ -14,6 +14,7 @@ use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use tokio::task::JoinSet;
+use z5_sip::locate::{Naptr, Srv};
 
 use super::{Fact, Facts};
 use crate::machine::io::{DnsTransport, LookupAnswer, LookupFailure, LookupId, Record};
@@ -116,21 +117,56 @@ async fn ask(resolver: &TokioResolver, name: &str, record: Record) -> Result<Loo
     let kind = match record {
         Record::A => RecordType::A,
         Record::Aaaa => RecordType::AAAA,
+        Record::Srv => RecordType::SRV,
+        Record::Naptr => RecordType::NAPTR,
     };
     let lookup = resolver.lookup(name, kind).await.map_err(failure)?;
-    let mut answer = LookupAnswer { addresses: Vec::new(), ttl_s: u32::MAX };
+    let mut answer = LookupAnswer { ttl_s: u32::MAX, ..LookupAnswer::default() };
     for found in lookup.answers() {
-        let address = if let RData::A(a) = &found.data {
-            IpAddr::V4(a.0)
-        } else if let RData::AAAA(aaaa) = &found.data {
-            IpAddr::V6(aaaa.0)
+        if let RData::SRV(srv) = &found.data {
+            answer.srv.push(Srv {
+                priority: srv.priority,
+                weight: srv.weight,
+                port: srv.port,
+                target: srv.target.to_ascii(),
+            });
+        } else if let RData::NAPTR(naptr) = &found.data {
+            answer.naptr.push(Naptr {
+                order: naptr.order,
+                preference: naptr.preference,
+                flags: text(&naptr.flags),
+                service: text(&naptr.services),
+                regexp: text(&naptr.regexp),
+                replacement: naptr.replacement.to_ascii(),
+            });
+        } else if let Some(address) = address(&found.data) {
+            answer.addresses.push(address);
         } else {
+            // A CNAME on the way; the resolver has followed it.
             continue;
-        };
-        answer.addresses.push(address);
+        }
         answer.ttl_s = answer.ttl_s.min(found.ttl);
     }
-    if answer.addresses.is_empty() { Err(LookupFailure::NoRecords) } else { Ok(answer) }
+    for found in lookup.additionals() {
+        if let Some(address) = address(&found.data) {
+            answer.additional.push((found.name.to_ascii(), address));
+        }
+    }
+    if answer.count(record) == 0 { Err(LookupFailure::NoRecords) } else { Ok(answer) }
+}
+
+fn address(data: &RData) -> Option<IpAddr> {
+    if let RData::A(a) = data {
+        Some(IpAddr::V4(a.0))
+    } else if let RData::AAAA(aaaa) = data {
+        Some(IpAddr::V6(aaaa.0))
+    } else {
+        None
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 fn failure(error: NetError) -> LookupFailure {

@@ -174,7 +174,7 @@ fn failure(error: &reqwest::Error, target: SocketAddr, began: std::time::Instant
         None if error.is_timeout() => AttemptOutcome::TimedOut { after_ms: crate::error::millis(waited) },
         None => AttemptOutcome::Failed { why: root_cause(error) },
     };
-    HttpsFailure::Unreachable(vec![Attempt { address: target, outcome }])
+    HttpsFailure::Unreachable(vec![Attempt { address: target, transport: None, outcome }])
 }
 
 fn io_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a std::io::Error> {

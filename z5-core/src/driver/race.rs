@@ -1,5 +1,7 @@
 //! Connecting to the first of several addresses that answers (RFC 8305 section 5: the next is tried while the first is silent).
+//! What "answers" means is the caller's: a TCP connection, or TLS on top of it.
 
+use std::future::Future;
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
@@ -11,12 +13,25 @@ use crate::error::{Attempt, AttemptOutcome};
 /// RFC 8305 section 8, "Connection Attempt Delay": 250 ms. So a dead first address costs no more than that.
 const PACE: std::time::Duration = std::time::Duration::from_millis(250);
 /// How long one address may stay silent. The step's own deadline is usually earlier.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Tries the addresses in order; the first connection wins, the others are given up.
 pub(super) async fn connect(targets: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Vec<Attempt>> {
+    let one = |target| async move { tcp(target, None).await.map(|stream| (stream, target)) };
+    run(targets.iter().copied(), one).await.map(|(won, _)| won)
+}
+
+/// Tries the targets in order; the first success wins, the others are given up. What failed before it comes along.
+pub(super) async fn run<T, S, F>(
+    targets: impl IntoIterator<Item = T>,
+    one: impl Fn(T) -> F,
+) -> Result<(S, Vec<Attempt>), Vec<Attempt>>
+where
+    S: Send + 'static,
+    F: Future<Output = Result<S, Attempt>> + Send + 'static,
+{
     let mut tries = JoinSet::new();
-    let mut waiting = targets.iter().copied();
+    let mut waiting = targets.into_iter();
     let mut attempts = Vec::new();
     let mut more = true;
     let mut next_at = clock::now();
@@ -35,7 +50,7 @@ pub(super) async fn connect(targets: &[SocketAddr]) -> Result<(TcpStream, Socket
         }
         tokio::select! {
             done = tries.join_next(), if !tries.is_empty() => match done {
-                Some(Ok(Ok(won))) => return Ok(won),
+                Some(Ok(Ok(won))) => return Ok((won, attempts)),
                 Some(Ok(Err(attempt))) => {
                     attempts.push(attempt);
                     // A refusal is an answer: the next address is tried at once.
@@ -48,14 +63,15 @@ pub(super) async fn connect(targets: &[SocketAddr]) -> Result<(TcpStream, Socket
     }
 }
 
-async fn one(target: SocketAddr) -> Result<(TcpStream, SocketAddr), Attempt> {
+/// One TCP connection; `transport` is what the report calls it.
+pub(super) async fn tcp(target: SocketAddr, transport: Option<&'static str>) -> Result<TcpStream, Attempt> {
     let began = clock::now();
     let outcome = match tokio::time::timeout(PATIENCE, TcpStream::connect(target)).await {
-        Ok(Ok(stream)) => return Ok((stream, target)),
+        Ok(Ok(stream)) => return Ok(stream),
         Ok(Err(error)) => AttemptOutcome::from_io(&error, clock::now().saturating_duration_since(began)),
         Err(_) => AttemptOutcome::TimedOut { after_ms: crate::error::millis(PATIENCE) },
     };
-    Err(Attempt { address: target, outcome })
+    Err(Attempt { address: target, transport, outcome })
 }
 
 #[cfg(test)]

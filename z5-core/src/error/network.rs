@@ -11,6 +11,9 @@ use serde::Serialize;
 pub struct Attempt {
     /// The address.
     pub address: SocketAddr,
+    /// `tcp`, `tls` or `udp` for SIP; none for HTTPS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport: Option<&'static str>,
     /// What happened there.
     pub outcome: AttemptOutcome,
 }
@@ -32,6 +35,16 @@ pub enum AttemptOutcome {
     NotPermitted,
     /// The connection was made and then broken.
     Reset,
+    /// TLS was not made, or the certificate is not good.
+    Tls {
+        /// Why.
+        why: TlsFailure,
+    },
+    /// The server answered, with a status that sends us elsewhere (RFC 3263 section 4.3).
+    Answered {
+        /// The SIP status.
+        status: u16,
+    },
     /// Something else; the system's words.
     Failed {
         /// The words.
@@ -76,6 +89,8 @@ impl fmt::Display for AttemptOutcome {
             Self::Unreachable => f.write_str("network unreachable"),
             Self::NotPermitted => f.write_str("not permitted by this machine"),
             Self::Reset => f.write_str("connection broken"),
+            Self::Tls { why } => why.fmt(f),
+            Self::Answered { status } => write!(f, "SIP {status}"),
             Self::Failed { why } => f.write_str(why),
         }
     }
@@ -83,6 +98,9 @@ impl fmt::Display for AttemptOutcome {
 
 impl fmt::Display for Attempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(transport) = self.transport {
+            write!(f, "{transport} ")?;
+        }
         write!(f, "{}: {}", self.address, self.outcome)
     }
 }
@@ -103,6 +121,11 @@ impl fmt::Display for Tried<'_> {
         }
         Ok(())
     }
+}
+
+/// What was tried before the failure that is told; nothing when nothing was.
+pub(crate) fn before(tried: &[Attempt]) -> String {
+    if tried.is_empty() { String::new() } else { format!(" (tried before: {})", Tried(tried)) }
 }
 
 /// Why a TLS connection was not trusted or not made.

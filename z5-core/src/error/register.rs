@@ -1,8 +1,8 @@
 //! Step 4: SIP registration.
 
-use super::network::Tried;
+use super::network::{Tried, before};
 use super::sign_in::wait;
-use super::{Attempt, Step, codes};
+use super::{Attempt, Step, TlsFailure, codes};
 
 /// Why the registrar did not accept us.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -13,19 +13,33 @@ pub enum RegisterError {
         /// What was seen at each address.
         attempts: Vec<Attempt>,
     },
+    /// TLS was not made, or the certificate is not good.
+    #[error("no TLS with the SIP server for `{host}`: {why}{}", before(tried))]
+    Tls {
+        /// The name that the certificate must be for.
+        host: String,
+        /// Why.
+        why: TlsFailure,
+        /// What was seen at other addresses.
+        tried: Vec<Attempt>,
+    },
     /// The connection broke.
-    #[error("the SIP connection was lost: {why}")]
+    #[error("the SIP connection was lost: {why}{}", before(tried))]
     ConnectionLost {
         /// What was seen.
         why: String,
+        /// What was seen at other addresses before.
+        tried: Vec<Attempt>,
     },
     /// The step took too long.
-    #[error("no registration in {after_ms} ms: {waiting_for}")]
+    #[error("no registration in {after_ms} ms: {waiting_for}{}", before(tried))]
     TimedOut {
         /// What was waited for.
         waiting_for: &'static str,
         /// How long.
         after_ms: u64,
+        /// What was seen at other addresses before.
+        tried: Vec<Attempt>,
     },
     /// No challenge that we can answer.
     #[error("the registrar asks for authentication that z5 does not offer: {offered}")]
@@ -56,7 +70,7 @@ pub enum RegisterError {
         reason: String,
     },
     /// Overloaded.
-    #[error("the registrar is not available{}: SIP {status} {reason}", wait(*retry_after_s))]
+    #[error("the registrar is not available{}: SIP {status} {reason}{}", wait(*retry_after_s), before(tried))]
     Unavailable {
         /// SIP status.
         status: u16,
@@ -64,6 +78,8 @@ pub enum RegisterError {
         reason: String,
         /// Seconds to wait.
         retry_after_s: Option<u64>,
+        /// What was seen at other addresses before.
+        tried: Vec<Attempt>,
     },
     /// Any other refusal.
     #[error("the registrar refuses: SIP {status} {reason}")]
@@ -83,6 +99,13 @@ pub enum RegisterError {
 
 codes!(RegisterError, Step::Register, {
     Self::Unreachable { .. } => "register.unreachable", CheckNetwork;
+    Self::Tls { why: TlsFailure::UnknownIssuer, .. } => "register.tls-unknown-issuer", CheckSettings;
+    Self::Tls { why: TlsFailure::Expired, .. } => "register.tls-expired", AskCarrier;
+    Self::Tls { why: TlsFailure::NotYetValid, .. } => "register.tls-not-yet-valid", CheckSettings;
+    Self::Tls { why: TlsFailure::WrongName, .. } => "register.tls-wrong-name", AskCarrier;
+    Self::Tls { why: TlsFailure::Revoked, .. } => "register.tls-revoked", AskCarrier;
+    Self::Tls { why: TlsFailure::BadCertificate, .. } => "register.tls-bad-certificate", AskCarrier;
+    Self::Tls { why: TlsFailure::Protocol, .. } => "register.tls-protocol", CheckNetwork;
     Self::ConnectionLost { .. } => "register.connection-lost", RetryNow;
     Self::TimedOut { .. } => "register.timed-out", CheckNetwork;
     Self::NoUsableChallenge { .. } => "register.no-usable-challenge", UpdateApp;

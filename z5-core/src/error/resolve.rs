@@ -63,6 +63,12 @@ pub enum ResolveError {
         /// What was seen at each.
         servers: Vec<(SocketAddr, String)>,
     },
+    /// Its SRV records say that there is no SIP service (a target of `.`, RFC 2782).
+    #[error("`{name}` says in its SRV records that it offers no SIP service")]
+    NoSipService {
+        /// The domain.
+        name: String,
+    },
     /// There is nobody to ask.
     #[error("no nameserver to ask for `{name}`: none is configured and the system has none")]
     NoNameservers {
@@ -75,6 +81,7 @@ codes!(ResolveError, Step::Resolve, {
     Self::InvalidName { .. } => "resolve.invalid-name", CheckSettings;
     Self::NameNotFound { .. } => "resolve.name-not-found", CheckSettings;
     Self::NoRecords { .. } => "resolve.no-records", AskCarrier;
+    Self::NoSipService { .. } => "resolve.no-sip-service", CheckSettings;
     Self::ServerFailed { .. } => "resolve.server-failed", RetryAfter;
     Self::Refused { .. } => "resolve.refused", CheckSettings;
     Self::TimedOut { .. } => "resolve.timed-out", CheckNetwork;

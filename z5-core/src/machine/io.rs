@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use z5_media::StreamStats;
-use z5_sip::ua::{FlowEnd, FlowId};
+use z5_sip::locate::{Naptr, Srv, Target};
+use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
 use crate::call::CallId;
 use crate::config::PortRange;
@@ -26,6 +27,8 @@ pub(crate) struct RequestId(pub(crate) u64);
 pub(crate) enum Record {
     A,
     Aaaa,
+    Srv,
+    Naptr,
 }
 
 impl Record {
@@ -33,6 +36,8 @@ impl Record {
         match self {
             Self::A => "A",
             Self::Aaaa => "AAAA",
+            Self::Srv => "SRV",
+            Self::Naptr => "NAPTR",
         }
     }
 }
@@ -54,10 +59,25 @@ impl DnsTransport {
 }
 
 /// A nameserver's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct LookupAnswer {
     pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) srv: Vec<Srv>,
+    pub(crate) naptr: Vec<Naptr>,
+    /// Addresses of other names that came along.
+    pub(crate) additional: Vec<(String, IpAddr)>,
     pub(crate) ttl_s: u32,
+}
+
+impl LookupAnswer {
+    /// How many records of the kind asked for.
+    pub(crate) fn count(&self, record: Record) -> usize {
+        match record {
+            Record::A | Record::Aaaa => self.addresses.len(),
+            Record::Srv => self.srv.len(),
+            Record::Naptr => self.naptr.len(),
+        }
+    }
 }
 
 /// Why a nameserver gave no address.
@@ -241,8 +261,11 @@ pub(crate) enum Input<'a> {
     },
     Connected {
         flow: FlowId,
+        transport: Transport,
         local: SocketAddr,
         remote: SocketAddr,
+        /// What failed before.
+        tried: Vec<Attempt>,
     },
     ConnectFailed {
         flow: FlowId,
@@ -296,12 +319,12 @@ pub(crate) enum Effect {
         id: RequestId,
         request: HttpsRequest,
     },
-    /// Connect to the first of these that answers, RFC 8305 pacing.
+    /// Connect to the first of these that answers, RFC 8305 pacing. All have the same transport.
     Connect {
         flow: FlowId,
-        targets: Vec<SocketAddr>,
+        targets: Vec<Target>,
     },
-    /// All writes of one turn for one flow go out as one.
+    /// All writes of one turn for one flow go out as one; over UDP each is a datagram.
     Write {
         flow: FlowId,
         bytes: Bytes,

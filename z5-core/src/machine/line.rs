@@ -2,16 +2,23 @@
 //!
 //! The connection is opened as soon as step 1 knows where to, so that it stands when step 4 needs it; nothing is sent on it before.
 //! A connection lost later is opened again with growing pauses, and the user agent registers anew on it.
+//!
+//! Targets are tried in order, those of one transport beside each other (RFC 8305), the next transport when all of one failed
+//! (RFC 3263 section 4.3). After a certificate that is not good nothing unencrypted is tried: whoever can spoil a certificate
+//! must not get the call in the clear. Beside a UDP flow stands a TCP connection to the same server for what is larger than
+//! 1300 bytes (RFC 3261 section 18.1.1); without it everything goes over UDP.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use z5_sip::ident::Ident;
+use z5_sip::locate::{Origin, Target};
 use z5_sip::outbox::{Deadline, Outbox};
-use z5_sip::ua::{self, FlowEnd, FlowId, Transport, UserAgent};
+use z5_sip::ua::{self, FlowDeath, FlowEnd, FlowId, Transport, UserAgent};
 
 use super::io::Effect;
-use crate::error::Attempt;
+use crate::error::{Attempt, AttemptOutcome};
+use crate::events::EventKind;
 
 /// The first pause before a lost connection is opened again, doubled each time up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -19,8 +26,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// The connection and the user agent.
 pub(crate) struct Line {
-    targets: Vec<SocketAddr>,
+    targets: Vec<Target>,
+    /// Those not found wanting in this round.
+    left: Vec<Target>,
+    /// What failed in this round.
+    tried: Vec<Attempt>,
     link: Link,
+    /// The server that was reached last.
+    server: Option<(Transport, SocketAddr)>,
+    /// The TCP connection beside a UDP flow.
+    stream: Stream,
     last_flow: u64,
     agent: Option<Box<UserAgent>>,
     again: Option<Instant>,
@@ -28,21 +43,66 @@ pub(crate) struct Line {
     registering_since: Option<Instant>,
 }
 
+/// How the TCP connection beside a UDP flow stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    None,
+    Connecting(FlowId),
+    Up(FlowId),
+}
+
 /// How the connection stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Link {
     None,
     Connecting(FlowId),
-    Up { flow: FlowId, local: SocketAddr, remote: SocketAddr },
-    Failed(Vec<Attempt>),
-    Lost(String),
+    Up {
+        flow: FlowId,
+        transport: Transport,
+        local: SocketAddr,
+        remote: SocketAddr,
+    },
+    /// No target is left; [`Line::tried`] tells.
+    Failed,
+    Lost {
+        why: String,
+        outcome: AttemptOutcome,
+    },
+}
+
+/// What the end of a connection says about its server.
+fn outcome(why: FlowDeath) -> AttemptOutcome {
+    match why {
+        FlowDeath::Down(FlowEnd::Refused) => AttemptOutcome::Refused,
+        FlowDeath::Down(FlowEnd::Closed | FlowEnd::Reset | FlowEnd::Local) => AttemptOutcome::Reset,
+        FlowDeath::Down(FlowEnd::Stuck)
+        | FlowDeath::NoPong
+        | FlowDeath::Framing(_)
+        | FlowDeath::RequestTimedOut => AttemptOutcome::Failed { why: why.to_string() },
+    }
+}
+
+/// As it is written in reports.
+pub(crate) const fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+        Transport::Sctp => "sctp",
+        Transport::Ws => "ws",
+        Transport::Wss => "wss",
+    }
 }
 
 impl Line {
     pub(crate) const fn new() -> Self {
         Self {
             targets: Vec::new(),
+            left: Vec::new(),
+            tried: Vec::new(),
             link: Link::None,
+            server: None,
+            stream: Stream::None,
             last_flow: 0,
             agent: None,
             again: None,
@@ -55,45 +115,145 @@ impl Line {
         &self.link
     }
 
+    /// What failed in this round of targets.
+    pub(crate) fn tried(&self) -> &[Attempt] {
+        &self.tried
+    }
+
+    /// The name that certificates must be for, for errors.
+    pub(crate) fn name(&self) -> &str {
+        self.targets.first().map_or("", |target| target.name.as_str())
+    }
+
+    /// What carries the connection that stands.
+    pub(crate) const fn transport(&self) -> Option<Transport> {
+        match self.link {
+            Link::Up { transport, .. } => Some(transport),
+            Link::None | Link::Connecting(_) | Link::Failed | Link::Lost { .. } => None,
+        }
+    }
+
     /// Both ends of the connection.
     pub(crate) const fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self.link {
             Link::Up { local, remote, .. } => Some((local, remote)),
-            Link::None | Link::Connecting(_) | Link::Failed(_) | Link::Lost(_) => None,
+            Link::None | Link::Connecting(_) | Link::Failed | Link::Lost { .. } => None,
         }
     }
 
     /// Connects to these targets, unless that is what already stands or is under way.
-    pub(crate) fn open(&mut self, targets: Vec<SocketAddr>, out: &mut Outbox<Effect>) {
+    pub(crate) fn open(&mut self, targets: Vec<Target>, out: &mut Outbox<Effect>) {
+        let same =
+            |own: &Target, other: &Target| own.transport == other.transport && own.address == other.address;
+        let all_same = targets.len() == self.targets.len()
+            && targets.iter().zip(&self.targets).all(|(own, other)| same(own, other));
         let usable = match &self.link {
-            Link::Up { remote, .. } => targets.contains(remote),
-            Link::Connecting(_) => targets == self.targets,
-            Link::None | Link::Failed(_) | Link::Lost(_) => false,
+            Link::Up { transport, remote, .. } => {
+                targets.iter().any(|target| target.transport == *transport && target.address == *remote)
+            }
+            Link::Connecting(_) => all_same,
+            Link::None | Link::Failed | Link::Lost { .. } => false,
         };
         if usable {
+            self.left = targets.clone();
+            self.targets = targets;
             return;
         }
         self.close(out);
         self.targets = targets;
+        self.begin_round(out);
+    }
+
+    /// All targets have another chance.
+    fn begin_round(&mut self, out: &mut Outbox<Effect>) {
+        self.left = self.targets.clone();
+        self.tried.clear();
         self.connect(out);
     }
 
+    /// Connects to what is left, the first transport of it.
     fn connect(&mut self, out: &mut Outbox<Effect>) {
-        self.last_flow += 1;
-        let flow = FlowId(self.last_flow);
-        self.link = Link::Connecting(flow);
         self.again = None;
-        out.push(Effect::Connect { flow, targets: self.targets.clone() });
+        let transport = self.left.first().map(|target| target.transport);
+        let targets: Vec<Target> =
+            self.left.iter().take_while(|target| Some(target.transport) == transport).cloned().collect();
+        if targets.is_empty() {
+            self.link = Link::Failed;
+            return;
+        }
+        let flow = self.next_flow();
+        self.link = Link::Connecting(flow);
+        out.push(Effect::Connect { flow, targets });
+    }
+
+    const fn next_flow(&mut self) -> FlowId {
+        self.last_flow += 1;
+        FlowId(self.last_flow)
+    }
+
+    /// Takes targets out that failed, and what must not be tried after them.
+    fn cross_out(&mut self, attempts: Vec<Attempt>, out: &mut Outbox<Effect>) {
+        for attempt in attempts {
+            self.left.retain(|target| {
+                target.address != attempt.address
+                    || Some(transport_name(target.transport)) != attempt.transport
+            });
+            if matches!(attempt.outcome, AttemptOutcome::Tls { .. }) {
+                self.left.retain(|target| target.transport.is_secure());
+            }
+            out.push(Effect::Emit(EventKind::ServerFailed {
+                server: attempt.address,
+                transport: attempt.transport.unwrap_or_default(),
+                outcome: attempt.outcome.clone(),
+            }));
+            self.tried.push(attempt);
+        }
+    }
+
+    /// The server that was reached is of no use (RFC 3263 section 4.3): the next one, if there is one. What the user agent says
+    /// to the end of the connection is of no interest: there are no calls yet.
+    pub(crate) fn move_on(
+        &mut self,
+        outcome: AttemptOutcome,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) -> bool {
+        // The user agent and the driver may both tell of one loss: it is counted once.
+        let Some((transport, address)) = self.server.take() else {
+            return matches!(self.link, Link::Connecting(_));
+        };
+        let attempt = Attempt { address, transport: Some(transport_name(transport)), outcome };
+        self.cross_out(vec![attempt], out);
+        if self.left.is_empty() {
+            return false;
+        }
+        drop(self.give_up(now, out));
+        self.connect(out);
+        true
+    }
+
+    /// Whether another server could be tried when this one fails.
+    pub(crate) fn has_more(&self) -> bool {
+        self.left.len() > 1
     }
 
     /// Closes whatever stands.
     pub(crate) fn close(&mut self, out: &mut Outbox<Effect>) {
+        self.close_stream(out);
         match self.link {
             Link::Connecting(flow) | Link::Up { flow, .. } => out.push(Effect::Close { flow }),
-            Link::None | Link::Failed(_) | Link::Lost(_) => {}
+            Link::None | Link::Failed | Link::Lost { .. } => {}
         }
         self.link = Link::None;
         self.again = None;
+    }
+
+    fn close_stream(&mut self, out: &mut Outbox<Effect>) {
+        match self.stream {
+            Stream::Connecting(flow) | Stream::Up(flow) => out.push(Effect::Close { flow }),
+            Stream::None => {}
+        }
+        self.stream = Stream::None;
     }
 
     /// Puts the user agent on the line.
@@ -105,30 +265,91 @@ impl Line {
     fn is_current(&self, flow: FlowId) -> bool {
         match self.link {
             Link::Connecting(own) | Link::Up { flow: own, .. } => own == flow,
-            Link::None | Link::Failed(_) | Link::Lost(_) => false,
+            Link::None | Link::Failed | Link::Lost { .. } => false,
         }
     }
 
-    pub(crate) fn on_connected(&mut self, flow: FlowId, local: SocketAddr, remote: SocketAddr) -> bool {
+    /// True when this is the TCP connection beside a UDP flow, under way or up.
+    pub(crate) fn is_stream(&self, flow: FlowId) -> bool {
+        matches!(self.stream, Stream::Connecting(own) | Stream::Up(own) if own == flow)
+    }
+
+    /// Opens the TCP connection beside a UDP flow that does its work, unless there is one.
+    pub(crate) fn open_stream(&mut self, out: &mut Outbox<Effect>) {
+        let Link::Up { transport: Transport::Udp, remote, .. } = self.link else { return };
+        if self.stream != Stream::None {
+            return;
+        }
+        let flow = self.next_flow();
+        self.stream = Stream::Connecting(flow);
+        let name = self.name().to_owned();
+        let target = Target { transport: Transport::Tcp, address: remote, name, origin: Origin::Given };
+        out.push(Effect::Connect { flow, targets: vec![target] });
+    }
+
+    /// The TCP connection beside the UDP flow stands: the user agent is told.
+    pub(crate) fn on_stream_up(
+        &mut self,
+        flow: FlowId,
+        (local, remote): (SocketAddr, SocketAddr),
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) -> Vec<ua::Event> {
+        let Link::Up { flow: beside, .. } = self.link else { return Vec::new() };
+        self.stream = Stream::Up(flow);
+        self.agent(ua::Input::StreamUp { flow, beside, local, remote }, now, out)
+    }
+
+    /// The TCP connection beside the UDP flow is gone or was never made.
+    pub(crate) fn on_stream_gone(&mut self) {
+        self.stream = Stream::None;
+    }
+
+    pub(crate) fn on_connected(
+        &mut self,
+        flow: FlowId,
+        transport: Transport,
+        (local, remote): (SocketAddr, SocketAddr),
+        tried: Vec<Attempt>,
+        out: &mut Outbox<Effect>,
+    ) -> bool {
         let current = self.is_current(flow);
         if current {
-            self.link = Link::Up { flow, local, remote };
+            self.cross_out(tried, out);
+            self.server = Some((transport, remote));
+            self.link = Link::Up { flow, transport, local, remote };
         }
         current
     }
 
-    pub(crate) fn on_connect_failed(&mut self, flow: FlowId, attempts: Vec<Attempt>) -> bool {
-        let current = self.is_current(flow);
-        if current {
-            self.link = Link::Failed(attempts);
+    /// True when nothing is left to try.
+    pub(crate) fn on_connect_failed(
+        &mut self,
+        flow: FlowId,
+        attempts: Vec<Attempt>,
+        out: &mut Outbox<Effect>,
+    ) -> bool {
+        if !self.is_current(flow) {
+            return false;
         }
-        current
+        // What failed without an address of its own (no socket to be had) fails for all.
+        let transport = self.left.first().map(|target| target.transport);
+        self.cross_out(attempts, out);
+        if self.left.first().map(|target| target.transport) == transport {
+            self.left.retain(|target| Some(target.transport) != transport);
+        }
+        self.connect(out);
+        self.link == Link::Failed
     }
 
-    pub(crate) fn on_closed(&mut self, flow: FlowId, why: String) -> bool {
+    pub(crate) fn on_closed(&mut self, flow: FlowId, why: FlowDeath, out: &mut Outbox<Effect>) -> bool {
+        if self.is_stream(flow) {
+            self.on_stream_gone();
+        }
         let current = self.is_current(flow);
         if current {
-            self.link = Link::Lost(why);
+            self.close_stream(out);
+            self.link = Link::Lost { why: why.to_string(), outcome: outcome(why) };
         }
         current
     }
@@ -168,7 +389,7 @@ impl Line {
     /// Connects when the pause is over.
     pub(crate) fn on_deadline(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         if self.again.is_some_and(|at| at <= now) {
-            self.connect(out);
+            self.begin_round(out);
         }
     }
 
@@ -194,21 +415,21 @@ impl Line {
                 }
                 ua::Effect::CloseFlow { flow, why } => {
                     out.push(Effect::Close { flow });
-                    closed.push((flow, why.to_string()));
+                    closed.push((flow, why));
                 }
                 ua::Effect::Event(event) => events.push(event),
             }
         }
         for (flow, why) in closed {
-            self.on_closed(flow, why);
+            self.on_closed(flow, why, out);
         }
         events
     }
 
     /// Tells the user agent that the connection stands.
     pub(crate) fn introduce(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
-        let Link::Up { flow, local, remote } = self.link else { return Vec::new() };
-        self.agent(ua::Input::FlowUp { flow, transport: Transport::Tcp, local, remote }, now, out)
+        let Link::Up { flow, transport, local, remote } = self.link else { return Vec::new() };
+        self.agent(ua::Input::FlowUp { flow, transport, local, remote }, now, out)
     }
 
     /// Closes a connection that is of no use any more, and tells the user agent.

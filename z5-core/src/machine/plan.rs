@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 use jsonwebtoken::DecodingKey;
+use z5_sip::locate::{Abilities, Destination};
+use z5_sip::ua;
 
-use crate::config::{Config, HostPort, LicenceKey, Media, Profile, Timeouts};
+use crate::config::{Config, HostPort, LicenceKey, Media, Profile, Timeouts, Transport};
 use crate::error::StartError;
 use crate::policy::NameRole;
 use crate::secret::Secret;
 
 /// Port of a nameserver when none is written.
 const DNS_PORT: u16 = 53;
-/// Port of SIP over TCP when none is written.
-pub(crate) const SIP_PORT: u16 = 5060;
 
 /// What the session is to do.
 pub(crate) struct Plan {
     pub(crate) profile: Profile,
     pub(crate) nameservers: Vec<SocketAddr>,
-    hosts: BTreeMap<String, Vec<IpAddr>>,
+    pub(crate) hosts: BTreeMap<String, Vec<IpAddr>>,
     /// What step 1 resolves.
     pub(crate) names: Vec<(Option<NameRole>, String)>,
     pub(crate) zdial: Option<ZDialPlan>,
@@ -51,7 +51,11 @@ pub(crate) struct McsPlan {
 
 /// Step 4.
 pub(crate) struct SipPlan {
-    pub(crate) port: u16,
+    /// Ports of the MCS over TCP and over TLS.
+    pub(crate) ports: (u16, u16),
+    pub(crate) transport: Transport,
+    /// Profile `generic`: what is to be found by RFC 3263, and with which transports.
+    pub(crate) search: Option<(Destination, Abilities)>,
     /// Profile `generic`: the account.
     pub(crate) account: Option<GenericAccount>,
     pub(crate) display_name: Option<String>,
@@ -103,9 +107,12 @@ impl Plan {
             }),
             (None, _) | (_, None) => None,
         };
-        let (names, port, account) = match config.profile {
-            Profile::Z5 => (five_names(config), config.mcs.sip_port, None),
-            Profile::Generic => generic(config)?,
+        let (names, search, account) = match config.profile {
+            Profile::Z5 => (five_names(config), None, None),
+            Profile::Generic => {
+                let (search, account) = generic(config)?;
+                (Vec::new(), Some(search), Some(account))
+            }
         };
         Ok(Self {
             profile: config.profile,
@@ -115,7 +122,9 @@ impl Plan {
             zdial,
             mcs,
             sip: SipPlan {
-                port,
+                ports: (config.mcs.sip_port, config.mcs.sips_port),
+                transport: config.sip.transport,
+                search,
                 account,
                 display_name: config.sip.display_name.clone(),
                 expires_s: config.sip.expires,
@@ -129,12 +138,17 @@ impl Plan {
 
     /// The addresses of a name that is not asked: an address itself, or an entry of `dns.hosts`.
     pub(crate) fn fixed_addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
-        if let Ok(address) = name.parse::<IpAddr>() {
-            return Some(vec![address]);
-        }
-        let same = |entry: &(&String, &Vec<IpAddr>)| entry.0.eq_ignore_ascii_case(name);
-        self.hosts.iter().find(same).map(|(_, addresses)| addresses.clone())
+        fixed(&self.hosts, name)
     }
+}
+
+/// The same with the table of hosts alone.
+pub(crate) fn fixed(hosts: &BTreeMap<String, Vec<IpAddr>>, name: &str) -> Option<Vec<IpAddr>> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Some(vec![address]);
+    }
+    let same = |entry: &(&String, &Vec<IpAddr>)| entry.0.eq_ignore_ascii_case(name);
+    hosts.iter().find(same).map(|(_, addresses)| addresses.clone())
 }
 
 fn nameserver(server: &HostPort) -> Option<SocketAddr> {
@@ -153,9 +167,9 @@ fn five_names(config: &Config) -> Vec<(Option<NameRole>, String)> {
     ]
 }
 
-type Generic = (Vec<(Option<NameRole>, String)>, u16, Option<GenericAccount>);
+type Search = (Destination, Abilities);
 
-fn generic(config: &Config) -> Result<Generic, StartError> {
+fn generic(config: &Config) -> Result<(Search, GenericAccount), StartError> {
     let sip = &config.sip;
     // `check` has seen that these are there.
     let domain = sip.domain.clone().unwrap_or_default();
@@ -167,7 +181,14 @@ fn generic(config: &Config) -> Result<Generic, StartError> {
         username,
         password: config.sip_password()?.unwrap_or_else(|| Secret::new("")),
     };
-    Ok((vec![(None, target.host)], target.port.unwrap_or(SIP_PORT), Some(account)))
+    let (transport, able) = match sip.transport {
+        Transport::Tcp => (Some(ua::Transport::Tcp), vec![ua::Transport::Tcp]),
+        Transport::Tls => (Some(ua::Transport::Tls), vec![ua::Transport::Tls]),
+        Transport::Udp => (Some(ua::Transport::Udp), vec![ua::Transport::Udp]),
+        Transport::Auto => (None, vec![ua::Transport::Tls, ua::Transport::Tcp, ua::Transport::Udp]),
+    };
+    let destination = Destination::new(&target.host, target.port, transport);
+    Ok(((destination, Abilities::over(&able)), account))
 }
 
 fn key(key: &LicenceKey) -> Result<(String, DecodingKey), StartError> {

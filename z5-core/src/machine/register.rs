@@ -7,16 +7,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use z5_sip::auth::Credentials;
+use z5_sip::locate::{Origin, Target};
 use z5_sip::outbox::Deadline;
-use z5_sip::ua::{RegisterFailure, UaConfig};
+use z5_sip::ua::{RegisterFailure, Transport, UaConfig};
 use z5_sip::wire::Uri;
 
-use super::line::Link;
-use super::plan::{Plan, SIP_PORT};
+use super::line::{Line, Link};
+use super::plan::Plan;
 use super::provision::Licensed;
 use super::resolve::Resolved;
+use super::sign_in::Proxy;
 use crate::account::licence::Licence;
-use crate::error::{Attempt, RegisterError, millis};
+use crate::config;
+use crate::error::{Attempt, AttemptOutcome, RegisterError, millis};
 use crate::policy::LocalRtpPorts;
 
 /// Who registers, where, and what the licence permits. Consumes the proof of the step before.
@@ -24,7 +27,7 @@ use crate::policy::LocalRtpPorts;
 pub(crate) struct LineAccount {
     pub(crate) address: String,
     pub(crate) domain: String,
-    pub(crate) targets: Vec<SocketAddr>,
+    pub(crate) targets: Vec<Target>,
     pub(crate) rtp_ports: LocalRtpPorts,
     /// None only in profile `generic`.
     pub(crate) licence: Option<Licence>,
@@ -38,7 +41,7 @@ impl LineAccount {
     pub(crate) fn licensed(licensed: Licensed, plan: &Plan) -> Self {
         let Licensed { signed_in, licence, .. } = licensed;
         let account = signed_in.account;
-        let targets = targets(&signed_in.resolved, &account.proxies, plan.sip.port);
+        let targets = mcs_targets(&signed_in.resolved, &account.proxies, plan);
         let (user, phone) = match account.number.starts_with('+') {
             true => (account.number.as_str(), ";user=phone"),
             false => (account.user_name.as_str(), ""),
@@ -58,10 +61,15 @@ impl LineAccount {
     /// Profile `generic`.
     pub(crate) fn generic(resolved: &Resolved, plan: &Plan) -> Option<Self> {
         let account = plan.sip.account.as_ref()?;
+        // RFC 3261 section 25.1: a literal IPv6 address in a URI stands in brackets.
+        let domain = match account.domain.parse::<std::net::Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => account.domain.clone(),
+        };
         Some(Self {
-            address: format!("sip:{}@{}", account.username, account.domain),
-            domain: account.domain.clone(),
-            targets: targets(resolved, &[], plan.sip.port),
+            address: format!("sip:{}@{domain}", account.username),
+            domain,
+            targets: resolved.sip_targets().to_vec(),
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: None },
             licence: None,
             user_name: account.username.clone(),
@@ -90,30 +98,39 @@ impl LineAccount {
 }
 
 /// Where to connect early, before ZDial has named its proxies.
-pub(crate) fn early_targets(resolved: &Resolved, plan: &Plan) -> Vec<SocketAddr> {
-    targets(resolved, &[], plan.sip.port)
+pub(crate) fn early_targets(resolved: &Resolved, plan: &Plan) -> Vec<Target> {
+    match plan.sip.search {
+        Some(_) => resolved.sip_targets().to_vec(),
+        None => mcs_targets(resolved, &[], plan),
+    }
 }
 
 /// The proxies that ZDial named, where step 1 knows them; else every SIP address of step 1 on the configured port.
-fn targets(resolved: &Resolved, proxies: &[(String, Option<u16>)], port: u16) -> Vec<SocketAddr> {
-    let mut out: Vec<SocketAddr> = Vec::new();
-    let mut add = |address: &IpAddr, port: u16| {
-        let target = SocketAddr::new(*address, port);
-        if !out.contains(&target) {
-            out.push(target);
+fn mcs_targets(resolved: &Resolved, proxies: &[Proxy], plan: &Plan) -> Vec<Target> {
+    let mut out: Vec<Target> = Vec::new();
+    let mut add = |transport: Transport, address: IpAddr, port: u16, name: &str| {
+        let address = SocketAddr::new(address, port);
+        if !out.iter().any(|target| target.transport == transport && target.address == address) {
+            out.push(Target { transport, address, name: name.to_owned(), origin: Origin::Host });
         }
     };
-    for (host, proxy_port) in proxies {
-        for address in resolved.addresses(host).unwrap_or_default() {
-            add(address, proxy_port.unwrap_or(SIP_PORT));
+    for proxy in proxies {
+        // RFC 3261 section 19.1.2
+        let port = proxy.port.unwrap_or(if proxy.transport.is_secure() { 5061 } else { 5060 });
+        for address in resolved.addresses(&proxy.host).unwrap_or_default() {
+            add(proxy.transport, *address, port, &proxy.host);
         }
     }
     if out.is_empty() {
-        for address in resolved.sip_addresses() {
-            let target = SocketAddr::new(address, port);
-            if !out.contains(&target) {
-                out.push(target);
+        let (transport, port) = match plan.sip.transport {
+            config::Transport::Tls => (Transport::Tls, plan.sip.ports.1),
+            config::Transport::Tcp | config::Transport::Udp | config::Transport::Auto => {
+                (Transport::Tcp, plan.sip.ports.0)
             }
+        };
+        for (address, name) in resolved.sip_addresses() {
+            let address = SocketAddr::new(address, port);
+            out.push(Target { transport, address, name: name.to_owned(), origin: Origin::Host });
         }
     }
     out
@@ -125,7 +142,13 @@ pub(crate) struct Registering {
     pub(crate) account: LineAccount,
     began: Instant,
     until: Instant,
+    /// When the server that was reached is given up, if there is another.
+    server_until: Instant,
 }
+
+/// How long one server may take to answer a REGISTER when there is another to try. Timer F would be 32 s, more than the
+/// whole step has.
+pub(crate) const SERVER_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Proof of step 4: the registrar holds our binding.
 #[derive(Debug)]
@@ -140,7 +163,8 @@ struct Proof;
 
 impl Registering {
     pub(crate) fn begin(account: LineAccount, plan: &Plan, now: Instant) -> Self {
-        Self { account, began: now, until: now + plan.timeouts.register.duration() }
+        let until = now + plan.timeouts.register.duration();
+        Self { account, began: now, until, server_until: now + SERVER_PATIENCE }
     }
 
     /// The registrar said yes.
@@ -148,44 +172,108 @@ impl Registering {
         Registered { account: self.account, _proof: Proof }
     }
 
-    pub(crate) fn on_deadline(&self, now: Instant, link: &Link) -> Option<RegisterError> {
+    /// A connection stands: its server is waited for from now.
+    pub(crate) fn on_server(&mut self, now: Instant) {
+        self.server_until = now + SERVER_PATIENCE;
+    }
+
+    /// Whether the server is to be given up for the next one.
+    pub(crate) fn is_server_silent(&self, now: Instant, line: &Line) -> bool {
+        line.ends().is_some() && line.has_more() && now >= self.server_until
+    }
+
+    pub(crate) fn on_deadline(&self, now: Instant, line: &Line) -> Option<RegisterError> {
         if now < self.until {
             return None;
         }
         let after_ms = millis(now.saturating_duration_since(self.began));
-        let waiting_for = match link {
+        let waiting_for = match line.link() {
             Link::Up { .. } => "the registrar did not answer",
-            Link::Connecting(_) | Link::None | Link::Failed(_) | Link::Lost(_) => {
+            Link::Connecting(_) | Link::None | Link::Failed | Link::Lost { .. } => {
                 "the connection was not made"
             }
         };
-        Some(RegisterError::TimedOut { waiting_for, after_ms })
+        Some(RegisterError::TimedOut { waiting_for, after_ms, tried: line.tried().to_vec() })
     }
 
-    pub(crate) const fn next_deadline(&self) -> Deadline {
-        Deadline { at: self.until, why: "step 4: registration" }
+    pub(crate) fn next_deadline(&self, line: &Line) -> Deadline {
+        let step = Deadline { at: self.until, why: "step 4: registration" };
+        if line.ends().is_some() && line.has_more() && self.server_until < self.until {
+            return Deadline { at: self.server_until, why: "step 4: the next server" };
+        }
+        step
     }
 
-    pub(crate) fn error(&self, failure: RegisterFailure, link: &Link, now: Instant) -> RegisterError {
-        register_error(failure, link, millis(now.saturating_duration_since(self.began)))
+    pub(crate) fn error(&self, failure: RegisterFailure, line: &Line, now: Instant) -> RegisterError {
+        register_error(failure, line, millis(now.saturating_duration_since(self.began)))
     }
 }
 
-pub(crate) fn unreachable(attempts: Vec<Attempt>) -> RegisterError {
-    RegisterError::Unreachable { attempts }
+/// What a failure says about its server when another one may do better (RFC 3263 section 4.3: a transport error, a time-out,
+/// a 503).
+pub(crate) fn passing(failure: &RegisterFailure, link: &Link) -> Option<AttemptOutcome> {
+    match failure {
+        RegisterFailure::NoFlow | RegisterFailure::ConnectionLost => Some(match link {
+            Link::Lost { outcome, .. } => outcome.clone(),
+            Link::None | Link::Connecting(_) | Link::Up { .. } | Link::Failed => AttemptOutcome::Reset,
+        }),
+        RegisterFailure::TimedOut { .. } => Some(AttemptOutcome::Failed { why: failure.to_string() }),
+        RegisterFailure::Unavailable { status: 503, .. } => Some(AttemptOutcome::Answered { status: 503 }),
+        RegisterFailure::Unavailable { .. }
+        | RegisterFailure::NoUsableChallenge { .. }
+        | RegisterFailure::CredentialsRefused { .. }
+        | RegisterFailure::Forbidden { .. }
+        | RegisterFailure::UnknownAccount { .. }
+        | RegisterFailure::IntervalTooBrief { .. }
+        | RegisterFailure::BadReply { .. }
+        | RegisterFailure::Unbuildable { .. }
+        | RegisterFailure::Redirected { .. }
+        | RegisterFailure::Refused { .. } => None,
+    }
+}
+
+/// Why no connection was made.
+pub(crate) fn unreachable(line: &Line) -> RegisterError {
+    let tls = |attempt: &Attempt| match attempt.outcome {
+        AttemptOutcome::Tls { why } => Some(why),
+        AttemptOutcome::Refused
+        | AttemptOutcome::TimedOut { .. }
+        | AttemptOutcome::Unreachable
+        | AttemptOutcome::NotPermitted
+        | AttemptOutcome::Reset
+        | AttemptOutcome::Answered { .. }
+        | AttemptOutcome::Failed { .. } => None,
+    };
+    let tried = line.tried();
+    match tried.iter().position(|attempt| tls(attempt).is_some()) {
+        Some(index) => {
+            let mut others = tried.to_vec();
+            let attempt = others.remove(index);
+            let why = tls(&attempt).unwrap_or(crate::error::TlsFailure::Protocol);
+            RegisterError::Tls { host: line.name().to_owned(), why, tried: others }
+        }
+        None => RegisterError::Unreachable { attempts: tried.to_vec() },
+    }
 }
 
 /// What the user agent says, in the words of the session.
-pub(crate) fn register_error(failure: RegisterFailure, link: &Link, after_ms: u64) -> RegisterError {
+pub(crate) fn register_error(failure: RegisterFailure, line: &Line, after_ms: u64) -> RegisterError {
+    // The failure that is told stands in the list too when it made us look for another server.
+    let tried = match (passing(&failure, line.link()), line.tried()) {
+        (Some(_), [before @ .., _]) => before.to_vec(),
+        (Some(_), []) => Vec::new(),
+        (None, all) => all.to_vec(),
+    };
     match failure {
         RegisterFailure::NoFlow | RegisterFailure::ConnectionLost => RegisterError::ConnectionLost {
-            why: match link {
-                Link::Lost(why) => why.clone(),
-                Link::None | Link::Connecting(_) | Link::Up { .. } | Link::Failed(_) => failure.to_string(),
+            why: match line.link() {
+                Link::Lost { why, .. } => why.clone(),
+                Link::None | Link::Connecting(_) | Link::Up { .. } | Link::Failed => failure.to_string(),
             },
+            tried,
         },
         RegisterFailure::TimedOut { .. } => {
-            RegisterError::TimedOut { waiting_for: "the registrar did not answer", after_ms }
+            RegisterError::TimedOut { waiting_for: "the registrar did not answer", after_ms, tried }
         }
         RegisterFailure::NoUsableChallenge { offered } => {
             RegisterError::NoUsableChallenge { offered: offered.join(", ") }
@@ -197,6 +285,7 @@ pub(crate) fn register_error(failure: RegisterFailure, link: &Link, after_ms: u6
             status,
             reason,
             retry_after_s: retry_after.map(|after| after.as_secs()),
+            tried,
         },
         RegisterFailure::IntervalTooBrief { .. }
         | RegisterFailure::BadReply { .. }

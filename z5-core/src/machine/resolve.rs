@@ -1,4 +1,4 @@
-//! Step 1: every configured name, A and AAAA, all side by side.
+//! Step 1: every configured name, A and AAAA, all side by side; in profile `generic` the SIP servers of a domain (`search`).
 //!
 //! Each question goes to the nameservers in order, each over UDP and then TCP. The next one is asked at once after a
 //! failure and after [`STAGGER`] of silence (the earlier question stays open: the first good answer wins). A name that is
@@ -8,14 +8,20 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use z5_sip::locate::{LocateError, Target};
 use z5_sip::outbox::{Deadline, Outbox};
 
 use super::io::{DnsTransport, Effect, LookupAnswer, LookupFailure, LookupId, Record};
-use super::plan::Plan;
+use super::plan::{Plan, fixed};
 use crate::error::ResolveError;
 use crate::error::millis;
-use crate::events::{NameAnswer, NameReport};
+use crate::events::NameReport;
 use crate::policy::NameRole;
+use enquiry::{Enquiry, Found, Name, Verdict};
+use search::Search;
+
+mod enquiry;
+mod search;
 
 /// Silence after which the next transport or nameserver is asked too.
 const STAGGER: Duration = Duration::from_millis(500);
@@ -30,6 +36,7 @@ const FAMILY_GRACE: Duration = Duration::from_millis(300);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     names: Vec<NameReport>,
+    sip: Vec<Target>,
 }
 
 impl Resolved {
@@ -45,21 +52,26 @@ impl Resolved {
         self.names.iter().find(same).map(|report| report.addresses.as_slice())
     }
 
-    /// The addresses of all SIP names in the order load-balanced, general, node 1, node 2, each address once.
-    pub(crate) fn sip_addresses(&self) -> Vec<IpAddr> {
+    /// Profile `generic`: the SIP servers in the order of RFC 3263.
+    pub(crate) fn sip_targets(&self) -> &[Target] {
+        &self.sip
+    }
+
+    /// The addresses of all SIP names in the order load-balanced, general, node 1, node 2, each address once, with the first
+    /// name that has it.
+    pub(crate) fn sip_addresses(&self) -> Vec<(IpAddr, &str)> {
         let order = [
             Some(NameRole::McsLoadBalanced),
             Some(NameRole::Mcs),
             Some(NameRole::McsNode1),
             Some(NameRole::McsNode2),
-            None,
         ];
-        let mut out = Vec::new();
+        let mut out: Vec<(IpAddr, &str)> = Vec::new();
         for role in order {
             for report in self.names.iter().filter(|report| report.role == role) {
                 for address in &report.addresses {
-                    if !out.contains(address) {
-                        out.push(*address);
+                    if !out.iter().any(|(seen, _)| seen == address) {
+                        out.push((*address, report.name.as_str()));
                     }
                 }
             }
@@ -72,6 +84,9 @@ impl Resolved {
 #[derive(Debug)]
 pub(crate) struct Resolving {
     names: Vec<Name>,
+    /// Profile `generic`: the SIP servers of a domain.
+    search: Option<Search>,
+    hosts: BTreeMap<String, Vec<IpAddr>>,
     servers: Vec<SocketAddr>,
     lookups: BTreeMap<LookupId, Asked>,
     next_lookup: u64,
@@ -79,44 +94,22 @@ pub(crate) struct Resolving {
     until: Instant,
 }
 
-#[derive(Debug)]
-struct Name {
-    name: String,
-    role: Option<NameRole>,
-    fixed: Option<Vec<IpAddr>>,
-    families: [Family; 2],
-    /// When one family has an answer, the other is waited for until here.
-    grace: Option<Instant>,
-    /// Has what it needs; asked no more, while others still are.
-    settled: bool,
-}
-
-#[derive(Debug)]
-struct Family {
-    record: Record,
-    /// Index of the next entry of the list server 1 UDP, server 1 TCP, server 2 UDP, ...
-    next: usize,
-    open: usize,
-    next_at: Option<Instant>,
-    found: Option<Found>,
-    said: Vec<(SocketAddr, LookupFailure)>,
-}
-
-#[derive(Debug)]
-enum Found {
-    Addresses { answer: LookupAnswer, server: SocketAddr, transport: DnsTransport },
-    Absent { server: SocketAddr },
-    Empty { server: SocketAddr },
-    Nobody,
-}
-
-#[derive(Debug, Clone, Copy)]
+/// Whose question a lookup is.
+#[derive(Debug, Clone)]
 struct Asked {
-    name: usize,
-    family: usize,
+    what: What,
     server: SocketAddr,
     transport: DnsTransport,
 }
+
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Address { name: usize, family: usize },
+    Record(usize),
+}
+
+/// A lookup to be made: whose, of what, whom to ask how and for how long.
+type Due = (What, String, Record, (SocketAddr, DnsTransport, Duration));
 
 /// How the step stands after an input.
 pub(crate) enum Progress<T> {
@@ -125,26 +118,25 @@ pub(crate) enum Progress<T> {
 }
 
 impl Resolving {
-    /// Asks for everything at once.
-    pub(crate) fn begin(plan: &Plan, now: Instant, out: &mut Outbox<Effect>) -> Self {
-        let family =
-            |record| Family { record, next: 0, open: 0, next_at: Some(now), found: None, said: Vec::new() };
-        let names = plan.names.iter().map(|(role, name)| Name {
-            name: name.clone(),
-            role: *role,
-            fixed: plan.fixed_addresses(name),
-            families: [family(Record::A), family(Record::Aaaa)],
-            grace: None,
-            settled: false,
+    /// Asks for everything at once. `seed` draws the lots of SRV weights.
+    pub(crate) fn begin(plan: &Plan, seed: u64, now: Instant, out: &mut Outbox<Effect>) -> Self {
+        let names =
+            plan.names.iter().map(|(role, name)| Name::new(name, *role, plan.fixed_addresses(name), now));
+        let search = plan.sip.search.clone().map(|(destination, able)| {
+            let fixed = plan.fixed_addresses(destination.name()).is_some();
+            Search::new(destination, able, fixed, seed)
         });
         let mut this = Self {
             names: names.collect(),
+            search,
+            hosts: plan.hosts.clone(),
             servers: plan.nameservers.clone(),
             lookups: BTreeMap::new(),
             next_lookup: 0,
             began: now,
             until: now + plan.timeouts.dns.duration(),
         };
+        this.advance_search(false, now);
         this.ask_where_due(now, out);
         this
     }
@@ -158,31 +150,16 @@ impl Resolving {
         out: &mut Outbox<Effect>,
     ) -> Progress<Resolved> {
         let Some(asked) = self.lookups.remove(&id) else { return self.progress(now, out) };
-        let family = &mut self.names[asked.name].families[asked.family];
-        family.open = family.open.saturating_sub(1);
-        if family.found.is_none() || matches!(family.found, Some(Found::Nobody)) {
-            match outcome {
-                Ok(answer) if answer.addresses.is_empty() => {
-                    family.found = Some(Found::Empty { server: asked.server })
-                }
-                Ok(answer) => {
-                    family.found =
-                        Some(Found::Addresses { answer, server: asked.server, transport: asked.transport });
-                }
-                Err(LookupFailure::NameNotFound) => {
-                    family.found = Some(Found::Absent { server: asked.server })
-                }
-                Err(LookupFailure::NoRecords) => family.found = Some(Found::Empty { server: asked.server }),
-                Err(failure) => {
-                    // A server that answered with an error says the same over TCP: go on to the next server.
-                    let answered = matches!(failure, LookupFailure::ServerFailed(_) | LookupFailure::Refused);
-                    if answered && asked.transport == DnsTransport::Udp && family.next % 2 == 1 {
-                        family.next += 1;
-                    }
-                    family.said.push((asked.server, failure));
-                    family.next_at = Some(now);
-                }
-            }
+        let enquiry = match asked.what {
+            What::Address { name, family } => Some(&mut self.names[name].families[family]),
+            What::Record(index) => self
+                .search
+                .as_mut()
+                .and_then(|search| search.enquiries.get_mut(index))
+                .map(|asked| &mut asked.enquiry),
+        };
+        if let Some(enquiry) = enquiry {
+            enquiry.take((asked.server, asked.transport), outcome, now);
         }
         self.progress(now, out)
     }
@@ -194,15 +171,19 @@ impl Resolving {
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
         let mut next = Deadline::new(self.until, "step 1: all names");
+        let ask_too = |next, enquiry: &Enquiry| match enquiry.next_at.filter(|_| enquiry.found.is_none()) {
+            Some(at) => sooner(next, Deadline::new(at, "step 1: ask the next nameserver too")),
+            None => next,
+        };
         for name in self.names.iter().filter(|name| name.fixed.is_none() && !name.settled) {
             if let Some(at) = name.grace.filter(|_| name.verdict_pending()) {
                 next = sooner(next, Deadline::new(at, "step 1: the other address family"));
             }
-            for family in name.families.iter().filter(|family| family.found.is_none()) {
-                if let Some(at) = family.next_at {
-                    next = sooner(next, Deadline::new(at, "step 1: ask the next nameserver too"));
-                }
-            }
+            next = name.families.iter().fold(next, ask_too);
+        }
+        let records = self.search.iter().flat_map(|search| &search.enquiries);
+        for asked in records.filter(|asked| asked.is_open()) {
+            next = sooner(ask_too(next, &asked.enquiry), Deadline::new(asked.until, "step 1: NAPTR and SRV"));
         }
         Some(next)
     }
@@ -210,14 +191,20 @@ impl Resolving {
     fn progress(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Progress<Resolved> {
         self.ask_where_due(now, out);
         let over = now >= self.until;
-        let mut all = true;
+        while self.advance_search(over, now) {
+            self.ask_where_due(now, out);
+        }
+        let mut all = self.search.as_ref().is_none_or(|search| search.outcome.is_some());
         for index in 0..self.names.len() {
+            if self.names[index].searched {
+                continue;
+            }
             match self.names[index].verdict(now, over) {
                 Verdict::Pending => all = false,
                 Verdict::Found => self.names[index].settled = true,
                 Verdict::Failed => {
                     out.push(Effect::EndLookups);
-                    return Progress::Done(Err(self.error(index, now)));
+                    return Progress::Done(Err(self.name_error(index, now)));
                 }
             }
         }
@@ -227,64 +214,98 @@ impl Resolving {
         if !self.lookups.is_empty() {
             out.push(Effect::EndLookups);
         }
-        Progress::Done(Ok(Resolved { names: self.names.iter().map(Name::report).collect() }))
+        let names = self.names.iter().map(Name::report).collect();
+        Progress::Done(match &self.search {
+            None => Ok(Resolved { names, sip: Vec::new() }),
+            Some(search) => match &search.outcome {
+                Some(Ok(targets)) => Ok(Resolved { names: search.reports(names), sip: targets.clone() }),
+                Some(Err(error)) => Err(self.search_error(error, now)),
+                None => return Progress::Going,
+            },
+        })
+    }
+
+    /// Tells the search what is known by now and takes its wishes; true when that led to new ones.
+    fn advance_search(&mut self, over: bool, now: Instant) -> bool {
+        let Some(search) = &mut self.search else { return false };
+        search.records_answered(now);
+        for name in self.names.iter_mut().filter(|name| name.searched && !name.settled) {
+            if !matches!(name.verdict(now, over), Verdict::Pending) {
+                name.settled = true;
+                search.name_settled(name);
+            }
+        }
+        if over {
+            search.time_up();
+        }
+        let hosts = &self.hosts;
+        search.carry_out(&mut self.names, |name| fixed(hosts, name), now)
     }
 
     fn ask_where_due(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let left = self.until.saturating_duration_since(now);
+        let mut due: Vec<Due> = Vec::new();
         for (n, name) in self.names.iter_mut().enumerate() {
             if name.fixed.is_some() || name.settled {
                 continue;
             }
-            for (f, family) in name.families.iter_mut().enumerate() {
-                if family.found.is_some() || family.next_at.is_none_or(|at| at > now) {
-                    continue;
+            for (family, enquiry) in name.families.iter_mut().enumerate() {
+                if let Some(whom) = enquiry.ask(&self.servers, left, now) {
+                    due.push((What::Address { name: n, family }, name.name.clone(), enquiry.record, whom));
                 }
-                let Some(server) = self.servers.get(family.next / 2).copied() else {
-                    family.next_at = None;
-                    if family.open == 0 {
-                        family.found = Some(Found::Nobody);
-                    }
-                    continue;
-                };
-                let transport = if family.next % 2 == 0 { DnsTransport::Udp } else { DnsTransport::Tcp };
-                self.next_lookup += 1;
-                let id = LookupId(self.next_lookup);
-                self.lookups.insert(id, Asked { name: n, family: f, server, transport });
-                family.next += 1;
-                family.open += 1;
-                family.next_at = Some(now + STAGGER);
-                let (name, record) = (name.name.clone(), family.record);
-                let patience = match transport {
-                    DnsTransport::Udp => left.min(UDP_PATIENCE),
-                    DnsTransport::Tcp => left,
-                };
-                out.push(Effect::Lookup { id, name, record, server, transport, patience });
             }
-            let found = |family: &Family| matches!(family.found, Some(Found::Addresses { .. }));
-            if name.grace.is_none() && name.families.iter().any(found) {
-                name.grace = Some(now + FAMILY_GRACE);
+            name.note_grace(now);
+        }
+        let records = self.search.iter_mut().flat_map(|search| &mut search.enquiries).enumerate();
+        for (index, asked) in records.filter(|(_, asked)| asked.is_open()) {
+            if let Some(whom) = asked.enquiry.ask(&self.servers, left, now) {
+                due.push((What::Record(index), asked.question.name.clone(), asked.enquiry.record, whom));
             }
+        }
+        for (what, name, record, (server, transport, patience)) in due {
+            self.next_lookup += 1;
+            let id = LookupId(self.next_lookup);
+            self.lookups.insert(id, Asked { what, server, transport });
+            out.push(Effect::Lookup { id, name, record, server, transport, patience });
         }
     }
 
+    /// Why the search found no server: what the nameservers said about the first name without an address, or about the
+    /// services when it came to no name.
+    fn search_error(&self, error: &LocateError, now: Instant) -> ResolveError {
+        if let LocateError::NotOffered { name } = error {
+            return ResolveError::NoSipService { name: name.clone() };
+        }
+        let failed = |name: &Name| name.searched && matches!(name.verdict(now, true), Verdict::Failed);
+        if let Some(index) = self.names.iter().position(failed) {
+            return self.name_error(index, now);
+        }
+        let records: Vec<&Enquiry> =
+            self.search.iter().flat_map(|search| &search.enquiries).map(|asked| &asked.enquiry).collect();
+        let name = self.search.as_ref().and_then(|search| search.enquiries.first());
+        self.error(name.map(|asked| asked.question.name.clone()).unwrap_or_default(), &records, now)
+    }
+
+    fn name_error(&self, index: usize, now: Instant) -> ResolveError {
+        let families: Vec<&Enquiry> = self.names[index].families.iter().collect();
+        self.error(self.names[index].name.clone(), &families, now)
+    }
+
     /// The exact error of a name that has no address.
-    fn error(&self, index: usize, now: Instant) -> ResolveError {
-        let name = self.names[index].name.clone();
-        let families = &self.names[index].families;
+    fn error(&self, name: String, families: &[&Enquiry], now: Instant) -> ResolveError {
         let absent = families.iter().find_map(|family| match family.found {
             Some(Found::Absent { server }) => Some(server),
-            Some(Found::Empty { .. } | Found::Addresses { .. } | Found::Nobody) | None => None,
+            Some(Found::Empty { .. } | Found::Records { .. } | Found::Nobody) | None => None,
         });
         if let Some(server) = absent {
             return ResolveError::NameNotFound { name, server };
         }
         let empty = families.iter().find_map(|family| match family.found {
             Some(Found::Empty { server }) => Some(server),
-            Some(Found::Absent { .. } | Found::Addresses { .. } | Found::Nobody) | None => None,
+            Some(Found::Absent { .. } | Found::Records { .. } | Found::Nobody) | None => None,
         });
         let said: Vec<&(SocketAddr, LookupFailure)> =
-            families.iter().flat_map(|family| &family.said).collect();
+            families.iter().flat_map(|family| family.said.iter()).collect();
         if let (Some(server), true) = (empty, said.is_empty()) {
             return ResolveError::NoRecords { name, server };
         }
@@ -313,57 +334,6 @@ impl Resolving {
             let after_ms = millis(now.saturating_duration_since(self.began));
             ResolveError::TimedOut { name, after_ms, servers: self.servers.clone() }
         }
-    }
-}
-
-enum Verdict {
-    Pending,
-    Found,
-    Failed,
-}
-
-impl Name {
-    fn verdict_pending(&self) -> bool {
-        self.families.iter().any(|family| family.found.is_none())
-    }
-
-    fn verdict(&self, now: Instant, over: bool) -> Verdict {
-        if self.fixed.is_some() || self.settled {
-            return Verdict::Found;
-        }
-        let found = self.families.iter().any(|family| matches!(family.found, Some(Found::Addresses { .. })));
-        // NXDOMAIN is about the name, not the record: one is enough.
-        let absent = self.families.iter().any(|family| matches!(family.found, Some(Found::Absent { .. })));
-        let pending = self.verdict_pending();
-        if found && (!pending || over || self.grace.is_some_and(|grace| grace <= now)) {
-            Verdict::Found
-        } else if !found && (absent || !pending || over) {
-            Verdict::Failed
-        } else {
-            Verdict::Pending
-        }
-    }
-
-    fn report(&self) -> NameReport {
-        let (mut addresses, mut answers) = (Vec::new(), Vec::new());
-        if let Some(fixed) = &self.fixed {
-            addresses.clone_from(fixed);
-            let count = fixed.len();
-            answers.push(NameAnswer { record: "hosts", server: None, transport: None, count, ttl_s: None });
-        }
-        for family in &self.families {
-            if let Some(Found::Addresses { answer, server, transport }) = &family.found {
-                addresses.extend(answer.addresses.iter().copied());
-                answers.push(NameAnswer {
-                    record: family.record.name(),
-                    server: Some(*server),
-                    transport: Some(transport.name()),
-                    count: answer.addresses.len(),
-                    ttl_s: Some(answer.ttl_s),
-                });
-            }
-        }
-        NameReport { name: self.name.clone(), role: self.role, addresses, answers }
     }
 }
 

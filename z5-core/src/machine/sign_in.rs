@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use serde_json::Value;
 use z5_sip::outbox::{Deadline, Outbox};
+use z5_sip::ua::Transport;
 
 use super::context::Context;
 use super::exchange::{Answer, Exchange, HttpAuth, Server};
@@ -15,7 +16,7 @@ use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
 use super::json;
 use super::plan::{Plan, ZDialPlan};
 use super::resolve::Resolved;
-use crate::config::PortRange;
+use crate::config::{self, PortRange};
 use crate::error::{SignInError, millis};
 use crate::events::{EventKind, NumberOffer, NumberState};
 use crate::secret::Secret;
@@ -46,12 +47,20 @@ pub(crate) struct Account {
     pub(crate) display_name: Option<String>,
     pub(crate) user_name: String,
     pub(crate) sip_password: Secret,
-    /// Host and port of each outbound proxy.
-    pub(crate) proxies: Vec<(String, Option<u16>)>,
+    pub(crate) proxies: Vec<Proxy>,
     pub(crate) licence_uri: Option<String>,
     pub(crate) address_book_uri: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) rtp_ports: Option<PortRange>,
+}
+
+/// An outbound proxy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Proxy {
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    /// TCP or TLS.
+    pub(crate) transport: Transport,
 }
 
 /// The step under way.
@@ -233,7 +242,7 @@ impl SigningIn {
     /// SIP goes to the proxies that ZDial names, and to no host that step 1 did not resolve: one of them must be known.
     fn unknown_proxies(&self, account: &Account) -> Option<SignInError> {
         let resolved = self.resolved.as_ref()?;
-        let known = |(host, _): &(String, Option<u16>)| resolved.addresses(host).is_some();
+        let known = |proxy: &Proxy| resolved.addresses(&proxy.host).is_some();
         if account.proxies.is_empty() || account.proxies.iter().any(known) {
             return None;
         }
@@ -332,10 +341,17 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
     if !same_number(&number_seen, number) {
         return Err(json::Wrong { field: "phone-number".into(), why: "it is not the chosen number".into() });
     }
+    let extra = value.get("x-z5").cloned().unwrap_or(Value::Null);
+    let only_tls = plan.sip.transport == config::Transport::Tls;
+    let said = json::optional_text(&extra, "sip-transport")?;
+    let usual = match said.is_some_and(|said| said.eq_ignore_ascii_case("tls")) || only_tls {
+        true => Transport::Tls,
+        false => Transport::Tcp,
+    };
     // Proxies on transports that z5 has not are left to others, as long as one remains.
     let (mut proxies, mut unusable) = (Vec::new(), None);
     for proxy in json::texts(value, PROXIES)? {
-        match proxy_target(&proxy) {
+        match proxy_target(&proxy, usual, only_tls) {
             Ok(target) => proxies.push(target),
             Err(wrong) => unusable = unusable.or(Some(wrong)),
         }
@@ -343,7 +359,6 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
     if let (true, Some(wrong)) = (proxies.is_empty(), unusable) {
         return Err(wrong);
     }
-    let extra = value.get("x-z5").cloned().unwrap_or(Value::Null);
     // RFC 9248 section 9.2.2: absent and never supplied, the password of the configuration service.
     let sip_password = match json::optional_text(value, "sip-password")? {
         Some(password) => Secret::new(password),
@@ -363,23 +378,37 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
     })
 }
 
-/// Host and port of `sip:host:port;params` or of a bare `host:port`, for SIP over TCP.
-fn proxy_target(text: &str) -> Result<(String, Option<u16>), json::Wrong> {
+/// Host, port and transport of `sip:host:port;params`, of a `sips` URI, or of a bare `host:port`. `usual` is the transport of one
+/// that says none; with `only_tls` the user wants no other.
+fn proxy_target(text: &str, usual: Transport, only_tls: bool) -> Result<Proxy, json::Wrong> {
     let wrong = |why: &str| json::Wrong { field: PROXIES.into(), why: format!("`{text}` {why}") };
     let scheme = |name: &str| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    if scheme("sips:") {
-        return Err(wrong("asks for TLS, and z5 has SIP over TCP only"));
-    }
-    let rest = if scheme("sip:") { &text[4..] } else { text };
+    let (rest, secure) = match (scheme("sips:"), scheme("sip:")) {
+        (true, _) => (&text[5..], true),
+        (false, true) => (&text[4..], false),
+        (false, false) => (text, false),
+    };
     let mut parts = rest.split(';');
     let target = parts.next().unwrap_or(rest);
+    let mut transport = if secure { Transport::Tls } else { usual };
     for (name, value) in parts.filter_map(|parameter| parameter.split_once('=')) {
-        if name.trim().eq_ignore_ascii_case("transport") && !value.trim().eq_ignore_ascii_case("tcp") {
-            return Err(wrong("asks for another transport, and z5 has SIP over TCP only"));
+        if name.trim().eq_ignore_ascii_case("transport") {
+            transport = match Transport::from_token(value.trim()) {
+                Some(Transport::Tls) => Transport::Tls,
+                // RFC 3261 section 26.2.2: TLS over TCP
+                Some(Transport::Tcp) if secure => Transport::Tls,
+                Some(Transport::Tcp) => Transport::Tcp,
+                Some(Transport::Udp | Transport::Sctp | Transport::Ws | Transport::Wss) | None => {
+                    return Err(wrong("asks for another transport than TCP or TLS"));
+                }
+            };
         }
     }
-    let target: crate::config::HostPort = target.parse().map_err(|_| wrong("is not a SIP URI"))?;
-    Ok((target.host, target.port))
+    if only_tls && transport != Transport::Tls {
+        return Err(wrong("asks for TCP, and `sip.transport` is \"tls\""));
+    }
+    let target: config::HostPort = target.parse().map_err(|_| wrong("is not a SIP URI"))?;
+    Ok(Proxy { host: target.host, port: target.port, transport })
 }
 
 #[cfg(test)]
@@ -387,13 +416,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_is_reached_over_tcp_or_not_at_all() {
-        let good = |text| proxy_target(text).unwrap();
-        assert_eq!(good("sip:lb.test:5062;transport=tcp"), ("lb.test".to_owned(), Some(5062)));
-        assert_eq!(good("SIP:lb.test;lr;transport=TCP"), ("lb.test".to_owned(), None));
-        assert_eq!(good("lb.test:5060"), ("lb.test".to_owned(), Some(5060)));
-        for bad in ["sips:lb.test", "sip:lb.test;transport=tls", "sip:lb.test;Transport=udp", "sip:;lr"] {
-            assert!(proxy_target(bad).is_err(), "{bad}");
+    fn a_proxy_is_reached_over_tcp_or_tls_or_not_at_all() {
+        let good = |text, usual, only_tls| {
+            let proxy = proxy_target(text, usual, only_tls).unwrap();
+            (proxy.host, proxy.port, proxy.transport)
+        };
+        let (tcp, tls) = (Transport::Tcp, Transport::Tls);
+        assert_eq!(
+            good("sip:lb.test:5062;transport=tcp", tls, false),
+            ("lb.test".to_owned(), Some(5062), tcp)
+        );
+        assert_eq!(good("SIP:lb.test;lr;transport=TCP", tcp, false), ("lb.test".to_owned(), None, tcp));
+        assert_eq!(good("lb.test:5060", tcp, false), ("lb.test".to_owned(), Some(5060), tcp));
+        assert_eq!(good("lb.test", tls, true), ("lb.test".to_owned(), None, tls));
+        assert_eq!(good("sip:lb.test;transport=tls", tcp, false), ("lb.test".to_owned(), None, tls));
+        assert_eq!(good("sips:lb.test:5061", tcp, false), ("lb.test".to_owned(), Some(5061), tls));
+        assert_eq!(good("sips:lb.test;transport=tcp", tcp, true), ("lb.test".to_owned(), None, tls));
+        for bad in ["sip:lb.test;Transport=udp", "sip:;lr", "sips:lb.test;transport=ws"] {
+            assert!(proxy_target(bad, tcp, false).is_err(), "{bad}");
         }
+        assert!(proxy_target("sip:lb.test;transport=tcp", tls, true).is_err());
     }
 }

@@ -9,18 +9,21 @@ use z5_sip::ua::{self, RegisterFailure};
 
 use super::calls::{self, Incoming};
 use super::io::Effect;
-use super::line::Link;
+use super::line::{Link, transport_name};
 use super::{Machine, Ready, State, register};
 use crate::call::CallId;
 use crate::clock::ms;
-use crate::error::{RegisterError, Step, millis};
+use crate::error::{AttemptOutcome, RegisterError, Step, millis};
 use crate::events::{EventKind, SessionState, StepDetail};
 
 impl Machine {
     /// The connection stands: if the user agent is there, it registers on it.
     pub(super) fn on_line_up(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        match &self.state {
+        match self.state {
             State::Registering(_) | State::Ready(_) => {
+                if let State::Registering(step) = &mut self.state {
+                    step.on_server(now);
+                }
                 let mut events = self.line.introduce(now, out);
                 events.extend(self.line.agent(ua::Input::Command(ua::Command::Register), now, out));
                 self.on_agent(events, now, out);
@@ -37,11 +40,7 @@ impl Machine {
     pub(super) fn on_line_failed(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         match &self.state {
             State::Registering(_) => {
-                let attempts = match self.line.link() {
-                    Link::Failed(attempts) => attempts.clone(),
-                    Link::None | Link::Connecting(_) | Link::Up { .. } | Link::Lost(_) => Vec::new(),
-                };
-                self.fail(register::unreachable(attempts).into(), now, out);
+                self.fail(register::unreachable(&self.line).into(), now, out);
             }
             State::Ready(_) => self.on_line_lost(now, out),
             // Opened early, not needed yet: step 4 tries again.
@@ -55,13 +54,23 @@ impl Machine {
     }
 
     pub(super) fn on_line_lost(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        let why = match self.line.link() {
-            Link::Lost(why) => why.clone(),
-            Link::Failed(_) => String::new(),
+        let (why, outcome) = match self.line.link() {
+            Link::Lost { why, outcome } => (why.clone(), outcome.clone()),
+            Link::Failed => (String::new(), AttemptOutcome::Reset),
             Link::None | Link::Connecting(_) | Link::Up { .. } => return,
         };
         match &mut self.state {
-            State::Registering(_) => self.fail(RegisterError::ConnectionLost { why }.into(), now, out),
+            State::Registering(_) => {
+                let tried = self.line.tried().to_vec();
+                let refused = outcome == AttemptOutcome::Refused;
+                if !self.line.move_on(outcome, now, out) {
+                    let error = match refused {
+                        true => register::unreachable(&self.line),
+                        false => RegisterError::ConnectionLost { why, tried },
+                    };
+                    self.fail(error.into(), now, out);
+                }
+            }
             State::Ready(ready) => {
                 ready.online = false;
                 let spread = self.ident.number();
@@ -74,6 +83,15 @@ impl Machine {
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Stopped => {}
+        }
+    }
+
+    /// The server that was reached does not answer, and there is another one.
+    pub(super) fn on_silent_server(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let State::Registering(step) = &self.state else { return };
+        if step.is_server_silent(now, &self.line) {
+            let after_ms = millis(register::SERVER_PATIENCE);
+            self.line.move_on(AttemptOutcome::TimedOut { after_ms }, now, out);
         }
     }
 
@@ -131,7 +149,7 @@ impl Machine {
             }
             ua::Event::Failed { call, failure } => self.calls.on_failed(call, failure, now, out),
             ua::Event::FlowDead { flow, why } => {
-                self.line.on_closed(flow, why.to_string());
+                self.line.on_closed(flow, why, out);
                 self.on_line_lost(now, out);
             }
             ua::Event::CommandRefused { call: Some(call), why } => {
@@ -154,6 +172,7 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
+        self.line.open_stream(out);
         let state = std::mem::replace(&mut self.state, State::Stopped);
         match state {
             State::Registering(step) => {
@@ -163,8 +182,10 @@ impl Machine {
                 let address = registered.account.address.clone();
                 let detail = StepDetail::Registered {
                     address: address.clone(),
+                    transport: self.line.transport().map_or("", transport_name),
                     local,
                     server,
+                    tried: self.line.tried().to_vec(),
                     granted_s: granted.as_secs(),
                     refresh_s: refresh_in.as_secs(),
                 };
@@ -204,7 +225,12 @@ impl Machine {
         self.line.registration_failed();
         match &mut self.state {
             State::Registering(step) => {
-                let error = step.error(failure, self.line.link(), now);
+                if let Some(outcome) = register::passing(&failure, self.line.link())
+                    && self.line.move_on(outcome, now, out)
+                {
+                    return;
+                }
+                let error = step.error(failure, &self.line, now);
                 self.fail(error.into(), now, out);
             }
             State::Ready(ready) => {
@@ -239,7 +265,7 @@ impl Machine {
                     self.on_agent(events, now, out);
                 } else {
                     let after_ms = millis(now.saturating_duration_since(began));
-                    let error = register::register_error(failure, self.line.link(), after_ms);
+                    let error = register::register_error(failure, &self.line, after_ms);
                     self.fail_standing(error.into(), began, now, out);
                 }
             }

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::Config;
 
 mod mid_call;
+mod servers;
 mod standing;
 
 const DEVICE: &str = "00000000-0000-4000-8000-000000000001";
@@ -121,7 +122,8 @@ impl World {
                 self.trail.push("connect".into());
                 if self.silent != "connect" {
                     let local = "127.0.0.1:40000".parse().unwrap();
-                    self.input(Input::Connected { flow, local, remote: targets[0] });
+                    let (transport, remote) = (targets[0].transport, targets[0].address);
+                    self.input(Input::Connected { flow, transport, local, remote, tried: Vec::new() });
                 }
             }
             Effect::Write { flow, bytes } => {
@@ -148,8 +150,12 @@ impl World {
             return;
         }
         let outcome = match record {
-            Record::A => Ok(LookupAnswer { addresses: vec!["127.0.0.1".parse().unwrap()], ttl_s: 60 }),
-            Record::Aaaa => Err(io::LookupFailure::NoRecords),
+            Record::A => Ok(LookupAnswer {
+                addresses: vec!["127.0.0.1".parse().unwrap()],
+                ttl_s: 60,
+                ..LookupAnswer::default()
+            }),
+            Record::Aaaa | Record::Srv | Record::Naptr => Err(io::LookupFailure::NoRecords),
         };
         self.trail.push(format!("look {name}"));
         self.input(Input::Looked { id, outcome });

@@ -29,10 +29,11 @@ impl Machine {
             let error = ResolveError::InvalidName { name: name.clone() };
             return self.fail(error.into(), now, out);
         }
-        let mut step = Resolving::begin(&self.plan, now, out);
+        let seed = self.ident.number();
+        let mut step = Resolving::begin(&self.plan, seed, now, out);
         // Names that need no question may be all there is.
         let progress = step.on_deadline(now, out);
-        self.state = State::Resolving(step);
+        self.state = State::Resolving(Box::new(step));
         self.after_resolve(progress, now, out);
     }
 

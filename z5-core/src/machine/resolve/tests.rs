@@ -26,6 +26,7 @@ servers = ["127.0.0.1:53", "127.0.0.2"]
 domain = "sip.test"
 username = "a"
 password = "b"
+proxy = "sip.test:5060"
 [timeouts]
 dns = 4000
 "#;
@@ -36,7 +37,7 @@ dns = 4000
 impl World {
     fn new() -> Self {
         let (now, mut out) = (clock::now(), Outbox::new());
-        let step = Resolving::begin(&plan(), now, &mut out);
+        let step = Resolving::begin(&plan(), 1, now, &mut out);
         let mut this = Self { step, out, now, open: Vec::new() };
         this.collect();
         this
@@ -64,6 +65,7 @@ impl World {
         let outcome = outcome.map(|addresses| LookupAnswer {
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
             ttl_s: 60,
+            ..LookupAnswer::default()
         });
         let progress = self.step.on_looked(id, outcome, self.now, &mut self.out);
         self.collect();
@@ -106,6 +108,9 @@ fn both_families_are_asked_at_once_and_the_order_of_addresses_is_kept() {
         resolved.addresses("SIP.test.").unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["192.0.2.2", "192.0.2.1", "2001:db8::1"]);
     assert_eq!(resolved.names()[0].answers.len(), 2);
+    // The versions of IP take turns (RFC 8305 section 4).
+    let targets: Vec<String> = resolved.sip_targets().iter().map(ToString::to_string).collect();
+    assert_eq!(targets, ["tcp [2001:db8::1]:5060", "tcp 192.0.2.2:5060", "tcp 192.0.2.1:5060"]);
 }
 
 #[test]
@@ -187,7 +192,7 @@ fn a_name_in_the_table_is_not_asked() {
     let plan = Plan::new(&config, &[], String::new(), false).unwrap();
     let mut out = Outbox::new();
     let now = clock::now();
-    let mut step = Resolving::begin(&plan, now, &mut out);
+    let mut step = Resolving::begin(&plan, 1, now, &mut out);
     assert!(out.is_empty());
     assert_eq!(code(step.on_deadline(now, &mut out)), "resolved");
 }
@@ -216,7 +221,7 @@ dns = 4000
 "#;
     let plan = Plan::new(&Config::parse(text, "z5.toml").unwrap(), &[], String::new(), false).unwrap();
     let (now, mut out) = (clock::now(), Outbox::new());
-    let step = Resolving::begin(&plan, now, &mut out);
+    let step = Resolving::begin(&plan, 1, now, &mut out);
     let mut world = World { step, out, now, open: Vec::new() };
     world.collect();
     // One family of one name answers; nobody else ever does.
@@ -231,7 +236,7 @@ dns = 4000
 #[test]
 fn a_closed_udp_port_does_not_cost_the_whole_step() {
     let (now, mut out) = (clock::now(), Outbox::new());
-    let mut step = Resolving::begin(&plan(), now, &mut out);
+    let mut step = Resolving::begin(&plan(), 1, now, &mut out);
     let later = now + STAGGER;
     step.on_deadline(later, &mut out);
     for effect in out.drain() {
@@ -241,4 +246,90 @@ fn a_closed_udp_port_does_not_cost_the_whole_step() {
             DnsTransport::Tcp => assert_eq!(patience, Duration::from_secs(4) - STAGGER),
         }
     }
+}
+
+/// Profile `generic` without a port: RFC 3263.
+fn searching(transport: &str) -> World {
+    let text = format!(
+        "profile = \"generic\"\n[dns]\nservers = [\"127.0.0.1:53\"]\n[sip]\ndomain = \"sip.test\"\n\
+         username = \"a\"\npassword = \"b\"\ntransport = \"{transport}\"\n[timeouts]\ndns = 6000\n"
+    );
+    let plan = Plan::new(&Config::parse(&text, "z5.toml").unwrap(), &[], String::new(), false).unwrap();
+    let (now, mut out) = (clock::now(), Outbox::new());
+    let step = Resolving::begin(&plan, 1, now, &mut out);
+    let mut world = World { step, out, now, open: Vec::new() };
+    world.collect();
+    world
+}
+
+impl World {
+    /// Answers the one question about this name and record.
+    fn say(&mut self, question: &str, outcome: Result<LookupAnswer, LookupFailure>) -> Progress<Resolved> {
+        let index = self
+            .open
+            .iter()
+            .position(|(_, name, record, ..)| format!("{name} {}", record.name()) == question);
+        let Some(index) = index else { panic!("nobody asked for {question}: {:?}", self.open) };
+        let (id, ..) = self.open.remove(index);
+        let progress = self.step.on_looked(id, outcome, self.now, &mut self.out);
+        self.collect();
+        progress
+    }
+}
+
+fn srv(port: u16, target: &str) -> LookupAnswer {
+    let record = z5_sip::locate::Srv { priority: 0, weight: 0, port, target: target.into() };
+    LookupAnswer { srv: vec![record], ttl_s: 60, ..LookupAnswer::default() }
+}
+
+fn address(text: &str) -> LookupAnswer {
+    LookupAnswer { addresses: vec![text.parse().unwrap()], ttl_s: 60, ..LookupAnswer::default() }
+}
+
+#[test]
+fn a_domain_without_a_port_is_searched_by_srv_and_everything_asked_is_reported() {
+    let mut world = searching("tls");
+    world.say("_sips._tcp.sip.test SRV", Ok(srv(5071, "edge.sip.test.")));
+    world.say("edge.sip.test AAAA", Err(LookupFailure::NoRecords));
+    let Progress::Done(Ok(resolved)) = world.say("edge.sip.test A", Ok(address("192.0.2.1"))) else {
+        panic!("all is answered")
+    };
+    let target = &resolved.sip_targets()[0];
+    assert_eq!((target.to_string(), target.name.as_str()), ("tls 192.0.2.1:5071".to_owned(), "sip.test"));
+    let reports: Vec<(&str, &str, usize)> = resolved
+        .names()
+        .iter()
+        .flat_map(|report| {
+            report.answers.iter().map(|answer| (report.name.as_str(), answer.record, answer.count))
+        })
+        .collect();
+    assert_eq!(reports, [("_sips._tcp.sip.test", "SRV", 1), ("edge.sip.test", "A", 1)]);
+}
+
+#[test]
+fn a_nameserver_that_swallows_naptr_and_srv_costs_their_patience_each() {
+    let mut world = searching("auto");
+    let began = world.now;
+    while !world.open.iter().any(|(_, _, record, ..)| *record == Record::A) {
+        assert_eq!(code(world.wait()), "going");
+    }
+    // NAPTR, then both SRV lookups side by side.
+    assert_eq!(world.now - began, search::PATIENCE * 2);
+    world.say("sip.test AAAA", Err(LookupFailure::NoRecords));
+    let Progress::Done(Ok(resolved)) = world.say("sip.test A", Ok(address("192.0.2.1"))) else {
+        panic!("the addresses of the name will do")
+    };
+    let targets: Vec<String> = resolved.sip_targets().iter().map(ToString::to_string).collect();
+    assert_eq!(targets, ["udp 192.0.2.1:5060", "tcp 192.0.2.1:5060"]);
+}
+
+#[test]
+fn a_domain_that_offers_no_sip_and_one_that_does_not_exist_are_told_apart() {
+    let mut world = searching("tcp");
+    assert_eq!(code(world.say("_sip._tcp.sip.test SRV", Ok(srv(0, ".")))), "resolve.no-sip-service");
+    let mut world = searching("tcp");
+    world.say("_sip._tcp.sip.test SRV", Err(LookupFailure::NameNotFound));
+    assert_eq!(code(world.say("sip.test A", Err(LookupFailure::NameNotFound))), "resolve.name-not-found");
+    let mut world = searching("auto");
+    assert_eq!(world.end(), "resolve.timed-out");
 }
