@@ -64,8 +64,8 @@ mod request_failure;
 mod requests;
 mod responses;
 mod schedule;
-mod subscribing;
 mod stream;
+mod subscribing;
 mod transactions;
 mod types;
 

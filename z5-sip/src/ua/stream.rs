@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::apart::Apart;
 use super::schedule::Sleeper;
 use super::transactions::{Owner, StartError};
 use super::{Turn, UserAgent};
@@ -69,8 +70,14 @@ impl UserAgent {
                 }
             }
             Owner::Reinvite(call) => self.set_reinvite(call, next),
+            Owner::Apart(Apart::Subscription(key)) => self.set_subscribe_client(key, number, next),
             // These are found by their owner, not by their number.
-            Owner::Register | Owner::Update(_) | Owner::Bye(_) | Owner::Cancel | Owner::Stray => {}
+            Owner::Register
+            | Owner::Apart(Apart::Message { .. } | Apart::Probe(_))
+            | Owner::Update(_)
+            | Owner::Bye(_)
+            | Owner::Cancel
+            | Owner::Stray => {}
         }
         true
     }

@@ -9,6 +9,6 @@ mod refusals;
 mod register;
 mod script;
 mod seeds;
-mod subscriptions;
 mod stream;
+mod subscriptions;
 mod world;
