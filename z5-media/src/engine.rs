@@ -228,6 +228,23 @@ impl Engine {
         self.tell_net(net::Command::SetRemote { id: stream, remote, remote_rtcp })
     }
 
+    /// Opens what comes with the far end's new key, when it changed within a call (a re-INVITE). Only the key of the far
+    /// end in `params` counts: ours goes on.
+    ///
+    /// # Errors
+    /// When there is no such stream, it runs without SRTP, or the keys are refused.
+    pub fn set_remote_key(
+        &self,
+        stream: StreamId,
+        params: &crate::srtp::SrtpParams,
+    ) -> Result<(), MediaError> {
+        if self.running(stream).ok_or(MediaError::NoSuchStream)?.security.is_none() {
+            return Err(MediaError::Keys);
+        }
+        let (_, receiver) = params.contexts().map_err(|_| MediaError::Keys)?;
+        self.tell_net(net::Command::SetReceiver { id: stream, receiver: Box::new(receiver) })
+    }
+
     /// Figures of a running stream; `None` when there is no such stream.
     #[must_use]
     pub fn stats(&self, stream: StreamId) -> Option<StreamStats> {

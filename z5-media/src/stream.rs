@@ -183,6 +183,15 @@ impl Session {
         self.reporting.set_remote(remote_rtcp);
     }
 
+    /// The far end changed its key (a re-INVITE): what comes is opened with the new one. Our own key goes on, and with it
+    /// the count of packets sent under it, which must never begin again (RFC 3711 section 9.1). A session in the clear
+    /// stays as it is.
+    pub fn set_receiver(&mut self, receiver: Receiver) {
+        if let Some((_, opening)) = &mut self.srtp {
+            *opening = receiver;
+        }
+    }
+
     /// Counts a packet that was dropped before or after the session saw it.
     pub fn count(&mut self, reason: DropReason) {
         self.drops.count(reason);

@@ -39,6 +39,7 @@ pub(super) enum Command {
     Add(Box<NetStream>),
     SetReceive { id: StreamId, receive: bool },
     SetRemote { id: StreamId, remote: SocketAddr, remote_rtcp: SocketAddr },
+    SetReceiver { id: StreamId, receiver: Box<crate::srtp::Receiver> },
     Figures { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
     Stop { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
     Shutdown,
@@ -192,6 +193,11 @@ impl Net {
                     if let Some(stream) = self.stream(id) {
                         let remote_rtcp = if stream.mux { remote } else { remote_rtcp };
                         stream.session.set_remote(remote, remote_rtcp);
+                    }
+                }
+                Ok(Command::SetReceiver { id, receiver }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_receiver(*receiver);
                     }
                 }
                 Ok(Command::Figures { id, reply }) => {

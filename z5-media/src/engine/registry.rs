@@ -14,7 +14,7 @@ use crate::stats::{DropCounts, DropReason, MediaKind, StreamStats};
 pub(super) struct Running {
     pub(super) kind: MediaKind,
     codec: &'static str,
-    security: Option<&'static str>,
+    pub(super) security: Option<&'static str>,
     pub(super) telephone_event: bool,
 }
 

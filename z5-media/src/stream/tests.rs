@@ -81,6 +81,24 @@ impl Side {
 }
 
 #[test]
+fn a_new_key_of_the_far_end_is_taken_over_while_ours_goes_on() {
+    let now = clock::now();
+    let (mut near, mut far) = pair(true, now);
+    let suite = SrtpSuite::AesCm128HmacSha1_80;
+    // the far end sends under a new key and keeps ours
+    let theirs = SrtpParams::new(suite, &[3; 30], &[1; 30]).unwrap();
+    let ours = SrtpParams::new(suite, &[1; 30], &[3; 30]).unwrap();
+    let mut changed = side(FAR, NEAR, 3, Some(theirs), now);
+    let datagram = changed.send(b"x", 0, now);
+    assert_eq!(near.take(datagram, addr(FAR), now), Err(DropReason::AuthenticationFailed));
+    near.session.set_receiver(ours.contexts().unwrap().1);
+    let datagram = changed.send(b"y", 160, now);
+    assert_eq!(near.take(datagram, addr(FAR), now), Ok(b"y".to_vec()));
+    let datagram = near.send(b"z", 0, now);
+    assert_eq!(far.take(datagram, addr(NEAR), now), Ok(b"z".to_vec()), "what we send is opened as before");
+}
+
+#[test]
 fn frames_pass_in_the_clear_and_with_srtp() {
     for srtp in [false, true] {
         let now = clock::now();
