@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use config::EventSender;
 pub use config::{
-    AudioCodec, AudioConfig, Direction, EngineConfig, EventHandler, StreamConfig, StreamEvent, StreamId,
-    StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes, VideoConfig,
+    AudioCodec, AudioConfig, AudioOptions, Direction, EngineConfig, EventHandler, StreamConfig, StreamEvent,
+    StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes, VideoConfig,
 };
 pub use error::{EngineError, MediaError, PortError};
 use mio::{Poll, Waker};

@@ -7,8 +7,8 @@ use crate::stats::DropReason;
 
 /// Slots; at 20 ms per packet 640 ms.
 const SLOTS: usize = 32;
-/// Bytes of payload a slot has room for from the start: 30 ms of G.711.
-const USUAL_PAYLOAD: usize = 240;
+/// Bytes of payload a slot has room for from the start: 30 ms of G.711 and a byte that says so.
+const USUAL_PAYLOAD: usize = 241;
 
 #[derive(Debug, Clone, Default)]
 struct Slot {

@@ -25,6 +25,7 @@
 //!         ptime_ms: 20,
 //!         source: Box::new(source::Tone::new(1000.0, -12.0)),
 //!         sink: Box::new(sink::WavSink::create("heard.wav")?),
+//!         options: AudioOptions::default(),
 //!     }),
 //!     remote: "127.0.0.1:30000".parse()?,
 //!     remote_rtcp: "127.0.0.1:30001".parse()?,
@@ -64,9 +65,9 @@ pub mod text;
 pub mod video;
 
 pub use engine::{
-    AudioCodec, AudioConfig, DIGIT_DURATION, Direction, Engine, EngineConfig, EngineError, EventHandler,
-    LocalPort, MediaError, PortError, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent,
-    TextConfig, TextPayloadTypes, VideoConfig,
+    AudioCodec, AudioConfig, AudioOptions, DIGIT_DURATION, Direction, Engine, EngineConfig, EngineError,
+    EventHandler, LocalPort, MediaError, PortError, StreamConfig, StreamEvent, StreamId, StreamKind,
+    TelephoneEvent, TextConfig, TextPayloadTypes, VideoConfig,
 };
 pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};

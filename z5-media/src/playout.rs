@@ -6,8 +6,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::codec::audio::Decoder;
+use crate::codec::comfort_noise::Noise;
 use crate::codec::g711::Law;
 use crate::conceal::Concealer;
+use crate::engine::AudioCodec;
 use crate::jitter::ReorderBuffer;
 use crate::stats::{DropReason, Playout};
 
@@ -42,8 +45,11 @@ enum State {
 /// The receiving half of an audio stream.
 #[derive(Debug)]
 pub struct AudioPlayout {
-    law: Law,
+    /// The main codec, then those the far end may switch to.
+    decoders: Vec<Decoder>,
     sample_rate: u32,
+    /// Samples per RTP timestamp unit.
+    scale: u64,
     state: State,
     buffer: ReorderBuffer,
     concealer: Concealer,
@@ -58,6 +64,11 @@ pub struct AudioPlayout {
     stretch: u64,
     /// Samples concealed in a row.
     starved: u64,
+    /// The far end described its silence with this level, in -dBov: gaps are filled with such noise.
+    noise_level: Option<u8>,
+    noise: Noise,
+    /// A packet being put together: which decoder, and its payload.
+    packet: Vec<u8>,
     window: Window,
     figures: Figures,
 }
@@ -76,25 +87,38 @@ struct Figures {
     played: u64,
     concealed: u64,
     skipped: u64,
+    noise: u64,
 }
 
 impl AudioPlayout {
     /// A playout of G.711 at 8 kHz.
     #[must_use]
     pub fn g711(law: Law) -> Self {
+        Self::new(if law == Law::Mu { AudioCodec::Pcmu } else { AudioCodec::Pcma }, &[])
+    }
+
+    /// A playout of a codec, and of others of its sample rate the far end may switch to; others than that are left out.
+    #[must_use]
+    pub fn new(codec: AudioCodec, others: &[AudioCodec]) -> Self {
+        let sample_rate = codec.sample_rate();
+        let others = others.iter().filter(|other| other.sample_rate() == sample_rate);
         Self {
-            law,
-            sample_rate: 8000,
+            decoders: std::iter::once(&codec).chain(others).map(|codec| Decoder::new(*codec)).collect(),
+            sample_rate,
+            scale: u64::from(sample_rate / codec.clock_rate().max(1)).max(1),
             state: State::Idle,
             buffer: ReorderBuffer::default(),
             concealer: Concealer::default(),
-            decoded: Vec::with_capacity(480),
+            decoded: Vec::with_capacity(960),
             decoded_at: 0,
             last_timestamp: None,
             target: START_DELAY,
             late_run: 0,
             stretch: 0,
             starved: 0,
+            noise_level: None,
+            noise: Noise::default(),
+            packet: Vec::with_capacity(241),
             window: Window::default(),
             figures: Figures::default(),
         }
@@ -104,7 +128,7 @@ impl AudioPlayout {
         time.as_micros() as u64 * u64::from(self.sample_rate) / 1_000_000
     }
 
-    /// Takes a packet with sound that arrived at `now`.
+    /// Takes a packet of the main codec that arrived at `now`.
     ///
     /// # Errors
     /// When it came too late, twice, or does not fit.
@@ -115,21 +139,41 @@ impl AudioPlayout {
         payload: &[u8],
         now: Instant,
     ) -> Result<(), DropReason> {
-        if payload.is_empty() || payload.len() > MAX_PACKET {
+        self.insert_of(0, sequence, timestamp, payload, now)
+    }
+
+    /// Takes a packet of the `codec`-th codec: 0 is the main one, then the others in their order.
+    ///
+    /// # Errors
+    /// When it came too late, twice, or does not fit, or there is no such codec.
+    pub fn insert_of(
+        &mut self,
+        codec: usize,
+        sequence: u64,
+        timestamp: u32,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), DropReason> {
+        let decoder = self.decoders.get(codec).ok_or(DropReason::UnknownPayloadType)?;
+        let samples = decoder.samples(payload);
+        if payload.is_empty() || samples > MAX_PACKET {
             return Err(DropReason::MalformedPayload);
         }
         let timestamp = self.extend(timestamp);
-        let duration = payload.len() as u32;
+        let duration = samples as u32;
         if let State::Playing(position) = self.state
             && timestamp + u64::from(duration) <= position
         {
             return Err(self.late(position - timestamp));
         }
-        if let Err(reason) = self.buffer.insert(sequence, timestamp, duration, payload) {
+        self.packet.clear();
+        self.packet.push(codec as u8);
+        self.packet.extend_from_slice(payload);
+        if let Err(reason) = self.buffer.insert(sequence, timestamp, duration, &self.packet) {
             if reason == DropReason::Overflow {
                 // So far ahead that what is held is history.
                 self.restart();
-                self.buffer.insert(sequence, timestamp, duration, payload)?;
+                self.buffer.insert(sequence, timestamp, duration, &self.packet)?;
             } else {
                 return Err(reason);
             }
@@ -141,7 +185,13 @@ impl AudioPlayout {
         Ok(())
     }
 
-    /// Notes a packet of this source that carries no sound (telephone event, comfort noise).
+    /// Takes a description of silence (RFC 3389) with its level in -dBov: until the next sound, gaps are such noise.
+    pub fn insert_comfort_noise(&mut self, sequence: u64, timestamp: u32, level: u8) {
+        let timestamp = self.extend(timestamp);
+        let _ = self.buffer.insert(sequence, timestamp, 0, &[level]);
+    }
+
+    /// Notes a packet of this source that carries no sound (telephone event).
     pub fn insert_soundless(&mut self, sequence: u64, timestamp: u32) {
         let timestamp = self.extend(timestamp);
         let _ = self.buffer.insert(sequence, timestamp, 0, &[]);
@@ -168,13 +218,16 @@ impl AudioPlayout {
         self.state = State::Idle;
         self.late_run = 0;
         self.stretch = 0;
+        self.noise_level = None;
         self.last_timestamp = None;
     }
 
     /// The 64-bit media time nearest to the last one. A jump beyond [`MAX_GAP`] is a new beginning.
     fn extend(&mut self, timestamp: u32) -> u64 {
         let step = self.last_timestamp.map(|last| i64::from(timestamp.wrapping_sub(last as u32) as i32));
-        if step.is_some_and(|step| step.unsigned_abs() > self.samples(MAX_GAP)) {
+        // While the far end is silent and says so, its next word may be long after the last one.
+        let gap = if self.noise_level.is_some() { 30 * MAX_GAP } else { MAX_GAP };
+        if step.is_some_and(|step| step.unsigned_abs() * self.scale > self.samples(gap)) {
             self.restart();
         }
         let extended = match (self.last_timestamp, step) {
@@ -182,7 +235,7 @@ impl AudioPlayout {
             (Some(_) | None, _) => (1 << 32) + u64::from(timestamp),
         };
         self.last_timestamp = Some(self.last_timestamp.map_or(extended, |last| last.max(extended)));
-        extended
+        extended * self.scale
     }
 
     /// Has anything been played yet?
@@ -205,9 +258,8 @@ impl AudioPlayout {
             if !self.has_begun() {
                 return false;
             }
-            self.concealer.conceal(out);
+            self.fill_gap(out);
             self.figures.played += out.len() as u64;
-            self.figures.concealed += out.len() as u64;
             return true;
         };
         self.judge_fill(&mut position, out.len() as u64);
@@ -253,26 +305,46 @@ impl AudioPlayout {
                 return self.make_up(&mut out[..n]);
             }
             // Reached, or passed within: decode it.
+            self.decoded.clear();
             self.decoded.resize(head.duration as usize, 0);
-            self.law.decode(head.payload, &mut self.decoded);
+            if let Some((codec, payload)) = head.payload.split_first()
+                && let Some(decoder) = self.decoders.get_mut(usize::from(*codec))
+            {
+                decoder.decode(payload, &mut self.decoded);
+            }
             self.decoded_at = head.timestamp;
+            self.noise_level = None;
             self.buffer.take_head();
         }
     }
 
     fn make_up(&mut self, out: &mut [i16]) -> usize {
-        self.concealer.conceal(out);
-        self.figures.concealed += out.len() as u64;
+        self.fill_gap(out);
         self.starved += out.len() as u64;
         out.len()
     }
 
+    /// Noise where the far end said that it is silent, concealment where something is missing.
+    fn fill_gap(&mut self, out: &mut [i16]) {
+        if let Some(level) = self.noise_level {
+            self.noise.fill(level, out);
+            self.figures.noise += out.len() as u64;
+        } else {
+            self.concealer.conceal(out);
+            self.figures.concealed += out.len() as u64;
+        }
+    }
+
     /// Passes over heads without sound, unless a packet before them may still come in time.
     fn drop_soundless(&mut self, position: Option<u64>) {
-        while self.buffer.head().is_some_and(|head| {
-            head.duration == 0
-                && (self.buffer.head_follows() || position.is_some_and(|position| head.timestamp <= position))
-        }) {
+        while let Some(head) = self.buffer.head() {
+            let passed = position.is_some_and(|position| head.timestamp <= position);
+            if head.duration > 0 || !(passed || self.buffer.head_follows()) {
+                return;
+            }
+            if let [level, ..] = head.payload {
+                self.noise_level = Some(*level);
+            }
             self.buffer.take_head();
         }
     }
@@ -307,6 +379,7 @@ impl AudioPlayout {
             played_ms: ms(self.figures.played),
             concealed_ms: ms(self.figures.concealed),
             skipped_ms: ms(self.figures.skipped),
+            comfort_noise_ms: ms(self.figures.noise),
             target_delay_ms: self.target.as_secs_f64() * 1000.0,
         })
     }

@@ -219,6 +219,8 @@ pub struct Playout {
     pub target_delay_ms: f64,
     /// Milliseconds left out to bring the delay down.
     pub skipped_ms: f64,
+    /// Milliseconds of noise in place of silence the far end described (RFC 3389).
+    pub comfort_noise_ms: f64,
 }
 
 /// What a listener would have heard.

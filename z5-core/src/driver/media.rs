@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use z5_media::{
-    AudioConfig, Direction, Engine, EngineConfig, LocalPort, SrtpParams, SrtpSuite, StreamConfig,
-    StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
+    AudioConfig, AudioOptions, Direction, Engine, EngineConfig, LocalPort, SrtpParams, SrtpSuite,
+    StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
 };
 
 use super::{Fact, Facts};
@@ -186,6 +186,7 @@ fn stream_config(
         CodecPlan::Audio { codec, send, receive, telephone_event, ptime_ms } => {
             StreamKind::Audio(AudioConfig {
                 codec,
+                options: AudioOptions::default(),
                 send_payload_type: send,
                 receive_payload_type: receive,
                 telephone_event: telephone_event.map(|(send, receive)| TelephoneEvent {

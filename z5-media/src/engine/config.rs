@@ -164,6 +164,8 @@ pub enum AudioCodec {
     Pcmu,
     /// G.711 A-law, 8 kHz.
     Pcma,
+    /// G.722 at 64 kbit/s, 16 kHz; its RTP clock counts 8000 (RFC 3551 section 4.5.2).
+    G722,
 }
 
 impl AudioCodec {
@@ -173,13 +175,14 @@ impl AudioCodec {
         match self {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
+            Self::G722 => "G722",
         }
     }
 
     /// The codec of that encoding name, compared without regard to case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Pcmu, Self::Pcma].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+        [Self::Pcmu, Self::Pcma, Self::G722].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
     /// Samples per second of the PCM that sources give and sinks get.
@@ -187,6 +190,7 @@ impl AudioCodec {
     pub fn sample_rate(self) -> u32 {
         match self {
             Self::Pcmu | Self::Pcma => 8000,
+            Self::G722 => 16000,
         }
     }
 
@@ -194,7 +198,7 @@ impl AudioCodec {
     #[must_use]
     pub fn clock_rate(self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma => 8000,
+            Self::Pcmu | Self::Pcma | Self::G722 => 8000,
         }
     }
 }
@@ -215,6 +219,18 @@ pub struct AudioConfig {
     pub source: Box<dyn AudioSource>,
     /// Where what is heard goes.
     pub sink: Box<dyn AudioSink>,
+    /// What few calls need.
+    pub options: AudioOptions,
+}
+
+/// What few audio streams need.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AudioOptions {
+    /// Other codecs the far end may switch to at any time, by payload type. They have the sample rate of the main one.
+    pub also_received: Vec<(u8, AudioCodec)>,
+    /// Silence is not sent but described (RFC 3389) with this payload type; 13 at 8 kHz. Never in an emergency call
+    /// (RFC 6881 ED-73).
+    pub comfort_noise: Option<u8>,
 }
 
 impl fmt::Debug for AudioConfig {

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::{AudioCodec, AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig, VideoConfig};
+use super::config::{AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig, VideoConfig};
 use super::error::MediaError;
 use super::net::NetStream;
 use super::ports::LocalPort;
 use super::ring::{FrameReader, FrameWriter, ring};
 use super::worker::{AudioParts, AudioStream, Stream, TextStream, VideoStream};
 use crate::clock::{self, WallAnchor};
-use crate::codec::g711::Law;
 use crate::stream::{FeedbackConfig, Session, SessionConfig};
 use crate::video;
 
@@ -45,8 +44,20 @@ fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
         return Err(MediaError::PacketTime { ptime_ms: audio.ptime_ms });
     }
     let events = audio.telephone_event;
-    distinct(&[Some(audio.send_payload_type), events.map(|e| e.send_payload_type)])?;
-    distinct(&[Some(audio.receive_payload_type), events.map(|e| e.receive_payload_type)])
+    let options = &audio.options;
+    let sent = [Some(audio.send_payload_type), events.map(|e| e.send_payload_type), options.comfort_noise];
+    distinct(&sent)?;
+    let own = [Some(audio.receive_payload_type), events.map(|e| e.receive_payload_type)];
+    let also = options.also_received.iter().map(|(payload_type, _)| Some(*payload_type));
+    distinct(&own.into_iter().chain(also).collect::<Vec<_>>())?;
+    let rate = audio.codec.sample_rate();
+    match options.also_received.iter().find(|(_, codec)| codec.sample_rate() != rate) {
+        Some((payload_type, _)) => {
+            let why = "its codec has another sample rate than the main one";
+            Err(MediaError::PayloadType { payload_type: *payload_type, why })
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_text(text: &TextConfig) -> Result<(), MediaError> {
@@ -115,8 +126,8 @@ pub(super) fn build(
     let work = match config.kind {
         StreamKind::Audio(audio) => Stream::Audio(Box::new(AudioStream::new(AudioParts {
             id,
-            law: law(audio.codec),
-            sample_rate: audio.codec.sample_rate(),
+            codec: audio.codec,
+            options: audio.options,
             payload_type: audio.send_payload_type,
             receive_payload_type: audio.receive_payload_type,
             telephone_event: audio.telephone_event,
@@ -183,16 +194,11 @@ fn payload_types(kind: &StreamKind) -> Vec<u8> {
     match kind {
         StreamKind::Audio(audio) => {
             let events = audio.telephone_event.map(|events| events.receive_payload_type);
-            [audio.receive_payload_type, COMFORT_NOISE].into_iter().chain(events).collect()
+            let also = audio.options.also_received.iter().map(|(payload_type, _)| *payload_type);
+            let noise = audio.options.comfort_noise.unwrap_or(COMFORT_NOISE);
+            [audio.receive_payload_type, noise].into_iter().chain(events).chain(also).collect()
         }
         StreamKind::Text(text) => [text.receive.t140].into_iter().chain(text.receive.red).collect(),
         StreamKind::Video(video) => vec![video.receive_payload_type],
-    }
-}
-
-fn law(codec: AudioCodec) -> Law {
-    match codec {
-        AudioCodec::Pcmu => Law::Mu,
-        AudioCodec::Pcma => Law::A,
     }
 }

@@ -69,7 +69,11 @@ fn config(kind: StreamKind, to: &LocalPort, srtp: Option<SrtpParams>, ssrc: u32)
 }
 
 fn audio(codec: AudioCodec, source: impl AudioSource + 'static) -> StreamKind {
-    let payload_type = if codec == AudioCodec::Pcmu { 0 } else { 8 };
+    let payload_type = match codec {
+        AudioCodec::Pcmu => 0,
+        AudioCodec::Pcma => 8,
+        AudioCodec::G722 => 9,
+    };
     StreamKind::Audio(AudioConfig {
         codec,
         send_payload_type: payload_type,
@@ -78,6 +82,7 @@ fn audio(codec: AudioCodec, source: impl AudioSource + 'static) -> StreamKind {
         ptime_ms: 20,
         source: Box::new(source),
         sink: Box::new(Null),
+        options: AudioOptions::default(),
     })
 }
 
@@ -99,7 +104,7 @@ fn tone(hz: f64) -> Tone {
 #[test]
 fn tones_pass_both_ways_in_the_clear_and_with_srtp() {
     let suites = [None, Some(SrtpSuite::AesCm128HmacSha1_80), Some(SrtpSuite::AeadAes128Gcm)];
-    for (suite, codec) in suites.into_iter().zip([AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::Pcmu]) {
+    for (suite, codec) in suites.into_iter().zip([AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722]) {
         let (a, b) = (End::new(), End::new());
         let (port_a, port_b) =
             (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
@@ -466,4 +471,25 @@ fn who_joins_late_asks_for_a_key_frame_and_gets_it() {
     assert!(report.feedback.unwrap().plis_sent >= 1, "{report:?}");
     a.engine.stop_stream(stream_a).unwrap();
     assert!(matches!(a.engine.send_key_frame(stream_a), Err(MediaError::NoSuchStream)));
+}
+
+#[test]
+fn silence_is_described_and_played_as_noise() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let mut talking = audio(AudioCodec::Pcmu, Tone::new(700.0, -12.0).lasting(Duration::from_millis(100)));
+    if let StreamKind::Audio(audio) = &mut talking {
+        audio.options.comfort_noise = Some(13);
+    }
+    let config_a = config(talking, &port_b, None, 1);
+    let short = Tone::new(400.0, -12.0).lasting(Duration::from_millis(900));
+    let config_b = config(audio(AudioCodec::Pcmu, short), &port_a, None, 2);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    b.source_ended();
+    let sent = a.engine.stop_stream(stream_a).unwrap();
+    // A tenth of a second of tone, a fifth of hangover, then one description now and then.
+    assert!((15..25).contains(&sent.packets_sent), "{sent:?}");
+    let playout = b.engine.stop_stream(stream_b).unwrap().playout.unwrap();
+    assert!(playout.comfort_noise_ms > 100.0, "{playout:?}");
 }

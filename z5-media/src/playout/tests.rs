@@ -178,3 +178,67 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_far_end_may_switch_between_codecs_of_one_rate() {
+    let start = clock::now();
+    let mut playout = AudioPlayout::new(AudioCodec::Pcmu, &[AudioCodec::Pcma, AudioCodec::G722]);
+    let (mut mu, mut a) = ([0; 160], [0; 160]);
+    Law::Mu.encode(&[4000; 160], &mut mu);
+    Law::A.encode(&[4000; 160], &mut a);
+    for n in 0..20_u32 {
+        let codec = usize::from(n % 4 > 1);
+        let payload = if codec == 0 { &mu } else { &a };
+        playout.insert_of(codec, u64::from(n), n * 160, payload, start).unwrap();
+    }
+    // G.722 has another sample rate and was left out.
+    assert_eq!(playout.insert_of(2, 30, 4800, &[0; 160], start), Err(DropReason::UnknownPayloadType));
+    let mut out = [0; 160];
+    for n in 0..15 {
+        playout.pull(&mut out, start + START_DELAY + FRAME * n);
+        assert!(out.iter().all(|sample| (3900..4100).contains(sample)), "{n} {out:?}");
+    }
+}
+
+#[test]
+fn g722_counts_half_as_many_timestamp_units_as_samples() {
+    let start = clock::now();
+    let mut playout = AudioPlayout::new(AudioCodec::G722, &[]);
+    for n in 0..20_u32 {
+        playout.insert(u64::from(n), n * 160, &[0xfa; 160], start).unwrap();
+    }
+    let mut out = [0; 320];
+    for n in 0..20 {
+        assert!(playout.pull(&mut out, start + START_DELAY + FRAME * n));
+    }
+    let figures = playout.figures().unwrap();
+    assert_eq!((figures.played_ms, figures.concealed_ms), (400.0, 0.0));
+}
+
+#[test]
+fn described_silence_is_noise_and_no_concealment() {
+    let start = clock::now();
+    let mut playout = AudioPlayout::g711(Law::Mu);
+    for n in 0..10_u64 {
+        playout.insert(n, n as u32 * 160, &payload(n), start).unwrap();
+    }
+    playout.insert_comfort_noise(10, 1600, 40);
+    let mut out = [0; 160];
+    let mut now = start + START_DELAY;
+    for _ in 0..100 {
+        playout.pull(&mut out, now);
+        now += FRAME;
+    }
+    let figures = playout.figures().unwrap();
+    assert_eq!(figures.concealed_ms, 0.0, "{figures:?}");
+    assert!(figures.comfort_noise_ms > 1700.0 && out.iter().any(|sample| *sample != 0), "{figures:?}");
+    // Five seconds after the last word the next one is heard from its beginning.
+    playout.insert(11, 41600, &payload(7), now).unwrap();
+    let mut heard = false;
+    for _ in 0..10 {
+        playout.pull(&mut out, now);
+        now += FRAME;
+        heard |= out.contains(&value(7));
+    }
+    assert!(heard);
+}

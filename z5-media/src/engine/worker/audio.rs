@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
-use crate::codec::g711::Law;
+use crate::codec::audio::Encoder;
+use crate::codec::comfort_noise::{self, Detector, Send};
 use crate::codec::telephone_event::{Dialer, Payload, Presses};
-use crate::engine::config::{EventSender, StreamEvent, StreamId, TelephoneEvent};
+use crate::engine::config::{AudioCodec, AudioOptions, EventSender, StreamEvent, StreamId, TelephoneEvent};
 use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
 use crate::playout::AudioPlayout;
 use crate::quality::Listener;
@@ -26,10 +27,14 @@ const MAX_PAYLOAD: usize = 2048;
 /// One audio stream on the worker thread.
 pub(in crate::engine) struct AudioStream {
     pub(super) id: StreamId,
-    law: Law,
+    encoder: Encoder,
     sample_rate: u32,
+    clock_rate: u32,
     payload_type: u8,
-    receive_payload_type: u8,
+    /// Payload types we decode, in the order of the playout's codecs.
+    received: Vec<u8>,
+    /// Payload type of comfort noise we send, and the judge of silence.
+    silence: Option<(u8, Detector)>,
     telephone_event: Option<TelephoneEvent>,
     source: Option<Box<dyn AudioSource>>,
     sink: Option<Box<dyn AudioSink>>,
@@ -56,8 +61,8 @@ pub(in crate::engine) struct AudioStream {
 /// What a new audio stream is made of.
 pub(in crate::engine) struct AudioParts {
     pub(in crate::engine) id: StreamId,
-    pub(in crate::engine) law: Law,
-    pub(in crate::engine) sample_rate: u32,
+    pub(in crate::engine) codec: AudioCodec,
+    pub(in crate::engine) options: AudioOptions,
     pub(in crate::engine) payload_type: u8,
     pub(in crate::engine) receive_payload_type: u8,
     pub(in crate::engine) telephone_event: Option<TelephoneEvent>,
@@ -75,21 +80,26 @@ pub(in crate::engine) struct AudioParts {
 impl AudioStream {
     /// A stream whose first tick is at its start.
     pub(in crate::engine) fn new(parts: AudioParts) -> Self {
-        let samples = (parts.tick.as_millis() as usize) * parts.sample_rate as usize / 1000;
+        let sample_rate = parts.codec.sample_rate();
+        let samples = (parts.tick.as_millis() as usize) * sample_rate as usize / 1000;
+        let others: Vec<AudioCodec> = parts.options.also_received.iter().map(|(_, codec)| *codec).collect();
+        let also = parts.options.also_received.iter().map(|(payload_type, _)| *payload_type);
         Self {
             id: parts.id,
-            law: parts.law,
-            sample_rate: parts.sample_rate,
+            encoder: Encoder::new(parts.codec),
+            sample_rate,
+            clock_rate: parts.codec.clock_rate(),
             payload_type: parts.payload_type,
-            receive_payload_type: parts.receive_payload_type,
+            received: std::iter::once(parts.receive_payload_type).chain(also).collect(),
+            silence: parts.options.comfort_noise.map(|payload_type| (payload_type, Detector::default())),
             telephone_event: parts.telephone_event,
             source: Some(parts.source),
             sink: Some(parts.sink),
             incoming: parts.incoming,
             outgoing: parts.outgoing,
             epoch: parts.epoch,
-            playout: AudioPlayout::g711(parts.law),
-            listener: Listener::new(parts.sample_rate),
+            playout: AudioPlayout::new(parts.codec, &others),
+            listener: Listener::new(sample_rate),
             presses: Presses::default(),
             dialer: Dialer::new(ticks(DIGIT_GAP, parts.tick)),
             drops: DropCounts::default(),
@@ -138,14 +148,19 @@ impl AudioStream {
         if behind > u128::from(MAX_BEHIND) {
             let skipped = behind as u32;
             self.next_tick += self.tick * skipped;
-            self.timestamp = self.timestamp.wrapping_add(skipped.wrapping_mul(self.frame.len() as u32));
+            self.timestamp = self.timestamp.wrapping_add(skipped.wrapping_mul(self.units()));
         }
         self.take_incoming(events);
         self.play(events);
         let sent = self.send_frame(now, events);
-        self.timestamp = self.timestamp.wrapping_add(self.frame.len() as u32);
+        self.timestamp = self.timestamp.wrapping_add(self.units());
         self.next_tick += self.tick;
         sent
+    }
+
+    /// RTP timestamp units of a frame.
+    fn units(&self) -> u32 {
+        (self.frame.len() as u64 * u64::from(self.clock_rate) / u64::from(self.sample_rate)) as u32
     }
 
     fn take_incoming(&mut self, events: &EventSender) {
@@ -166,18 +181,20 @@ impl AudioStream {
                         stream: self.id,
                         digit: press.digit,
                         duration: Duration::from_secs_f64(
-                            f64::from(press.duration) / f64::from(self.sample_rate),
+                            f64::from(press.duration) / f64::from(self.clock_rate),
                         ),
                     });
                 }
-            } else if head.payload_type == self.receive_payload_type {
+            } else if let Some(codec) = self.received.iter().position(|known| *known == head.payload_type) {
                 let at = self.epoch + Duration::from_nanos(head.at_nanos);
-                if let Err(reason) = self.playout.insert(head.sequence, head.timestamp, payload, at) {
+                let taken = self.playout.insert_of(codec, head.sequence, head.timestamp, payload, at);
+                if let Err(reason) = taken {
                     self.drops.count(reason);
                 }
+            } else if let Some(level) = comfort_noise::level(payload) {
+                self.playout.insert_comfort_noise(head.sequence, head.timestamp, level);
             } else {
-                // Comfort noise (RFC 3389): a pause, concealed as silence.
-                self.playout.insert_soundless(head.sequence, head.timestamp);
+                self.drops.count(DropReason::MalformedPayload);
             }
         }
     }
@@ -212,7 +229,19 @@ impl AudioStream {
         if let Some(sent) = self.send_event(now) {
             return sent;
         }
-        self.law.encode(&self.frame, &mut self.encoded);
+        if let Some((payload_type, detector)) = self.silence.as_mut().filter(|_| self.send) {
+            match detector.judge(&self.frame, self.tick.as_millis() as u32) {
+                Send::Frame { begins } => self.marker |= begins,
+                Send::Noise(payload) => {
+                    let (payload_type, timestamp) = (*payload_type, self.timestamp);
+                    self.last_sent = Some(now);
+                    let head = FrameHead { payload_type, timestamp, ..FrameHead::default() };
+                    return self.outgoing.push(&head, &payload);
+                }
+                Send::Nothing => return false,
+            }
+        }
+        let len = self.encoder.encode(&self.frame, &mut self.encoded);
         let head = FrameHead {
             payload_type: self.payload_type,
             marker: std::mem::take(&mut self.marker),
@@ -220,13 +249,14 @@ impl AudioStream {
             ..FrameHead::default()
         };
         self.last_sent = Some(now);
-        self.outgoing.push(&head, &self.encoded)
+        self.outgoing.push(&head, &self.encoded[..len])
     }
 
     /// Sends a key press instead of the frame, if one is on; returns whether it fitted the ring.
     fn send_event(&mut self, now: Instant) -> Option<bool> {
         let payload_type = self.telephone_event.filter(|_| self.send)?.send_payload_type;
-        let event = self.dialer.tick(self.timestamp, self.frame.len() as u32)?;
+        let units = self.units();
+        let event = self.dialer.tick(self.timestamp, units)?;
         let (marker, timestamp) = (event.marker, event.timestamp);
         let head = FrameHead { payload_type, marker, timestamp, ..FrameHead::default() };
         self.last_sent = Some(now);
