@@ -1,11 +1,15 @@
 //! H.264 video between RTP and its ends: sources and sinks, pacing of what is sent, order and repair of what is received.
 //!
-//! Nothing is decoded here. An access unit is an Annex-B byte stream (ITU-T H.264 annex B) of one picture; RTP timestamps
+//! Nothing is encoded or decoded here but by the feature `openh264`. An access unit is an Annex-B byte stream (ITU-T H.264 annex B) of one picture; RTP timestamps
 //! count 90 000 a second (RFC 6184 section 5.1).
 
 mod adapt;
 mod annexb;
 mod feed;
+mod files;
+#[cfg(feature = "openh264")]
+pub mod openh264;
+mod picture;
 mod receiver;
 mod sender;
 mod smoothness;
@@ -15,7 +19,9 @@ use std::time::{Duration, Instant};
 
 pub use adapt::{Adaptation, Rung, rung};
 pub use annexb::{AnnexBError, AnnexBSink, AnnexBSource};
-pub use feed::{FeedFull, FrameSink, OwnedFrame, VideoFeed, feed, frames};
+pub use feed::{FeedFull, FeedSource, FrameSink, OwnedFrame, VideoFeed, feed, frames};
+pub use files::{Y4mError, Y4mReader, Y4mWriter, write_png};
+pub use picture::{Picture, Stamp};
 pub use receiver::VideoReceiver;
 pub use sender::{VideoPacket, VideoSender};
 pub use sps::{SequenceParameters, sequence_parameters};

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use z5_media::source::Tone;
 use z5_media::{
-    AudioCodec, AudioConfig, AudioSink, Direction, Engine, EngineConfig, LocalPort, SinkError, SrtpParams,
-    SrtpSuite, StreamConfig, StreamKind,
+    AudioCodec, AudioConfig, AudioOptions, AudioSink, Direction, Engine, EngineConfig, LocalPort, SinkError,
+    SrtpParams, SrtpSuite, StreamConfig, StreamKind,
 };
 
 struct Counting;
@@ -89,6 +89,7 @@ impl AudioSink for Gate {
 fn stream(to: &LocalPort, keys: SrtpParams, sink: Box<dyn AudioSink>) -> StreamConfig {
     StreamConfig {
         kind: StreamKind::Audio(AudioConfig {
+            options: AudioOptions::default(),
             codec: AudioCodec::Pcmu,
             send_payload_type: 0,
             receive_payload_type: 0,

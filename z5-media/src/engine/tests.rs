@@ -493,3 +493,27 @@ fn silence_is_described_and_played_as_noise() {
     let playout = b.engine.stop_stream(stream_b).unwrap().playout.unwrap();
     assert!(playout.comfort_noise_ms > 100.0, "{playout:?}");
 }
+
+#[cfg(feature = "openh264")]
+#[test]
+fn the_pattern_is_seen_at_the_far_end_in_order_and_in_time() {
+    use crate::video::openh264::{pattern, watch};
+    use crate::video::{OwnedFrame, Picture, Rung};
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let (told, seen) = channel();
+    let show = move |picture: &Picture, _: &OwnedFrame| {
+        let _ = told.send((picture.width(), picture.stamp()));
+    };
+    let (sink, thread) = watch(show).unwrap();
+    let source = pattern(Rung { width: 352, height: 288, frame_rate: 30 }).unwrap();
+    let config_a = config(video(source, NoPicture), &port_b, None, 1);
+    let config_b = config(video(NoPicture, sink), &port_a, None, 2);
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    a.engine.start_stream(port_a, config_a).unwrap();
+    let stamps: Vec<_> = (0..30).map(|_| seen.recv_timeout(PATIENCE).unwrap()).collect();
+    assert!(stamps.iter().all(|(width, stamp)| *width == 352 && stamp.is_some()), "{stamps:?}");
+    assert!(stamps.windows(2).all(|pair| pair[0].1.unwrap().number < pair[1].1.unwrap().number));
+    b.engine.stop_stream(stream_b).unwrap();
+    assert!(thread.join().is_ok());
+}

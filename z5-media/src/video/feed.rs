@@ -9,7 +9,7 @@ use super::{VideoFrame, VideoPoll, VideoSink, VideoSource};
 use crate::sink::SinkError;
 
 /// How often the worker looks for a new picture.
-const LOOK: Duration = Duration::from_millis(4);
+pub(super) const LOOK: Duration = Duration::from_millis(4);
 /// Pictures that wait in a channel.
 const WAITING: usize = 8;
 
