@@ -158,6 +158,12 @@ impl Flow {
         frame
     }
 
+    /// After an error of [`Self::next_frame`]: the head of the message at fault, as far as it could be read.
+    #[must_use]
+    pub fn refused(&self) -> Option<&Message> {
+        self.framer.refused()
+    }
+
     /// One datagram; `None` for what is no message, keep-alives included: nobody can answer it.
     #[must_use]
     pub fn datagram(bytes: &[u8]) -> Option<Message> {

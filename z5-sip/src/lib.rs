@@ -11,6 +11,7 @@
 //!   that are kept fresh; [`mwi`] reads what waits in a mailbox.
 //! - [`locate`]: where a request goes by RFC 3263.
 //! - [`ua`]: a user agent made of all of it; this is what a driver runs.
+//! - [`explain`]: what all of this makes of some bytes, told to a person.
 //! - [`interop`]: borders to other SIP crates.
 //! - [`outbox`] and [`ident`]: what every machine above shares, its effects and its identifiers.
 //!
@@ -19,6 +20,7 @@
 
 pub mod auth;
 pub mod dialog;
+pub mod explain;
 pub mod flow;
 pub mod ident;
 pub mod interop;

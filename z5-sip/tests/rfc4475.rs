@@ -10,6 +10,8 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod agree;
+
 use std::path::PathBuf;
 
 use z5_sip::wire::{
@@ -122,6 +124,25 @@ fn all_49_verdicts() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_is_explained_is_what_a_user_agent_does() {
+    let mut other = Vec::new();
+    for (name, expected) in expectations() {
+        let Some(folder) = folder() else { return };
+        let bytes = std::fs::read(folder.join(format!("{name}.dat"))).unwrap();
+        let (verdict, status) = agree::assert_agrees(name, &bytes);
+        let right = match expected {
+            Accept => verdict == z5_sip::explain::Verdict::Accept,
+            Refuse(wanted, _) => status == Some(wanted),
+            Drop(_) => verdict == z5_sip::explain::Verdict::Drop,
+        };
+        if !right {
+            other.push(format!("{name}: {verdict:?} {status:?}"));
+        }
+    }
+    assert!(other.is_empty(), "{other:#?}");
 }
 
 /// Runs the assertions when the message is here.

@@ -9,6 +9,8 @@
     reason = "helpers of tests fail their test"
 )]
 
+mod agree;
+
 use bytes::Bytes;
 use z5_sip::wire::{Message, Method, Name, ParseError, Rules, Verdict, validate};
 
@@ -52,6 +54,8 @@ fn check(base: &str, rows: &[(&str, &str, &str)]) {
     for (from, to, expected) in rows {
         assert!(base.contains(from), "{from} is not in the message");
         let message = parse(&base.replacen(from, to, 1));
+        // what is told and what a user agent does are the same, for every message here
+        agree::assert_agrees(to, message.as_bytes());
         if verdict(&message) != *expected {
             wrong.push(format!("{to:?}: {:?}", validate(&message)));
         }

@@ -130,6 +130,12 @@ pub struct UserAgent {
     dirty: Vec<Sleeper>,
 }
 
+/// What a user agent of this crate judges messages by: its schemes, and the extensions that may be required of it.
+#[must_use]
+pub fn rules() -> Rules {
+    Rules::user_agent()
+}
+
 /// What every step of one turn shares.
 struct Turn<'a> {
     now: Instant,
@@ -159,7 +165,7 @@ impl UserAgent {
             identity,
             service_route: Vec::new(),
             outbound: true,
-            rules: Rules::user_agent(),
+            rules: rules(),
             transactions: Transactions::default(),
             calls: BTreeMap::new(),
             dialogs: HashMap::new(),
@@ -253,6 +259,7 @@ impl UserAgent {
                 // We opened the connection: pinging is ours (RFC 5626 section 4.4.1).
                 Ok(Frame::Ping | Frame::Pong) => {}
                 Err(error) => {
+                    self.refuse_unframed(flow, error, turn);
                     let why = FlowDeath::Framing(error);
                     turn.out.push(Effect::CloseFlow { flow, why });
                     self.lose_flow(flow, why, turn);

@@ -5,9 +5,9 @@ use super::subscribing::ALLOW_EVENTS;
 use super::types::{CallKey, Event, Reason};
 use super::{Turn, UserAgent};
 use crate::dialog::DialogId;
-use crate::flow::FlowId;
+use crate::flow::{Flow, FlowId};
 use crate::transaction::{ServerInput, ServerKey};
-use crate::wire::{Fault, Message, Method, Name, Params, ResponseBuilder, Verdict, media_types};
+use crate::wire::{Fault, FrameError, Message, Method, Name, Params, ResponseBuilder, Verdict, media_types};
 
 impl UserAgent {
     pub(super) fn on_request(&mut self, flow: FlowId, request: Message, turn: &mut Turn<'_>) {
@@ -115,6 +115,23 @@ impl UserAgent {
     /// The call that a request inside a dialog belongs to, its CSeq being above all before it.
     pub(super) fn call_of(&self, request: &Message) -> Option<CallKey> {
         self.dialogs.get(&DialogId::of_request(request)?).copied()
+    }
+
+    /// A request after which its stream cannot be read on: its sender is told why, if the head says where (RFC 3261
+    /// section 18.3). No transaction follows: the connection is closed behind the answer.
+    pub(super) fn refuse_unframed(&mut self, flow: FlowId, error: FrameError, turn: &mut Turn<'_>) {
+        let Some(head) = self.flows.get(&flow).and_then(Flow::refused).cloned() else { return };
+        let Some(status) = error.status() else { return };
+        let needed = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
+        let answerable = head.is_request() && needed.iter().all(|name| head.header(*name).is_some());
+        if !answerable || head.method() == Some(Method::Ack) {
+            return;
+        }
+        let tag = self.ident.tag();
+        let response = self.served(ResponseBuilder::to_request(&head, status, "")).to_tag(&tag).build();
+        if let Ok(response) = response {
+            self.send(flow, &response, turn);
+        }
     }
 
     /// A request without what a transaction needs: one answer, if it can be written at all.

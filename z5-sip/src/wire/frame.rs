@@ -1,7 +1,8 @@
 //! Cuts a byte stream into messages, pings and pongs (RFC 3261 section 18.3, RFC 5626 section 3.5.1).
 //!
 //! Content-Length must stand there exactly once: a stream whose framing is in doubt cannot be trusted any
-//! further, so every fault ends it. Datagrams do not come here; see [`Message::parse_datagram`].
+//! further, so every fault ends it; the head of the message at fault is handed out, so that its sender can be told why.
+//! Datagrams do not come here; see [`Message::parse_datagram`].
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,24 @@ pub enum FrameError {
     BadContentLength,
 }
 
+impl FrameError {
+    /// What a request with this fault is answered before the connection is closed (RFC 3261 sections 18.3, 21.4.11 and
+    /// 21.5.7); `None` when there is no request to answer.
+    #[must_use]
+    pub fn status(self) -> Option<u16> {
+        match self {
+            Self::NoContentLength | Self::SecondContentLength | Self::BadContentLength => Some(400),
+            Self::Message(ParseError::BodyTooLong { .. }) => Some(413),
+            Self::Message(
+                ParseError::LineTooLong { .. }
+                | ParseError::HeadTooLong { .. }
+                | ParseError::TooManyHeaders { .. },
+            ) => Some(513),
+            Self::Message(ParseError::Empty | ParseError::NotSip | ParseError::NoEmptyLine) => None,
+        }
+    }
+}
+
 /// Which end of the connection this is; it decides what a lone CR LF means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -57,6 +76,7 @@ pub struct Framer {
     /// The head of the message whose body is still on its way, and the whole length.
     pending: Option<(Index, usize)>,
     dead: bool,
+    refused: Option<Message>,
 }
 
 impl Framer {
@@ -72,7 +92,7 @@ impl Framer {
     }
 
     fn on(side: Side, limits: Limits) -> Self {
-        Self { limits, side, buffer: BytesMut::new(), searched: 0, pending: None, dead: false }
+        Self { limits, side, buffer: BytesMut::new(), searched: 0, pending: None, dead: false, refused: None }
     }
 
     /// Adds bytes in the order in which they came. Call [`Self::next`] until it gives `None`.
@@ -91,11 +111,33 @@ impl Framer {
         let frame = self.step();
         if let Err(why) = frame {
             self.dead = true;
+            self.refused = why.status().and_then(|_| self.readable_head());
             self.buffer = BytesMut::new();
             self.pending = None;
             return Some(Err(why));
         }
         frame.transpose()
+    }
+
+    /// After an error: the message at fault without its body, as far as its head could be read. A head that is too long
+    /// is cut behind a whole line.
+    pub fn refused(&self) -> Option<&Message> {
+        self.refused.as_ref()
+    }
+
+    /// The head in the buffer, whatever its size, up to twice the limit.
+    fn readable_head(&self) -> Option<Message> {
+        let most = self.buffer.len().min(self.limits.head.saturating_mul(2));
+        let bytes = &self.buffer[..most];
+        let end = match memchr::memmem::find(bytes, b"\r\n\r\n") {
+            Some(at) => at + 2,
+            None => memchr::memrchr(b'\n', bytes)? + 1,
+        };
+        let mut head = bytes[..end].to_vec();
+        head.extend_from_slice(b"\r\n");
+        let any = Limits { line: head.len(), head: head.len(), headers: head.len(), body: 0 };
+        let index = Index::head(&head, &any).ok()?;
+        Some(Message::new(head.into(), index))
     }
 
     /// Bytes that wait for the rest of their frame.

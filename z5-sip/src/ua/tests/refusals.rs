@@ -139,3 +139,43 @@ fn a_request_of_rfc_2543_is_found_again_by_its_ack() {
     script.raw(&ack.replace("Contact: <sip:old@h>\n", ""));
     assert!(script.take_events().is_empty(), "the ACK found its INVITE");
 }
+
+#[test]
+fn what_breaks_a_stream_is_told_why_before_it_is_closed() {
+    let long = format!("X: {}\n", "y".repeat(9000));
+    for (from, to, status) in [
+        ("Content-Length: 0", "Content-Length: -1", 400),
+        ("Content-Length: 0", "Content-Length: 0\nContent-Length: 0", 400),
+        ("Content-Length: 0\n", "", 400),
+        ("Content-Length: 0", "Content-Length: 300000", 413),
+        ("Max-Forwards: 70\n", &*long, 513),
+    ] {
+        let mut script = Script::registered();
+        script.raw(&request("OPTIONS", "").replace(from, to));
+        let refused = script.next_status(status);
+        assert_eq!(refused.call_id(), Ok("rOPTIONS"));
+        assert!(refused.to().unwrap().tag().is_some() && refused.header(Name::Server).is_some());
+        assert!(script.closed && script.sent.is_empty());
+    }
+    // an ACK is not answered, a head that says nothing cannot be, and neither can a response
+    for text in [
+        request("ACK", "").replace("Length: 0", "Length: x"),
+        request("OPTIONS", "").replace("Length: 0", "Length: x").replace("Call-ID: rOPTIONS\n", ""),
+        "SIP/2.0 200 OK\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\nl: x\n\n".to_owned(),
+    ] {
+        let mut script = Script::registered();
+        script.raw(&text);
+        assert!(script.closed && script.sent.is_empty());
+    }
+}
+
+#[test]
+fn a_new_offer_in_another_language_is_refused() {
+    let mut script = Script::registered();
+    let inside = request("UPDATE", "Content-Type: text/plain\n")
+        .replace("<sip:alice@example.com>", "<sip:alice@example.com>;tag=zz")
+        .replace("Content-Length: 0", "Content-Length: 3");
+    script.raw(&inside);
+    script.input(Input::Received { flow: FLOW, bytes: b"abc" });
+    assert!(script.next_status(415).header(Name::Accept).is_some());
+}

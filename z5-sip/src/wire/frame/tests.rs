@@ -109,3 +109,41 @@ fn the_limits_themselves_still_pass() {
         [FrameError::from(ParseError::HeadTooLong { limit: head - 1 }).to_string()]
     );
 }
+
+#[test]
+fn the_head_of_a_message_that_ends_the_stream_is_handed_out() {
+    let head = "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nCall-ID: x\r\n";
+    let long = format!("X: {}\r\n", "y".repeat(9000));
+    let many = "X: y\r\n".repeat(300);
+    let huge = "X-Long: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n".repeat(2000);
+    for (rest, status) in [
+        ("\r\n", 400),
+        ("Content-Length: -1\r\n\r\n", 400),
+        ("Content-Length: 1\r\nl: 1\r\n\r\n", 400),
+        ("Content-Length: 9999999\r\n\r\n", 413),
+        (&*format!("{long}\r\n"), 513),
+        (&*format!("{many}\r\n"), 513),
+        (&*huge, 513),
+        // the line is too long before it ends
+        (&*format!("X: {}", "y".repeat(9000)), 513),
+    ] {
+        for step in [usize::MAX, 1000] {
+            let bytes = format!("{head}{rest}").into_bytes();
+            let mut framer = Framer::accepting(Limits::default());
+            let mut error = None;
+            for piece in bytes.chunks(step) {
+                framer.push(piece);
+                error = error.or_else(|| framer.next());
+            }
+            let Some(Err(error)) = error else { panic!("{rest:.30} is no message") };
+            assert_eq!(error.status(), Some(status), "{rest:.30}");
+            let refused = framer.refused().unwrap();
+            assert_eq!(refused.call_id(), Ok("x"));
+            assert!(refused.body().is_empty() && framer.next().is_none());
+        }
+    }
+    let mut framer = Framer::accepting(Limits::default());
+    framer.push(b"GET / HTTP/1.1\r\n\r\n");
+    assert!(matches!(framer.next(), Some(Err(error)) if error.status().is_none()));
+    assert!(framer.refused().is_none());
+}
