@@ -5,6 +5,8 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use z5_core::config::SrtpMode;
+use z5_core::explain::{Framing, Options, Verdict, options};
 use z5_media::{SrtpParams, SrtpSuite, clock, rtcp, rtp, text, video};
 use z5_sip::auth::{Authenticator, Credentials};
 use z5_sip::ident::Ident;
@@ -19,6 +21,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sip_message", sip_message),
     ("sip_stream", sip_stream),
     ("sip_challenge", sip_challenge),
+    ("explain", explain),
     ("sdp", sdp),
     ("rtp", rtp_packet),
     ("rtcp", rtcp_compound),
@@ -98,6 +101,35 @@ pub fn sip_challenge(bytes: &[u8]) {
     for (_, value) in authenticator.authorize(&Method::Register, "sip:h", b"", &mut ident) {
         assert!(!value.contains(['\r', '\n', '\0']), "no line break of a challenge reaches our header");
     }
+}
+
+/// `z5 explain`: every way to read the bytes comes to a verdict, and no place lies outside them.
+///
+/// # Panics
+/// When a verdict has no reason or a place is outside the input.
+pub fn explain(bytes: &[u8]) {
+    let Ok(options) = options(SrtpMode::Optional) else { return };
+    for framing in [None, Some(Framing::Datagram), Some(Framing::Stream)] {
+        let told = z5_core::explain::explain(bytes, &Options { framing, ..options.clone() }, clock::now());
+        let judgement = &told.judgement;
+        assert!(
+            judgement.verdict == Verdict::Accept || judgement.reason.is_some(),
+            "a bad verdict has a reason"
+        );
+        assert_eq!(
+            judgement.verdict == Verdict::Refuse,
+            judgement.status.is_some(),
+            "and a refusal a status"
+        );
+        for message in &told.messages {
+            assert!(message.offset + message.length <= bytes.len(), "a message lies inside the input");
+            for fault in &message.faults {
+                assert!((message.offset..=bytes.len()).contains(&fault.offset), "so does its fault");
+            }
+        }
+    }
+    let fixed = Options { fix_newlines: true, ..options };
+    let _ = z5_core::explain::explain(bytes, &fixed, clock::now());
 }
 
 /// An offer: answered with every m-line in its place.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use z5_core::config::Transport;
+use z5_core::config::{SrtpMode, Transport};
 use z5_mock::Fault;
 
 use crate::act::Act;
@@ -52,6 +52,10 @@ pub(crate) enum Command {
     /// Wait for one call, answer it
     #[command(after_help = "Example:\n  z5 --config z5.toml answer --record out --wait 60s")]
     Answer(AnswerArgs),
+    /// Say what z5 makes of a SIP message, a stream of them, or a session description
+    #[command(after_help = "Examples:\n  z5 explain invite.sip\n  z5 explain --stream --json flow.bin\n  \
+        z5 explain --fix-newlines --expect 488 - < offer.txt")]
+    Explain(ExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +170,64 @@ pub(crate) struct AnswerArgs {
     pub(crate) ring: Duration,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// What to read; "-" is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// It is SIP, whatever it begins with
+    #[arg(long, conflicts_with = "sdp")]
+    pub(crate) sip: bool,
+    /// It is a session description alone
+    #[arg(long)]
+    pub(crate) sdp: bool,
+    /// One message as UDP carries it: what stands behind its body is no part of it
+    #[arg(long, conflicts_with_all = ["stream", "sdp"])]
+    pub(crate) datagram: bool,
+    /// Messages one after the other as TCP carries them: each needs its Content-Length
+    #[arg(long, conflicts_with = "sdp")]
+    pub(crate) stream: bool,
+    /// Read line ends of a text file (LF) as those of SIP (CR LF)
+    #[arg(long)]
+    pub(crate) fix_newlines: bool,
+    /// Encryption of media on this side: "off", "optional" or "required"
+    #[arg(long, value_name = "MODE", value_parser = srtp_mode, default_value = "optional")]
+    pub(crate) srtp: SrtpMode,
+    /// End with status 1 unless this is the verdict: "accept", "refuse", "drop", or the status of a refusal
+    #[arg(long, value_name = "VERDICT", value_parser = expected_verdict)]
+    pub(crate) expect: Option<ExpectedVerdict>,
+}
+
+/// What `--expect` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExpectedVerdict {
+    Accept,
+    Refuse,
+    Drop,
+    Status(u16),
+}
+
+fn expected_verdict(text: &str) -> Result<ExpectedVerdict, String> {
+    match text {
+        "accept" => Ok(ExpectedVerdict::Accept),
+        "refuse" => Ok(ExpectedVerdict::Refuse),
+        "drop" => Ok(ExpectedVerdict::Drop),
+        _ => match text.parse() {
+            Ok(status @ 300..700) => Ok(ExpectedVerdict::Status(status)),
+            Ok(_) | Err(_) => Err("write accept, refuse, drop, or a status from 300 to 699".to_owned()),
+        },
+    }
+}
+
+fn srtp_mode(text: &str) -> Result<SrtpMode, String> {
+    match text {
+        "off" => Ok(SrtpMode::Off),
+        "optional" => Ok(SrtpMode::Optional),
+        "required" => Ok(SrtpMode::Required),
+        _ => Err("write off, optional or required".to_owned()),
+    }
 }
 
 /// "5s", "500ms", "2m 30s"; a bare number is refused because its unit would be a guess.

@@ -1,6 +1,7 @@
 //! The commands: what each does with its arguments, from configuration to exit status.
 
 mod demo;
+mod explain;
 mod mock;
 
 use std::io::ErrorKind;
@@ -19,12 +20,17 @@ use crate::script::{self, Media, Plan};
 pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
     let out = Output::new(cli.json);
     match cli.command {
+        Command::Explain(_) if cli.config.is_some() => {
+            output::error("usage.config: explain needs no configuration and takes no --config");
+            Exit::Usage
+        }
         Command::Demo(_) | Command::Mock(_) if cli.config.is_some() => {
             output::error("usage.config: demo and mock make their own configuration and take no --config");
             Exit::Usage
         }
         Command::Demo(args) => demo::run(&args, out, process_start).await,
         Command::Mock(args) => mock::run(&args, out).await,
+        Command::Explain(args) => explain::run(&args, out),
         Command::Register(args) => {
             let plan = || Ok(Plan::Register { stay: args.stay });
             configured("register", plan, cli.config.as_deref(), &args.session, out, process_start).await

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "this is the command line's output")]
 
+mod explained;
 mod human;
 
 use std::borrow::Cow;
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use z5_core::Event;
+use z5_core::explain::Explanation;
 
 use crate::report::Report;
 
@@ -54,6 +56,13 @@ impl Output {
     pub(crate) fn object(&mut self, object: &impl Serialize) {
         if matches!(self, Self::Json) {
             json(object);
+        }
+    }
+
+    /// An explanation in readable lines; programs have the object.
+    pub(crate) fn explanation(&mut self, explanation: &Explanation) {
+        for line in explained::lines(explanation) {
+            self.note(&line);
         }
     }
 

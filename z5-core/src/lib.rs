@@ -15,6 +15,7 @@ mod driver;
 mod entropy;
 pub mod error;
 pub mod events;
+pub mod explain;
 mod machine;
 pub mod policy;
 pub mod secret;

@@ -9,7 +9,7 @@
 //! A step is reached only with the proof of the one before: `Resolved`, `SignedIn`, `Licensed` and `Registered` can be made
 //! only by their own step and are consumed by the next.
 
-mod call_media;
+pub(crate) mod call_media;
 mod calls;
 mod context;
 mod dial;

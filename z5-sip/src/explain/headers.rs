@@ -198,7 +198,7 @@ fn taken_apart(name: Name<'_>, value: &[u8]) -> (Vec<Typed>, Vec<String>) {
     } else if ADDRESSES.contains(&name) {
         elements().map(|value| NameAddr::parse(value).and_then(address)).collect()
     } else if NUMBERS.contains(&name) {
-        vec![number(value)]
+        vec![number(value).map(Typed::Number)]
     } else if name == Name::CSeq {
         let cseq = |cseq: CSeq| Typed::Cseq { number: cseq.number, method: cseq.method.as_str().to_owned() };
         vec![CSeq::parse(value).map(cseq)]
@@ -377,10 +377,10 @@ fn address(address: NameAddr<'_>) -> Result<Typed, HeaderError> {
     })
 }
 
-fn number(value: &[u8]) -> Result<Typed, HeaderError> {
+fn number(value: &[u8]) -> Result<u32, HeaderError> {
     let digits = value.trim_ascii();
     let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    digits.and_then(|text| text.parse().ok()).map(Typed::Number).ok_or(HeaderError::BadNumber)
+    digits.and_then(|text| text.parse().ok()).ok_or(HeaderError::BadNumber)
 }
 
 /// What stands before the first `;`, and its parameters.
@@ -391,12 +391,10 @@ fn cut(value: &[u8]) -> (&[u8], Params<'_>) {
 
 fn session_expires(value: &[u8]) -> Result<Typed, HeaderError> {
     let (seconds, params) = cut(value);
-    match number(seconds)? {
-        Typed::Number(seconds) => {
-            Ok(Typed::SessionExpires { seconds, refresher: params.get("refresher").map(str::to_owned) })
-        }
-        _ => Err(HeaderError::BadNumber),
-    }
+    Ok(Typed::SessionExpires {
+        seconds: number(seconds)?,
+        refresher: params.get("refresher").map(str::to_owned),
+    })
 }
 
 fn dialog(value: &[u8]) -> Result<Typed, HeaderError> {

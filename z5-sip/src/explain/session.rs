@@ -1,5 +1,7 @@
 //! A session description line by line: what would be answered to it, and why the rest would not. Keys are never shown.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
 use serde::Serialize;
 
 use super::Judgement;
@@ -128,18 +130,19 @@ pub(super) fn explain(bytes: &[u8], capabilities: &Capabilities, as_offer: bool)
             };
         }
     };
-    let (judgement, outcome, refused) = match answer(&description, capabilities, Origin { id: 1, version: 1 })
-    {
-        Ok((_, outcome)) => (Judgement::accept(), outcome.clone(), outcome.refused),
-        Err(failure) => {
-            let judgement = Judgement::refuse(488, "Not Acceptable Here", failure.to_string());
-            let refused = match failure {
-                NegotiationFailure::NothingInCommon { refused } => refused,
-                NegotiationFailure::Description(_) | NegotiationFailure::LinesDiffer { .. } => Vec::new(),
-            };
-            (judgement, Negotiated::default(), refused)
-        }
-    };
+    let capabilities = of_family(&description, capabilities);
+    let (judgement, outcome, refused) =
+        match answer(&description, &capabilities, Origin { id: 1, version: 1 }) {
+            Ok((_, outcome)) => (Judgement::accept(), outcome.clone(), outcome.refused),
+            Err(failure) => {
+                let judgement = Judgement::refuse(488, "Not Acceptable Here", failure.to_string());
+                let refused = match failure {
+                    NegotiationFailure::NothingInCommon { refused } => refused,
+                    NegotiationFailure::Description(_) | NegotiationFailure::LinesDiffer { .. } => Vec::new(),
+                };
+                (judgement, Negotiated::default(), refused)
+            }
+        };
     let summary = description.summary();
     let lines = description.session().medias.iter().zip(&summary.media).enumerate();
     let media = lines.map(|(index, (line, offered))| {
@@ -171,6 +174,21 @@ pub(super) fn explain(bytes: &[u8], capabilities: &Capabilities, as_offer: bool)
         }
     });
     SessionSeen { judgement, as_offer, bad_line: None, media: media.collect() }
+}
+
+/// An end that has both answers from an address of the family that is asked for (RFC 9248 section 4).
+fn of_family(description: &SessionDescription, capabilities: &Capabilities) -> Capabilities {
+    let session = description.session();
+    let lines = session.medias.iter().flat_map(|line| &line.connections);
+    let asked = session.connection.iter().chain(lines).find_map(|connection| {
+        connection.connection_address.parse::<IpAddr>().ok().filter(|address| !address.is_unspecified())
+    });
+    let address = match (asked, capabilities.address) {
+        (Some(IpAddr::V6(_)), IpAddr::V4(_)) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        (Some(IpAddr::V4(_)), IpAddr::V6(_)) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        (Some(_) | None, own) => own,
+    };
+    Capabilities { address, ..capabilities.clone() }
 }
 
 fn chosen(media: &NegotiatedMedia) -> Vec<Chosen> {

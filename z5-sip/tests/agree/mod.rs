@@ -68,10 +68,9 @@ pub(crate) fn assert_agrees(name: &str, bytes: &[u8]) -> (Verdict, Option<u16>) 
     let told = explain(bytes, &options, phone.now);
     let (verdict, status) = (told.judgement.verdict, told.judgement.status);
     let (mut sent, events) = phone.input(Input::Received { flow: FLOW, bytes });
-    let call = events.iter().find_map(|event| match event {
-        Event::Incoming { call, .. } => Some(*call),
-        _ => None,
-    });
+    let call = events
+        .iter()
+        .find_map(|event| if let Event::Incoming { call, .. } = event { Some(*call) } else { None });
     if let Some(call) = call {
         sent.extend(phone.input(Input::Command(Command::Accept { call, answer: capabilities() })).0);
     }

@@ -1,0 +1,115 @@
+//! `z5 explain`: what the wire layer and a user agent make of a file.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serialize;
+use z5_core::Failure;
+use z5_core::explain::{Explanation, Framing, Kind, Verdict, explain, options};
+
+use super::usage;
+use crate::args::{ExpectedVerdict, ExplainArgs};
+use crate::exit::Exit;
+use crate::expect::Expectation;
+use crate::output::{self, Output};
+
+/// More is not read: a capture of that size belongs in another tool.
+const MOST: u64 = 64 * 1024 * 1024;
+
+/// The JSON object.
+#[derive(Serialize)]
+struct Result<'a> {
+    event: &'static str,
+    command: &'static str,
+    input: &'a str,
+    exit_code: u8,
+    failure: Option<&'a Failure>,
+    expectations: &'a [Expectation],
+    #[serde(flatten)]
+    explanation: Option<&'a Explanation>,
+}
+
+pub(super) fn run(args: &ExplainArgs, mut out: Output) -> Exit {
+    let input = args.file.display().to_string();
+    let mut result = Result {
+        event: "result",
+        command: "explain",
+        input: &input,
+        exit_code: Exit::Usage.status(),
+        failure: None,
+        expectations: &[],
+        explanation: None,
+    };
+    let explanation = match read(&args.file).and_then(|bytes| explained(args, &bytes)) {
+        Ok(explanation) => explanation,
+        Err(failure) => {
+            result.failure = Some(&failure);
+            out.object(&result);
+            output::error(&format!("{}: {}", failure.code, failure.message));
+            return Exit::Usage;
+        }
+    };
+    let expectations: Vec<Expectation> =
+        args.expect.iter().map(|wanted| held(wanted, &explanation)).collect();
+    let met = expectations.iter().all(|expectation| expectation.held);
+    out.explanation(&explanation);
+    for expectation in expectations.iter().filter(|expectation| !expectation.held) {
+        let (wanted, measured) = (&expectation.wanted, &expectation.measured);
+        output::error(&format!("expected {wanted}, the verdict is {measured}"));
+    }
+    let exit = if met { Exit::Ok } else { Exit::Expectation };
+    result.exit_code = exit.status();
+    result.expectations = &expectations;
+    result.explanation = Some(&explanation);
+    out.object(&result);
+    if output::is_lost() { Exit::Expectation } else { exit }
+}
+
+fn explained(args: &ExplainArgs, bytes: &[u8]) -> std::result::Result<Explanation, Failure> {
+    let mut options = options(args.srtp).map_err(|error| error.failure())?;
+    options.kind = match (args.sip, args.sdp) {
+        (true, _) => Some(Kind::Sip),
+        (_, true) => Some(Kind::Sdp),
+        (false, false) => None,
+    };
+    options.framing = match (args.datagram, args.stream) {
+        (true, _) => Some(Framing::Datagram),
+        (_, true) => Some(Framing::Stream),
+        (false, false) => None,
+    };
+    options.fix_newlines = args.fix_newlines;
+    Ok(explain(bytes, &options, z5_core::clock::now()))
+}
+
+/// The whole of a file, or of standard input for `-`.
+fn read(path: &Path) -> std::result::Result<Vec<u8>, Failure> {
+    let refused = |why: String| usage("usage.input", format!("{}: {why}", path.display()));
+    let mut bytes = Vec::new();
+    let read = if path.as_os_str() == "-" {
+        std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes))
+    };
+    match read {
+        Ok(_) if bytes.len() as u64 > MOST => Err(refused(format!("longer than {MOST} bytes"))),
+        Ok(_) => Ok(bytes),
+        Err(error) => Err(refused(error.to_string())),
+    }
+}
+
+fn held(wanted: &ExpectedVerdict, explanation: &Explanation) -> Expectation {
+    let judgement = &explanation.judgement;
+    let measured = match (judgement.verdict, judgement.status) {
+        (Verdict::Accept, _) => "accept".to_owned(),
+        (Verdict::Drop, _) => "drop".to_owned(),
+        (Verdict::Refuse, Some(status)) => format!("refuse {status}"),
+        (Verdict::Refuse, None) => "refuse".to_owned(),
+    };
+    let (words, held) = match wanted {
+        ExpectedVerdict::Accept => ("accept".to_owned(), judgement.verdict == Verdict::Accept),
+        ExpectedVerdict::Refuse => ("refuse".to_owned(), judgement.verdict == Verdict::Refuse),
+        ExpectedVerdict::Drop => ("drop".to_owned(), judgement.verdict == Verdict::Drop),
+        ExpectedVerdict::Status(status) => (format!("refuse {status}"), judgement.status == Some(*status)),
+    };
+    Expectation::fact("verdict", &words, measured, held)
+}
