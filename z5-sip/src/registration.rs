@@ -1,5 +1,5 @@
 //! One binding at a registrar (RFC 3261 section 10, RFC 5626 for instance and reg-id): made, kept fresh by the lifetime
-//! that the registrar granted, and taken back.
+//! that the registrar granted, and taken back. Path (RFC 3327) and GRUU (RFC 5627) are kept as it said them.
 //!
 //! It decides what to ask and when; the user agent sends, answers challenges, and reports one outcome per request. A
 //! refusal ends it, so that there is never a loop of registrations; only a refresh that is put off for a while
@@ -9,13 +9,19 @@ use std::time::{Duration, Instant};
 
 use crate::outbox::{Deadline, Outbox};
 use crate::ua::{Event, RegisterFailure};
-use crate::wire::{Message, Name, NameAddr, UriRef};
+use crate::wire::{Message, Name, NameAddr, Uri, UriRef};
 
 /// How often a 423 is followed within one registration.
 const INTERVALS_TRIED: u32 = 3;
 
 /// A lifetime nobody means: Min-Expires above a day is not followed.
 const LONGEST: u32 = 86_400;
+
+/// A lifetime that would be refreshed again and again: a grant below this is not taken.
+const SHORTEST: u32 = 5;
+
+/// How many addresses of 3xx are tried within one registration (RFC 3261 section 8.1.3.4).
+const REDIRECTS: usize = 5;
 
 /// What a registration wants.
 #[derive(Debug)]
@@ -29,9 +35,20 @@ pub enum Effect {
     Event(Event),
 }
 
+/// The addresses that the registrar made for our instance (RFC 5627 section 4.2).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Gruu {
+    /// Says who we are and leads to this very instance.
+    pub public: Option<Uri>,
+    /// Leads to this instance without saying who we are.
+    pub temporary: Option<Uri>,
+}
+
 /// The state of one binding.
 #[derive(Debug)]
 pub struct Registration {
+    /// Which of our flows to the registrar it is (RFC 5626 section 4.2.1).
+    reg_id: u32,
     /// What the configuration asks for, in seconds.
     wanted: u32,
     /// What is asked for now: `wanted`, or what a 423 demanded.
@@ -42,6 +59,11 @@ pub struct Registration {
     wish: Wish,
     request: Request,
     binding: Option<Binding>,
+    gruu: Gruu,
+    /// Where a 3xx has sent us, best last of those that are left.
+    elsewhere: Option<Uri>,
+    left: Vec<Uri>,
+    tried: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +89,10 @@ struct Binding {
 impl Registration {
     /// Nothing registered.
     #[must_use]
-    pub fn new(expires: Duration) -> Self {
+    pub fn new(reg_id: u32, expires: Duration) -> Self {
         let wanted = u32::try_from(expires.as_secs()).unwrap_or(LONGEST).clamp(1, LONGEST);
         Self {
+            reg_id,
             wanted,
             asked: wanted,
             intervals: 0,
@@ -77,7 +100,23 @@ impl Registration {
             wish: Wish::Nothing,
             request: Request::None,
             binding: None,
+            gruu: Gruu::default(),
+            elsewhere: None,
+            left: Vec::new(),
+            tried: Vec::new(),
         }
+    }
+
+    /// The addresses that the registrar made for our instance, while the binding stands.
+    #[must_use]
+    pub fn gruu(&self) -> &Gruu {
+        &self.gruu
+    }
+
+    /// Where to ask instead of the configured registrar, after a 3xx.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&Uri> {
+        self.elsewhere.as_ref()
     }
 
     /// Whether the registrar holds our binding.
@@ -103,6 +142,11 @@ impl Registration {
         self.wish = Wish::Registered;
         self.asked = self.wanted;
         self.intervals = 0;
+        if !self.is_asking() {
+            self.elsewhere = None;
+            self.left.clear();
+            self.tried.clear();
+        }
         self.pursue(out);
     }
 
@@ -125,6 +169,9 @@ impl Registration {
             Request::Making => match response.status().unwrap_or_default() {
                 200..300 => self.on_bound(response, contact, now, out),
                 423 if self.intervals < INTERVALS_TRIED && self.follow_interval(response) => {}
+                300..400 if self.follow(response) => {}
+                // One of several addresses that a 3xx named refused: the next one may not.
+                400.. if self.wish == Wish::Registered && self.go_elsewhere() => {}
                 _ => self.on_failure(RegisterFailure::from_response(response), now, out),
             },
         }
@@ -144,7 +191,7 @@ impl Registration {
 
     /// The flow that the binding belongs to is gone.
     pub fn on_flow_lost(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        self.binding = None;
+        self.unbind();
         if self.is_asking() {
             self.on_failed(RegisterFailure::ConnectionLost, now, out);
         } else if self.wish == Wish::Unregistered {
@@ -187,8 +234,36 @@ impl Registration {
         }
     }
 
-    fn on_taken_back(&mut self, out: &mut Outbox<Effect>) {
+    fn unbind(&mut self) {
         self.binding = None;
+        self.gruu = Gruu::default();
+    }
+
+    /// Takes the addresses of a 3xx, the best first, each once; true when there is one to try.
+    fn follow(&mut self, response: &Message) -> bool {
+        let mut targets = crate::ua::targets(response);
+        targets.reverse();
+        for target in targets.into_iter().filter(|target| target.as_ref().is_sip()) {
+            let text = target.as_str().to_owned();
+            if self.tried.len() < REDIRECTS && !self.tried.contains(&text) {
+                self.tried.push(text);
+                self.left.push(target);
+            }
+        }
+        self.go_elsewhere()
+    }
+
+    fn go_elsewhere(&mut self) -> bool {
+        let next = self.left.pop();
+        let found = next.is_some();
+        if found {
+            self.elsewhere = next;
+        }
+        found
+    }
+
+    fn on_taken_back(&mut self, out: &mut Outbox<Effect>) {
+        self.unbind();
         self.round_trips = 0;
         if self.wish == Wish::Unregistered {
             self.wish = Wish::Nothing;
@@ -197,8 +272,8 @@ impl Registration {
     }
 
     fn on_bound(&mut self, response: &Message, contact: &str, now: Instant, out: &mut Outbox<Effect>) {
-        let seconds = match granted(response, contact) {
-            Ok(seconds) => seconds,
+        let (seconds, gruu) = match granted(response, contact) {
+            Ok(granted) => granted,
             Err(why) => return self.on_failure(RegisterFailure::BadReply { why }, now, out),
         };
         let granted = Duration::from_secs(u64::from(seconds));
@@ -208,8 +283,19 @@ impl Registration {
         let round_trips = std::mem::take(&mut self.round_trips);
         if self.wish == Wish::Registered {
             self.wish = Wish::Nothing;
-            out.push(Effect::Event(Event::Registered { granted, refresh_in, round_trips }));
+            let path = response.values(Name::Path);
+            let path = path.map(|hop| String::from_utf8_lossy(hop).into_owned()).collect();
+            let (reg_id, gruu) = (self.reg_id, gruu.public.clone());
+            out.push(Effect::Event(Event::Registered {
+                granted,
+                refresh_in,
+                round_trips,
+                reg_id,
+                path,
+                gruu,
+            }));
         }
+        self.gruu = gruu;
     }
 
     /// True when the registrar's shortest lifetime is asked for next.
@@ -240,30 +326,38 @@ impl Registration {
             out.push(Effect::Event(Event::RegistrationDelayed { failure, retry_in }));
             return;
         }
-        self.binding = None;
+        self.unbind();
         out.push(Effect::Event(Event::RegistrationFailed(failure)));
     }
 }
 
-/// The lifetime that a 2xx grants to `contact`: its own parameter, else the Expires header.
-fn granted(response: &Message, contact: &str) -> Result<u32, &'static str> {
+/// The lifetime that a 2xx grants to `contact`: its own parameter, else the Expires header; and its GRUUs.
+fn granted(response: &Message, contact: &str) -> Result<(u32, Gruu), &'static str> {
+    let long_enough = |seconds: u32, gruu| match seconds {
+        0 => Err("it grants no time"),
+        1..SHORTEST => Err("it grants less than five seconds"),
+        _ => Ok((seconds.min(LONGEST * 7), gruu)),
+    };
     let ours = UriRef::parse(contact.as_bytes()).map_err(|_| "our own contact is malformed")?;
     let header = response.expires().ok().flatten();
     let mut others = 0;
     for address in response.contacts().filter_map(Result::ok).filter_map(|contact| contact.addr()) {
         if is_ours(&address, &ours) {
-            return match address.expires().or(header) {
-                Some(0) => Err("it grants no time"),
-                Some(seconds) => Ok(seconds.min(LONGEST * 7)),
-                None => Err("it does not say for how long"),
-            };
+            let seconds = address.expires().or(header).ok_or("it does not say for how long")?;
+            let uri = |name| address.params.get(name).and_then(|uri| Uri::parse(uri).ok());
+            return long_enough(seconds, Gruu { public: uri("pub-gruu"), temporary: uri("temp-gruu") });
         }
         others += 1;
     }
     match (others, header) {
-        (0, Some(seconds @ 1..)) => Ok(seconds.min(LONGEST * 7)),
+        (0, Some(seconds @ 1..)) => long_enough(seconds, Gruu::default()),
         _ => Err("our binding is not in it"),
     }
+}
+
+/// Whether a binding leads to the contact of ours that is written so.
+pub(crate) fn is_same(address: &NameAddr<'_>, contact: &str) -> bool {
+    UriRef::parse(contact.as_bytes()).is_ok_and(|ours| is_ours(address, &ours))
 }
 
 /// User, host and port tell bindings apart; registrars change parameters.

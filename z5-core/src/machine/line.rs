@@ -429,7 +429,7 @@ impl Line {
     /// Tells the user agent that the connection stands.
     pub(crate) fn introduce(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
         let Link::Up { flow, transport, local, remote } = self.link else { return Vec::new() };
-        self.agent(ua::Input::FlowUp { flow, transport, local, remote }, now, out)
+        self.agent(ua::Input::FlowUp { flow, transport, local, remote, reg_id: 1 }, now, out)
     }
 
     /// Closes a connection that is of no use any more, and tells the user agent.

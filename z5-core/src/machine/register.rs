@@ -278,7 +278,7 @@ pub(crate) fn register_error(failure: RegisterFailure, line: &Line, after_ms: u6
         RegisterFailure::NoUsableChallenge { offered } => {
             RegisterError::NoUsableChallenge { offered: offered.join(", ") }
         }
-        RegisterFailure::CredentialsRefused { realm } => RegisterError::CredentialsRefused { realm },
+        RegisterFailure::CredentialsRefused { realm, .. } => RegisterError::CredentialsRefused { realm },
         RegisterFailure::Forbidden { reason } => RegisterError::Forbidden { status: 403, reason },
         RegisterFailure::UnknownAccount { reason } => RegisterError::UnknownUser { status: 404, reason },
         RegisterFailure::Unavailable { status, reason, retry_after } => RegisterError::Unavailable {

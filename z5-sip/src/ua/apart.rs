@@ -1,4 +1,4 @@
-//! Requests of ours that belong to no call's state: MESSAGE, OPTIONS and SUBSCRIBE. One answer comes back for each.
+//! Requests of ours that belong to no call's state: MESSAGE, OPTIONS, SUBSCRIBE and the fetch of bindings. One answer comes back for each.
 
 use super::request_failure::RequestFailure;
 use super::transactions::Owner;
@@ -18,6 +18,8 @@ pub(super) enum Apart {
     },
     Probe(ProbeKey),
     Subscription(SubscriptionKey),
+    /// The fetch of bindings.
+    Fetch,
 }
 
 impl UserAgent {
@@ -39,6 +41,7 @@ impl UserAgent {
             },
             Apart::Probe(probe) => Self::on_probe_final(probe, response, turn),
             Apart::Subscription(key) => self.on_subscribe_final(key, number, response, turn),
+            Apart::Fetch => self.on_fetch_final(response, turn),
         }
     }
 
@@ -48,6 +51,7 @@ impl UserAgent {
             Apart::Message { message, .. } => turn.emit(Event::MessageFailed { message, failure }),
             Apart::Probe(probe) => turn.emit(Event::ProbeFailed { probe, failure }),
             Apart::Subscription(key) => self.on_subscribe_failed(key, None, failure, turn),
+            Apart::Fetch => turn.emit(Event::FetchFailed { failure }),
         }
     }
 
@@ -61,7 +65,9 @@ impl UserAgent {
     ) {
         match apart {
             Apart::Subscription(key) => self.on_subscribe_failed(key, Some(number), failure, turn),
-            Apart::Message { .. } | Apart::Probe(_) => self.on_apart_failed(apart, failure, turn),
+            Apart::Message { .. } | Apart::Probe(_) | Apart::Fetch => {
+                self.on_apart_failed(apart, failure, turn);
+            }
         }
     }
 
@@ -77,12 +83,12 @@ impl UserAgent {
         let next = match apart {
             Apart::Message { call: Some(call), .. } => self.next_cseq(call),
             Apart::Subscription(key) => self.next_subscribe_cseq(key),
-            Apart::Message { call: None, .. } | Apart::Probe(_) => None,
+            Apart::Message { call: None, .. } | Apart::Probe(_) | Apart::Fetch => None,
         };
         outline.cseq = next.unwrap_or(outline.cseq + 1);
         match (self.start_client(outline, flow, Owner::Apart(apart), turn), apart) {
             (Ok(next), Apart::Subscription(key)) => self.set_subscribe_client(key, number, next),
-            (Ok(_), Apart::Message { .. } | Apart::Probe(_)) => {}
+            (Ok(_), Apart::Message { .. } | Apart::Probe(_) | Apart::Fetch) => {}
             (Err(error), _) => self.on_apart_lost(apart, number, error.into(), turn),
         }
     }

@@ -36,20 +36,26 @@ impl UserAgent {
         format!("sip:{user}{}{transport}", flow.local())
     }
 
-    /// The value of our Contact within dialogs; without our user part when who we are is hidden.
+    /// The value of our Contact within dialogs: the GRUU where the registrar made one (RFC 5627 section 4.4), else our
+    /// address on the flow, without our user part when who we are is hidden.
     pub(super) fn contact_value(&self, flow: FlowId, hidden: bool) -> Option<String> {
+        let gruu = self.gruu();
+        let gruu = gruu.and_then(|gruu| if hidden { gruu.temporary.as_ref() } else { gruu.public.as_ref() });
+        if let Some(gruu) = gruu {
+            return Some(format!("<{gruu}>"));
+        }
         let flow = self.flows.get(&flow)?;
         let uri = if hidden { self.contact_uri_of(Some(NOBODY), flow) } else { self.contact_uri(flow) };
         Some(format!("<{uri}>"))
     }
 
     /// The value of our Contact in a REGISTER (RFC 5626 section 4.1).
-    pub(super) fn register_contact(&self, flow: &Flow, expires: u32) -> String {
+    pub(super) fn register_contact(&self, flow: &Flow, reg_id: u32, expires: u32) -> String {
         let mut value = format!("<{}>", self.contact_uri(flow));
         if let Some(instance) = &self.config.instance_id {
             value.push_str(&format!(";+sip.instance=\"<urn:uuid:{instance}>\""));
             if self.outbound {
-                value.push_str(";reg-id=1");
+                value.push_str(&format!(";reg-id={reg_id}"));
             }
         }
         value.push_str(&format!(";expires={expires}"));
@@ -58,8 +64,8 @@ impl UserAgent {
 
     /// The routes of a request outside a dialog: the registrar's Service-Route (RFC 3608), else the outbound proxy.
     pub(super) fn preloaded_routes(&self) -> Vec<String> {
-        if !self.service_route.is_empty() {
-            return self.service_route.clone();
+        if let Some(routes) = self.service_route().filter(|routes| !routes.is_empty()) {
+            return routes.to_vec();
         }
         self.config.route.iter().map(loose).collect()
     }

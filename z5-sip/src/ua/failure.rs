@@ -28,11 +28,14 @@ pub enum RegisterFailure {
         /// Scheme, algorithm and realm of each.
         offered: Vec<String>,
     },
-    /// The registrar refused fresh credentials twice.
+    /// The registrar refused the credentials on a fresh nonce.
     #[error("the credentials for {realm:?} were refused")]
     CredentialsRefused {
         /// The realm that refused.
         realm: String,
+        /// How many registrations in a row it refused: after the first, fetch fresh credentials and give them with
+        /// [`super::Command::Credentials`]; after the second, stop and tell the user (RFC 9248 section 5.1).
+        times: u32,
     },
     /// 403: the account may not register.
     #[error("forbidden: {reason}")]
@@ -265,15 +268,17 @@ impl RegisterFailure {
             AuthFailure::NoChallenge => Self::NoUsableChallenge { offered: Vec::new() },
             AuthFailure::NoUsableChallenge { offered } => Self::NoUsableChallenge { offered },
             AuthFailure::NoCredentials { realms } => Self::NoUsableChallenge { offered: realms },
-            AuthFailure::Rejected { realm } => Self::CredentialsRefused { realm },
+            AuthFailure::Rejected { realm } => Self::CredentialsRefused { realm, times: 1 },
         }
     }
 }
 
-/// Where a 3xx points, best first as listed.
+/// Where a 3xx points: the highest `q` first, as listed among equals (RFC 3261 section 8.1.3.4).
 pub(crate) fn targets(response: &Message) -> Vec<Uri> {
     let contacts = response.contacts().filter_map(Result::ok).filter_map(|contact| contact.addr());
-    contacts.map(|address| address.uri.to_uri()).collect()
+    let mut contacts: Vec<_> = contacts.collect();
+    contacts.sort_by_key(|address| std::cmp::Reverse(address.q_thousandths()));
+    contacts.into_iter().map(|address| address.uri.to_uri()).collect()
 }
 
 /// The quoted text of a Warning (`399 host "text"`), or all of it when there is none.

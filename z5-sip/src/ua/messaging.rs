@@ -51,7 +51,7 @@ impl UserAgent {
         // No Contact: a MESSAGE opens no dialog (RFC 3428 section 4).
         outline.body = Some((Cow::Owned(content_type), body.0));
         let outline = self.signed(outline);
-        let request = self.write(&outline, flow)?;
+        let (request, flow) = self.write_fitting(&outline, flow)?;
         let datagrams = self.flows.get(&flow).is_some_and(|flow| flow.transport() == Transport::Udp);
         let bytes = request.as_bytes().len();
         if call.is_none() && datagrams && bytes > LARGEST {

@@ -21,7 +21,7 @@
 //! // The driver has connected:
 //! let flow = FlowId(1);
 //! let (local, remote) = ("127.0.0.1:40000".parse()?, "127.0.0.1:5060".parse()?);
-//! agent.handle(Input::FlowUp { flow, transport: Transport::Tcp, local, remote }, now, &mut out);
+//! agent.handle(Input::FlowUp { flow, transport: Transport::Tcp, local, remote, reg_id: 1 }, now, &mut out);
 //! agent.handle(Input::Command(Command::Register), now, &mut out);
 //!
 //! // After every turn: all that is to be sent on a flow goes out in one write.
@@ -55,6 +55,7 @@ mod call;
 mod compose;
 mod config;
 mod failure;
+mod fetching;
 mod incoming;
 mod messaging;
 mod options;
@@ -84,8 +85,8 @@ pub(crate) use failure::{targets, warning_text};
 pub use options::{CallOptions, Privacy};
 pub use request_failure::RequestFailure;
 pub use types::{
-    CallKey, Command, Effect, Event, Input, MessageKey, Package, ProbeKey, Reason, Side, SubscriptionEnd,
-    SubscriptionKey,
+    Binding, CallKey, Command, Effect, Event, Input, MessageKey, Package, ProbeKey, Reason, Side,
+    SubscriptionEnd, SubscriptionKey,
 };
 
 use self::call::Call;
@@ -97,7 +98,6 @@ use crate::dialog::DialogId;
 use crate::flow::{self, Flow};
 use crate::ident::Ident;
 use crate::outbox::{Deadline, Outbox};
-use crate::registration::Registration;
 use crate::transaction::{ClientInput, ServerInput};
 use crate::wire::{Frame, Message, Rules, redact};
 
@@ -111,11 +111,10 @@ pub struct UserAgent {
     streams: BTreeMap<FlowId, FlowId>,
     /// The newest flow that is up.
     current: Option<FlowId>,
-    registration: Registration,
-    /// The flow that our binding leads to.
-    bound: Option<FlowId>,
-    identity: registering::Identity,
-    service_route: Vec<String>,
+    /// Our binding of each `reg-id`.
+    bindings: BTreeMap<u32, registering::Binding>,
+    /// Registrations in a row that were refused for their credentials.
+    refused: u32,
     /// Ask for outbound (RFC 5626) with `reg-id`; off after a 439.
     outbound: bool,
     /// What requests may require of us and carry: exactly what this user agent does.
@@ -151,19 +150,16 @@ impl Turn<'_> {
 impl UserAgent {
     /// A user agent without a flow. It does nothing by itself.
     #[must_use]
-    pub fn new(config: UaConfig, mut ident: Ident) -> Self {
-        let identity = registering::Identity::new(&mut ident);
+    pub fn new(config: UaConfig, ident: Ident) -> Self {
         Self {
             authenticator: Authenticator::new(config.credentials.clone()),
-            registration: Registration::new(config.expires),
             config,
             ident,
             flows: BTreeMap::new(),
             streams: BTreeMap::new(),
             current: None,
-            bound: None,
-            identity,
-            service_route: Vec::new(),
+            bindings: BTreeMap::new(),
+            refused: 0,
             outbound: true,
             rules: rules(),
             transactions: Transactions::default(),
@@ -181,11 +177,11 @@ impl UserAgent {
         let mut turn = Turn { now, out };
         let turn = &mut turn;
         match input {
-            Input::FlowUp { flow, transport, local, remote } => {
+            Input::FlowUp { flow, transport, local, remote, reg_id } => {
                 let keep_alive = self.config.keep_alive.map(|interval| self.jittered(interval));
                 let pong = self.config.pong_required;
                 self.flows.insert(flow, Flow::new(transport, local, remote, keep_alive, pong, now));
-                self.current = Some(flow);
+                self.on_flow_up(flow, reg_id, turn.now);
                 self.dirty.push(Sleeper::Flow(flow));
             }
             Input::StreamUp { flow, beside, local, remote } => {
@@ -208,7 +204,7 @@ impl UserAgent {
     /// Whether the registrar holds our binding on a flow that is up.
     #[must_use]
     pub fn is_registered(&self, now: Instant) -> bool {
-        self.bound.is_some() && self.registration.is_bound(now)
+        self.bindings.values().any(|binding| binding.is_bound(now))
     }
 
     /// Calls in any state.
@@ -220,6 +216,8 @@ impl UserAgent {
     fn on_command(&mut self, command: Command, turn: &mut Turn<'_>) {
         match command {
             Command::Register => self.on_register(turn),
+            Command::FetchBindings => self.on_fetch_bindings(turn),
+            Command::Credentials(credentials) => self.authenticator.replace_credentials(credentials),
             Command::Unregister => self.on_unregister(turn),
             Command::Invite { call, target, offer, options } => {
                 self.on_invite_command(call, &target, offer, &options, turn);
@@ -285,7 +283,7 @@ impl UserAgent {
             self.dirty.push(sleeper);
             match sleeper {
                 Sleeper::Flow(flow) => self.on_flow_deadline(flow, turn),
-                Sleeper::Registration => self.on_registration_deadline(turn),
+                Sleeper::Registration(reg_id) => self.on_registration_deadline(reg_id, turn),
                 Sleeper::Client(number) => self.turn_client(number, ClientInput::Deadline, turn),
                 Sleeper::Server(number) => self.turn_server(number, ServerInput::Deadline, turn),
                 Sleeper::Call(call) => self.on_call_deadline(call, turn),
@@ -317,10 +315,7 @@ impl UserAgent {
             return;
         }
         self.dirty.push(Sleeper::Flow(flow));
-        if self.current == Some(flow) {
-            let beside = |flow: &&FlowId| !self.streams.values().any(|stream| stream == *flow);
-            self.current = self.flows.keys().rev().find(beside).copied();
-        }
+        self.choose_current(flow, turn.now);
         turn.emit(Event::FlowDead { flow, why });
         let on_it = |of: FlowId| of == flow;
         let clients = self.transactions.clients.iter().filter(|(_, client)| on_it(client.flow));
@@ -334,9 +329,7 @@ impl UserAgent {
             self.turn_server(number, ServerInput::FlowLost, turn);
         }
         self.streams.retain(|datagrams, stream| *datagrams != flow && *stream != flow);
-        if self.bound == Some(flow) {
-            self.on_binding_lost(turn);
-        }
+        self.on_bound_flow_lost(flow, turn);
     }
 
     /// The flow for a request of a call: its own while that is up, else the newest.
@@ -356,7 +349,7 @@ impl UserAgent {
         for &sleeper in &dirty {
             let deadline = match sleeper {
                 Sleeper::Flow(flow) => self.flows.get(&flow).and_then(Flow::next_deadline),
-                Sleeper::Registration => self.registration.next_deadline(),
+                Sleeper::Registration(reg_id) => self.registration_deadline(reg_id),
                 Sleeper::Client(number) => self.client_deadline(number),
                 Sleeper::Server(number) => self.server_deadline(number),
                 Sleeper::Call(call) => self.calls.get(&call).and_then(Call::next_deadline),

@@ -1,61 +1,159 @@
-//! How the binding is sent: the glue between [`Registration`](crate::registration::Registration) and the transactions.
+//! How bindings are sent: the glue between [`Registration`](crate::registration::Registration) and the transactions, one
+//! of each for every way to the registrar (RFC 5626 section 4.2.1).
+
+use std::time::Instant;
 
 use super::failure::RegisterFailure;
 use super::options::Privacy;
 use super::schedule::Sleeper;
 use super::transactions::{Owner, StartError};
-use super::types::Effect as UaEffect;
+use super::types::{Effect as UaEffect, Event};
 use super::{Turn, UserAgent};
-use crate::flow::FlowDeath;
+use crate::flow::{FlowDeath, FlowId};
 use crate::ident::Ident;
-use crate::outbox::Outbox;
-use crate::registration::Effect;
+use crate::outbox::{Deadline, Outbox};
+use crate::registration::{Effect, Gruu, Registration};
 use crate::request::Outline;
 use crate::wire::{Message, Method, Name};
 
-/// What stays the same over all REGISTERs (RFC 3261 section 10.2): one Call-ID, a CSeq that counts up.
+/// The `reg-id` of a user agent that has no flow yet.
+const FIRST: u32 = 1;
+
+/// Our binding over one way to the registrar.
+pub(super) struct Binding {
+    machine: Registration,
+    identity: Identity,
+    /// The newest flow of this way.
+    flow: Option<FlowId>,
+    /// The flow that it leads to.
+    bound: Option<FlowId>,
+    service_route: Vec<String>,
+}
+
+/// What stays the same over all its REGISTERs (RFC 3261 section 10.2): one Call-ID, a CSeq that counts up.
 #[derive(Debug)]
-pub(super) struct Identity {
+struct Identity {
     call_id: String,
     tag: String,
     cseq: u32,
 }
 
 impl Identity {
-    pub(super) fn new(ident: &mut Ident) -> Self {
+    fn new(ident: &mut Ident) -> Self {
         Self { call_id: ident.call_id(), tag: ident.tag(), cseq: ident.cseq() }
     }
 }
 
+impl Binding {
+    /// Whether the registrar holds it on a flow that is up.
+    pub(super) fn is_bound(&self, now: Instant) -> bool {
+        self.bound.is_some() && self.machine.is_bound(now)
+    }
+
+    /// Whether it was made over this flow.
+    pub(super) fn leads_to(&self, flow: FlowId) -> bool {
+        self.bound == Some(flow)
+    }
+}
+
 impl UserAgent {
+    /// A flow is up. It carries new requests unless another way is bound: that one is known to work.
+    pub(super) fn on_flow_up(&mut self, flow: FlowId, reg_id: u32, now: Instant) {
+        self.binding(reg_id).flow = Some(flow);
+        let mut others = self.bindings.iter().filter(|(id, _)| **id != reg_id);
+        if self.current.is_none() || !others.any(|(_, binding)| binding.is_bound(now)) {
+            self.current = Some(flow);
+        }
+    }
+
+    /// A flow is gone: the lowest way that is bound carries new requests, else the newest flow that is left.
+    pub(super) fn choose_current(&mut self, lost: FlowId, now: Instant) {
+        if self.current != Some(lost) {
+            return;
+        }
+        let mut bound = self.bindings.values().filter(|binding| binding.is_bound(now));
+        let bound = bound.find_map(|binding| binding.bound.filter(|flow| self.flows.contains_key(flow)));
+        let beside = |flow: &&FlowId| !self.streams.values().any(|stream| stream == *flow);
+        self.current = bound.or_else(|| self.flows.keys().rev().find(beside).copied());
+    }
+
+    fn binding(&mut self, reg_id: u32) -> &mut Binding {
+        let (ident, expires) = (&mut self.ident, self.config.expires);
+        self.bindings.entry(reg_id).or_insert_with(|| Binding {
+            machine: Registration::new(reg_id, expires),
+            identity: Identity::new(ident),
+            flow: None,
+            bound: None,
+            service_route: Vec::new(),
+        })
+    }
+
+    /// The routes that the registrar gave for the flow that carries new requests (RFC 3608).
+    pub(super) fn service_route(&self) -> Option<&[String]> {
+        let current = self.current?;
+        let binding = self.bindings.values().find(|binding| binding.leads_to(current))?;
+        Some(&binding.service_route)
+    }
+
+    /// The addresses that the registrar made for this instance; the same over all ways.
+    pub(super) fn gruu(&self) -> Option<&Gruu> {
+        let mut bound = self.bindings.values().filter(|binding| binding.bound.is_some());
+        bound.find(|binding| binding.machine.gruu().public.is_some()).map(|binding| binding.machine.gruu())
+    }
+
     pub(super) fn on_register(&mut self, turn: &mut Turn<'_>) {
-        let mut effects = Outbox::new();
-        self.registration.register(&mut effects);
-        self.carry_out_registration(effects, turn);
+        let up = |binding: &Binding| binding.flow.is_some_and(|flow| self.flows.contains_key(&flow));
+        let ways = self.bindings.iter().filter(|(_, binding)| up(binding));
+        let mut ways: Vec<u32> = ways.map(|(reg_id, _)| *reg_id).collect();
+        if ways.is_empty() {
+            ways.push(FIRST);
+        }
+        for reg_id in ways {
+            self.with_registration(reg_id, turn, |machine, _, out| machine.register(out));
+        }
     }
 
     pub(super) fn on_unregister(&mut self, turn: &mut Turn<'_>) {
-        let mut effects = Outbox::new();
-        self.registration.unregister(&mut effects);
-        self.carry_out_registration(effects, turn);
+        self.binding(FIRST);
+        let ways: Vec<u32> = self.bindings.keys().copied().collect();
+        for reg_id in ways {
+            self.with_registration(reg_id, turn, |machine, _, out| machine.unregister(out));
+        }
     }
 
-    pub(super) fn on_registration_deadline(&mut self, turn: &mut Turn<'_>) {
-        let mut effects = Outbox::new();
-        self.registration.on_deadline(turn.now, &mut effects);
-        self.carry_out_registration(effects, turn);
+    pub(super) fn on_registration_deadline(&mut self, reg_id: u32, turn: &mut Turn<'_>) {
+        self.with_registration(reg_id, turn, |machine, now, out| machine.on_deadline(now, out));
     }
 
-    pub(super) fn on_binding_lost(&mut self, turn: &mut Turn<'_>) {
-        self.bound = None;
-        self.service_route.clear();
-        let mut effects = Outbox::new();
-        self.registration.on_flow_lost(turn.now, &mut effects);
-        self.carry_out_registration(effects, turn);
+    pub(super) fn registration_deadline(&self, reg_id: u32) -> Option<Deadline> {
+        self.bindings.get(&reg_id)?.machine.next_deadline()
+    }
+
+    /// A flow is gone, and with it the binding that led to it. Calls go on over another way at once.
+    pub(super) fn on_bound_flow_lost(&mut self, flow: FlowId, turn: &mut Turn<'_>) {
+        let ways = self.bindings.iter().filter(|(_, binding)| binding.leads_to(flow));
+        let ways: Vec<u32> = ways.map(|(reg_id, _)| *reg_id).collect();
+        for &reg_id in &ways {
+            let binding = self.binding(reg_id);
+            binding.bound = None;
+            binding.service_route.clear();
+            self.with_registration(reg_id, turn, |machine, now, out| machine.on_flow_lost(now, out));
+        }
+        let mut left = self.bindings.values().filter(|binding| binding.is_bound(turn.now));
+        if let Some(to) = left.find_map(|binding| binding.bound).filter(|_| !ways.is_empty()) {
+            self.move_calls(to, turn);
+            self.move_subscriptions(turn);
+        }
     }
 
     /// The final response to a REGISTER of ours, challenges aside.
-    pub(super) fn on_register_response(&mut self, number: u64, response: &Message, turn: &mut Turn<'_>) {
+    pub(super) fn on_register_response(
+        &mut self,
+        reg_id: u32,
+        number: u64,
+        response: &Message,
+        turn: &mut Turn<'_>,
+    ) {
         let Some(client) = self.transactions.clients.get(&number) else { return };
         let flow = self.principal(client.flow);
         let taking_back = takes_back(&client.outline);
@@ -63,11 +161,12 @@ impl UserAgent {
         if status == 439 && self.outbound {
             // The first hop does not support outbound: without it, then (RFC 5626 section 11.6, R16).
             self.outbound = false;
-            let outline = self.register_outline(if taking_back { 0 } else { self.registration.asked() });
-            return self.send_register(outline, turn);
+            let asked = self.binding(reg_id).machine.asked();
+            let outline = self.register_outline(reg_id, if taking_back { 0 } else { asked });
+            return self.send_register(reg_id, outline, turn);
         }
         if (200..300).contains(&status) && !taking_back {
-            self.bound = Some(flow);
+            self.refused = 0;
             if response.lists_token(Name::Require, "outbound")
                 && let Some(flow) = self.flows.get_mut(&flow)
             {
@@ -75,91 +174,166 @@ impl UserAgent {
             }
             self.authenticator.bind_to_known_realms();
             let routes = response.values(Name::ServiceRoute);
-            self.service_route = routes.map(|route| String::from_utf8_lossy(route).into_owned()).collect();
+            let routes = routes.map(|route| String::from_utf8_lossy(route).into_owned()).collect();
+            let binding = self.binding(reg_id);
+            binding.bound = Some(flow);
+            binding.service_route = routes;
         }
         let contact = self.flows.get(&flow).map(|flow| self.contact_uri(flow)).unwrap_or_default();
-        let mut effects = Outbox::new();
-        self.registration.on_response(response, &contact, turn.now, &mut effects);
-        self.carry_out_registration(effects, turn);
-        if self.bound == Some(flow) && self.registration.is_bound(turn.now) {
+        self.with_registration(reg_id, turn, |machine, now, out| {
+            machine.on_response(response, &contact, now, out);
+        });
+        let now = turn.now;
+        if self.bindings.get(&reg_id).is_some_and(|binding| binding.leads_to(flow) && binding.is_bound(now)) {
             self.move_calls(flow, turn);
             self.move_subscriptions(turn);
         }
     }
 
     /// A REGISTER of ours came to nothing.
-    pub(super) fn on_register_failed(&mut self, failure: RegisterFailure, turn: &mut Turn<'_>) {
-        let mut effects = Outbox::new();
-        self.registration.on_failed(failure, turn.now, &mut effects);
-        self.carry_out_registration(effects, turn);
+    pub(super) fn on_register_failed(&mut self, reg_id: u32, failure: RegisterFailure, turn: &mut Turn<'_>) {
+        self.with_registration(reg_id, turn, |machine, now, out| machine.on_failed(failure, now, out));
+    }
+
+    /// Refused credentials say how often that was so in a row (R19, R20).
+    pub(super) fn counted(&mut self, failure: RegisterFailure) -> RegisterFailure {
+        let RegisterFailure::CredentialsRefused { realm, .. } = failure else { return failure };
+        self.refused += 1;
+        RegisterFailure::CredentialsRefused { realm, times: self.refused }
     }
 
     /// A REGISTER was never answered: the flow is of no use any more (RFC 5626 section 4.4).
-    pub(super) fn on_register_timeout(&mut self, number: u64, timer: &'static str, turn: &mut Turn<'_>) {
+    pub(super) fn on_register_timeout(
+        &mut self,
+        reg_id: u32,
+        number: u64,
+        timer: &'static str,
+        turn: &mut Turn<'_>,
+    ) {
         let flow = self.transactions.clients.get(&number).map(|client| client.flow);
-        self.on_register_failed(RegisterFailure::TimedOut { timer }, turn);
+        self.on_register_failed(reg_id, RegisterFailure::TimedOut { timer }, turn);
         if let Some(flow) = flow {
             self.close_flow(flow, FlowDeath::RequestTimedOut, turn);
         }
     }
 
     /// A REGISTER goes out once more, with credentials.
-    pub(super) fn repeat_register(&mut self, mut outline: Outline, turn: &mut Turn<'_>) {
-        self.identity.cseq += 1;
-        outline.cseq = self.identity.cseq;
-        self.send_register(Ok(outline), turn);
+    pub(super) fn repeat_register(&mut self, reg_id: u32, mut outline: Outline, turn: &mut Turn<'_>) {
+        let identity = &mut self.binding(reg_id).identity;
+        identity.cseq += 1;
+        outline.cseq = identity.cseq;
+        self.send_register(reg_id, Ok(outline), turn);
     }
 
-    fn carry_out_registration(&mut self, mut effects: Outbox<Effect>, turn: &mut Turn<'_>) {
-        self.dirty.push(Sleeper::Registration);
+    /// One turn of the machine, and what follows from it.
+    fn with_registration(
+        &mut self,
+        reg_id: u32,
+        turn: &mut Turn<'_>,
+        act: impl FnOnce(&mut Registration, Instant, &mut Outbox<Effect>),
+    ) {
+        let mut effects = Outbox::new();
+        act(&mut self.binding(reg_id).machine, turn.now, &mut effects);
+        self.dirty.push(Sleeper::Registration(reg_id));
         while let Some(effect) = effects.pop() {
             match effect {
                 Effect::Send { expires } => {
-                    let outline = self.register_outline(expires);
-                    self.send_register(outline, turn);
+                    let outline = self.register_outline(reg_id, expires);
+                    self.send_register(reg_id, outline, turn);
                 }
                 Effect::Event(event) => {
-                    if !self.registration.is_bound(turn.now) {
-                        self.bound = None;
+                    let now = turn.now;
+                    let binding = self.binding(reg_id);
+                    if !binding.machine.is_bound(now) {
+                        binding.bound = None;
                     }
-                    turn.out.push(UaEffect::Event(event));
+                    self.tell_registration(reg_id, event, turn);
                 }
             }
         }
     }
 
-    fn register_outline(&mut self, expires: u32) -> Result<Outline, StartError> {
-        let flow = self.bound.filter(|_| expires == 0).or(self.current).ok_or(StartError::NoFlow)?;
+    /// One of several bindings is no whole registration.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "two of the machine's events depend on the other bindings"
+    )]
+    fn tell_registration(&self, reg_id: u32, event: Event, turn: &mut Turn<'_>) {
+        let (mut held, mut asking) = (false, false);
+        for (_, other) in self.bindings.iter().filter(|(id, _)| **id != reg_id) {
+            held |= other.is_bound(turn.now);
+            asking |= other.machine.is_asking();
+        }
+        match event {
+            Event::RegistrationFailed(failure) if held => {
+                turn.out.push(UaEffect::Event(Event::BindingLost { reg_id, failure }));
+            }
+            // The last one tells.
+            Event::Unregistered if held || asking => {}
+            event => turn.out.push(UaEffect::Event(event)),
+        }
+    }
+
+    /// The flow of a REGISTER: one that takes the binding back follows it.
+    fn registering_flow(&self, reg_id: u32, taking_back: bool) -> Result<FlowId, StartError> {
+        let binding = self.bindings.get(&reg_id).ok_or(StartError::NoFlow)?;
+        let flow = binding.bound.filter(|_| taking_back).or(binding.flow).ok_or(StartError::NoFlow)?;
+        if self.flows.contains_key(&flow) { Ok(flow) } else { Err(StartError::NoFlow) }
+    }
+
+    fn register_outline(&mut self, reg_id: u32, expires: u32) -> Result<Outline, StartError> {
+        let flow = self.registering_flow(reg_id, expires == 0)?;
         let connection = self.flows.get(&flow).ok_or(StartError::NoFlow)?;
-        let contact = self.register_contact(connection, expires);
-        self.identity.cseq += 1;
-        let outline = Outline {
+        let contact = self.register_contact(connection, reg_id, expires);
+        let identity = &mut self.binding(reg_id).identity;
+        identity.cseq += 1;
+        let (call_id, tag, cseq) = (identity.call_id.clone(), identity.tag.clone(), identity.cseq);
+        let mut outline = self.register_request(call_id, &tag, cseq)?;
+        if let Some(elsewhere) = self.bindings.get(&reg_id).and_then(|binding| binding.machine.elsewhere()) {
+            outline.uri = elsewhere.to_string();
+        }
+        let supported = match self.config.instance_id.is_some() {
+            true if self.outbound => "path, gruu, outbound",
+            true => "path, gruu",
+            false => "path",
+        };
+        Ok(outline
+            .with(Name::Contact, contact)
+            .with(Name::Expires, expires.to_string())
+            .with(Name::Supported, supported))
+    }
+
+    /// A REGISTER without a Contact, which only asks.
+    pub(super) fn register_request(
+        &self,
+        call_id: String,
+        tag: &str,
+        cseq: u32,
+    ) -> Result<Outline, StartError> {
+        Ok(self.signed(Outline {
             method: Method::Register,
             uri: self.config.registrar.to_string(),
             routes: self.outbound_route(),
-            from: self.sender(&self.identity.tag, Privacy::Off).map_err(StartError::Build)?,
+            from: self.sender(tag, Privacy::Off).map_err(StartError::Build)?,
             to: format!("<{}>", self.config.aor),
-            call_id: self.identity.call_id.clone(),
-            cseq: self.identity.cseq,
-            headers: vec![(Name::Contact, contact), (Name::Expires, expires.to_string())],
+            call_id,
+            cseq,
+            headers: Vec::new(),
             body: None,
-        };
-        let supported =
-            if self.config.instance_id.is_some() && self.outbound { "path, outbound" } else { "path" };
-        Ok(self.signed(outline.with(Name::Supported, supported)))
+        }))
     }
 
-    fn send_register(&mut self, outline: Result<Outline, StartError>, turn: &mut Turn<'_>) {
+    fn send_register(&mut self, reg_id: u32, outline: Result<Outline, StartError>, turn: &mut Turn<'_>) {
         let started = outline.and_then(|outline| {
-            let taking_back = takes_back(&outline);
-            let flow = self.bound.filter(|_| taking_back).or(self.current).ok_or(StartError::NoFlow)?;
-            self.start_client(outline, flow, Owner::Register, turn)
+            let flow = self.registering_flow(reg_id, takes_back(&outline))?;
+            self.start_client(outline, flow, Owner::Register(reg_id), turn)
         });
         match started {
-            Ok(_) => self.registration.on_sent(),
-            Err(StartError::NoFlow) => self.on_register_failed(RegisterFailure::NoFlow, turn),
+            Ok(_) => self.binding(reg_id).machine.on_sent(),
+            Err(StartError::NoFlow) => self.on_register_failed(reg_id, RegisterFailure::NoFlow, turn),
             Err(StartError::Build(why)) => {
-                self.on_register_failed(RegisterFailure::Unbuildable { why: why.to_string() }, turn);
+                let failure = RegisterFailure::Unbuildable { why: why.to_string() };
+                self.on_register_failed(reg_id, failure, turn);
             }
         }
     }

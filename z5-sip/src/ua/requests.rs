@@ -75,9 +75,10 @@ impl UserAgent {
         }
     }
 
-    /// Only the flow that our binding leads to may open something with us.
+    /// Only a flow that a binding of ours leads to may open something with us.
     fn is_welcome(&self, flow: FlowId, turn: &Turn<'_>) -> bool {
-        self.bound == Some(self.principal(flow)) && self.registration.is_bound(turn.now)
+        let flow = self.principal(flow);
+        self.bindings.values().any(|binding| binding.leads_to(flow) && binding.is_bound(turn.now))
     }
 
     fn on_options(&mut self, number: u64, request: &Message, inside: bool, turn: &mut Turn<'_>) {

@@ -39,7 +39,7 @@ impl UserAgent {
             self.authenticator.on_response(client.request(), response);
         }
         match owner {
-            Owner::Register => self.on_register_response(number, response, turn),
+            Owner::Register(reg_id) => self.on_register_response(reg_id, number, response, turn),
             Owner::Invite(call) => self.on_invite_final(call, number, response, turn),
             Owner::Reinvite(call) => self.on_reinvite_final(call, number, response, turn),
             Owner::Update(call) => self.on_update_final(call, response, turn),
@@ -56,7 +56,11 @@ impl UserAgent {
         let answered = self.authenticator.on_challenge(client.request(), response);
         if let Err(failure) = answered {
             return match owner {
-                Owner::Register => self.on_register_failed(RegisterFailure::from_challenge(failure), turn),
+                Owner::Register(reg_id) => {
+                    let failure = RegisterFailure::from_challenge(failure);
+                    let failure = self.counted(failure);
+                    self.on_register_failed(reg_id, failure, turn);
+                }
                 Owner::Invite(call) => {
                     self.fail_calling(call, number, CallFailure::from_challenge(failure), turn)
                 }
@@ -73,7 +77,7 @@ impl UserAgent {
             };
         }
         match owner {
-            Owner::Register => self.repeat_register(outline, turn),
+            Owner::Register(reg_id) => self.repeat_register(reg_id, outline, turn),
             Owner::Invite(call) => self.repeat_invite(call, number, outline, turn),
             Owner::Reinvite(call) | Owner::Update(call) | Owner::Bye(call) => {
                 outline.cseq = self.next_cseq(call).unwrap_or(outline.cseq + 1);
@@ -105,7 +109,7 @@ impl UserAgent {
         turn: &mut Turn<'_>,
     ) {
         match owner {
-            Owner::Register => self.on_register_timeout(number, timer, turn),
+            Owner::Register(reg_id) => self.on_register_timeout(reg_id, number, timer, turn),
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::TimedOut { timer }, turn),
             Owner::Reinvite(call) => self.on_reinvite_lost(call, number, turn),
             Owner::Apart(apart) => {
@@ -122,7 +126,9 @@ impl UserAgent {
             return;
         }
         match owner {
-            Owner::Register => self.on_register_failed(RegisterFailure::ConnectionLost, turn),
+            Owner::Register(reg_id) => {
+                self.on_register_failed(reg_id, RegisterFailure::ConnectionLost, turn);
+            }
             Owner::Apart(apart) => {
                 self.on_apart_lost(apart, number, RequestFailure::ConnectionLost, turn);
             }

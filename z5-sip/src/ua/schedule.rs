@@ -11,7 +11,8 @@ use crate::outbox::Deadline;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Sleeper {
     Flow(FlowId),
-    Registration,
+    /// By `reg-id`.
+    Registration(u32),
     Client(u64),
     Server(u64),
     Call(CallKey),

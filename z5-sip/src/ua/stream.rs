@@ -72,8 +72,8 @@ impl UserAgent {
             Owner::Reinvite(call) => self.set_reinvite(call, next),
             Owner::Apart(Apart::Subscription(key)) => self.set_subscribe_client(key, number, next),
             // These are found by their owner, not by their number.
-            Owner::Register
-            | Owner::Apart(Apart::Message { .. } | Apart::Probe(_))
+            Owner::Register(_)
+            | Owner::Apart(Apart::Message { .. } | Apart::Probe(_) | Apart::Fetch)
             | Owner::Update(_)
             | Owner::Bye(_)
             | Owner::Cancel

@@ -20,7 +20,8 @@ use crate::wire::{BuildError, Message, Method, ResponseBuilder, redact};
 /// Who waits for the answer to a request of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
-    Register,
+    /// A REGISTER for the binding of this `reg-id`.
+    Register(u32),
     /// The INVITE of an outgoing call.
     Invite(CallKey),
     /// An INVITE of ours within a call.

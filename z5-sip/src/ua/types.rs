@@ -10,6 +10,7 @@ use super::body::Body;
 use super::failure::{CallFailure, CommandRefusal, RegisterFailure};
 use super::options::CallOptions;
 use super::request_failure::RequestFailure;
+use crate::auth::Credentials;
 use crate::flow::{FlowDeath, FlowEnd, FlowId};
 use crate::mwi::{self, MessageSummary};
 use crate::sdp::{Capabilities, Negotiated, OfferSummary};
@@ -114,6 +115,9 @@ pub enum Input<'a> {
         local: SocketAddr,
         /// The far end's address.
         remote: SocketAddr,
+        /// Which of our ways to the registrar it is, from 1 (RFC 5626 section 4.2.1): a new connection on the same way
+        /// has the same number and takes the place of the one before, each number has a binding of its own.
+        reg_id: u32,
     },
     /// A TCP connection to the server of a UDP flow is up. It carries requests of more than 1300 bytes (RFC 3261 section
     /// 18.1.1) and never becomes the newest flow; without it they go over UDP.
@@ -150,8 +154,12 @@ pub enum Input<'a> {
 /// What the application wishes.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// Register on the newest flow and keep it so. Again while registered: refresh now.
+    /// Register on the newest flow of each `reg_id` and keep it so. Again while registered: refresh now.
     Register,
+    /// Ask the registrar which bindings it holds (RFC 3261 section 10.2.3), ours and those of other devices.
+    FetchBindings,
+    /// Other credentials from now on, as after [`Event::RegistrationFailed`] with refused ones.
+    Credentials(Vec<Credentials>),
     /// Take the binding back.
     Unregister,
     /// Call someone.
@@ -268,8 +276,31 @@ pub enum Event {
         refresh_in: Duration,
         /// Requests it took: 2 is the usual one with a challenge in between, 1 a refresh under a good nonce.
         round_trips: u32,
+        /// Which of our ways.
+        reg_id: u32,
+        /// The proxies between the registrar and us, as it recorded them (RFC 3327).
+        path: Vec<String>,
+        /// The address that leads to this very instance, when the registrar made one (RFC 5627).
+        gruu: Option<Uri>,
     },
-    /// Registration failed and will not be tried again without a [`Command::Register`].
+    /// One of several bindings is gone; another one still holds.
+    BindingLost {
+        /// Which of our ways.
+        reg_id: u32,
+        /// Why.
+        failure: RegisterFailure,
+    },
+    /// What the registrar holds.
+    Bindings {
+        /// Every binding of our address of record.
+        bindings: Vec<Binding>,
+    },
+    /// The registrar did not tell its bindings.
+    FetchFailed {
+        /// Why.
+        failure: RequestFailure,
+    },
+    /// Registration failed, no binding holds, and it will not be tried again without a [`Command::Register`].
     RegistrationFailed(RegisterFailure),
     /// A refresh failed for now; the binding still holds and we shall try again.
     RegistrationDelayed {
@@ -443,6 +474,36 @@ pub enum Event {
     },
 }
 
+/// One binding that a registrar holds.
+#[derive(Clone, PartialEq)]
+pub struct Binding {
+    /// Where it leads.
+    pub contact: Uri,
+    /// How long it holds, when it says so.
+    pub expires: Option<Duration>,
+    /// Its rank in thousandths; 1000 when it says nothing.
+    pub q: u16,
+    /// The device, as in `+sip.instance`, without quotes and brackets.
+    pub instance: Option<String>,
+    /// Which way of the device.
+    pub reg_id: Option<u32>,
+    /// It leads to a flow of ours.
+    pub ours: bool,
+}
+
+/// The contact is shown as its length: it may hold a number.
+impl fmt::Debug for Binding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Binding")
+            .field("contact", &format_args!("{} letters", self.contact.as_str().len()))
+            .field("expires", &self.expires)
+            .field("q", &self.q)
+            .field("reg_id", &self.reg_id)
+            .field("ours", &self.ours)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The `Reason` header of a BYE or CANCEL (RFC 3326), such as `SIP;cause=200;text="Call completed elsewhere"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reason {
@@ -479,8 +540,8 @@ impl fmt::Display for Reason {
 impl fmt::Debug for Input<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::FlowUp { flow, transport, local, remote } => {
-                write!(f, "FlowUp({}, {transport} {local} to {remote})", flow.0)
+            Self::FlowUp { flow, transport, local, remote, reg_id } => {
+                write!(f, "FlowUp({}, {transport} {local} to {remote}, reg-id {reg_id})", flow.0)
             }
             Self::StreamUp { flow, beside, local, remote } => {
                 write!(f, "StreamUp({} beside {}, {local} to {remote})", flow.0, beside.0)

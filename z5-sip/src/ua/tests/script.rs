@@ -44,7 +44,7 @@ impl Script {
             out: Outbox::new(),
         };
         let local = "127.0.0.1:40001".parse().unwrap();
-        script.input(Input::FlowUp { flow: FLOW, transport, local, remote: SERVER.into() });
+        script.input(Input::FlowUp { flow: FLOW, transport, local, remote: SERVER.into(), reg_id: 1 });
         script
     }
 

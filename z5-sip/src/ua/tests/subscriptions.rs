@@ -347,7 +347,7 @@ fn a_new_flow_is_told_to_the_notifier_as_soon_as_it_is_bound() {
     let (mut script, _) = subscribed();
     script.input(Input::FlowDown { flow: FLOW, why: FlowEnd::Reset });
     let (flow, local) = (FlowId(2), "127.0.0.1:40002".parse().unwrap());
-    script.input(Input::FlowUp { flow, transport: Transport::Tcp, local, remote: SERVER.into() });
+    script.input(Input::FlowUp { flow, transport: Transport::Tcp, local, remote: SERVER.into(), reg_id: 1 });
     script.command(Command::Register);
     let register = script.next_request(Method::Register);
     let contact = register.text(Name::Contact).unwrap().into_owned();

@@ -132,7 +132,7 @@ impl World {
         this.flow = Some(flow);
         let (local, transport) = (this.local, self.transport);
         self.server.accept(end, flow, local, transport.is_reliable());
-        self.input(end, Input::FlowUp { flow, transport, local, remote: SERVER.into() });
+        self.input(end, Input::FlowUp { flow, transport, local, remote: SERVER.into(), reg_id: 1 });
     }
 
     /// Cuts the connection: both ends see it.
