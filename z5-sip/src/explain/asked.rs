@@ -41,7 +41,7 @@ pub(super) fn ask(message: &Message, framing: Framing, now: Instant) -> Option<U
         Framing::Datagram => Transport::Udp,
         Framing::Stream => Transport::Tcp,
     };
-    let up = Input::FlowUp { flow: FLOW, transport, local: address(5062), remote: address(5060) };
+    let up = Input::FlowUp { flow: FLOW, transport, local: address(5062), remote: address(5060), reg_id: 1 };
     agent.handle(up, now, &mut out);
     agent.handle(Input::Command(Command::Register), now, &mut out);
     let register = sent(&mut out).into_iter().find(Message::is_request)?;

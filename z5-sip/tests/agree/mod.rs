@@ -31,7 +31,7 @@ impl Phone {
         let config = UaConfig::new("sip:a@example.com".parse().unwrap(), "sip:example.com".parse().unwrap());
         let mut phone = Self { agent: UserAgent::new(config, Ident::from_seed(3)), out: Outbox::new(), now };
         let (local, remote) = ("127.0.0.1:5062".parse().unwrap(), "127.0.0.1:5060".parse().unwrap());
-        phone.input(Input::FlowUp { flow: FLOW, transport: Transport::Udp, local, remote });
+        phone.input(Input::FlowUp { flow: FLOW, transport: Transport::Udp, local, remote, reg_id: 1 });
         let (sent, _) = phone.input(Input::Command(Command::Register));
         let contact = sent[0].header(Name::Contact).unwrap().to_vec();
         let granted =
