@@ -254,6 +254,21 @@ impl Engine {
         Some(registry::figures(running, net, work))
     }
 
+    /// How much later the picture of `video` is shown than the sound of `audio` that was captured with it; negative when the
+    /// sound is later. `None` until both were rendered and the far end's sender reports of both came.
+    ///
+    /// Both streams must come from the same far end. Noticeable above 100 ms (EN 301 549 section 6.5.4).
+    #[must_use]
+    pub fn skew_ms(&self, audio: StreamId, video: StreamId) -> Option<f64> {
+        let behind = |stream| {
+            let running = self.running(stream)?;
+            let work = self.ask_worker(|reply| worker::Command::Figures { id: stream, reply })?;
+            let net = self.ask_net(|reply| net::Command::Figures { id: stream, reply })?;
+            registry::behind(&net, &work, running.clock_rate, self.anchor)
+        };
+        Some((behind(video)? - behind(audio)?) * 1000.0)
+    }
+
     /// Ends a stream: says BYE by RTCP, completes the sink, frees the ports, and returns the final figures.
     ///
     /// Text that was queued leaves before. `None` when there is no such stream.

@@ -70,6 +70,7 @@ pub struct AudioPlayout {
     /// A packet being put together: which decoder, and its payload.
     packet: Vec<u8>,
     window: Window,
+    rendered: Option<(u32, Instant)>,
     figures: Figures,
 }
 
@@ -120,6 +121,7 @@ impl AudioPlayout {
             noise: Noise::default(),
             packet: Vec::with_capacity(241),
             window: Window::default(),
+            rendered: None,
             figures: Figures::default(),
         }
     }
@@ -263,6 +265,7 @@ impl AudioPlayout {
             return true;
         };
         self.judge_fill(&mut position, out.len() as u64);
+        self.rendered = Some(((position / self.scale) as u32, now));
         let mut done = out.len().min(usize::try_from(self.stretch).unwrap_or(usize::MAX));
         self.stretch -= done as u64;
         self.concealer.conceal(&mut out[..done]);
@@ -369,6 +372,12 @@ impl AudioPlayout {
             *position += skip;
             self.figures.skipped += skip;
         }
+    }
+
+    /// RTP timestamp of the last frame's beginning, and when it was played.
+    #[must_use]
+    pub fn rendered(&self) -> Option<(u32, Instant)> {
+        self.rendered
     }
 
     /// Figures so far; `None` before anything was played.

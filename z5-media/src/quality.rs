@@ -3,6 +3,7 @@
 //! Spectra of 1024 samples (Hann window) are averaged over the active blocks; the peak is interpolated between bins,
 //! which is exact to well under 1 Hz for a steady tone at 8 kHz.
 
+pub mod emodel;
 mod fft;
 
 use crate::stats::Heard;

@@ -164,6 +164,8 @@ pub struct StreamStats {
     pub playout: Option<Playout>,
     /// What was heard; `None` for text and before the first frame was played.
     pub heard: Option<Heard>,
+    /// Estimated quality of a narrowband voice path; `None` for other codecs and before a second was played.
+    pub voice: Option<VoiceQuality>,
     /// Real-time text; `None` for audio and video.
     pub text: Option<TextFigures>,
     /// Pictures; `None` for audio and text.
@@ -223,6 +225,17 @@ pub struct Playout {
     pub comfort_noise_ms: f64,
 }
 
+/// An estimate by the E-model (ITU-T G.107), from measured losses and delay only.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct VoiceQuality {
+    /// Transmission rating, 0 to 93.2; `None` without a measured round trip.
+    pub r_factor: Option<f64>,
+    /// Mean opinion score of listening, 1.0 to 4.41: losses only.
+    pub mos_listening: f64,
+    /// Mean opinion score of conversation: losses and delay; `None` without a measured round trip.
+    pub mos_conversation: Option<f64>,
+}
+
 /// What a listener would have heard.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Heard {
@@ -241,7 +254,7 @@ pub struct Heard {
 }
 
 /// Real-time text figures.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct TextFigures {
     /// Characters handed over for sending and put into a packet.
     pub characters_sent: u64,
@@ -251,6 +264,11 @@ pub struct TextFigures {
     pub characters_recovered: u64,
     /// Markers (U+FFFD) shown for text that was lost for good.
     pub losses_marked: u64,
+    /// From handing a character over to its first packet, half of them at most so many milliseconds; `None` before the
+    /// first.
+    pub latency_p50_ms: Option<f64>,
+    /// The same for 95 of 100 characters.
+    pub latency_p95_ms: Option<f64>,
 }
 
 /// Video figures.

@@ -358,19 +358,16 @@ impl Net {
     fn send_frames(&mut self, slot: usize) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
         let now = clock::now();
-        let mut spoken = false;
         while let Some((head, len)) = stream.from_worker.pop(&mut self.buffer[HEADER_LEN..]) {
             match head.payload_type {
                 0..=127 => {}
                 word::KEY_FRAME => {
                     stream.session.want_key_frame(now);
-                    spoken = true;
                     continue;
                 }
                 word::LIMIT => {
                     let limit = ring::value(&self.buffer[HEADER_LEN..HEADER_LEN + len]);
                     stream.session.request_limit(limit, now);
-                    spoken = true;
                     continue;
                 }
                 word::KEY_FRAME_CAME => {
@@ -395,9 +392,8 @@ impl Net {
                 Err(_) => stream.send_errors += 1,
             }
         }
-        if spoken {
-            self.arm(slot);
-        }
+        // The first packet and wishes of the worker make a report or feedback due.
+        self.arm(slot);
     }
 
     /// Writes the reports and the feedback that are due. Each stream has exactly one valid timer.

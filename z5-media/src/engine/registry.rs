@@ -6,8 +6,16 @@ use std::time::Duration;
 use super::config::{MAX_STREAMS, StreamConfig, StreamId, StreamKind};
 use super::error::MediaError;
 use super::net::NetFigures;
+use super::start::clock_rate;
 use super::worker::WorkerFigures;
+use crate::clock::WallAnchor;
+use crate::quality::emodel;
 use crate::stats::{DropCounts, DropReason, MediaKind, StreamStats};
+
+/// Less than this is too little to be judged.
+const LEAST_JUDGED_MS: f64 = 1000.0;
+/// Length of the usual packet.
+const PACKET: Duration = Duration::from_millis(20);
 
 /// What is known of a running stream without asking its threads.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +24,7 @@ pub(super) struct Running {
     codec: &'static str,
     pub(super) security: Option<&'static str>,
     pub(super) telephone_event: bool,
+    pub(super) clock_rate: u32,
 }
 
 impl Running {
@@ -28,7 +37,7 @@ impl Running {
             StreamKind::Video(_) => (MediaKind::Video, "H264", false),
         };
         let security = config.srtp.as_ref().map(|srtp| srtp.suite().name());
-        Self { kind, codec, security, telephone_event }
+        Self { kind, codec, security, telephone_event, clock_rate: clock_rate(&config.kind) }
     }
 }
 
@@ -68,6 +77,22 @@ impl Registry {
     }
 }
 
+/// When what is played or shown now was captured, by the far end's clock, and how far behind that is: wall time of the
+/// rendering moment less NTP time of the capture. Only differences between streams of one far end mean something.
+pub(super) fn behind(
+    net: &NetFigures,
+    work: &WorkerFigures,
+    clock_rate: u32,
+    anchor: WallAnchor,
+) -> Option<f64> {
+    let (ntp, stamp) = net.session.sender_clock?;
+    let (rendered, at) = work.rendered?;
+    let since = f64::from(rendered.wrapping_sub(stamp) as i32) / f64::from(clock_rate);
+    // Both as seconds since 1900 with 32 bits of fraction; the difference is small enough for a float.
+    let apart = anchor.ntp(at).wrapping_sub(ntp) as i64 as f64 / 4_294_967_296.0;
+    Some(apart - since)
+}
+
 /// Both threads' figures of one stream.
 pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) -> StreamStats {
     let session = net.session;
@@ -76,6 +101,15 @@ pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) ->
     for reason in DropReason::ALL {
         drops.add(reason, session.drops.of(reason) + work.drops.of(reason));
     }
+    let voice = work.playout.filter(|_| matches!(running.codec, "PCMU" | "PCMA")).and_then(|playout| {
+        let share =
+            (playout.played_ms >= LEAST_JUDGED_MS).then(|| playout.concealed_ms / playout.played_ms)?;
+        // Half the round trip, the jitter buffer, and the packet that is filled at the other end.
+        let path = session.round_trip.map(|round_trip| round_trip / 2);
+        let delay =
+            path.map(|path| path + Duration::from_secs_f64(playout.target_delay_ms / 1000.0) + PACKET);
+        Some(emodel::judge(emodel::G711, share, delay))
+    });
     StreamStats {
         kind: running.kind,
         codec: running.codec,
@@ -99,6 +133,7 @@ pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) ->
         feedback: session.feedback,
         playout: work.playout,
         heard: work.heard,
+        voice,
         text: work.text,
         video: work.video,
     }

@@ -175,7 +175,8 @@ fn rings(kind: &StreamKind) -> (Ring, Ring) {
     }
 }
 
-fn clock_rate(kind: &StreamKind) -> u32 {
+/// RTP timestamp units per second.
+pub(super) fn clock_rate(kind: &StreamKind) -> u32 {
     match kind {
         StreamKind::Audio(audio) => audio.codec.clock_rate(),
         StreamKind::Text(_) => TEXT_CLOCK_RATE,

@@ -517,3 +517,28 @@ fn the_pattern_is_seen_at_the_far_end_in_order_and_in_time() {
     b.engine.stop_stream(stream_b).unwrap();
     assert!(thread.join().is_ok());
 }
+
+#[test]
+fn skew_between_sound_and_picture_is_measured_and_the_voice_path_judged() {
+    let (a, b) = (End::new(), End::new());
+    let reserve = |end: &End| end.engine.reserve(LOCAL, 0..=0).unwrap();
+    let (sound_a, sound_b, picture_a, picture_b) = (reserve(&a), reserve(&b), reserve(&a), reserve(&b));
+    let tone = || Tone::new(700.0, -12.0).lasting(Duration::from_millis(1300));
+    let (_, film) = film(120);
+    let sound_of_a = config(audio(AudioCodec::Pcmu, tone()), &sound_b, None, 1);
+    let sound_of_b = config(audio(AudioCodec::Pcmu, tone()), &sound_a, None, 2);
+    let picture_of_a = config(video(film, NoPicture), &picture_b, None, 3);
+    let picture_of_b = config(video(NoPicture, NoPicture), &picture_a, None, 4);
+    let heard = b.engine.start_stream(sound_b, sound_of_b).unwrap();
+    let seen = b.engine.start_stream(picture_b, picture_of_b).unwrap();
+    assert_eq!(b.engine.skew_ms(heard, seen), None);
+    a.engine.start_stream(sound_a, sound_of_a).unwrap();
+    a.engine.start_stream(picture_a, picture_of_a).unwrap();
+    b.wait(|event| matches!(event, StreamEvent::SourceEnded { stream } if stream == heard).then_some(()));
+    // The sound waits in its jitter buffer (60 ms at least at first), the picture does not.
+    let skew = b.engine.skew_ms(heard, seen).unwrap();
+    assert!((-1000.0..0.0).contains(&skew), "{skew}");
+    let report = b.engine.stop_stream(heard).unwrap();
+    let voice = report.voice.unwrap();
+    assert!(voice.mos_listening > 1.0 && voice.mos_conversation.is_some(), "{report:?}");
+}

@@ -69,6 +69,8 @@ pub(super) struct WorkerFigures {
     pub(super) text: Option<TextFigures>,
     pub(super) video: Option<VideoFigures>,
     pub(super) drops: DropCounts,
+    /// RTP timestamp and moment of what was last played or shown.
+    pub(super) rendered: Option<(u32, Instant)>,
 }
 
 /// One stream on the worker thread.
@@ -250,7 +252,7 @@ impl Worker {
                 }
                 Ok(Command::Text { id, text }) => {
                     if let Some(Stream::Text(stream)) = self.stream(id) {
-                        stream.push(&text);
+                        stream.push(&text, clock::now());
                         self.handle(id.slot(), clock::now());
                     }
                 }

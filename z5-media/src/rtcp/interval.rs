@@ -30,6 +30,11 @@ impl Interval {
         self.next
     }
 
+    /// The next report is due at once: the far end waits for the clock of a stream that just began (RFC 6051 section 2.1).
+    pub(crate) fn hurry(&mut self, now: Instant) {
+        self.next = self.next.min(now);
+    }
+
     /// A report was sent: draws the next moment, between 0.5 and 1.5 times the interval.
     pub fn sent(&mut self, now: Instant) {
         self.turn();

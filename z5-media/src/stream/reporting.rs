@@ -23,6 +23,8 @@ pub(super) struct Reporting {
     last_sent: (u32, Instant),
     /// A packet was sent since the last report, and since the one before.
     sent_since: [bool; 2],
+    /// A packet was ever sent.
+    has_sent: bool,
     /// Middle 32 bits of the last sender report received, its sender, and when it came.
     last_report: Option<(u32, u32, Instant)>,
     /// NTP timestamp and RTP timestamp of the last sender report received.
@@ -74,6 +76,7 @@ impl Reporting {
             destination: signalled,
             last_sent: (first_timestamp, start),
             sent_since: [false; 2],
+            has_sent: false,
             last_report: None,
             sender_clock: None,
             round_trip: None,
@@ -115,6 +118,9 @@ impl Reporting {
     pub(super) fn sent(&mut self, timestamp: u32, now: Instant) {
         self.last_sent = (timestamp, now);
         self.sent_since[0] = true;
+        if !std::mem::replace(&mut self.has_sent, true) {
+            self.interval.hurry(now);
+        }
     }
 
     /// Reads a compound in the clear.

@@ -11,6 +11,9 @@ const MAX_PRIMARY: usize = 340;
 /// The period over which the far end's characters-per-second limit holds (RFC 4103 section 6).
 const RATE_PERIOD: Duration = Duration::from_secs(10);
 
+/// Milliseconds that waits are told apart up to.
+const LONGEST_WAIT: usize = 1000;
+
 /// A packet that is ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TextPacket {
@@ -49,6 +52,37 @@ pub struct TextSender {
     /// When how many characters were sent.
     recent: VecDeque<(Instant, usize)>,
     characters_sent: u64,
+    /// When queued characters were handed over: how many, and when if that was told.
+    entered: VecDeque<(usize, Option<Instant>)>,
+    latency: Latency,
+}
+
+/// Characters by the milliseconds they waited; the last place holds all longer waits.
+#[derive(Debug, Clone)]
+struct Latency {
+    waits: Vec<u32>,
+    count: u32,
+}
+
+impl Latency {
+    fn add(&mut self, wait: Duration, characters: usize) {
+        let place = (wait.as_millis() as usize).min(self.waits.len() - 1);
+        self.waits[place] = self.waits[place].saturating_add(characters as u32);
+        self.count = self.count.saturating_add(characters as u32);
+    }
+
+    /// The wait that so many of a hundred characters did not exceed.
+    fn percentile(&self, percent: u32) -> Option<f64> {
+        let wanted = u64::from(self.count) * u64::from(percent);
+        let mut seen = 0;
+        self.waits
+            .iter()
+            .position(|count| {
+                seen += u64::from(*count) * 100;
+                seen > 0 && seen >= wanted
+            })
+            .map(|ms| ms as f64)
+    }
 }
 
 impl TextSender {
@@ -74,11 +108,47 @@ impl TextSender {
             generations: VecDeque::with_capacity(GENERATIONS + 1),
             recent: VecDeque::new(),
             characters_sent: 0,
+            entered: VecDeque::new(),
+            latency: Latency { waits: vec![0; LONGEST_WAIT], count: 0 },
+        }
+    }
+
+    /// Queues text that was handed over at `now`, and measures how long it waits.
+    pub fn push_at(&mut self, text: &str, now: Instant) {
+        let before = self.queue.len();
+        self.push_quietly(text);
+        self.entered.push_back((self.queue.len() - before, Some(now)));
+    }
+
+    /// Milliseconds that half and 95 of 100 characters waited at most for their first packet; `None` before the first.
+    #[must_use]
+    pub fn latency(&self) -> (Option<f64>, Option<f64>) {
+        (self.latency.percentile(50), self.latency.percentile(95))
+    }
+
+    fn measure(&mut self, mut characters: usize, now: Instant) {
+        while characters > 0 {
+            let Some((left, since)) = self.entered.front_mut() else { return };
+            let took = characters.min(*left);
+            if let Some(since) = since {
+                self.latency.add(now.saturating_duration_since(*since), took);
+            }
+            *left -= took;
+            characters -= took;
+            if *left == 0 {
+                self.entered.pop_front();
+            }
         }
     }
 
     /// Queues text. Line ends become T.140 line separators.
     pub fn push(&mut self, text: &str) {
+        let before = self.queue.len();
+        self.push_quietly(text);
+        self.entered.push_back((self.queue.len() - before, None));
+    }
+
+    fn push_quietly(&mut self, text: &str) {
         for c in text.chars() {
             let feed_of_return = c == '\n' && self.after_return;
             self.after_return = c == '\r';
@@ -175,6 +245,7 @@ impl TextSender {
         if count > 0 {
             self.recent.push_back((now, count));
             self.characters_sent += count as u64;
+            self.measure(count, now);
         }
         text
     }

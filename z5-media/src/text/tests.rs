@@ -223,3 +223,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_characters_wait_for_their_first_packet_is_measured() {
+    let start = clock::now();
+    let mut sender = TextSender::new(98, Some(99), 30, start, 0);
+    let mut payload = [0; 1200];
+    assert_eq!(sender.latency(), (None, None));
+    sender.poll(start, &mut payload).unwrap();
+    sender.push("no time was told of these");
+    // One of twenty characters waits 300 ms, the others 100.
+    let first = start + BUFFERING;
+    sender.poll(first, &mut payload).unwrap();
+    assert_eq!(sender.latency(), (None, None));
+    sender.push_at("a", first);
+    sender.push_at("nineteen characters", first + Duration::from_millis(200));
+    sender.poll(first + BUFFERING, &mut payload).unwrap();
+    assert_eq!(sender.latency(), (Some(100.0), Some(100.0)));
+    sender.push_at("bc", first + BUFFERING);
+    sender.poll(first + 2 * BUFFERING, &mut payload).unwrap();
+    assert_eq!(sender.latency(), (Some(100.0), Some(300.0)));
+}

@@ -40,6 +40,7 @@ pub struct VideoReceiver {
     /// Nothing was shown yet: the first picture is no recovery.
     begun: bool,
     smoothness: Smoothness,
+    last_shown: Option<(u32, Instant)>,
     figures: VideoFigures,
 }
 
@@ -64,6 +65,7 @@ impl VideoReceiver {
             broken_since: None,
             begun: false,
             smoothness: Smoothness::default(),
+            last_shown: None,
             figures: VideoFigures::default(),
         }
     }
@@ -161,13 +163,14 @@ impl VideoReceiver {
         pass: &mut Pass<'_>,
     ) -> Result<(), DropReason> {
         self.next = Some(sequence + 1);
-        let Self { assembler, broken_since, begun, smoothness, figures, .. } = self;
+        let Self { assembler, broken_since, begun, smoothness, last_shown, figures, .. } = self;
         let was_sound = assembler.is_sound();
         match assembler.take(sequence, timestamp, marker, payload) {
             Ok(Some(unit)) => {
                 let shown = judge(&unit, broken_since, begun, figures, pass.now);
                 if shown {
                     smoothness.shown(pass.now);
+                    *last_shown = Some((timestamp, pass.now));
                     (pass.show)(VideoFrame { timestamp, data: unit.data, key_frame: unit.key_frame, at });
                 }
                 Ok(())
@@ -184,6 +187,12 @@ impl VideoReceiver {
                 Err(reason)
             }
         }
+    }
+
+    /// RTP timestamp of the last picture shown, and when that was.
+    #[must_use]
+    pub fn shown(&self) -> Option<(u32, Instant)> {
+        self.last_shown
     }
 
     /// Figures so far; the sending half's are not in them.

@@ -281,6 +281,7 @@ impl AudioStream {
             playout: self.playout.figures(),
             heard: self.listener.heard(),
             drops: self.drops,
+            rendered: self.playout.rendered(),
             ..WorkerFigures::default()
         }
     }

@@ -67,9 +67,9 @@ impl TextStream {
         }
     }
 
-    pub(super) fn push(&mut self, text: &str) {
+    pub(super) fn push(&mut self, text: &str, now: Instant) {
         if self.send {
-            self.sender.push(text);
+            self.sender.push_at(text, now);
         } else {
             self.held_text.push_str(text);
         }
@@ -112,7 +112,9 @@ impl TextStream {
     }
 
     pub(super) fn figures(&self) -> WorkerFigures {
-        let text = TextFigures { characters_sent: self.sender.characters_sent(), ..self.receiver.figures() };
+        let (latency_p50_ms, latency_p95_ms) = self.sender.latency();
+        let characters_sent = self.sender.characters_sent();
+        let text = TextFigures { characters_sent, latency_p50_ms, latency_p95_ms, ..self.receiver.figures() };
         WorkerFigures { text: Some(text), drops: self.drops, ..WorkerFigures::default() }
     }
 

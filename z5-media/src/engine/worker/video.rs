@@ -281,7 +281,12 @@ impl VideoStream {
             target_bits_per_second: self.adapted.then(|| self.adaptation.target()),
             ..self.receiver.figures()
         };
-        WorkerFigures { video: Some(video), drops: self.drops, ..WorkerFigures::default() }
+        WorkerFigures {
+            video: Some(video),
+            drops: self.drops,
+            rendered: self.receiver.shown(),
+            ..WorkerFigures::default()
+        }
     }
 
     /// Completes the sink.
