@@ -36,6 +36,12 @@ impl WallAnchor {
         Self { at, since_unix }
     }
 
+    /// Nanoseconds since the Unix epoch.
+    #[must_use]
+    pub fn unix_nanos(&self, now: Instant) -> u64 {
+        (self.since_unix + now.saturating_duration_since(self.at)).as_nanos() as u64
+    }
+
     /// The 64-bit NTP timestamp (32.32 fixed point, seconds since 1900) of `now`.
     #[must_use]
     pub fn ntp(&self, now: Instant) -> u64 {

@@ -32,6 +32,7 @@ pub use ports::LocalPort;
 use registry::{Registry, Running};
 use rtrb::RingBuffer;
 
+use crate::capture::Capture;
 use crate::clock::{self, WallAnchor};
 use crate::codec::telephone_event;
 use crate::stats::{MediaKind, StreamStats};
@@ -54,6 +55,7 @@ pub struct Engine {
     next_port: AtomicU64,
     epoch: Instant,
     anchor: WallAnchor,
+    capture: Option<Arc<Capture>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -111,6 +113,7 @@ impl Engine {
             next_port: AtomicU64::new(config.port_seed),
             epoch,
             anchor: WallAnchor::read(),
+            capture: config.capture,
         })
     }
 
@@ -130,10 +133,12 @@ impl Engine {
         start::check(&config)?;
         let running = Running::of(&config);
         let id = self.registry.lock().map_err(|_| MediaError::Stopped)?.add(running)?;
-        let started = start::build(id, port, config, self.epoch, self.anchor).and_then(|(net, work)| {
-            self.tell_net(net::Command::Add(net))?;
-            self.tell_worker(worker::Command::Add(work))
-        });
+        let started = start::build(id, port, config, self.epoch, self.anchor, self.capture.clone()).and_then(
+            |(net, work)| {
+                self.tell_net(net::Command::Add(net))?;
+                self.tell_worker(worker::Command::Add(work))
+            },
+        );
         if let Err(error) = started {
             self.forget(id);
             return Err(error);

@@ -46,6 +46,7 @@
 //! ```
 
 pub mod batch;
+pub mod capture;
 pub mod clock;
 pub mod codec;
 pub mod conceal;

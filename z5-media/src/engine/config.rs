@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::capture::Capture;
 use crate::codec::h264::Mode;
 use crate::sink::AudioSink;
 use crate::source::AudioSource;
@@ -26,12 +27,14 @@ pub struct EngineConfig {
     pub events: EventHandler,
     /// Where in the configured range port allocation begins, so that two programs on one host rarely meet.
     pub port_seed: u64,
+    /// Every datagram sent and received is written there, as it travelled.
+    pub capture: Option<Arc<Capture>>,
 }
 
 impl EngineConfig {
     /// An engine whose events go to `events`.
     pub fn new(events: impl Fn(StreamEvent) + Send + Sync + 'static) -> Self {
-        Self { events: Box::new(events), port_seed: u64::from(std::process::id()) }
+        Self { events: Box::new(events), port_seed: u64::from(std::process::id()), capture: None }
     }
 }
 

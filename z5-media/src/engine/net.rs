@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::config::{EventSender, StreamEvent, StreamId};
 use super::pace::Pace;
 use super::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::batch::{Batch, SLOT};
+use crate::capture::{Capture, Transport};
 use crate::clock;
 use crate::rtp::{self, HEADER_LEN};
 use crate::stats::DropReason;
@@ -69,6 +70,9 @@ pub(super) struct NetStream {
     pub(super) queued: [bool; 2],
     /// The moment its one valid timer is set to.
     pub(super) armed: Instant,
+    /// Addresses of both sockets, for the capture.
+    pub(super) local: [SocketAddr; 2],
+    pub(super) capture: Option<Arc<Capture>>,
 }
 
 impl NetStream {
@@ -78,6 +82,10 @@ impl NetStream {
 
     /// Sends on the RTP socket, or on the RTCP socket where that is apart.
     fn transmit(&mut self, datagram: &[u8], to: SocketAddr, rtcp: bool) {
+        if let Some(capture) = &self.capture {
+            let from = self.local[usize::from(rtcp && !self.mux)];
+            capture.record(Transport::Udp, from, to, datagram, clock::now());
+        }
         let socket = if rtcp && !self.mux { &self.rtcp } else { &self.rtp };
         if socket.send_to(datagram, to).is_err() && !rtcp {
             self.send_errors += 1;
@@ -307,6 +315,9 @@ impl Net {
             };
             taken += got;
             for (datagram, from) in self.inbox.iter_mut() {
+                if let Some(capture) = &stream.capture {
+                    capture.record(Transport::Udp, from, stream.local[socket % 2], datagram, now);
+                }
                 if datagram.len() == SLOT {
                     stream.session.count(DropReason::TooLong);
                 } else if socket % 2 == 1 || (stream.mux && rtp::is_rtcp(datagram)) {

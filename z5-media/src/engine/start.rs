@@ -1,5 +1,6 @@
 //! Turns a stream's configuration into its two halves, one for each thread; refuses what cannot be used.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::config::{AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig, VideoConfig};
@@ -8,6 +9,7 @@ use super::net::NetStream;
 use super::ports::LocalPort;
 use super::ring::{FrameReader, FrameWriter, ring};
 use super::worker::{AudioParts, AudioStream, Stream, TextStream, VideoStream};
+use crate::capture::Capture;
 use crate::clock::{self, WallAnchor};
 use crate::stream::{FeedbackConfig, Session, SessionConfig};
 use crate::video;
@@ -89,10 +91,12 @@ pub(super) fn build(
     config: StreamConfig,
     epoch: Instant,
     anchor: WallAnchor,
+    capture: Option<Arc<Capture>>,
 ) -> Result<(Box<NetStream>, Stream), MediaError> {
     let srtp =
         config.srtp.as_ref().map(|params| params.contexts()).transpose().map_err(|_| MediaError::Keys)?;
     let start = clock::now();
+    let local = [port.rtp_addr(), port.rtcp_addr()];
     let ((to_worker, incoming), (outgoing, from_worker)) = rings(&config.kind);
     let net = Box::new(NetStream {
         id,
@@ -121,6 +125,8 @@ pub(super) fn build(
         send_errors: 0,
         queued: [false; 2],
         armed: start,
+        local,
+        capture,
     });
     let send = config.direction.send;
     let work = match config.kind {

@@ -542,3 +542,37 @@ fn skew_between_sound_and_picture_is_measured_and_the_voice_path_judged() {
     let voice = report.voice.unwrap();
     assert!(voice.mos_listening > 1.0 && voice.mos_conversation.is_some(), "{report:?}");
 }
+
+#[test]
+fn every_datagram_of_a_call_is_in_the_capture() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("call.pcapng");
+    let (sender, events) = channel();
+    let mut setup = EngineConfig::new(move |event| drop(sender.send(event)));
+    setup.capture = Some(Arc::new(Capture::create(&path).unwrap()));
+    let (a, b) = (End { engine: Engine::start(setup).unwrap(), events }, End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let short = || Tone::new(700.0, -12.0).lasting(Duration::from_millis(100));
+    let config_a = config(audio(AudioCodec::Pcmu, short()), &port_b, None, 0x5a5a_0001);
+    let config_b = config(audio(AudioCodec::Pcmu, short()), &port_a, None, 0x5a5a_0002);
+    b.engine.start_stream(port_b, config_b).unwrap();
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    let (mut ended, mut heard) = (false, false);
+    a.wait(|event| {
+        ended |= matches!(event, StreamEvent::SourceEnded { .. });
+        heard |= matches!(event, StreamEvent::FirstPacket { .. });
+        (ended && heard).then_some(())
+    });
+    let report = a.engine.stop_stream(stream_a).unwrap();
+    drop(a);
+    let bytes = std::fs::read(&path).unwrap();
+    // RTP packets of both directions by version, payload type and SSRC.
+    let count = |ssrc: u32| {
+        let of_source = |window: &&[u8]| {
+            window[0] == 0x80 && window[1] & 0x7f == 0 && window[8..12] == ssrc.to_be_bytes()
+        };
+        bytes.windows(12).filter(of_source).count() as u64
+    };
+    assert_eq!(count(0x5a5a_0001), report.packets_sent);
+    assert!(count(0x5a5a_0002) >= report.packets_received);
+}
