@@ -7,6 +7,7 @@ packages=(
   kamailio kamailio-extra-modules kamailio-tls-modules rtpengine-daemon # SIP server, media relay
   baresip-core                                                         # client
   sip-tester                                                           # SIPp: scenarios of our own
+  dnsmasq-base                                                         # name server
   sox openssl python3 iproute2                                         # judges and tools
 )
 

@@ -1,4 +1,4 @@
-"""Real SIP servers and clients on 127.0.0.1 for run.py: Kamailio with rtpengine, and baresip.
+"""Real servers and clients on loopback for run.py: Kamailio with rtpengine, dnsmasq, and baresip.
 
 Each peer is started with a configuration filled in from the templates beside this file, waits until it answers,
 and is stopped by `close()`. Nothing here judges z5; that is run.py's work.
@@ -128,17 +128,19 @@ def answers_ping(port):
 
 
 class Server:
-    """Kamailio (registrar and proxy with digest) and rtpengine (media relay)."""
+    """Kamailio (registrar and proxy with digest; TCP and UDP on both versions of IP, TLS) and rtpengine (media relay)."""
 
     def __init__(self, run, algorithm="MD5", max_expires=60):
-        self.sip_port, ng_port = free_port(), free_port(2)
+        self.run, self.sip_port, self.tls_port, ng_port = run, free_port(), free_port(), free_port(2)
         rtp_first = free_port(80)
-        self.processes = []
+        self.processes, self.kamailio, self.starts = [], None, 0
+        self.certificate(run)
+        self.ca = run / "ca.pem"
         try:
             self.processes.append(
                 Process(
                     "rtpengine", run / "rtpengine.log", "rtpengine", "--foreground", "--log-stderr", "--log-level=5",
-                    "--table=-1", "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{ng_port}",
+                    "--table=-1", "--interface=127.0.0.1", "--interface=::1", f"--listen-ng=127.0.0.1:{ng_port}",
                     f"--port-min={rtp_first}", f"--port-max={rtp_first + 79}", "--num-threads=1",
                     "--timeout=60", "--delete-delay=0",
                 )
@@ -148,21 +150,90 @@ class Server:
             until(5, "rtpengine answers", lambda: relay.require_alive() and answers_ping(ng_port))
             fill(
                 "kamailio.cfg.in", run / "kamailio.cfg", RUN=run, MODULES=modules("kamailio"), REALM=REALM,
-                SIP_PORT=self.sip_port, NG_PORT=ng_port, ALGORITHM=algorithm, MAX_EXPIRES=max_expires,
+                SIP_PORT=self.sip_port, TLS_PORT=self.tls_port, NG_PORT=ng_port, ALGORITHM=algorithm,
+                MAX_EXPIRES=max_expires,
             )
-            kamailio = Process(
-                "kamailio", run / "kamailio.log", "kamailio", "-f", run / "kamailio.cfg", "-DD", "-E",
-                "-m", "64", "-M", "8", "-Y", run, "-w", run,
-            )
-            self.processes.append(kamailio)
-            until(10, "kamailio answers OPTIONS", lambda: kamailio.require_alive() and answers_options(self.sip_port))
+            self.start_kamailio()
         except BaseException:
             self.close()
             raise
 
+    @staticmethod
+    def certificate(folder):
+        """An authority (ca.pem) and a certificate of it for the domain and for 127.0.0.1 and ::1."""
+        (folder / "names").write_text(
+            f"subjectAltName=DNS:{REALM},IP:127.0.0.1,IP:::1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n"
+        )
+
+        def openssl(*arguments):
+            subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+        key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+        openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=interop CA")
+        openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", f"/CN={REALM}")
+        openssl(
+            "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
+            "-extfile", "names", "-out", "server.pem",
+        )
+
+    def start_kamailio(self):
+        """Starts the server; one that ran before has left no memory of bindings."""
+        self.starts += 1
+        self.log = self.run / f"kamailio-{self.starts}.log"
+        self.kamailio = kamailio = Process(
+            "kamailio", self.log, "kamailio", "-f", self.run / "kamailio.cfg", "-DD", "-E",
+            "-m", "64", "-M", "8", "-Y", self.run, "-w", self.run,
+        )
+        until(10, "kamailio answers OPTIONS", lambda: kamailio.require_alive() and answers_options(self.sip_port))
+
+    def stop_kamailio(self):
+        self.kamailio.close()
+
+    def registers(self):
+        """REGISTERs that were taken since the server was started last."""
+        return self.log.read_text(errors="replace").count("interop: REGISTER taken")
+
     def close(self):
-        for process in reversed(self.processes):
+        for process in [p for p in [self.kamailio] if p] + self.processes[::-1]:
             process.close()
+
+
+class NameServer:
+    """dnsmasq with the records of the domain (RFC 3263): TLS first; of the TCP servers the first one does not exist."""
+
+    def __init__(self, run, server):
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        lines = [
+            f"port={self.port}", "listen-address=127.0.0.1", "bind-interfaces", "no-resolv", "no-hosts", "pid-file=",
+            f"local=/{REALM}/", "user=root", f"host-record=there.{REALM},127.0.0.1", f"host-record=gone.{REALM},127.0.0.2",
+            f"srv-host=_sips._tcp.{REALM},there.{REALM},{server.tls_port},10,60",
+            f"srv-host=_sip._tcp.{REALM},gone.{REALM},{server.sip_port},10,60",
+            f"srv-host=_sip._tcp.{REALM},there.{REALM},{server.sip_port},20,60",
+            f"srv-host=_sip._udp.{REALM},there.{REALM},{server.sip_port},10,60",
+            f"naptr-record={REALM},50,50,s,SIPS+D2T,,_sips._tcp.{REALM}",
+            f"naptr-record={REALM},90,50,s,SIP+D2T,,_sip._tcp.{REALM}",
+            f"naptr-record={REALM},100,50,s,SIP+D2U,,_sip._udp.{REALM}",
+        ]
+        (run / "dnsmasq.conf").write_text("\n".join(lines) + "\n")
+        self.process = Process(
+            "dnsmasq", run / "dnsmasq.log", "dnsmasq", "--keep-in-foreground", "--log-facility=-", "-C", run / "dnsmasq.conf"
+        )
+        try:
+            until(5, "dnsmasq listens", lambda: self.process.require_alive() and self._listens())
+        except BaseException:
+            self.close()
+            raise
+
+    def _listens(self):
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            return True
+        except OSError:
+            return False
+
+    def close(self):
+        self.process.close()
 
 
 class Baresip:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import judge
 import scenarios
+import transports
 from peers import REALM, Baresip, PeerError, Server
 
 Z5 = os.environ.get("Z5", "z5")
@@ -86,13 +87,21 @@ class World:
     def __init__(self, run, media, server):
         self.run, self.media, self.server = run, media, server
 
-    def config(self, user="alice", password=None, srtp="off", codecs='["PCMA", "PCMU"]'):
+    def config(self, user="alice", password=None, srtp="off", codecs='["PCMA", "PCMU"]', transport="tcp", expires=60,
+               ipv6=False, ca=None, proxy=None, dns=None):
+        """A configuration file. `proxy=""`: the domain is looked up at the name server `dns`."""
         path = self.run / f"{user}.toml"
+        here = "::1" if ipv6 else "127.0.0.1"
+        if proxy is None:
+            port = self.server.tls_port if transport == "tls" else self.server.sip_port
+            proxy = f"[{here}]:{port}" if ipv6 else f"{here}:{port}"
+        names = f'[dns]\nservers = ["{dns}"]\n\n' if dns else ""
+        route = f'proxy = "{proxy}"\n' if proxy else ""
         path.write_text(
-            f'profile = "generic"\n\n[sip]\ndomain = "{REALM}"\nusername = "{user}"\n'
-            f'password = "{password or user + "-pw"}"\n'
-            f'proxy = "127.0.0.1:{self.server.sip_port}"\ntransport = "tcp"\nexpires = 60\n\n'
-            f'[media]\nbind = "127.0.0.1"\nports = "41000-41199"\ncodecs = {codecs}\nsrtp = "{srtp}"\ntext = false\n'
+            f'profile = "generic"\n\n{names}[tls]\nca_file = "{ca or self.server.ca}"\n\n'
+            f'[sip]\ndomain = "{REALM}"\nusername = "{user}"\npassword = "{password or user + "-pw"}"\n{route}'
+            f'transport = "{transport}"\nexpires = {expires}\n\n'
+            f'[media]\nbind = "{here}"\nports = "41000-41199"\ncodecs = {codecs}\nsrtp = "{srtp}"\ntext = false\n'
         )
         path.chmod(0o600)
         return path
@@ -238,6 +247,7 @@ JOURNEYS = {
     "z5-calls-peer-hangs-up": (z5_calls_peer_hangs_up, {}),
     "peer-calls-and-hangs-up": (peer_calls_and_hangs_up, {}),
     "peer-calls-z5-hangs-up": (peer_calls_z5_hangs_up, {}),
+    **transports.JOURNEYS,
     # no server beside SIPp, which is one itself
     **scenarios.JOURNEYS,
 }
