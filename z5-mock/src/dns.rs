@@ -119,6 +119,11 @@ impl Zone {
             return Outcome::Answer(Vec::new());
         }
         let kind = info.query.query_type();
+        if kind == RecordType::SRV && faults.strikes(Fault::NoSipService) {
+            let name = info.query.original().name().clone();
+            let none = RData::SRV(rdata::SRV::new(0, 0, 0, Name::root()));
+            return Outcome::Answer(vec![Record::from_rdata(name, TTL_SECONDS, none)]);
+        }
         let records = known
             .iter()
             .filter(|data| kind == RecordType::ANY || data.record_type() == kind)

@@ -45,6 +45,8 @@ pub enum Fault {
     NameNotFound,
     /// Every name exists and has no address.
     NoAddress,
+    /// Every SRV record has the target `.`: the domain offers no SIP (RFC 2782).
+    NoSipService,
     /// SERVFAIL.
     NameServerFailed,
     /// REFUSED.

@@ -112,11 +112,10 @@ async fn the_domain_leads_to_the_mcs_by_naptr_and_srv() {
     let resolver = resolver(&carrier);
     let naptr = resolver.lookup("csdvrs.test.", RecordType::NAPTR).await.unwrap();
     assert_eq!(naptr.answers().len(), 3, "TLS, TCP, UDP");
-    let tcp = naptr.answers().iter().find_map(|record| match &record.data {
-        RData::NAPTR(naptr) if &*naptr.services == b"SIP+D2T" => Some(naptr),
-        _ => None,
-    });
-    let naptr = tcp.expect("a NAPTR record for TCP");
+    let records = naptr.answers().iter();
+    let mut records =
+        records.filter_map(|record| if let RData::NAPTR(naptr) = &record.data { Some(naptr) } else { None });
+    let naptr = records.find(|naptr| &*naptr.services == b"SIP+D2T").expect("a NAPTR record for TCP");
     assert_eq!(&*naptr.flags, b"s");
     let srv = resolver.srv_lookup(naptr.replacement.to_string()).await.unwrap();
     let mut targets: Vec<_> = srv

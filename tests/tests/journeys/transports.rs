@@ -221,6 +221,16 @@ async fn when_every_server_fails_the_error_names_them_all() {
     }
 }
 
+#[tokio::test]
+async fn a_domain_that_offers_no_sip_is_told_as_such() {
+    let carrier = carrier(|carrier| carrier.fault(Fault::NoSipService)).await;
+    for transport in ["tcp", "auto"] {
+        let files = load(&carrier.generic_config_by_name("alice", transport).unwrap());
+        let (step, code, message) = Client::failure(files).await;
+        assert_eq!((step, code), (1, "resolve.no-sip-service"), "{message}");
+    }
+}
+
 async fn tls_failure(fault: Fault, transport: &str) -> (u8, &'static str, String) {
     let carrier = carrier(|carrier| carrier.fault(fault)).await;
     Client::failure(load(&carrier.generic_config_by_name("alice", transport).unwrap())).await

@@ -34,6 +34,8 @@ pub(crate) struct Line {
     link: Link,
     /// The server that was reached last.
     server: Option<(Transport, SocketAddr)>,
+    /// It has taken a registration on this connection.
+    served: bool,
     /// The TCP connection beside a UDP flow.
     stream: Stream,
     last_flow: u64,
@@ -102,6 +104,7 @@ impl Line {
             tried: Vec::new(),
             link: Link::None,
             server: None,
+            served: false,
             stream: Stream::None,
             last_flow: 0,
             agent: None,
@@ -210,26 +213,31 @@ impl Line {
         }
     }
 
-    /// The server that was reached is of no use (RFC 3263 section 4.3): the next one, if there is one. What the user agent says
-    /// to the end of the connection is of no interest: there are no calls yet.
+    /// The server that was reached is of no use (RFC 3263 section 4.3): the next one, with what the user agent says to the end of
+    /// the connection; nothing when no server is left.
     pub(crate) fn move_on(
         &mut self,
         outcome: AttemptOutcome,
         now: Instant,
         out: &mut Outbox<Effect>,
-    ) -> bool {
+    ) -> Option<Vec<ua::Event>> {
         // The user agent and the driver may both tell of one loss: it is counted once.
         let Some((transport, address)) = self.server.take() else {
-            return matches!(self.link, Link::Connecting(_));
+            return matches!(self.link, Link::Connecting(_)).then(Vec::new);
         };
         let attempt = Attempt { address, transport: Some(transport_name(transport)), outcome };
         self.cross_out(vec![attempt], out);
         if self.left.is_empty() {
-            return false;
+            return None;
         }
-        drop(self.give_up(now, out));
+        let events = self.give_up(now, out);
         self.connect(out);
-        true
+        Some(events)
+    }
+
+    /// Whether this connection has not yet done what it is for.
+    pub(crate) const fn is_unproved(&self) -> bool {
+        !self.served
     }
 
     /// Whether another server could be tried when this one fails.
@@ -317,6 +325,7 @@ impl Line {
         if current {
             self.cross_out(tried, out);
             self.server = Some((transport, remote));
+            self.served = false;
             self.link = Link::Up { flow, transport, local, remote };
         }
         current
@@ -383,6 +392,7 @@ impl Line {
     /// Registered again: the next loss starts with the shortest pause.
     pub(crate) const fn healthy(&mut self) {
         self.failures = 0;
+        self.served = true;
         self.registering_since = None;
     }
 

@@ -63,7 +63,7 @@ impl Machine {
             State::Registering(_) => {
                 let tried = self.line.tried().to_vec();
                 let refused = outcome == AttemptOutcome::Refused;
-                if !self.line.move_on(outcome, now, out) {
+                if self.line.move_on(outcome, now, out).is_none() {
                     let error = match refused {
                         true => register::unreachable(&self.line),
                         false => RegisterError::ConnectionLost { why, tried },
@@ -73,9 +73,15 @@ impl Machine {
             }
             State::Ready(ready) => {
                 ready.online = false;
+                self.tell(SessionState::Registering, out);
+                // One that takes connections and nothing else must not keep us from the others.
+                if self.line.is_unproved()
+                    && let Some(events) = self.line.move_on(outcome, now, out)
+                {
+                    return self.on_agent(events, now, out);
+                }
                 let spread = self.ident.number();
                 self.line.connect_again_later(now, spread, Duration::ZERO);
-                self.tell(SessionState::Registering, out);
             }
             State::Stopping(_) => self.advance_stopping(now, out),
             State::Idle
@@ -226,7 +232,7 @@ impl Machine {
         match &mut self.state {
             State::Registering(step) => {
                 if let Some(outcome) = register::passing(&failure, self.line.link())
-                    && self.line.move_on(outcome, now, out)
+                    && self.line.move_on(outcome, now, out).is_some()
                 {
                     return;
                 }
@@ -243,6 +249,12 @@ impl Machine {
                 );
                 if passing {
                     ready.online = false;
+                    if let Some(outcome) = register::passing(&failure, self.line.link())
+                        && let Some(events) = self.line.move_on(outcome, now, out)
+                    {
+                        self.tell(SessionState::Registering, out);
+                        return self.on_agent(events, now, out);
+                    }
                     let spread = self.ident.number();
                     let wait = match failure {
                         RegisterFailure::Unavailable { retry_after, .. } => retry_after.unwrap_or_default(),

@@ -57,6 +57,7 @@ impl Fault {
         all.extend([
             Self::NameNotFound,
             Self::NoAddress,
+            Self::NoSipService,
             Self::NameServerFailed,
             Self::NameServerRefused,
             Self::UdpBlocked,
@@ -123,6 +124,7 @@ impl fmt::Display for Fault {
             Self::ReplayedMedia => f.write_str("media.replayed"),
             Self::NameNotFound => f.write_str("dns.not-found"),
             Self::NoAddress => f.write_str("dns.no-address"),
+            Self::NoSipService => f.write_str("dns.no-sip-service"),
             Self::NameServerFailed => f.write_str("dns.servfail"),
             Self::NameServerRefused => f.write_str("dns.refused"),
             Self::UdpBlocked => f.write_str("dns.udp-blocked"),

@@ -119,3 +119,26 @@ fn a_tcp_connection_stands_beside_a_udp_flow_and_its_loss_is_no_loss() {
     }
     assert_eq!(world.trail.iter().filter(|line| *line == "connect").count(), 4);
 }
+
+#[test]
+fn while_the_session_stands_a_server_that_only_takes_connections_leads_to_the_next_one_too() {
+    let mut world = patient();
+    world.proxies = TWO;
+    let mut world = world.start();
+    world.input(Input::Closed { flow: FlowId(1), why: FlowEnd::Reset });
+    world.settle();
+    world.silent = "sip";
+    let connects = |world: &World| world.trail.iter().filter(|line| *line == "connect").count();
+    while connects(&world) < 2 {
+        world.now = world.now.max(world.machine.next_deadline().unwrap().at);
+        world.input(Input::Deadline);
+        world.settle();
+    }
+    // Taken, then closed without an answer.
+    world.silent = "";
+    world.input(Input::Closed { flow: FlowId(2), why: FlowEnd::Closed });
+    world.settle();
+    assert_eq!(world.machine.view().state, SessionState::Ready);
+    assert_eq!(connects(&world), 3, "no pause in between");
+    assert_eq!(world.failed_servers(), ["tcp 127.0.0.1:5060: connection broken"]);
+}
