@@ -37,5 +37,6 @@ pub use method::Method;
 pub use name::Name;
 pub use params::{Param, ParamIter, Params};
 pub use redact::redact;
+pub(crate) use uri::unescape;
 pub use uri::{Scheme, Uri, UriError, UriRef};
 pub use validate::{DropReason, Fault, Rules, Verdict, media_types, validate};

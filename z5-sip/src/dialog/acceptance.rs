@@ -18,14 +18,14 @@ pub struct Acceptance {
     gives_up: Instant,
 }
 
-/// What is due.
+/// What is due of a response that we repeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
     /// Nothing yet.
     Nothing,
-    /// Send the 2xx again.
+    /// Send the response again.
     Repeat(Message),
-    /// 64 x T1 without an ACK: end the call with a BYE.
+    /// 64 x T1 without an ACK or PRACK: the call is to be ended.
     GiveUp,
 }
 

@@ -1,11 +1,13 @@
 //! Dialogs (RFC 3261 section 12): the lasting relation of two user agents that an INVITE opens.
 //!
 //! [`Dialog`] knows who the ends are, the way between them and the order of their requests; [`Session`] what was
-//! offered and answered in it; [`Acceptance`] repeats the 2xx that opened it until the ACK comes (section 13.3.1.4).
+//! offered and answered in it; [`Acceptance`] repeats the 2xx that opened it until the ACK comes (section 13.3.1.4), and
+//! [`Provisional`] a reliable provisional response until its PRACK comes (RFC 3262).
 //! [`SessionTimer`] ends a call whose far end is gone (RFC 4028).
 //! None of them sends: the user agent does.
 
 mod acceptance;
+mod provisional;
 mod session;
 mod timer;
 
@@ -13,6 +15,7 @@ mod timer;
 mod tests;
 
 pub use acceptance::{Acceptance, Due};
+pub use provisional::Provisional;
 pub use session::Session;
 pub use timer::{IntervalTooSmall, SHORTEST, SessionTimer, TimerAnswer, TimerDue};
 
@@ -38,6 +41,16 @@ impl DialogId {
             call_id: request.call_id().ok()?.to_owned(),
             local_tag: request.to().ok()?.tag()?.to_owned(),
             remote_tag: request.from().ok()?.tag().unwrap_or_default().to_owned(),
+        })
+    }
+
+    /// The dialog a request of ours went out in; `None` for one outside any dialog.
+    #[must_use]
+    pub fn of_sent(request: &Message) -> Option<Self> {
+        Some(Self {
+            call_id: request.call_id().ok()?.to_owned(),
+            local_tag: request.from().ok()?.tag()?.to_owned(),
+            remote_tag: request.to().ok()?.tag()?.to_owned(),
         })
     }
 
@@ -183,6 +196,18 @@ impl Dialog {
     #[must_use]
     pub fn ack(&self, cseq: u32) -> Outline {
         self.outline(Method::Ack, cseq)
+    }
+
+    /// The 2xx that confirms this early dialog of ours: the way and the target are those of the 2xx, the order of
+    /// requests goes on (section 13.2.2.4).
+    ///
+    /// # Errors
+    /// What the messages lack; nothing changes then.
+    pub fn confirm(&mut self, request: &Message, response: &Message) -> Result<(), HeaderError> {
+        let confirmed = Self::from_response(request, response)?;
+        let (local_cseq, remote_cseq) = (self.local_cseq.max(confirmed.local_cseq), self.remote_cseq);
+        *self = Self { local_cseq, remote_cseq, ..confirmed };
+        Ok(())
     }
 
     /// The last CSeq used has moved on elsewhere, as when an INVITE was sent again with credentials.

@@ -101,6 +101,16 @@ impl Session {
         Ok((bytes, negotiated))
     }
 
+    /// Whether an offer of the far end wants more than we have prepared: a medium that does not flow now and that we have
+    /// not refused before, or new keys. The application decides about it.
+    #[must_use]
+    pub fn asks_more(&self, body: &[u8]) -> bool {
+        let (Ok(offer), Some(negotiated)) = (SessionDescription::parse(body), &self.negotiated) else {
+            return false;
+        };
+        offer.asks_more(negotiated, &self.capabilities)
+    }
+
     /// What this end can do from now on, as when an incoming call is taken.
     pub fn set_capabilities(&mut self, capabilities: Capabilities) {
         self.capabilities = capabilities;

@@ -8,10 +8,10 @@ use std::net::IpAddr;
 
 use sdp_types::{ParserError, Session};
 
-use super::capability::MediaKind;
+use super::capability::{Capabilities, MediaCapability, MediaKind};
 use super::feedback::{self, Feedback};
 use super::formats;
-use super::negotiated::{OfferSummary, OfferedMedia};
+use super::negotiated::{Negotiated, OfferSummary, OfferedMedia};
 
 /// The identity of our description (the `o=` line): one id per dialog, a version that grows with every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,32 @@ impl SessionDescription {
             unusable: formats::unusable(&self.session, media),
         });
         OfferSummary { media: media.collect() }
+    }
+
+    /// Whether this offer wants more than what flows: a medium that does not and that we have not refused, or keys that
+    /// are new.
+    pub(crate) fn asks_more(&self, now: &Negotiated, capabilities: &Capabilities) -> bool {
+        self.session.medias.iter().enumerate().any(|(index, line)| {
+            let Some(kind) = MediaKind::from_token(&line.media).filter(|_| line.port != 0) else {
+                return false;
+            };
+            let keys = formats::keys(line);
+            match now.media.iter().find(|media| media.index == index) {
+                Some(media) => match &media.crypto {
+                    Some(crypto) => !keys.is_empty() && !keys.contains(&Ok(crypto.remote.clone())),
+                    None => {
+                        let may_encrypt = |medium: &MediaCapability| !medium.security.keys().is_empty();
+                        let same = |medium: &&MediaCapability| medium.kind == kind;
+                        !keys.is_empty() && capabilities.media.iter().find(same).is_some_and(may_encrypt)
+                    }
+                },
+                // A line that we refused is offered again with every offer: that is nothing new.
+                None => {
+                    formats::profile(line).is_ok()
+                        && !now.refused.iter().any(|refused| refused.index == index && refused.is_ours())
+                }
+            }
+        })
     }
 
     /// The same under another version of its `o=` line.

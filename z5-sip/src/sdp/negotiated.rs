@@ -110,6 +110,13 @@ pub struct RefusedMedia {
     pub codecs: Vec<RefusedCodec>,
 }
 
+impl RefusedMedia {
+    /// Whether it was this end that did not want or could not do what was offered.
+    pub(crate) fn is_ours(&self) -> bool {
+        !matches!(self.why, RefusedWhy::OfferedClosed | RefusedWhy::RefusedByPeer | RefusedWhy::ClosedByUs)
+    }
+}
+
 /// A format of an m-line that is not used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedCodec {

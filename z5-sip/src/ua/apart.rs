@@ -81,7 +81,7 @@ impl UserAgent {
         turn: &mut Turn<'_>,
     ) {
         let next = match apart {
-            Apart::Message { call: Some(call), .. } => self.next_cseq(call),
+            Apart::Message { call: Some(_), .. } => self.next_cseq_after(number),
             Apart::Subscription(key) => self.next_subscribe_cseq(key),
             Apart::Message { call: None, .. } | Apart::Probe(_) | Apart::Fetch => None,
         };

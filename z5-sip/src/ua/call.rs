@@ -7,11 +7,13 @@
 //!               |--rejected, cancelled, lost--> gone
 //! ```
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::failure::CallFailure;
-use super::types::Side;
-use crate::dialog::{Acceptance, Dialog, Session, SessionTimer};
+use super::leg::Leg;
+use super::types::{CallKey, Side};
+use crate::dialog::{Acceptance, DialogId, Provisional, Session, SessionTimer};
 use crate::flow::FlowId;
 use crate::outbox::Deadline;
 use crate::sdp::Capabilities;
@@ -23,7 +25,6 @@ pub(super) struct Call {
     pub(super) state: State,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a call spends its life in the largest one")]
 pub(super) enum State {
     Calling(Calling),
     Ringing(Ringing),
@@ -34,8 +35,20 @@ pub(super) enum State {
 pub(super) struct Calling {
     /// The transaction of the INVITE.
     pub(super) client: u64,
+    /// The session as offered; each fork goes on from it by itself.
     pub(super) session: Session,
     pub(super) cancel: Cancel,
+    /// The early dialogs in the order in which they came up.
+    pub(super) forks: Vec<Fork>,
+    /// Why we take it back ourselves.
+    pub(super) unusable: Option<CallFailure>,
+}
+
+/// One early dialog of an outgoing call.
+pub(super) struct Fork {
+    pub(super) leg: Leg,
+    /// The RSeq of its last reliable provisional response.
+    pub(super) rseq: Option<u32>,
 }
 
 /// How far taking an outgoing call back has come (RFC 3261 section 9.1).
@@ -54,31 +67,57 @@ pub(super) struct Ringing {
     /// The transaction of the INVITE.
     pub(super) server: u64,
     pub(super) request: Message,
-    pub(super) dialog: Dialog,
+    pub(super) leg: Leg,
     /// When we answer that nobody came.
     pub(super) until: Instant,
+    /// What the caller said about reliable provisional responses, as far as we want it.
+    pub(super) reliability: Reliability,
+    /// The last RSeq used.
+    pub(super) rseq: u32,
+    /// Our reliable provisional response that waits for its PRACK.
+    pub(super) unacknowledged: Option<Provisional>,
+    /// What is to be sent after it.
+    pub(super) waiting: VecDeque<Waiting>,
+    /// Taken already, but the 2xx may not go out yet.
+    pub(super) accepting: Option<Capabilities>,
+    /// The answer that an unreliable 183 carried: the 2xx repeats it.
+    pub(super) previewed: Option<Vec<u8>>,
+    /// The call that this one replaces when it is taken.
+    pub(super) replaces: Option<CallKey>,
+}
+
+/// Whether provisional responses of ours are reliable (RFC 3262 section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reliability {
+    /// The caller does not know the extension, or it is off here.
+    Off,
+    /// Those that matter may be.
+    Possible,
+    /// All have to be.
+    Required,
+}
+
+/// A provisional response that waits for the PRACK of the one before.
+pub(super) enum Waiting {
+    Ring,
+    Progress(Capabilities),
 }
 
 /// A call with an established dialog.
 pub(super) struct Active {
-    pub(super) dialog: Dialog,
-    pub(super) session: Session,
+    pub(super) leg: Leg,
     /// Our 2xx that waits for its ACK.
     pub(super) acceptance: Option<Acceptance>,
+    /// A reliable provisional response whose PRACK the 2xx has overtaken.
+    pub(super) unacknowledged: Option<Provisional>,
     /// The application knows that it stands. False while our offer in a 2xx waits for the answer in the ACK.
     pub(super) established: bool,
-    /// The transaction of an INVITE of ours within the call.
-    pub(super) reinvite: Option<u64>,
-    /// An offer that met one of the far end (491), and when it goes out again.
-    pub(super) retry: Option<(Instant, Capabilities)>,
     /// Ends the call when nobody refreshes it.
     pub(super) timer: Option<SessionTimer>,
-    /// The far end takes UPDATE: a refresh need not be an INVITE.
-    pub(super) updatable: bool,
-    /// The INVITE of ours within the call only refreshes it.
-    pub(super) refreshing: bool,
     /// We made the call: the Call-ID is ours.
     pub(super) caller: bool,
+    /// The far end takes no more requests for pictures: it said `general_error` (RFC 5168).
+    pub(super) no_fast_update: bool,
     pub(super) ending: Ending,
 }
 
@@ -98,22 +137,98 @@ pub(super) enum Ending {
     },
 }
 
+impl Active {
+    /// A call that stands from now on.
+    pub(super) fn new(leg: Leg, caller: bool) -> Self {
+        Self {
+            leg,
+            acceptance: None,
+            unacknowledged: None,
+            established: true,
+            timer: None,
+            caller,
+            no_fast_update: false,
+            ending: Ending::No,
+        }
+    }
+
+    /// Whether an offer of ours may go out now.
+    pub(super) fn may_offer(&self) -> bool {
+        self.stands() && self.leg.may_offer()
+    }
+
+    /// Whether it stands and nobody is ending it.
+    pub(super) fn stands(&self) -> bool {
+        self.established && self.ending == Ending::No
+    }
+}
+
+impl State {
+    /// The early dialog in which an offer of ours may go out by UPDATE: the one that came up last.
+    pub(super) fn updatable(&self) -> Option<DialogId> {
+        let leg = match self {
+            Self::Calling(Calling { cancel: Cancel::No, forks, .. }) => {
+                forks.iter().rev().map(|fork| &fork.leg).find(|leg| leg.may_update())
+            }
+            // The caller does not know our answer before its PRACK.
+            Self::Ringing(ringing) if ringing.unacknowledged.is_none() && ringing.previewed.is_none() => {
+                Some(&ringing.leg).filter(|leg| leg.may_update())
+            }
+            Self::Calling(_) | Self::Ringing(_) | Self::Active(_) => None,
+        };
+        leg.map(|leg| leg.dialog.id().clone())
+    }
+}
+
 impl Call {
-    pub(super) fn next_deadline(&self) -> Option<Deadline> {
+    /// Its dialogs: several early ones while it forks, else one.
+    pub(super) fn legs(&self) -> impl Iterator<Item = &Leg> {
+        let (forks, one) = match &self.state {
+            State::Calling(calling) => (&calling.forks[..], None),
+            State::Ringing(ringing) => (&[][..], Some(&ringing.leg)),
+            State::Active(active) => (&[][..], Some(&active.leg)),
+        };
+        forks.iter().map(|fork| &fork.leg).chain(one)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn legs_mut(&mut self) -> impl Iterator<Item = &mut Leg> {
+        let (forks, one) = match &mut self.state {
+            State::Calling(calling) => (&mut calling.forks[..], None),
+            State::Ringing(ringing) => (&mut [][..], Some(&mut ringing.leg)),
+            State::Active(active) => (&mut [][..], Some(&mut active.leg)),
+        };
+        forks.iter_mut().map(|fork| &mut fork.leg).chain(one)
+    }
+
+    /// Whether we made the call.
+    pub(super) fn is_caller(&self) -> bool {
         match &self.state {
+            State::Calling(_) => true,
+            State::Ringing(_) => false,
+            State::Active(active) => active.caller,
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Deadline> {
+        let legs = self.legs().filter_map(Leg::next_deadline).min_by_key(|deadline| deadline.at);
+        let own = match &self.state {
             State::Calling(Calling { cancel: Cancel::Sent(until), .. }) => {
                 Some(Deadline::new(*until, "the cancelled INVITE has no final response"))
             }
             State::Calling(_) => None,
-            State::Ringing(ringing) => Some(Deadline::new(ringing.until, "nobody takes the incoming call")),
+            State::Ringing(ringing) => Deadline::earlier(
+                ringing.unacknowledged.as_ref().map(Provisional::next_deadline),
+                Some(Deadline::new(ringing.until, "nobody takes the incoming call")),
+            ),
             State::Active(active) => {
-                let retry =
-                    active.retry.as_ref().map(|(at, _)| Deadline::new(*at, "offer again after both did"));
-                let first =
-                    Deadline::earlier(active.acceptance.as_ref().map(Acceptance::next_deadline), retry);
                 let timer = active.timer.as_ref().filter(|_| active.ending == Ending::No);
-                Deadline::earlier(first, timer.map(SessionTimer::next_deadline))
+                Deadline::earlier(
+                    active.acceptance.as_ref().map(Acceptance::next_deadline),
+                    timer.map(SessionTimer::next_deadline),
+                )
             }
-        }
+        };
+        Deadline::earlier(own, legs)
     }
 }

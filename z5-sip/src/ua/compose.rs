@@ -1,6 +1,7 @@
 //! What this user agent says about itself: Contact, routes, and the headers that every request or response has.
 
 use super::UserAgent;
+use super::config::{ReliableProvisionals, UaConfig};
 use super::options::{NOBODY, PRIVATE, Privacy, is_private};
 use crate::dialog::SHORTEST;
 use crate::flow::{Flow, FlowId};
@@ -8,10 +9,11 @@ use crate::request::Outline;
 use crate::wire::{BuildError, Method, Name, ResponseBuilder, Transport, Uri};
 
 /// The methods that are answered with something else than 405.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, MESSAGE, NOTIFY";
+pub(super) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, REFER, NOTIFY, INFO, MESSAGE";
 
 /// The extensions that a request may require of us.
-pub(super) const SUPPORTED: &str = "timer, path, outbound";
+pub(super) const SUPPORTED: &str = "timer, path, outbound, 100rel, replaces, norefersub";
 
 /// The bodies that are read.
 pub(super) const ACCEPT: &str =
@@ -20,7 +22,18 @@ pub(super) const ACCEPT: &str =
 /// The type of a session description.
 pub(super) const SDP: &str = "application/sdp";
 
+/// The extensions of [`SUPPORTED`] that this account has on.
+pub(super) fn supported(config: &UaConfig) -> impl Iterator<Item = &'static str> {
+    let reliable = config.reliable_provisionals != ReliableProvisionals::Off;
+    SUPPORTED.split(", ").filter(move |tag| reliable || *tag != "100rel")
+}
+
 impl UserAgent {
+    /// The value of Supported.
+    pub(super) fn supported(&self) -> String {
+        supported(&self.config).collect::<Vec<_>>().join(", ")
+    }
+
     /// The URI of our Contact on a flow. The far end's proxy comes back over the connection that it names.
     pub(super) fn contact_uri(&self, flow: &Flow) -> String {
         self.contact_uri_of(self.config.contact_user.as_deref().or(self.config.aor.user()), flow)
@@ -84,7 +97,10 @@ impl UserAgent {
     pub(super) fn with_abilities(&self, outline: Outline, flow: FlowId) -> Outline {
         let contact = self.contact_value(flow, is_private(&outline)).unwrap_or_default();
         self.signed(
-            outline.with(Name::Contact, contact).with(Name::Allow, ALLOW).with(Name::Supported, SUPPORTED),
+            outline
+                .with(Name::Contact, contact)
+                .with(Name::Allow, ALLOW)
+                .with(Name::Supported, self.supported()),
         )
     }
 

@@ -40,6 +40,14 @@ pub struct UaConfig {
     /// The session interval that calls ask for (RFC 4028), at least 90 s; `None` asks for none. A far end that asks for
     /// one gets it in any case.
     pub session_interval: Option<Duration>,
+    /// Whether provisional responses are acknowledged (RFC 3262).
+    pub reliable_provisionals: ReliableProvisionals,
+    /// Whether a transfer that we ask for is reported on. Without reports (RFC 4488) it counts as done when the far end
+    /// agrees to it.
+    pub transfer_reports: bool,
+    /// Media types of INFO bodies that the application reads, beside those of [`super::Info`]'s own. An INFO with any
+    /// other type is refused 415.
+    pub info_types: Vec<String>,
     /// Emit [`super::Event::Trace`] with the redacted text of every message.
     pub trace: bool,
 }
@@ -63,7 +71,23 @@ impl UaConfig {
             timers: Timers::default(),
             ring_timeout: Duration::from_secs(180),
             session_interval: Some(Duration::from_secs(1800)),
+            reliable_provisionals: ReliableProvisionals::default(),
+            transfer_reports: true,
+            info_types: Vec::new(),
             trace: false,
         }
     }
+}
+
+/// What this end makes of reliable provisional responses, the extension `100rel` of RFC 3262.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ReliableProvisionals {
+    /// Neither sent nor understood: an INVITE that requires them is refused with 420.
+    Off,
+    /// Understood, and sent where they matter: 183 with early media, and all of them to a caller that requires it.
+    #[default]
+    Supported,
+    /// Every call of ours requires them, and every provisional response to a caller that knows them is reliable. A
+    /// caller that does not is served all the same, without them.
+    Required,
 }

@@ -191,7 +191,9 @@ pub enum CallFailure {
     /// No answer at all.
     #[error("no answer (timer {timer})")]
     TimedOut {
-        /// RFC 3261's name of the timer: `B` (nothing heard), `H` (our 200 was never acknowledged).
+        /// RFC 3261's name of the timer: `B` (nothing heard), `H` (our 200 was never acknowledged), `F` (a request within
+        /// the call was never answered). `PRACK`: our reliable provisional response was never acknowledged.
+        /// `subscription`: a transfer was not reported on any more.
         timer: &'static str,
     },
     /// A value cannot be put into a message.
@@ -238,8 +240,17 @@ impl CallFailure {
         let status = response.status().unwrap_or_default();
         let reason = response.reason().unwrap_or_default().into_owned();
         let warning = response.text(Name::Warning).map(|text| warning_text(&text));
+        Self::from_parts(status, reason, warning, targets(response))
+    }
+
+    /// What a final refusal means of which only the first line is known.
+    pub(crate) fn from_status(status: u16, reason: String) -> Self {
+        Self::from_parts(status, reason, None, Vec::new())
+    }
+
+    fn from_parts(status: u16, reason: String, warning: Option<String>, targets: Vec<Uri>) -> Self {
         match status {
-            300..400 => Self::Moved { status, targets: targets(response) },
+            300..400 => Self::Moved { status, targets },
             404 | 410 | 484 | 485 | 604 => Self::NotFound { status, reason },
             408 | 487 => Self::NoAnswer { status },
             480 => Self::Unavailable { reason },

@@ -1,13 +1,16 @@
 //! An incoming call until someone takes it or turns it down (RFC 3261 section 13.3).
 
-use super::call::{Active, Call, Ending, Ringing, State};
-use super::compose::{ACCEPT, ALLOW, SDP, SUPPORTED};
+use std::collections::VecDeque;
+
+use super::call::{Active, Call, Ringing, State};
+use super::compose::{ACCEPT, ALLOW, SDP};
 use super::failure::{CallFailure, CommandRefusal};
+use super::leg::Leg;
 use super::outgoing::is_sdp;
 use super::schedule::Sleeper;
 use super::types::{CallKey, Event, Reason, Side};
 use super::{Turn, UserAgent};
-use crate::dialog::{Acceptance, Dialog, SHORTEST, Session, TimerAnswer};
+use crate::dialog::{Acceptance, Dialog, Provisional, SHORTEST, Session, TimerAnswer};
 use crate::flow::FlowId;
 use crate::sdp::{Capabilities, NegotiationFailure, OfferSummary, SessionDescription};
 use crate::wire::{Message, Name, ResponseBuilder};
@@ -29,6 +32,13 @@ impl UserAgent {
             self.respond(number, 422, turn, |builder| builder.header(Name::MinSe, SHORTEST.to_string()));
             return;
         }
+        let replaces = match self.replaced(&request) {
+            Ok(replaces) => replaces,
+            Err(status) => {
+                self.respond(number, status, turn, |builder| builder);
+                return;
+            }
+        };
         let Some(server) = self.transactions.servers.get_mut(&number) else { return };
         let (Ok(from), Ok(to), Ok(dialog)) =
             (request.from(), request.to(), Dialog::from_request(&request, &server.tag))
@@ -47,6 +57,7 @@ impl UserAgent {
             to: to.uri.to_uri(),
             display_name,
             offered,
+            replaces,
         };
         // The caller's own patience may be the shorter one (RFC 3261 section 13.3.1).
         let expires =
@@ -55,61 +66,89 @@ impl UserAgent {
             expires.map_or(self.config.ring_timeout, |expires| expires.min(self.config.ring_timeout));
         self.respond(number, 100, turn, |builder| builder);
         self.dialogs.insert(dialog.id().clone(), key);
-        let ringing = Ringing { server: number, request, dialog, until: turn.now + patience };
+        let nothing = Capabilities { address: std::net::Ipv4Addr::UNSPECIFIED.into(), media: Vec::new() };
+        let session = Session::new(self.ident.number(), nothing);
+        let leg = Leg::new(dialog, session, request.lists_token(Name::Allow, "UPDATE"));
+        // RFC 3262 section 3: the first number is anywhere below 2^31, with room to count.
+        let rseq = u32::try_from(self.ident.number() % (1 << 30)).unwrap_or_default();
+        let ringing = Ringing {
+            server: number,
+            reliability: self.reliability(&request),
+            request,
+            leg,
+            until: turn.now + patience,
+            rseq,
+            unacknowledged: None,
+            waiting: VecDeque::new(),
+            accepting: None,
+            previewed: None,
+            replaces,
+        };
         self.calls.insert(key, Call { flow, state: State::Ringing(ringing) });
         self.dirty.push(Sleeper::Call(key));
         turn.emit(event);
     }
 
-    pub(super) fn on_ring(&mut self, key: CallKey, turn: &mut Turn<'_>) {
-        let Some((flow, ringing)) = self.ringing(key, turn) else { return };
-        let (number, request) = (ringing.server, ringing.request.clone());
-        let contact = self.contact_value(flow, false).unwrap_or_default();
-        self.respond(number, 180, turn, |builder| {
-            builder.record_route(&request).header(Name::Contact, contact).header(Name::Allow, ALLOW)
-        });
-    }
-
     pub(super) fn on_accept(&mut self, key: CallKey, capabilities: Capabilities, turn: &mut Turn<'_>) {
-        let Some((flow, ringing)) = self.ringing(key, turn) else { return };
-        let (number, request, dialog) = (ringing.server, ringing.request.clone(), ringing.dialog.clone());
-        let mut session = Session::new(self.ident.number(), capabilities.clone());
-        let (body, negotiated) = match is_sdp(&request) {
-            true => match session.answer(request.body()) {
-                Ok((body, negotiated)) => (body, Some(negotiated)),
-                Err(failure) => return self.refuse_offer(key, number, failure, turn),
-            },
+        if self.ringing(key, turn).is_none() {
+            return;
+        }
+        let supported = self.supported();
+        let Some(ringing) = self.ringing_mut(key) else { return };
+        // A 2xx waits for the PRACK of a response with a session description (RFC 3262 section 3), and for our answer to
+        // an offer.
+        let described = ringing.unacknowledged.as_ref().is_some_and(Provisional::is_described);
+        if described || ringing.leg.asked.is_some() {
+            ringing.accepting = Some(capabilities);
+            return;
+        }
+        let (number, request) = (ringing.server, ringing.request.clone());
+        let session = &mut ringing.leg.session;
+        let (body, negotiated) = match (session.negotiated().cloned(), is_sdp(&request)) {
+            // What a provisional response said is the answer; the 2xx repeats it when that one may have been lost.
+            (Some(negotiated), _) => (ringing.previewed.clone(), Some(negotiated)),
+            (None, true) => {
+                session.set_capabilities(capabilities);
+                match session.answer(request.body()) {
+                    Ok((body, negotiated)) => (Some(body), Some(negotiated)),
+                    Err(failure) => return self.refuse_offer(key, number, failure, turn),
+                }
+            }
             // No offer came, so ours is in the 2xx and the answer in the ACK (RFC 3261 section 13.2.1).
-            false => (session.offer(capabilities), None),
+            (None, false) => {
+                session.set_capabilities(capabilities.clone());
+                (Some(session.offer(capabilities)), None)
+            }
         };
+        let Some(flow) = self.calls.get(&key).map(|call| call.flow) else { return };
         let contact = self.contact_value(flow, false).unwrap_or_default();
         let timer = TimerAnswer::to_request(&request).ok().flatten();
         let response = self.respond(number, 200, turn, |builder| {
             let builder = builder.record_route(&request).header(Name::Contact, contact);
-            timed(builder.header(Name::Allow, ALLOW).header(Name::Supported, SUPPORTED), timer.as_ref())
-                .body(SDP, body)
+            let builder =
+                timed(builder.header(Name::Allow, ALLOW).header(Name::Supported, supported), timer.as_ref());
+            match body {
+                Some(body) => builder.body(SDP, body),
+                None => builder,
+            }
         });
         let (Some(response), Ok(cseq)) = (response, request.cseq()) else {
             let failure = CallFailure::Unbuildable { why: "the 2xx cannot be written".to_owned() };
             return self.fail_ringing(key, failure, turn);
         };
-        let state = State::Active(Active {
-            dialog,
-            session,
-            acceptance: Some(Acceptance::new(response, cseq.number, self.config.timers, turn.now)),
-            established: negotiated.is_some(),
-            reinvite: None,
-            retry: None,
-            timer: timer.map(|timer| timer.timer(turn.now)),
-            updatable: request.lists_token(Name::Allow, "UPDATE"),
-            refreshing: false,
-            caller: false,
-            ending: Ending::No,
-        });
-        self.calls.insert(key, Call { flow, state });
+        let Some(Call { state: State::Ringing(ringing), .. }) = self.calls.remove(&key) else { return };
+        let mut active = Active::new(ringing.leg, false);
+        active.acceptance = Some(Acceptance::new(response, cseq.number, self.config.timers, turn.now));
+        active.unacknowledged = ringing.unacknowledged;
+        active.established = negotiated.is_some();
+        active.timer = timer.map(|timer| timer.timer(turn.now));
+        self.calls.insert(key, Call { flow, state: State::Active(active) });
         self.dirty.push(Sleeper::Call(key));
         if let Some(negotiated) = negotiated {
             turn.emit(Event::Established { call: key, negotiated });
+        }
+        if let Some(replaced) = ringing.replaces.filter(|replaced| self.calls.contains_key(replaced)) {
+            self.on_hangup(replaced, turn);
         }
     }
 
@@ -125,7 +164,9 @@ impl UserAgent {
 
     /// The caller took it back.
     pub(super) fn on_cancelled(&mut self, key: CallKey, reason: Option<Reason>, turn: &mut Turn<'_>) {
-        let Some(Call { state: State::Ringing(ringing), .. }) = self.calls.get(&key) else { return };
+        let Some(Call { state: State::Ringing(ringing), .. }) = self.calls.get(&key) else {
+            return self.on_asked_cancelled(key, turn);
+        };
         let number = ringing.server;
         self.respond(number, 487, turn, |builder| builder);
         self.fail_ringing(key, CallFailure::Cancelled { by: Side::Remote, reason }, turn);
@@ -144,26 +185,37 @@ impl UserAgent {
 
     /// The flow of an INVITE that we have not answered is gone: nobody hears our answer.
     pub(super) fn on_server_flow_lost(&mut self, call: Option<CallKey>, turn: &mut Turn<'_>) {
-        if let Some(key) = call {
-            self.fail_ringing(key, CallFailure::ConnectionLost, turn);
+        let Some(key) = call else { return };
+        self.fail_ringing(key, CallFailure::ConnectionLost, turn);
+        for leg in self.calls.get_mut(&key).into_iter().flat_map(Call::legs_mut) {
+            leg.asked = None;
         }
     }
 
     pub(super) fn fail_ringing(&mut self, key: CallKey, failure: CallFailure, turn: &mut Turn<'_>) {
-        let Some(Call { state: State::Ringing(ringing), .. }) = self.calls.get(&key) else { return };
-        self.dialogs.remove(ringing.dialog.id());
-        self.calls.remove(&key);
+        if self.ringing_mut(key).is_none() {
+            return;
+        }
+        if let Some(call) = self.calls.remove(&key) {
+            call.legs().for_each(|leg| self.forget_leg(leg, turn));
+        }
         self.dirty.push(Sleeper::Call(key));
         turn.emit(Event::Failed { call: key, failure });
     }
 
-    fn refuse_offer(&mut self, key: CallKey, number: u64, failure: NegotiationFailure, turn: &mut Turn<'_>) {
+    pub(super) fn refuse_offer(
+        &mut self,
+        key: CallKey,
+        number: u64,
+        failure: NegotiationFailure,
+        turn: &mut Turn<'_>,
+    ) {
         self.respond(number, 488, turn, |builder| warned(builder, 304, &failure.to_string()));
         self.fail_ringing(key, CallFailure::Negotiation(failure), turn);
     }
 
     /// The call while it rings; tells the application when it does not.
-    fn ringing(&self, key: CallKey, turn: &mut Turn<'_>) -> Option<(FlowId, &Ringing)> {
+    pub(super) fn ringing(&self, key: CallKey, turn: &mut Turn<'_>) -> Option<(FlowId, &Ringing)> {
         let why = match self.calls.get(&key) {
             Some(Call { flow, state: State::Ringing(ringing) }) => return Some((*flow, ringing)),
             Some(_) => CommandRefusal::WrongState,

@@ -67,7 +67,7 @@ impl UserAgent {
         let call = self.calls.get(&key).ok_or(RequestFailure::NoCall)?;
         let flow = self.flow_of(call).ok_or(RequestFailure::NoFlow)?;
         match self.calls.get_mut(&key).map(|call| &mut call.state) {
-            Some(State::Active(active)) => Ok((active.dialog.next(Method::Message), flow)),
+            Some(State::Active(active)) => Ok((active.leg.dialog.next(Method::Message), flow)),
             Some(State::Calling(_) | State::Ringing(_)) | None => Err(RequestFailure::NoCall),
         }
     }

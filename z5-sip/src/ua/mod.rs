@@ -54,13 +54,21 @@ mod body;
 mod call;
 mod compose;
 mod config;
+mod early;
 mod failure;
 mod fetching;
 mod incoming;
+mod info;
+mod leg;
 mod messaging;
+mod offers;
 mod options;
 mod outgoing;
+mod referral;
 mod registering;
+mod reliable;
+mod renegotiate;
+mod replaces;
 mod request_failure;
 mod requests;
 mod responses;
@@ -68,25 +76,29 @@ mod schedule;
 mod stream;
 mod subscribing;
 mod transactions;
+mod transfer;
 mod types;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use crate::flow::{FlowDeath, FlowEnd, FlowId};
 pub use crate::wire::Transport;
 pub use body::Body;
-pub use config::UaConfig;
+pub use config::{ReliableProvisionals, UaConfig};
 pub use failure::{CallFailure, CommandRefusal, RegisterFailure};
 pub(crate) use failure::{targets, warning_text};
+pub use info::Info;
+pub use offers::ANSWER_WITHIN;
 pub use options::{CallOptions, Privacy};
+pub use referral::DECIDE_WITHIN;
 pub use request_failure::RequestFailure;
 pub use types::{
     Binding, CallKey, Command, Effect, Event, Input, MessageKey, Package, ProbeKey, Reason, Side,
-    SubscriptionEnd, SubscriptionKey,
+    SubscriptionEnd, SubscriptionKey, TransferTarget,
 };
 
 use self::call::Call;
@@ -123,6 +135,14 @@ pub struct UserAgent {
     calls: BTreeMap<CallKey, Call>,
     dialogs: HashMap<DialogId, CallKey>,
     subscriptions: BTreeMap<SubscriptionKey, subscribing::Subscribed>,
+    /// Dialogs that are over, the newest last.
+    ended: VecDeque<DialogId>,
+    /// Transfers that we asked for, by the call they were asked in.
+    transfers: BTreeMap<CallKey, transfer::Transfer>,
+    /// Transfers that we are asked for, by the call they are asked in.
+    requested: BTreeMap<CallKey, referral::Requested>,
+    /// The reports on calls that we made for someone, by that call.
+    referrals: BTreeMap<CallKey, referral::Referral>,
     incoming: u64,
     schedule: Schedule,
     /// Machines whose deadline may have changed in this turn.
@@ -139,10 +159,19 @@ pub fn rules() -> Rules {
 struct Turn<'a> {
     now: Instant,
     out: &'a mut Outbox<Effect>,
+    /// What became of calls of ours, as a status: for whoever asked for them.
+    outcomes: Vec<(CallKey, u16)>,
 }
 
 impl Turn<'_> {
     fn emit(&mut self, event: Event) {
+        if let Event::Progress { call, status, .. } = &event {
+            self.outcomes.push((*call, *status));
+        } else if let Event::Established { call, .. } = &event {
+            self.outcomes.push((*call, 200));
+        } else if let Event::Failed { call, failure } = &event {
+            self.outcomes.push((*call, failure.reported()));
+        }
         self.out.push(Effect::Event(event));
     }
 }
@@ -153,6 +182,7 @@ impl UserAgent {
     pub fn new(config: UaConfig, ident: Ident) -> Self {
         Self {
             authenticator: Authenticator::new(config.credentials.clone()),
+            rules: Rules { extensions: compose::supported(&config).collect(), ..rules() },
             config,
             ident,
             flows: BTreeMap::new(),
@@ -161,10 +191,13 @@ impl UserAgent {
             bindings: BTreeMap::new(),
             refused: 0,
             outbound: true,
-            rules: rules(),
             transactions: Transactions::default(),
             calls: BTreeMap::new(),
             dialogs: HashMap::new(),
+            ended: VecDeque::new(),
+            transfers: BTreeMap::new(),
+            requested: BTreeMap::new(),
+            referrals: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             incoming: 0,
             schedule: Schedule::default(),
@@ -174,7 +207,7 @@ impl UserAgent {
 
     /// One turn: takes an input and puts everything that follows from it into the outbox.
     pub fn handle(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox<Effect>) {
-        let mut turn = Turn { now, out };
+        let mut turn = Turn { now, out, outcomes: Vec::new() };
         let turn = &mut turn;
         match input {
             Input::FlowUp { flow, transport, local, remote, reg_id } => {
@@ -192,6 +225,7 @@ impl UserAgent {
             Input::Deadline => self.on_deadline(turn),
             Input::Command(command) => self.on_command(command, turn),
         }
+        self.report_outcomes(turn);
         self.reschedule();
     }
 
@@ -223,9 +257,18 @@ impl UserAgent {
                 self.on_invite_command(call, &target, offer, &options, turn);
             }
             Command::Ring { call } => self.on_ring(call, turn),
+            Command::Progress { call, answer } => self.on_progress(call, answer, turn),
             Command::Accept { call, answer } => self.on_accept(call, answer, turn),
             Command::Reject { call, status } => self.on_reject(call, status, turn),
             Command::Renegotiate { call, offer } => self.on_renegotiate(call, offer, turn),
+            Command::AnswerOffer { call, answer } => self.on_answer_offer(call, answer, turn),
+            Command::RefuseOffer { call } => self.on_refuse_offer(call, turn),
+            Command::Transfer { call, to } => self.on_transfer(call, &to, turn),
+            Command::AcceptTransfer { call, new_call, offer } => {
+                self.on_accept_transfer(call, new_call, offer, turn);
+            }
+            Command::RejectTransfer { call, status } => self.on_reject_transfer(call, status, turn),
+            Command::SendInfo { call, info } => self.on_send_info(call, &info, turn),
             Command::Hangup { call } => self.on_hangup(call, turn),
             Command::Message { message, call, target, content_type, body } => {
                 self.on_message_command(Outgoing { message, call, target, content_type, body }, turn);
@@ -288,6 +331,11 @@ impl UserAgent {
                 Sleeper::Server(number) => self.turn_server(number, ServerInput::Deadline, turn),
                 Sleeper::Call(call) => self.on_call_deadline(call, turn),
                 Sleeper::Subscription(key) => self.on_subscription_deadline(key, turn),
+                Sleeper::Transfer(call) => {
+                    self.on_transfer_deadline(call, turn);
+                    self.on_requested_deadline(call, turn);
+                }
+                Sleeper::Referral(call) => self.on_referral_deadline(call, turn),
             }
         }
     }
@@ -354,6 +402,13 @@ impl UserAgent {
                 Sleeper::Server(number) => self.server_deadline(number),
                 Sleeper::Call(call) => self.calls.get(&call).and_then(Call::next_deadline),
                 Sleeper::Subscription(key) => self.subscription_deadline(key),
+                Sleeper::Transfer(call) => Deadline::earlier(
+                    self.transfers.get(&call).and_then(transfer::Transfer::next_deadline),
+                    self.requested.get(&call).map(referral::Requested::next_deadline),
+                ),
+                Sleeper::Referral(call) => {
+                    self.referrals.get(&call).and_then(referral::Referral::next_deadline)
+                }
             };
             self.schedule.set(sleeper, deadline);
         }

@@ -9,6 +9,14 @@ use crate::wire::{Address, BuildError, Name};
 pub struct CallOptions {
     /// Whether the far end may learn who calls.
     pub privacy: Privacy,
+    /// The value of Replaces (RFC 3891): the call is to take the place of another one of the far end's. Required then, so
+    /// that a far end without the extension does not ring instead.
+    pub replaces: Option<String>,
+    /// The value of Referred-By (RFC 3892): who asked for the call.
+    pub referred_by: Option<String>,
+    /// Let the far end make the offer: the INVITE has none, and what we can do answers the one in the 2xx or in a
+    /// reliable provisional response.
+    pub late_offer: bool,
 }
 
 /// Whether the far end may learn who calls (RFC 3323, RFC 3325).

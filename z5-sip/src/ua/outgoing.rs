@@ -1,8 +1,10 @@
 //! An outgoing call until its final answer (RFC 3261 sections 9.1 and 13.2).
 
-use super::call::{Active, Call, Calling, Cancel, Ending, State};
+use super::call::{Active, Call, Calling, Cancel, Fork, State};
 use super::compose::SDP;
+use super::config::ReliableProvisionals;
 use super::failure::{CallFailure, CommandRefusal};
+use super::leg::Leg;
 use super::options::CallOptions;
 use super::schedule::Sleeper;
 use super::transactions::Owner;
@@ -23,14 +25,14 @@ impl UserAgent {
         options: &CallOptions,
         turn: &mut Turn<'_>,
     ) {
-        if key.is_incoming() || self.calls.contains_key(&key) {
+        if key.is_incoming() || self.calls.contains_key(&key) || self.transfers.contains_key(&key) {
             return turn.emit(Event::CommandRefused { call: Some(key), why: CommandRefusal::KeyTaken });
         }
         let Some(flow) = self.current else {
             return turn.emit(Event::Failed { call: key, failure: CallFailure::NoFlow });
         };
         let mut session = Session::new(self.ident.number(), offer.clone());
-        let body = session.offer(offer);
+        let body = (!options.late_offer).then(|| session.offer(offer));
         let tag = self.ident.tag();
         let outline = match self.outside_dialog(Method::Invite, target, &tag, options.privacy) {
             Ok(outline) => outline,
@@ -43,11 +45,21 @@ impl UserAgent {
         if let Some(interval) = self.session_interval() {
             outline = outline.with(Name::SessionExpires, interval.to_string());
         }
-        outline.body = Some((SDP.into(), body.into()));
+        if self.config.reliable_provisionals == ReliableProvisionals::Required {
+            outline = outline.with(Name::Require, "100rel");
+        }
+        if let Some(replaces) = &options.replaces {
+            outline = outline.with(Name::Replaces, replaces.clone()).with(Name::Require, "replaces");
+        }
+        if let Some(referred_by) = &options.referred_by {
+            outline = outline.with(Name::ReferredBy, referred_by.clone());
+        }
+        outline.body = body.map(|body| (SDP.into(), body.into()));
         match self.start_client(outline, flow, Owner::Invite(key), turn) {
             Ok(client) => {
-                let state = State::Calling(Calling { client, session, cancel: Cancel::No });
-                self.calls.insert(key, Call { flow, state });
+                let calling =
+                    Calling { client, session, cancel: Cancel::No, forks: Vec::new(), unusable: None };
+                self.calls.insert(key, Call { flow, state: State::Calling(calling) });
             }
             Err(error) => turn.emit(Event::Failed { call: key, failure: error.into() }),
         }
@@ -66,6 +78,8 @@ impl UserAgent {
             let failure = CallFailure::Cancelled { by: Side::Local, reason: None };
             return self.fail_calling(key, number, failure, turn);
         }
+        // A final answer ends every early dialog.
+        self.drop_forks(key, number, None, turn);
         outline.cseq += 1;
         // The flow of the first attempt: the far end's proxy knows it.
         let Some(flow) = self.transactions.clients.get(&number).map(|client| client.flow) else { return };
@@ -77,28 +91,6 @@ impl UserAgent {
             }
             Err(error) => self.fail_calling(key, number, error.into(), turn),
         }
-    }
-
-    pub(super) fn on_provisional(
-        &mut self,
-        key: CallKey,
-        number: u64,
-        response: &Message,
-        turn: &mut Turn<'_>,
-    ) {
-        let Some(calling) = self.calling(key, number) else { return };
-        if calling.cancel == Cancel::Wanted {
-            return self.send_cancel(key, turn);
-        }
-        let status = response.status().unwrap_or_default();
-        if status == 100 || calling.cancel != Cancel::No {
-            return;
-        }
-        // The session goes on from the offer: a final answer, or another fork's, may differ.
-        let early_media =
-            is_sdp(response).then(|| calling.session.clone().accept(response.body()).ok()).flatten();
-        let reason = response.reason().unwrap_or_default().into_owned();
-        turn.emit(Event::Progress { call: key, status, reason, early_media });
     }
 
     pub(super) fn on_invite_final(
@@ -154,27 +146,35 @@ impl UserAgent {
             let failure = CallFailure::Unbuildable { why: "the 2xx opens no dialog".to_owned() };
             return self.fail_calling(key, number, failure, turn);
         };
-        self.acknowledge(number, &dialog, &invite, flow, turn);
         match self.calling(key, number).map(|calling| calling.cancel) {
-            Some(Cancel::No) => self.establish(key, number, dialog, flow, response, turn),
+            Some(Cancel::No) => {
+                let fork = self.drop_forks(key, number, Some(dialog.id()), turn);
+                self.establish(key, number, dialog, fork, response, turn);
+            }
             Some(Cancel::Wanted | Cancel::Sent(_)) => {
                 // The 200 overtook the CANCEL: what was taken back is ended (RFC 3261 section 9.1).
+                self.acknowledge(number, &dialog, &invite, flow, None, turn);
                 self.end_stray(dialog, flow, turn);
                 let failure = CallFailure::Cancelled { by: Side::Local, reason: None };
                 self.fail_calling(key, number, failure, turn);
             }
             // A second fork took the call that stands already, or has ended.
-            None => self.end_stray(dialog, flow, turn),
+            None => {
+                self.acknowledge(number, &dialog, &invite, flow, None, turn);
+                self.end_stray(dialog, flow, turn);
+            }
         }
     }
 
-    /// Sends the ACK of a 2xx on the dialog's way, with the credentials of its INVITE, and keeps it for repetitions.
+    /// Sends the ACK of a 2xx on the dialog's way, with the credentials of its INVITE and the answer to an offer that the
+    /// 2xx made, and keeps it for repetitions.
     pub(super) fn acknowledge(
         &mut self,
         number: u64,
         dialog: &Dialog,
         invite: &Message,
         flow: FlowId,
+        answer: Option<Vec<u8>>,
         turn: &mut Turn<'_>,
     ) {
         let Ok(cseq) = invite.cseq() else { return };
@@ -184,6 +184,7 @@ impl UserAgent {
                 outline = outline.with(name, String::from_utf8_lossy(value));
             }
         }
+        outline.body = answer.map(|answer| (SDP.into(), answer.into()));
         let Ok(ack) = self.write(&outline, flow) else { return };
         self.send(flow, &ack, turn);
         if let Some(client) = self.transactions.clients.get_mut(&number) {
@@ -191,44 +192,59 @@ impl UserAgent {
         }
     }
 
+    /// The first 2xx: the call stands, in the early dialog of its fork where there was one.
     fn establish(
         &mut self,
         key: CallKey,
         number: u64,
-        mut dialog: Dialog,
-        flow: FlowId,
+        dialog: Dialog,
+        fork: Option<Fork>,
         response: &Message,
         turn: &mut Turn<'_>,
     ) {
+        let Some(client) = self.transactions.clients.get(&number) else { return };
+        let (flow, invite) = (client.flow, client.request().clone());
         let Some(calling) = self.calling(key, number) else { return };
-        let mut session = calling.session.clone();
-        let outcome = match is_sdp(response) {
-            true => session.accept(response.body()).map_err(CallFailure::Negotiation),
-            false => Err(CallFailure::NoAnswerDescription),
+        let mut leg = match fork {
+            Some(mut fork) => {
+                // The messages opened a dialog just now.
+                let _ = fork.leg.dialog.confirm(&invite, response);
+                fork.leg
+            }
+            None => Leg::new(dialog, calling.session.clone(), false),
         };
+        leg.updatable |= response.lists_token(Name::Allow, "UPDATE");
+        let mut answer = None;
+        let outcome = match (leg.session.negotiated(), is_sdp(response)) {
+            // A reliable provisional response has answered already: nothing in the 2xx can change that (RFC 6337
+            // section 2.1).
+            (Some(negotiated), _) => Ok(negotiated.clone()),
+            (None, false) => Err(CallFailure::NoAnswerDescription),
+            (None, true) if leg.session.is_offering() => {
+                leg.session.accept(response.body()).map_err(CallFailure::Negotiation)
+            }
+            // Our INVITE had no offer: the 2xx has one, and its answer goes with the ACK.
+            (None, true) => leg.session.answer(response.body()).map_err(CallFailure::Negotiation).map(
+                |(body, negotiated)| {
+                    answer = Some(body);
+                    negotiated
+                },
+            ),
+        };
+        self.acknowledge(number, &leg.dialog, &invite, flow, answer, turn);
         match outcome {
             Ok(negotiated) => {
-                self.dialogs.insert(dialog.id().clone(), key);
-                let state = State::Active(Active {
-                    dialog,
-                    session,
-                    acceptance: None,
-                    established: true,
-                    reinvite: None,
-                    retry: None,
-                    timer: SessionTimer::from_response(response, turn.now),
-                    updatable: response.lists_token(Name::Allow, "UPDATE"),
-                    refreshing: false,
-                    caller: true,
-                    ending: Ending::No,
-                });
-                self.calls.insert(key, Call { flow, state });
+                self.dialogs.insert(leg.dialog.id().clone(), key);
+                let mut active = Active::new(leg, true);
+                active.timer = SessionTimer::from_response(response, turn.now);
+                self.calls.insert(key, Call { flow, state: State::Active(active) });
                 self.dirty.push(Sleeper::Call(key));
                 turn.emit(Event::Established { call: key, negotiated });
             }
             Err(failure) => {
+                self.forget_leg(&leg, turn);
                 let reason = "SIP;cause=488;text=\"Not Acceptable Here\"";
-                let bye = dialog.next(Method::Bye).with(Name::Reason, reason);
+                let bye = leg.dialog.next(Method::Bye).with(Name::Reason, reason);
                 let bye = self.signed(bye);
                 let _ = self.start_client(bye, flow, Owner::Stray, turn);
                 self.fail_calling(key, number, failure, turn);
@@ -256,7 +272,7 @@ impl UserAgent {
         }
     }
 
-    fn send_cancel(&mut self, key: CallKey, turn: &mut Turn<'_>) {
+    pub(super) fn send_cancel(&mut self, key: CallKey, turn: &mut Turn<'_>) {
         let until = turn.now + self.config.timers.long();
         let Some(Call { state: State::Calling(calling), .. }) = self.calls.get_mut(&key) else { return };
         calling.cancel = Cancel::Sent(until);
@@ -292,11 +308,15 @@ impl UserAgent {
         failure: CallFailure,
         turn: &mut Turn<'_>,
     ) {
+        self.drop_forks(key, number, None, turn);
         let Some(calling) = self.calling(key, number) else { return };
-        let failure = match (calling.cancel, failure) {
-            (Cancel::No, failure) => failure,
+        let failure = match (calling.cancel, calling.unusable.take()) {
+            (Cancel::No, _) => failure,
+            (Cancel::Wanted | Cancel::Sent(_), Some(unusable)) => unusable,
             // Whatever came of it, it was we who took it back.
-            (Cancel::Wanted | Cancel::Sent(_), _) => CallFailure::Cancelled { by: Side::Local, reason: None },
+            (Cancel::Wanted | Cancel::Sent(_), None) => {
+                CallFailure::Cancelled { by: Side::Local, reason: None }
+            }
         };
         self.calls.remove(&key);
         self.dirty.push(Sleeper::Call(key));

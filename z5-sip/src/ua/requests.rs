@@ -1,7 +1,8 @@
 //! Requests from outside: what is refused before anyone looks at it, and who gets the rest (RFC 3261 section 8.2).
 
-use super::compose::{ACCEPT, ALLOW, SUPPORTED};
+use super::compose::{ACCEPT, ALLOW};
 use super::subscribing::ALLOW_EVENTS;
+use super::transfer::is_refer_event;
 use super::types::{CallKey, Event, Reason};
 use super::{Turn, UserAgent};
 use crate::dialog::DialogId;
@@ -61,6 +62,10 @@ impl UserAgent {
             }
             Some(Method::Invite | Method::Update) if inside => self.on_reinvite(number, &request, turn),
             Some(Method::Invite) => self.on_incoming(flow, number, request, turn),
+            Some(Method::Prack) => self.on_prack(number, &request, turn),
+            Some(Method::Refer) => self.on_refer(number, &request, inside, turn),
+            Some(Method::Info) => self.on_info(number, &request, turn),
+            Some(Method::Notify) if is_refer_event(&request) => self.on_refer_notify(number, &request, turn),
             Some(Method::Bye) => self.on_bye(number, &request, turn),
             // An UPDATE has no meaning outside a dialog.
             Some(Method::Update) => {
@@ -86,12 +91,13 @@ impl UserAgent {
             self.respond(number, 481, turn, |builder| builder);
             return;
         }
+        let supported = self.supported();
         self.respond(number, 200, turn, |builder| {
             builder
                 .header(Name::Allow, ALLOW)
                 .header(Name::Accept, ACCEPT)
                 .header(Name::AcceptEncoding, "identity")
-                .header(Name::Supported, SUPPORTED)
+                .header(Name::Supported, supported)
                 .header(Name::AllowEvents, ALLOW_EVENTS)
         });
     }

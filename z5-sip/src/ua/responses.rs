@@ -42,10 +42,13 @@ impl UserAgent {
             Owner::Register(reg_id) => self.on_register_response(reg_id, number, response, turn),
             Owner::Invite(call) => self.on_invite_final(call, number, response, turn),
             Owner::Reinvite(call) => self.on_reinvite_final(call, number, response, turn),
-            Owner::Update(call) => self.on_update_final(call, response, turn),
+            Owner::Update(call) => self.on_update_final(call, number, response, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),
             Owner::Apart(apart) => self.on_apart_final(apart, number, response, turn),
-            Owner::Cancel | Owner::Stray => {}
+            Owner::Refer(call) => self.on_refer_final(call, number, response, turn),
+            Owner::Notify(call) => self.on_notify_final(call, Some(status), turn),
+            Owner::Info(call) => self.on_info_final(call, status, turn),
+            Owner::Cancel | Owner::Prack | Owner::Stray => {}
         }
     }
 
@@ -64,40 +67,75 @@ impl UserAgent {
                 Owner::Invite(call) => {
                     self.fail_calling(call, number, CallFailure::from_challenge(failure), turn)
                 }
-                Owner::Reinvite(call) => {
-                    self.on_reinvite_failed(call, number, CallFailure::from_challenge(failure), turn);
-                }
                 // The timer ends the call when no refresh gets through.
-                Owner::Update(_) => {}
+                Owner::Reinvite(call) | Owner::Update(call) => {
+                    self.on_offer_failed(call, number, CallFailure::from_challenge(failure), turn);
+                }
                 Owner::Bye(call) => self.on_bye_done(call, turn),
                 Owner::Apart(apart) => {
                     self.on_apart_lost(apart, number, RequestFailure::from_challenge(failure), turn);
                 }
-                Owner::Cancel | Owner::Stray => {}
+                Owner::Refer(call) => {
+                    self.on_refer_failed(call, number, CallFailure::from_challenge(failure), turn);
+                }
+                Owner::Notify(call) => self.on_notify_final(call, None, turn),
+                Owner::Info(call) => self.on_info_final(call, response.status().unwrap_or_default(), turn),
+                Owner::Cancel | Owner::Prack | Owner::Stray => {}
             };
         }
         match owner {
             Owner::Register(reg_id) => self.repeat_register(reg_id, outline, turn),
             Owner::Invite(call) => self.repeat_invite(call, number, outline, turn),
+            Owner::Notify(call) => {
+                outline.cseq = self.next_report_cseq(call).unwrap_or(outline.cseq + 1);
+                if self.start_client(outline, flow, owner, turn).is_err() {
+                    self.on_notify_final(call, None, turn);
+                }
+            }
+            Owner::Refer(call) => {
+                outline.cseq = self.next_cseq_after(number).unwrap_or(outline.cseq + 1);
+                let cseq = outline.cseq;
+                match self.start_client(outline, flow, owner, turn) {
+                    Ok(next) => self.follow_refer(call, number, next, cseq),
+                    Err(error) => self.on_refer_failed(call, number, error.into(), turn),
+                }
+            }
+            Owner::Info(call) => {
+                outline.cseq = self.next_cseq_after(number).unwrap_or(outline.cseq + 1);
+                if self.start_client(outline, flow, owner, turn).is_err() {
+                    self.on_info_final(call, 500, turn);
+                }
+            }
             Owner::Reinvite(call) | Owner::Update(call) | Owner::Bye(call) => {
-                outline.cseq = self.next_cseq(call).unwrap_or(outline.cseq + 1);
-                let started = self.start_client(outline, flow, owner, turn);
-                match (owner, started) {
-                    (Owner::Reinvite(_), Ok(next)) => self.set_reinvite(call, next),
-                    (Owner::Reinvite(_), Err(error)) => {
-                        self.on_reinvite_failed(call, number, error.into(), turn)
+                outline.cseq = self.next_cseq_after(number).unwrap_or(outline.cseq + 1);
+                match (owner, self.start_client(outline, flow, owner, turn)) {
+                    (Owner::Reinvite(_) | Owner::Update(_), Ok(next)) => {
+                        self.follow_offer(call, number, next)
+                    }
+                    (Owner::Reinvite(_) | Owner::Update(_), Err(error)) => {
+                        self.on_offer_failed(call, number, error.into(), turn)
                     }
                     (Owner::Bye(_), Err(_)) => self.on_bye_done(call, turn),
                     (_, _) => {}
                 }
             }
             Owner::Apart(apart) => self.repeat_apart(apart, number, outline, flow, turn),
+            Owner::Prack => {
+                outline.cseq = self.next_cseq_after(number).unwrap_or(outline.cseq + 1);
+                let _ = self.start_client(outline, flow, owner, turn);
+            }
             Owner::Cancel | Owner::Stray => {
                 outline.cseq += 1;
                 // Nobody waits for it: when it cannot go out there is nobody to tell.
                 let _ = self.start_client(outline, flow, owner, turn);
             }
         }
+    }
+
+    /// The CSeq with which a request of a dialog is sent again.
+    pub(super) fn next_cseq_after(&mut self, number: u64) -> Option<u32> {
+        let request = self.transactions.clients.get(&number)?.request().clone();
+        self.next_cseq(&request)
     }
 
     /// No final response came in time.
@@ -116,7 +154,11 @@ impl UserAgent {
                 self.on_apart_lost(apart, number, RequestFailure::TimedOut { timer }, turn);
             }
             Owner::Bye(call) => self.on_bye_done(call, turn),
-            Owner::Update(_) | Owner::Cancel | Owner::Stray => {}
+            Owner::Update(call) => self.on_offer_failed(call, number, CallFailure::TimedOut { timer }, turn),
+            Owner::Refer(call) => self.on_refer_failed(call, number, CallFailure::TimedOut { timer }, turn),
+            Owner::Notify(call) => self.on_notify_final(call, None, turn),
+            Owner::Info(call) => self.on_info_final(call, 408, turn),
+            Owner::Cancel | Owner::Prack | Owner::Stray => {}
         }
     }
 
@@ -133,9 +175,14 @@ impl UserAgent {
                 self.on_apart_lost(apart, number, RequestFailure::ConnectionLost, turn);
             }
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::ConnectionLost, turn),
-            Owner::Reinvite(call) => self.on_reinvite_failed(call, number, CallFailure::ConnectionLost, turn),
+            Owner::Reinvite(call) | Owner::Update(call) => {
+                self.on_offer_failed(call, number, CallFailure::ConnectionLost, turn);
+            }
+            Owner::Refer(call) => self.on_refer_failed(call, number, CallFailure::ConnectionLost, turn),
+            Owner::Notify(call) => self.on_notify_final(call, None, turn),
+            Owner::Info(call) => self.on_info_final(call, 503, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),
-            Owner::Update(_) | Owner::Cancel | Owner::Stray => {}
+            Owner::Cancel | Owner::Prack | Owner::Stray => {}
         }
     }
 }

@@ -17,6 +17,10 @@ pub(super) enum Sleeper {
     Server(u64),
     Call(CallKey),
     Subscription(SubscriptionKey),
+    /// A transfer within the call: ours, or one that we are asked for.
+    Transfer(CallKey),
+    /// The reports on a call that we made for someone.
+    Referral(CallKey),
 }
 
 /// The queue. Equal moments come in the order of [`Sleeper`], so that a run can be replayed.

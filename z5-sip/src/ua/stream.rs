@@ -62,6 +62,7 @@ impl UserAgent {
             return false;
         }
         let outline = client.outline.clone();
+        let cseq = outline.cseq;
         let Ok(next) = self.start_client(outline, flow, owner, turn) else { return false };
         match owner {
             Owner::Invite(call) => {
@@ -69,13 +70,16 @@ impl UserAgent {
                     calling.client = next;
                 }
             }
-            Owner::Reinvite(call) => self.set_reinvite(call, next),
+            Owner::Reinvite(call) | Owner::Update(call) => self.follow_offer(call, number, next),
+            Owner::Refer(call) => self.follow_refer(call, number, next, cseq),
             Owner::Apart(Apart::Subscription(key)) => self.set_subscribe_client(key, number, next),
             // These are found by their owner, not by their number.
             Owner::Register(_)
             | Owner::Apart(Apart::Message { .. } | Apart::Probe(_) | Apart::Fetch)
-            | Owner::Update(_)
             | Owner::Bye(_)
+            | Owner::Notify(_)
+            | Owner::Info(_)
+            | Owner::Prack
             | Owner::Cancel
             | Owner::Stray => {}
         }

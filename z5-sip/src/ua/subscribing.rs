@@ -21,7 +21,7 @@ use crate::subscription::{Effect, State, Subscription};
 use crate::wire::{Message, Method, Name, Params, Uri};
 
 /// The packages of NOTIFYs that are taken.
-pub(super) const ALLOW_EVENTS: &str = mwi::PACKAGE;
+pub(super) const ALLOW_EVENTS: &str = "message-summary, refer";
 
 /// One subscription with its dialog.
 pub(super) struct Subscribed {

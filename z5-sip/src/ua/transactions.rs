@@ -26,12 +26,18 @@ pub(super) enum Owner {
     Invite(CallKey),
     /// An INVITE of ours within a call.
     Reinvite(CallKey),
-    /// An UPDATE of ours that refreshes a call.
+    /// An UPDATE of ours, with an offer or to refresh.
     Update(CallKey),
     Bye(CallKey),
     Cancel,
     /// A request that belongs to no call's state.
     Apart(Apart),
+    Refer(CallKey),
+    /// A report on this call, which we made for someone.
+    Notify(CallKey),
+    Info(CallKey),
+    /// The response that it acknowledges is repeated until it arrives; nobody waits for more.
+    Prack,
     /// Nobody: the BYE of a fork that came too late.
     Stray,
 }

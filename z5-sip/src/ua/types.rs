@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::body::Body;
 use super::failure::{CallFailure, CommandRefusal, RegisterFailure};
+use super::info::Info;
 use super::options::CallOptions;
 use super::request_failure::RequestFailure;
 use crate::auth::Credentials;
@@ -178,11 +179,20 @@ pub enum Command {
         /// An incoming call.
         call: CallKey,
     },
+    /// Send early media to the caller before the call is taken (183): reliably when the caller knows how (RFC 3262), as a
+    /// foretaste otherwise. What it answers holds on when the call is taken.
+    Progress {
+        /// An incoming call.
+        call: CallKey,
+        /// What we can do, on ports already reserved.
+        answer: Capabilities,
+    },
     /// Take an incoming call.
     Accept {
         /// An incoming call.
         call: CallKey,
-        /// What we can do, on ports already reserved.
+        /// What we can do, on ports already reserved. Not looked at after [`Command::Progress`] has answered the caller's
+        /// offer already: change it with [`Command::Renegotiate`] then.
         answer: Capabilities,
     },
     /// Turn an incoming call down.
@@ -192,8 +202,8 @@ pub enum Command {
         /// 300 to 699, such as 486 (busy), 603 (decline), 488.
         status: u16,
     },
-    /// Change what flows in a call that stands, as hold and resume do. Every medium of the call stays in its place; one
-    /// that is left out is closed.
+    /// Change what flows in a call, as hold and resume do: by INVITE when it stands, by UPDATE before, once early media
+    /// is agreed on. Every medium of the call stays in its place; one that is left out is closed.
     Renegotiate {
         /// The call.
         call: CallKey,
@@ -236,11 +246,62 @@ pub enum Command {
         /// Which.
         subscription: SubscriptionKey,
     },
+    /// Answer an [`Event::Offered`].
+    AnswerOffer {
+        /// The call.
+        call: CallKey,
+        /// What we can do from now on, on ports already reserved.
+        answer: Capabilities,
+    },
+    /// Refuse an [`Event::Offered`] with 488; what flowed before flows on.
+    RefuseOffer {
+        /// The call.
+        call: CallKey,
+    },
+    /// Ask the far end of a call that stands to call someone else. The call ends when it did.
+    Transfer {
+        /// The call.
+        call: CallKey,
+        /// Whom it is to call.
+        to: TransferTarget,
+    },
+    /// Do what an [`Event::TransferRequested`] asks for: the far end is told what becomes of the new call.
+    AcceptTransfer {
+        /// The call in which it was asked for.
+        call: CallKey,
+        /// The application's number for the new call.
+        new_call: CallKey,
+        /// What we can do in it, on ports already reserved.
+        offer: Capabilities,
+    },
+    /// Do not do what an [`Event::TransferRequested`] asks for.
+    RejectTransfer {
+        /// The call in which it was asked for.
+        call: CallKey,
+        /// 300 to 699, such as 603.
+        status: u16,
+    },
+    /// Say something within a call that stands.
+    SendInfo {
+        /// The call.
+        call: CallKey,
+        /// What.
+        info: Info,
+    },
     /// End a call in whatever state: CANCEL before the answer, BYE after it, 603 for an incoming one that rings.
     Hangup {
         /// The call.
         call: CallKey,
     },
+}
+
+/// Whom a far end is to call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TransferTarget {
+    /// An address (a blind transfer).
+    Blind(Uri),
+    /// The far end of another call of ours that stands: it takes that call over (an attended transfer).
+    Attended(CallKey),
 }
 
 /// What the driver must do. Consecutive `Send`s for one flow within a turn go out in one write.
@@ -323,6 +384,9 @@ pub enum Event {
         display_name: Option<String>,
         /// What they offer.
         offered: OfferSummary,
+        /// The call of ours that this one is to take the place of (RFC 3891): taking it ends that one. It needs no
+        /// ringing, because someone talks already.
+        replaces: Option<CallKey>,
     },
     /// A provisional answer to an outgoing call: 180 rings, 183 may carry early media.
     Progress {
@@ -332,8 +396,18 @@ pub enum Event {
         status: u16,
         /// Its phrase.
         reason: String,
-        /// What may already flow.
+        /// What may already flow. Without the extension `100rel` it is a foretaste that the final answer may change.
         early_media: Option<Negotiated>,
+        /// Which of the devices that ring says so, from zero; each has an early dialog of its own.
+        fork: u32,
+    },
+    /// What may flow before an incoming call is taken, after [`Command::Progress`]: the caller's offer is answered, or ours
+    /// is.
+    EarlyMedia {
+        /// The call.
+        call: CallKey,
+        /// What may flow.
+        negotiated: Negotiated,
     },
     /// The call stands.
     Established {
@@ -349,12 +423,68 @@ pub enum Event {
         /// What flows now.
         negotiated: Negotiated,
     },
+    /// The far end offers a medium that does not flow yet, or new keys. Answer with `AnswerOffer` or `RefuseOffer`; after
+    /// 2 s it is answered with what we can do already.
+    Offered {
+        /// The call.
+        call: CallKey,
+        /// What it offers.
+        offered: OfferSummary,
+    },
     /// A [`Command::Renegotiate`] came to nothing; what flowed before flows on.
     RenegotiationFailed {
         /// The call.
         call: CallKey,
         /// Why.
         failure: CallFailure,
+    },
+    /// The far end asks us to call someone else. Answer with `AcceptTransfer` or `RejectTransfer`; after 20 s it is
+    /// declined.
+    TransferRequested {
+        /// The call in which it asks.
+        call: CallKey,
+        /// Whom we are to call.
+        target: Uri,
+        /// The new call is to take the place of one that the target has (an attended transfer).
+        replaces: bool,
+        /// What Referred-By says about who asks (RFC 3892).
+        referred_by: Option<String>,
+    },
+    /// The far end tells how far it has come with the call that we asked for. These three may come after the call's own
+    /// end.
+    TransferProgress {
+        /// The call in which we asked.
+        call: CallKey,
+        /// 100 to 199.
+        status: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// The far end talks to whom we sent it; our call with it ends.
+    Transferred {
+        /// The call in which we asked.
+        call: CallKey,
+    },
+    /// The transfer came to nothing; the call goes on.
+    TransferFailed {
+        /// The call in which we asked.
+        call: CallKey,
+        /// Why.
+        failure: CallFailure,
+    },
+    /// The far end says something within a call.
+    Info {
+        /// The call.
+        call: CallKey,
+        /// What.
+        info: Info,
+    },
+    /// A [`Command::SendInfo`] was refused (its status), or never answered (408, 503).
+    InfoFailed {
+        /// The call.
+        call: CallKey,
+        /// The status.
+        status: u16,
     },
     /// An established call is over.
     Ended {

@@ -130,7 +130,7 @@ impl Rules {
             role: Role::UserAgent,
             schemes: vec![Scheme::Sip, Scheme::Sips, Scheme::Tel, Scheme::Urn],
             // Must say what the user agent says in Supported.
-            extensions: vec!["timer", "path", "outbound"],
+            extensions: vec!["timer", "path", "outbound", "100rel", "replaces", "norefersub"],
         }
     }
 

@@ -146,7 +146,7 @@ fn the_address_that_leads_to_this_instance_is_our_contact_in_calls() {
     let ok = script.next_status(200);
     assert_eq!(ok.header(Name::Contact), Some(&b"<sip:alice@example.com;gr=urn:uuid:1>"[..]));
     // Who hides takes the temporary one, which says nothing.
-    let options = Box::new(CallOptions { privacy: Privacy::Anonymous });
+    let options = Box::new(CallOptions { privacy: Privacy::Anonymous, ..CallOptions::default() });
     let (call, target, offer) = (CallKey(8), uri("sip:bob@example.com"), capabilities(20_000));
     script.command(Command::Invite { call, target, offer, options });
     let hidden = script.next_request(Method::Invite);

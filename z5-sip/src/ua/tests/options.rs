@@ -8,7 +8,7 @@ use crate::ua::{CallKey, CallOptions, Command, Event, Privacy, UaConfig};
 use crate::wire::{Frame, Framer, Limits, Message, Method, Name, Transport};
 
 fn anonymous() -> Box<CallOptions> {
-    Box::new(CallOptions { privacy: Privacy::Anonymous })
+    Box::new(CallOptions { privacy: Privacy::Anonymous, ..CallOptions::default() })
 }
 
 /// Every message that an end of a world wrote.

@@ -9,7 +9,7 @@ use crate::ua::{CallKey, Command, Event, UaConfig};
 use crate::wire::Transport;
 
 /// Prints the seed of a world that fails.
-struct Seed(u64);
+pub(super) struct Seed(pub(super) u64);
 
 impl Drop for Seed {
     fn drop(&mut self) {
@@ -19,7 +19,7 @@ impl Drop for Seed {
     }
 }
 
-fn seeds(count: u64) -> impl Iterator<Item = u64> {
+pub(super) fn seeds(count: u64) -> impl Iterator<Item = u64> {
     let one = std::env::var("Z5_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     one.map_or(1..=count, |seed| seed..=seed)
 }
