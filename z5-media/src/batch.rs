@@ -1,6 +1,7 @@
-//! Many datagrams in one system call: recvmmsg and sendmmsg on Linux, one call each elsewhere.
+//! Many datagrams in one system call: recvmmsg and sendmmsg (with segmentation offload) on Linux, one call
+//! each elsewhere.
 //!
-//! This is the only file of the crate with `unsafe`. It knows nothing of RTP.
+//! This and `engine/priority.rs` are the only files of the crate with `unsafe`. It knows nothing of RTP.
 
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg have no safe form; see the SAFETY comments")]
@@ -134,6 +135,23 @@ mod tests {
     fn a_batch_passes_over_both_address_families() {
         exchange("127.0.0.1:0");
         exchange("[::1]:0");
+    }
+
+    #[test]
+    fn datagrams_of_one_picture_arrive_apart_and_whole() {
+        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        b.set_nonblocking(true).unwrap();
+        let mut batch = Batch::new(MAX_BATCH);
+        let lens: Vec<usize> = [1200; 20].into_iter().chain([700, 700, 33, 1200, 1200]).collect();
+        for (n, len) in lens.iter().enumerate() {
+            batch.free_slot().unwrap()[..*len].fill(n as u8);
+            batch.commit(*len, b.local_addr().unwrap());
+        }
+        assert_eq!(batch.send(&a), 0);
+        assert_eq!(batch.receive(&b, MAX_BATCH).unwrap(), lens.len());
+        for ((n, len), (datagram, _)) in lens.iter().enumerate().zip(batch.iter_mut()) {
+            assert_eq!(datagram, vec![n as u8; *len]);
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ const DATAGRAMS_PER_TURN: usize = 512;
 const DATAGRAMS_PER_SOCKET: usize = 32;
 /// Datagrams asked for in one system call.
 const RECEIVE_BATCH: usize = 16;
+/// Packets of one stream handed to the system together.
+const SEND_BATCH: usize = 32;
 /// The token of the waker; streams use two tokens each.
 pub(super) const WAKE: Token = Token(usize::MAX);
 
@@ -93,6 +95,22 @@ impl NetStream {
     }
 }
 
+impl NetStream {
+    /// Sends what was gathered, as few messages as the system allows.
+    fn flush(&mut self, outbox: &mut Batch) {
+        if outbox.is_empty() {
+            return;
+        }
+        if let Some(capture) = &self.capture {
+            let now = clock::now();
+            for (datagram, to) in outbox.iter_mut() {
+                capture.record(Transport::Udp, self.local[0], to, datagram, now);
+            }
+        }
+        self.send_errors += outbox.send(&self.rtp) as u64;
+    }
+}
+
 /// The packet thread's state.
 pub(super) struct Net {
     pub(super) poll: Poll,
@@ -111,6 +129,8 @@ pub(super) struct Net {
     pub(super) buffer: Box<[u8; SLOT]>,
     /// What was just received.
     pub(super) inbox: Batch,
+    /// Packets of one stream that leave together.
+    pub(super) outbox: Batch,
     pub(super) pace: Pace,
 }
 
@@ -137,6 +157,7 @@ impl Net {
             timers: BinaryHeap::with_capacity(256),
             buffer: Box::new([0; SLOT]),
             inbox: Batch::new(RECEIVE_BATCH),
+            outbox: Batch::new(SEND_BATCH),
             pace: Pace::new(epoch),
         }
     }
@@ -369,7 +390,13 @@ impl Net {
     fn send_frames(&mut self, slot: usize) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
         let now = clock::now();
-        while let Some((head, len)) = stream.from_worker.pop(&mut self.buffer[HEADER_LEN..]) {
+        loop {
+            if self.outbox.is_full() {
+                stream.flush(&mut self.outbox);
+            }
+            // Full and flushed: there is a free slot.
+            let Some(slot) = self.outbox.free_slot() else { break };
+            let Some((head, len)) = stream.from_worker.pop(&mut slot[HEADER_LEN..]) else { break };
             match head.payload_type {
                 0..=127 => {}
                 word::KEY_FRAME => {
@@ -377,7 +404,7 @@ impl Net {
                     continue;
                 }
                 word::LIMIT => {
-                    let limit = ring::value(&self.buffer[HEADER_LEN..HEADER_LEN + len]);
+                    let limit = ring::value(&slot[HEADER_LEN..HEADER_LEN + len]);
                     stream.session.request_limit(limit, now);
                     continue;
                 }
@@ -387,22 +414,13 @@ impl Net {
                 }
                 _ => continue,
             }
-            let sent = stream.session.send(
-                &mut self.buffer[..],
-                len,
-                head.payload_type,
-                head.marker,
-                head.timestamp,
-                now,
-            );
-            match sent {
-                Ok(len) => {
-                    let to = stream.session.destination();
-                    stream.transmit(&self.buffer[..len], to, false);
-                }
+            let (payload_type, marker) = (head.payload_type, head.marker);
+            match stream.session.send(&mut slot[..], len, payload_type, marker, head.timestamp, now) {
+                Ok(len) => self.outbox.commit(len, stream.session.destination()),
                 Err(_) => stream.send_errors += 1,
             }
         }
+        stream.flush(&mut self.outbox);
         // The first packet and wishes of the worker make a report or feedback due.
         self.arm(slot);
     }
