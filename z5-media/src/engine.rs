@@ -1,6 +1,6 @@
 //! The engine: sockets, threads and events around the sans-IO streams. The border other crates build on.
 //!
-//! An engine has two threads of its own: one moves packets, one runs sources, codecs and sinks; frames pass between
+//! An engine has threads of its own: one or more move packets, one runs sources, codecs and sinks; frames pass between
 //! them through rings. The methods here are called from any other thread; they hand a command over and, where they
 //! return figures, wait for the answer (normally well under a millisecond).
 
@@ -9,6 +9,7 @@ mod error;
 mod net;
 mod pace;
 mod ports;
+mod priority;
 mod registry;
 mod ring;
 mod start;
@@ -37,6 +38,8 @@ use crate::clock::{self, WallAnchor};
 use crate::codec::telephone_event;
 use crate::stats::{MediaKind, StreamStats};
 
+/// Packet threads an engine has at most.
+const MAX_PACKET_THREADS: usize = 16;
 /// Announcements of streams with frames that fit between the two threads.
 const ANNOUNCEMENTS: usize = 4096;
 /// The usual length of a key press (RFC 7874 and RFC 9248 section 6.5).
@@ -46,16 +49,22 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// A running media engine. Dropping it ends every stream and completes every sink.
 pub struct Engine {
-    net: mpsc::Sender<net::Command>,
-    waker: Arc<Waker>,
+    shards: Vec<Shard>,
     worker: mpsc::Sender<worker::Command>,
-    threads: [Option<JoinHandle<()>>; 2],
+    worker_handle: Option<JoinHandle<()>>,
     worker_thread: std::thread::Thread,
     registry: Mutex<Registry>,
     next_port: AtomicU64,
     epoch: Instant,
     anchor: WallAnchor,
     capture: Option<Arc<Capture>>,
+}
+
+/// One packet thread; a stream belongs to the one its slot names.
+struct Shard {
+    net: mpsc::Sender<net::Command>,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -71,50 +80,54 @@ impl Engine {
     /// When the system gives no threads or no poll instance.
     pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
         let failed = |what| move |source| EngineError::System { what, source };
-        let poll = Poll::new().map_err(failed("poll instance"))?;
-        let waker = Arc::new(Waker::new(poll.registry(), net::WAKE).map_err(failed("waker"))?);
-        let (net, net_commands) = mpsc::channel();
         let (worker, worker_commands) = mpsc::channel();
-        let (announce_sendable, sendable) = RingBuffer::new(ANNOUNCEMENTS);
-        let (announce_readable, readable) = RingBuffer::new(ANNOUNCEMENTS);
         let events: EventSender = Arc::from(config.events);
         let epoch = clock::now();
-
-        let work = worker::Worker::new(
-            worker_commands,
-            Arc::clone(&events),
-            (announce_sendable, readable),
-            Arc::clone(&waker),
-        );
+        // The rings between the worker and each packet thread.
+        let (mut ends, mut halves) = (Vec::new(), Vec::new());
+        for _ in 0..config.packet_threads.clamp(1, MAX_PACKET_THREADS) {
+            let poll = Poll::new().map_err(failed("poll instance"))?;
+            let waker = Arc::new(Waker::new(poll.registry(), net::WAKE).map_err(failed("waker"))?);
+            let (announce_sendable, sendable) = RingBuffer::new(ANNOUNCEMENTS);
+            let (announce_readable, readable) = RingBuffer::new(ANNOUNCEMENTS);
+            ends.push(worker::Shard::new(announce_sendable, readable, Arc::clone(&waker)));
+            halves.push((poll, waker, sendable, announce_readable));
+        }
+        let work = worker::Worker::new(worker_commands, Arc::clone(&events), ends);
         let worker_handle = std::thread::Builder::new()
             .name("z5-media-work".into())
             .spawn(|| work.run())
             .map_err(failed("worker thread"))?;
         let worker_thread = worker_handle.thread().clone();
-        let packets = net::Net::new(
-            poll,
-            net_commands,
-            events,
-            (sendable, announce_readable),
-            worker_thread.clone(),
-            epoch,
-        );
-        let net_handle = std::thread::Builder::new()
-            .name("z5-media-net".into())
-            .spawn(|| packets.run())
-            .map_err(failed("packet thread"))?;
-        Ok(Self {
-            net,
-            waker,
+        let mut engine = Self {
+            shards: Vec::new(),
             worker,
-            threads: [Some(worker_handle), Some(net_handle)],
+            worker_handle: Some(worker_handle),
             worker_thread,
             registry: Mutex::default(),
             next_port: AtomicU64::new(config.port_seed),
             epoch,
             anchor: WallAnchor::read(),
             capture: config.capture,
-        })
+        };
+        for (poll, waker, sendable, readable) in halves {
+            let (net, commands) = mpsc::channel();
+            let worker = engine.worker_thread.clone();
+            let packets =
+                net::Net::new(poll, commands, Arc::clone(&events), (sendable, readable), worker, epoch);
+            let realtime = config.realtime;
+            let run = move || {
+                if realtime && let Err(why) = priority::raise() {
+                    tracing::warn!(%why, "no real-time priority for media");
+                }
+                packets.run();
+            };
+            let thread = std::thread::Builder::new().name("z5-media-net".into()).spawn(run);
+            // If it fails, dropping the engine ends the threads there are.
+            let thread = thread.map_err(failed("packet thread"))?;
+            engine.shards.push(Shard { net, waker, thread: Some(thread) });
+        }
+        Ok(engine)
     }
 
     /// Binds an even RTP port and the odd RTCP port above it on `bind`, within `ports`; `0..=0` takes any pair.
@@ -135,7 +148,7 @@ impl Engine {
         let id = self.registry.lock().map_err(|_| MediaError::Stopped)?.add(running)?;
         let started = start::build(id, port, config, self.epoch, self.anchor, self.capture.clone()).and_then(
             |(net, work)| {
-                self.tell_net(net::Command::Add(net))?;
+                self.tell_net(id, net::Command::Add(net))?;
                 self.tell_worker(worker::Command::Add(work))
             },
         );
@@ -215,7 +228,7 @@ impl Engine {
     /// When there is no such stream.
     pub fn set_direction(&self, stream: StreamId, direction: Direction) -> Result<(), MediaError> {
         self.running(stream).ok_or(MediaError::NoSuchStream)?;
-        self.tell_net(net::Command::SetReceive { id: stream, receive: direction.receive })?;
+        self.tell_net(stream, net::Command::SetReceive { id: stream, receive: direction.receive })?;
         self.tell_worker(worker::Command::SetSend { id: stream, send: direction.send })
     }
 
@@ -230,7 +243,7 @@ impl Engine {
         remote_rtcp: SocketAddr,
     ) -> Result<(), MediaError> {
         self.running(stream).ok_or(MediaError::NoSuchStream)?;
-        self.tell_net(net::Command::SetRemote { id: stream, remote, remote_rtcp })
+        self.tell_net(stream, net::Command::SetRemote { id: stream, remote, remote_rtcp })
     }
 
     /// Opens what comes with the far end's new key, when it changed within a call (a re-INVITE). Only the key of the far
@@ -247,7 +260,7 @@ impl Engine {
             return Err(MediaError::Keys);
         }
         let (_, receiver) = params.contexts().map_err(|_| MediaError::Keys)?;
-        self.tell_net(net::Command::SetReceiver { id: stream, receiver: Box::new(receiver) })
+        self.tell_net(stream, net::Command::SetReceiver { id: stream, receiver: Box::new(receiver) })
     }
 
     /// Figures of a running stream; `None` when there is no such stream.
@@ -255,7 +268,7 @@ impl Engine {
     pub fn stats(&self, stream: StreamId) -> Option<StreamStats> {
         let running = self.running(stream)?;
         let work = self.ask_worker(|reply| worker::Command::Figures { id: stream, reply })?;
-        let net = self.ask_net(|reply| net::Command::Figures { id: stream, reply })?;
+        let net = self.ask_net(stream, |reply| net::Command::Figures { id: stream, reply })?;
         Some(registry::figures(running, net, work))
     }
 
@@ -268,7 +281,7 @@ impl Engine {
         let behind = |stream| {
             let running = self.running(stream)?;
             let work = self.ask_worker(|reply| worker::Command::Figures { id: stream, reply })?;
-            let net = self.ask_net(|reply| net::Command::Figures { id: stream, reply })?;
+            let net = self.ask_net(stream, |reply| net::Command::Figures { id: stream, reply })?;
             registry::behind(&net, &work, running.clock_rate, self.anchor)
         };
         Some((behind(video)? - behind(audio)?) * 1000.0)
@@ -280,7 +293,7 @@ impl Engine {
     pub fn stop_stream(&self, stream: StreamId) -> Option<StreamStats> {
         let running = self.running(stream)?;
         let work = self.ask_worker(|reply| worker::Command::Stop { id: stream, reply });
-        let net = self.ask_net(|reply| net::Command::Stop { id: stream, reply });
+        let net = self.ask_net(stream, |reply| net::Command::Stop { id: stream, reply });
         self.forget(stream);
         Some(registry::figures(running, net?, work?))
     }
@@ -295,9 +308,10 @@ impl Engine {
         }
     }
 
-    fn tell_net(&self, command: net::Command) -> Result<(), MediaError> {
-        self.net.send(command).map_err(|_| MediaError::Stopped)?;
-        self.waker.wake().map_err(|_| MediaError::Stopped)
+    fn tell_net(&self, stream: StreamId, command: net::Command) -> Result<(), MediaError> {
+        let shard = self.shards.get(stream.slot() % self.shards.len().max(1)).ok_or(MediaError::Stopped)?;
+        shard.net.send(command).map_err(|_| MediaError::Stopped)?;
+        shard.waker.wake().map_err(|_| MediaError::Stopped)
     }
 
     fn tell_worker(&self, command: worker::Command) -> Result<(), MediaError> {
@@ -306,9 +320,13 @@ impl Engine {
         Ok(())
     }
 
-    fn ask_net<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> net::Command) -> Option<T> {
+    fn ask_net<T>(
+        &self,
+        stream: StreamId,
+        command: impl FnOnce(mpsc::SyncSender<T>) -> net::Command,
+    ) -> Option<T> {
         let (reply, answer) = mpsc::sync_channel(1);
-        self.tell_net(command(reply)).ok()?;
+        self.tell_net(stream, command(reply)).ok()?;
         answer.recv_timeout(ANSWER).ok()
     }
 
@@ -322,15 +340,17 @@ impl Engine {
 impl Drop for Engine {
     fn drop(&mut self) {
         // The worker first: it completes sinks and hands over the last frames, which the packet thread then sends.
-        let [worker, net] = &mut self.threads;
         let _ = self.worker.send(worker::Command::Shutdown);
         self.worker_thread.unpark();
-        if worker.take().is_some_and(|thread| thread.join().is_err()) {
+        if self.worker_handle.take().is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the media worker thread had panicked");
         }
-        let _ = self.net.send(net::Command::Shutdown);
-        if self.waker.wake().is_ok() && net.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the media packet thread had panicked");
+        for shard in &mut self.shards {
+            let _ = shard.net.send(net::Command::Shutdown);
+            if shard.waker.wake().is_ok() && shard.thread.take().is_some_and(|thread| thread.join().is_err())
+            {
+                tracing::error!("a media packet thread had panicked");
+            }
         }
     }
 }

@@ -29,12 +29,22 @@ pub struct EngineConfig {
     pub port_seed: u64,
     /// Every datagram sent and received is written there, as it travelled.
     pub capture: Option<Arc<Capture>>,
+    /// Threads that move packets, 1 to 16; streams are dealt out among them.
+    pub packet_threads: usize,
+    /// Those threads ask for real-time priority (SCHED_FIFO); where it is not permitted a warning says how to permit it.
+    pub realtime: bool,
 }
 
 impl EngineConfig {
     /// An engine whose events go to `events`.
     pub fn new(events: impl Fn(StreamEvent) + Send + Sync + 'static) -> Self {
-        Self { events: Box::new(events), port_seed: u64::from(std::process::id()), capture: None }
+        Self {
+            events: Box::new(events),
+            port_seed: u64::from(std::process::id()),
+            capture: None,
+            packet_threads: 1,
+            realtime: false,
+        }
     }
 }
 

@@ -24,9 +24,14 @@ struct End {
 
 impl End {
     fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut EngineConfig)) -> Self {
         let (sender, events) = channel();
-        let engine = Engine::start(EngineConfig::new(move |event| drop(sender.send(event)))).unwrap();
-        Self { engine, events }
+        let mut setup = EngineConfig::new(move |event| drop(sender.send(event)));
+        change(&mut setup);
+        Self { engine: Engine::start(setup).unwrap(), events }
     }
 
     fn wait<T>(&self, mut wanted: impl FnMut(StreamEvent) -> Option<T>) -> T {
@@ -305,8 +310,19 @@ fn one_port_carries_rtp_and_rtcp_when_multiplexed() {
 }
 
 #[test]
-fn many_streams_run_side_by_side() {
-    let (a, b) = (End::new(), End::new());
+fn many_streams_run_side_by_side_on_one_packet_thread_or_several() {
+    run_many(1);
+    run_many(3);
+}
+
+fn run_many(packet_threads: usize) {
+    let end = || {
+        End::with(|setup| {
+            setup.packet_threads = packet_threads;
+            setup.realtime = true;
+        })
+    };
+    let (a, b) = (end(), end());
     let pairs: Vec<_> = (0..24)
         .map(|n| {
             let (port_a, port_b) =
@@ -547,10 +563,8 @@ fn skew_between_sound_and_picture_is_measured_and_the_voice_path_judged() {
 fn every_datagram_of_a_call_is_in_the_capture() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("call.pcapng");
-    let (sender, events) = channel();
-    let mut setup = EngineConfig::new(move |event| drop(sender.send(event)));
-    setup.capture = Some(Arc::new(Capture::create(&path).unwrap()));
-    let (a, b) = (End { engine: Engine::start(setup).unwrap(), events }, End::new());
+    let capture = Some(Arc::new(Capture::create(&path).unwrap()));
+    let (a, b) = (End::with(|setup| setup.capture = capture), End::new());
     let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
     let short = || Tone::new(700.0, -12.0).lasting(Duration::from_millis(100));
     let config_a = config(audio(AudioCodec::Pcmu, short()), &port_b, None, 0x5a5a_0001);

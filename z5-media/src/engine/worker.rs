@@ -127,36 +127,40 @@ impl Stream {
 pub(super) struct Worker {
     commands: mpsc::Receiver<Command>,
     events: EventSender,
-    /// Slots with frames for the packet thread, and how to wake it.
-    sendable: Producer<u32>,
-    /// Slots with received frames that do not wait for a deadline.
-    readable: Consumer<u32>,
-    waker: Arc<Waker>,
+    shards: Vec<Shard>,
     streams: Vec<Option<Stream>>,
     /// Deadlines; an entry counts only if its stream still waits for exactly that moment.
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     armed: Vec<Option<Instant>>,
-    sent: bool,
+}
+
+/// The way to one packet thread.
+pub(super) struct Shard {
+    /// Slots with frames for it, and how to wake it.
+    sendable: Producer<u32>,
+    /// Slots with received frames that do not wait for a deadline.
+    readable: Consumer<u32>,
+    waker: Arc<Waker>,
+    /// Something was announced since it was woken.
+    announced: bool,
+}
+
+impl Shard {
+    pub(super) fn new(sendable: Producer<u32>, readable: Consumer<u32>, waker: Arc<Waker>) -> Self {
+        Self { sendable, readable, waker, announced: false }
+    }
 }
 
 impl Worker {
-    /// A worker without streams.
-    pub(super) fn new(
-        commands: mpsc::Receiver<Command>,
-        events: EventSender,
-        (sendable, readable): (Producer<u32>, Consumer<u32>),
-        waker: Arc<Waker>,
-    ) -> Self {
+    /// A worker without streams; a stream belongs to the shard its slot names.
+    pub(super) fn new(commands: mpsc::Receiver<Command>, events: EventSender, shards: Vec<Shard>) -> Self {
         Self {
             commands,
             events,
-            sendable,
-            readable,
-            waker,
+            shards,
             streams: Vec::new(),
             timers: BinaryHeap::with_capacity(256),
             armed: Vec::new(),
-            sent: false,
         }
     }
 
@@ -166,14 +170,18 @@ impl Worker {
             if !self.obey() {
                 return;
             }
-            while let Ok(slot) = self.readable.pop() {
-                self.handle(slot as usize, clock::now());
+            for shard in 0..self.shards.len() {
+                while let Some(Ok(slot)) = self.shards.get_mut(shard).map(|shard| shard.readable.pop()) {
+                    self.handle(slot as usize, clock::now());
+                }
             }
             self.serve_deadlines();
-            if std::mem::take(&mut self.sent)
-                && let Err(error) = self.waker.wake()
-            {
-                tracing::error!(%error, "cannot wake the packet thread");
+            for shard in &mut self.shards {
+                if std::mem::take(&mut shard.announced)
+                    && let Err(error) = shard.waker.wake()
+                {
+                    tracing::error!(%error, "cannot wake a packet thread");
+                }
             }
             let now = clock::now();
             let wait = self.timers.peek().map_or(IDLE, |Reverse((at, _))| at.saturating_duration_since(now));
@@ -217,9 +225,11 @@ impl Worker {
 
     /// Tells the packet thread that this stream has frames.
     fn announce(&mut self, slot: usize) {
+        let count = self.shards.len().max(1);
+        let Some(shard) = self.shards.get_mut(slot % count) else { return };
         // Full: the packet thread is behind; the frames go out with the stream's next announcement.
-        let _ = self.sendable.push(slot as u32);
-        self.sent = true;
+        let _ = shard.sendable.push(slot as u32);
+        shard.announced = true;
     }
 
     fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
