@@ -6,9 +6,11 @@
 
 mod client;
 pub mod digest;
+mod mutual;
 mod server;
 
 pub use client::{AuthFailure, Authenticator, Preference};
+pub use mutual::ServerProof;
 pub use server::{Check, Verifier};
 
 use std::fmt;

@@ -7,6 +7,7 @@ use std::fmt;
 
 use super::Credentials;
 use super::digest::{self, Algorithm, Inputs, Qop, Use};
+use super::mutual::{self, ServerProof};
 use crate::ident::Ident;
 use crate::wire::{AuthParams, Challenge, Message, Method, Name, StartLine};
 
@@ -160,8 +161,10 @@ impl Authenticator {
         if answered { Ok(()) } else { Err(AuthFailure::NoCredentials { realms }) }
     }
 
-    /// Takes in any other response to `request`: the nonce is good, and `nextnonce` replaces it.
-    pub fn on_response(&mut self, request: &Message, response: &Message) {
+    /// Takes in any other response to `request`: the nonce is good, and `nextnonce` replaces it. Gives what the response
+    /// proves of its sender; of one that fails to prove itself no nonce is taken.
+    pub fn on_response(&mut self, request: &Message, response: &Message) -> ServerProof {
+        let mut proof = ServerProof::None;
         for (proxy, asked, info) in [
             (false, Name::Authorization, Name::AuthenticationInfo),
             (true, Name::ProxyAuthorization, Name::ProxyAuthenticationInfo),
@@ -173,7 +176,15 @@ impl Authenticator {
                     continue;
                 };
                 session.challenged = 0;
-                let next = response.header(info).and_then(|value| AuthParams::new(value).get("nextnonce"));
+                let told = response.header(info).map(AuthParams::new).unwrap_or(AuthParams::new(b""));
+                let own = self.credentials.iter().find(|credentials| credentials.answers(&realm));
+                let shown =
+                    own.map_or(ServerProof::None, |own| mutual::judge(own, &used, told, response.body()));
+                proof = proof.max(shown);
+                if shown == ServerProof::Wrong {
+                    continue;
+                }
+                let next = told.get("nextnonce");
                 if let Some(next) = next.filter(|next| is_plain(next) && !next.is_empty()) {
                     session.nonce = next.into_owned();
                     session.count = 0;
@@ -181,6 +192,7 @@ impl Authenticator {
                 }
             }
         }
+        proof
     }
 
     /// The header fields that answer every realm known to ask for it, for a request with this method,

@@ -5,6 +5,7 @@ use super::request_failure::RequestFailure;
 use super::transactions::{Owner, StartError};
 use super::types::Event;
 use super::{Turn, UserAgent};
+use crate::auth::ServerProof;
 use crate::flow::FlowId;
 use crate::transaction::ClientInput;
 use crate::wire::{Message, Method, Verdict};
@@ -36,7 +37,13 @@ impl UserAgent {
             return self.on_challenge(number, owner, response, turn);
         }
         if let Some(client) = self.transactions.clients.get(&number) {
-            self.authenticator.on_response(client.request(), response);
+            let (flow, proof) = (client.flow, self.authenticator.on_response(client.request(), response));
+            if proof == ServerProof::Wrong {
+                turn.emit(Event::Unexpected {
+                    flow,
+                    what: "an answer that fails to prove who sent it (rspauth)",
+                });
+            }
         }
         match owner {
             Owner::Register(reg_id) => self.on_register_response(reg_id, number, response, turn),

@@ -304,3 +304,87 @@ fn nothing_secret_in_debug() {
         assert!(!shown.contains(secret), "{shown}");
     }
 }
+
+/// What a server that knows `password` says to the credentials of `sent`.
+fn rspauth(sent: &Message, password: &str, qop: Qop, body: &[u8]) -> String {
+    let used = Challenge::parse(sent.header(Name::Authorization).unwrap()).unwrap();
+    let (cnonce, nonce) = (used.param("cnonce").unwrap(), used.param("nonce").unwrap());
+    let count = u32::from_str_radix(&used.param("nc").unwrap(), 16).unwrap();
+    digest::response(&Inputs {
+        algorithm: used
+            .param("algorithm")
+            .map_or(Algorithm::Md5, |token| Algorithm::from_token(&token).unwrap()),
+        username: "alice",
+        realm: "r",
+        password,
+        nonce: &nonce,
+        usage: Some(Use { qop, nonce_count: count, cnonce: &cnonce }),
+        legacy: false,
+        method: "",
+        uri: URI,
+        body,
+    })
+}
+
+#[test]
+fn a_server_that_proves_itself_is_told_from_one_that_cannot() {
+    for algorithm in ["MD5", "SHA-256", "SHA-512-256", "SHA-256-sess"] {
+        let mut auth = alice();
+        let mut ident = Ident::from_seed(1);
+        let offer = format!("Digest realm=\"r\", nonce=\"n\", algorithm={algorithm}, qop=\"auth\"");
+        auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, &offer)])).unwrap();
+        let sent = request(&answer(&mut auth, &mut ident), "");
+        let info = |text: &str| response(200, &[(Name::AuthenticationInfo, text)]);
+        assert_eq!(auth.on_response(&sent, &response(200, &[])), ServerProof::None);
+        assert_eq!(auth.on_response(&sent, &info("nextnonce=\"n\"")), ServerProof::None);
+
+        let right = rspauth(&sent, "secret", Qop::Auth, b"");
+        let cnonce = param(
+            &[(
+                Name::Authorization,
+                String::from_utf8_lossy(sent.header(Name::Authorization).unwrap()).into_owned(),
+            )],
+            "cnonce",
+        );
+        let cnonce = cnonce.unwrap();
+        for fine in [
+            format!("rspauth=\"{right}\""),
+            format!("qop=auth, rspauth=\"{}\", cnonce=\"{cnonce}\", nc=00000001", right.to_uppercase()),
+        ] {
+            assert_eq!(auth.on_response(&sent, &info(&fine)), ServerProof::Proven, "{algorithm} {fine}");
+        }
+        let forged = rspauth(&sent, "guessed", Qop::Auth, b"");
+        for wrong in [
+            format!("rspauth=\"{forged}\", nextnonce=\"evil\""),
+            "rspauth=\"\", nextnonce=\"evil\"".to_owned(),
+            format!("rspauth=\"{right}\", nc=00000002"),
+            format!("rspauth=\"{right}\", cnonce=\"another\""),
+            format!("rspauth=\"{right}\", qop=auth-int"),
+        ] {
+            assert_eq!(auth.on_response(&sent, &info(&wrong)), ServerProof::Wrong, "{algorithm} {wrong}");
+        }
+        assert_eq!(
+            param(&answer(&mut auth, &mut ident), "nonce").as_deref(),
+            Some("n"),
+            "no nonce of a liar"
+        );
+    }
+}
+
+#[test]
+fn the_proof_covers_the_body_of_the_answer() {
+    let mut auth = alice();
+    let offer = response(401, &[(WWW, "Digest realm=\"r\", nonce=\"n\", qop=\"auth-int\"")]);
+    auth.on_challenge(&request(&[], ""), &offer).unwrap();
+    let sent = request(&answer(&mut auth, &mut Ident::from_seed(1)), "");
+    let with_body = |body: &'static str| {
+        let proof = rspauth(&sent, "secret", Qop::AuthInt, b"v=0");
+        ResponseBuilder::to_request(&sent, 200, "")
+            .header(Name::AuthenticationInfo, format!("qop=auth-int, rspauth=\"{proof}\""))
+            .body("application/sdp", body)
+            .build()
+            .unwrap()
+    };
+    assert_eq!(auth.on_response(&sent, &with_body("v=0")), ServerProof::Proven);
+    assert_eq!(auth.on_response(&sent, &with_body("v=1")), ServerProof::Wrong);
+}

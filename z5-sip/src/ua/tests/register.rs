@@ -294,3 +294,25 @@ fn no_secret_reaches_a_debug_line_or_a_trace() {
     let effect = crate::ua::Effect::Send { flow: FLOW, bytes: bytes::Bytes::from(wire) };
     assert!(format!("{effect:?}").len() < 40);
 }
+
+#[test]
+fn a_registrar_that_fails_to_prove_itself_is_told() {
+    let mut script = Script::new();
+    script.command(Command::Register);
+    let first = script.next();
+    script.reply(
+        &first,
+        401,
+        &[(Name::WwwAuthenticate, "Digest realm=\"example.com\", nonce=\"n\", qop=\"auth\"")],
+    );
+    let second = script.next();
+    let contact = String::from_utf8_lossy(second.header(Name::Contact).unwrap()).into_owned();
+    script.take_events();
+    script.reply(&second, 200, &[(Name::Contact, &contact), (Name::AuthenticationInfo, "rspauth=\"00\"")]);
+    let events = script.take_events();
+    assert!(
+        events
+            .iter()
+            .any(|event| matches!(event, Event::Unexpected { what, .. } if what.contains("rspauth")))
+    );
+}
