@@ -16,6 +16,8 @@ pub use phrase::reason_phrase;
 pub use request::RequestBuilder;
 pub use response::ResponseBuilder;
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::chars;
@@ -71,11 +73,20 @@ pub enum BuildError {
 }
 
 /// Header fields and body on their way into a message; keeps the first error for `build`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Draft {
     head: Vec<u8>,
     body: Bytes,
     error: Option<BuildError>,
+}
+
+/// Lengths only: the bytes may hold credentials and keys.
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Draft");
+        shown.field("head", &self.head.len()).field("body", &self.body.len()).field("error", &self.error);
+        shown.finish()
+    }
 }
 
 impl Draft {

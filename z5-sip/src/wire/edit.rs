@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use super::build::{BuildError, check_header};
@@ -17,7 +18,7 @@ use super::name::{self, Name};
 use super::uri::UriRef;
 
 /// One line of the head, folds included.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Line {
     /// A field of the original that is not touched.
     Kept(usize),
@@ -26,7 +27,7 @@ enum Line {
 }
 
 /// Collects changes; the first error comes out of `build`. Operations apply in the order of the calls.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct Edit<'a> {
     message: &'a Message,
@@ -34,6 +35,15 @@ pub struct Edit<'a> {
     uri: Option<String>,
     body: Option<Vec<u8>>,
     error: Option<BuildError>,
+}
+
+/// The message redacted and the number of lines: a new line may hold credentials.
+impl fmt::Debug for Edit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Edit");
+        shown.field("message", &self.message).field("lines", &self.lines.len()).field("error", &self.error);
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl<'a> Edit<'a> {
@@ -70,7 +80,7 @@ impl<'a> Edit<'a> {
     }
 
     /// Replaces the Request-URI.
-    pub fn request_uri(mut self, uri: impl std::fmt::Display) -> Self {
+    pub fn request_uri(mut self, uri: impl fmt::Display) -> Self {
         let uri = uri.to_string();
         if !self.message.is_request() {
             self.fail(BuildError::WrongKind);

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use bytes::{Buf, BytesMut};
 
 use super::index::{ContentLength, Index, Limits, ParseError};
@@ -40,6 +42,15 @@ pub enum FrameError {
     BadContentLength,
 }
 
+/// How many bytes wait, never which: they may hold credentials and keys.
+impl fmt::Debug for Framer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Framer");
+        shown.field("side", &self.side).field("buffered", &self.buffer.len()).field("dead", &self.dead);
+        shown.finish_non_exhaustive()
+    }
+}
+
 impl FrameError {
     /// What a request with this fault is answered before the connection is closed (RFC 3261 sections 18.3, 21.4.11 and
     /// 21.5.7); `None` when there is no request to answer.
@@ -66,7 +77,6 @@ enum Side {
 }
 
 /// Collects bytes and gives out frames.
-#[derive(Debug)]
 pub struct Framer {
     limits: Limits,
     side: Side,

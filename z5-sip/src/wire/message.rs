@@ -19,7 +19,7 @@ use super::redact;
 use super::uri::{UriError, UriRef};
 
 /// The first line, taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum StartLine<'a> {
     /// `INVITE sip:bob@example.com SIP/2.0`
     Request {
@@ -41,6 +41,16 @@ pub enum StartLine<'a> {
     },
 }
 
+/// The Request-URI and the phrase by their lengths: both may name someone.
+impl fmt::Debug for StartLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request { method, uri, .. } => write!(f, "Request({method}, {} bytes)", uri.len()),
+            Self::Response { status, reason, .. } => write!(f, "Response({status}, {} bytes)", reason.len()),
+        }
+    }
+}
+
 /// A message that owns its bytes. Cloning shares them.
 #[derive(Clone)]
 pub struct Message {
@@ -49,7 +59,6 @@ pub struct Message {
 }
 
 /// Bytes of a caller with their index: the way without allocation.
-#[derive(Debug)]
 pub struct Indexed<'a> {
     bytes: &'a [u8],
     index: Index,
@@ -492,6 +501,13 @@ impl fmt::Debug for MessageRef<'_> {
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.view().fmt(f)
+    }
+}
+
+/// Redacted: what may stand in a log.
+impl fmt::Debug for Indexed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.message().fmt(f)
     }
 }
 

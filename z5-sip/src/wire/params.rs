@@ -1,18 +1,35 @@
 //! `;name=value` parameters, of URIs and of headers.
 
+use std::fmt;
+
 use super::chars;
 
 /// A list of parameters as it stands in a message. Finding one costs a walk; nothing is copied.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Params<'a>(pub(crate) &'a [u8]);
 
+/// The length only: values may name someone.
+impl fmt::Debug for Params<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Params({} bytes)", self.0.len())
+    }
+}
+
 /// One parameter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Param<'a> {
     /// Its name, as written; names compare without letter case.
     pub name: &'a [u8],
     /// Its value without surrounding white space, quotes kept; `None` for a name alone.
     pub value: Option<&'a [u8]>,
+}
+
+/// The name, and how long the value is.
+impl fmt::Debug for Param<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.value.map(<[u8]>::len);
+        write!(f, "{} ({length:?} bytes)", String::from_utf8_lossy(self.name))
+    }
 }
 
 impl<'a> Param<'a> {
@@ -78,9 +95,15 @@ impl<'a> Params<'a> {
 }
 
 /// See [`Params::iter`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ParamIter<'a> {
     rest: &'a [u8],
+}
+
+impl fmt::Debug for ParamIter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ParamIter({} bytes)", self.rest.len())
+    }
 }
 
 impl<'a> Iterator for ParamIter<'a> {

@@ -181,7 +181,7 @@ fn any_uri(bytes: &[u8]) -> String {
     UriRef::parse(bytes).map_or_else(|_| format!("({} bytes)", bytes.len()), uri)
 }
 
-fn uri(uri: UriRef<'_>) -> String {
+pub(super) fn uri(uri: UriRef<'_>) -> String {
     match uri.scheme() {
         Scheme::Sip | Scheme::Sips => {
             let mut out = format!("{}:", uri.scheme_text());

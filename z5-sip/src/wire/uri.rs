@@ -289,9 +289,10 @@ pub(crate) fn escaped(bytes: &[u8]) -> Option<u8> {
     }
 }
 
+/// Without its user: what may stand in a log. Display shows it whole.
 impl fmt::Debug for UriRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(self.text, f)
+        f.write_str(&super::redact::uri(*self))
     }
 }
 
@@ -363,9 +364,10 @@ impl FromStr for Uri {
     }
 }
 
+/// Without its user: what may stand in a log. Display shows it whole.
 impl fmt::Debug for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.text, f)
+        self.as_ref().fmt(f)
     }
 }
 

@@ -1,13 +1,25 @@
 //! An address to be written: display name, URI, header parameters.
 
+use std::fmt;
+
 use super::{BuildError, check_value};
 use crate::wire::chars;
 use crate::wire::uri::Uri;
 
 /// Writes a `name-addr`: the URI always in angle brackets, the display name always quoted and escaped.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Address {
     text: Result<String, BuildError>,
+}
+
+/// Its length only: it names someone.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            Ok(text) => write!(f, "Address({} bytes)", text.len()),
+            Err(why) => write!(f, "Address({why:?})"),
+        }
+    }
 }
 
 impl Address {

@@ -1,5 +1,7 @@
 //! Responses to a request (RFC 3261 section 8.2.6).
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{Address, BuildError, Draft, check_value, reason_phrase};
@@ -8,7 +10,7 @@ use crate::wire::message::{Message, MessageRef};
 use crate::wire::name::Name;
 
 /// Builds a response; the first error comes out of `build`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[must_use]
 pub struct ResponseBuilder {
     draft: Draft,
@@ -16,6 +18,13 @@ pub struct ResponseBuilder {
     to: Option<Vec<u8>>,
     to_at: usize,
     to_has_tag: bool,
+}
+
+/// Lengths only: it may hold a key.
+impl fmt::Debug for ResponseBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseBuilder").field("draft", &self.draft).finish_non_exhaustive()
+    }
 }
 
 impl ResponseBuilder {

@@ -4,6 +4,7 @@
 //! What a challenge means, and the answer to it, is in [`crate::auth`].
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::HeaderError;
 use crate::wire::chars;
@@ -50,16 +51,30 @@ impl<'a> Challenge<'a> {
 }
 
 /// `name=value` pairs separated by commas.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct AuthParams<'a>(&'a [u8]);
 
+/// The names only: values answer challenges.
+impl fmt::Debug for AuthParams<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|param| param.name)).finish()
+    }
+}
+
 /// One pair.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AuthParam<'a> {
     /// The name as written; names compare without letter case.
     pub name: &'a str,
     /// The value as written, quotes kept.
     pub value: &'a [u8],
+}
+
+/// The name, and how long the value is.
+impl fmt::Debug for AuthParam<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} bytes)", self.name, self.value.len())
+    }
 }
 
 impl<'a> AuthParams<'a> {

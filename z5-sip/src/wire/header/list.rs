@@ -1,13 +1,22 @@
 //! Comma-separated lists, aware of quotes and angle brackets.
 
+use std::fmt;
+
 use crate::wire::chars;
 use crate::wire::params::quoted_len;
 
 /// The elements of a comma-separated header value, white space trimmed. Empty elements are left out, as the
 /// list rule of RFC 3261 section 25.1 allows a reader to do.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Values<'a> {
     rest: &'a [u8],
+}
+
+/// How much is left, not what.
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Values({} bytes)", self.rest.len())
+    }
 }
 
 impl<'a> Values<'a> {

@@ -2,6 +2,7 @@
 //! (RFC 3261 sections 20.10, 20.20, 20.34, 20.39).
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::HeaderError;
 use crate::wire::chars;
@@ -9,7 +10,7 @@ use crate::wire::params::{Params, quoted_len, unquoted};
 use crate::wire::uri::UriRef;
 
 /// A URI with an optional display name and header parameters.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct NameAddr<'a> {
     /// The display name as written, quotes and escapes kept.
     pub display: Option<&'a [u8]>,
@@ -17,6 +18,15 @@ pub struct NameAddr<'a> {
     pub uri: UriRef<'a>,
     /// The header's own parameters; without brackets every parameter is the header's (section 20.10).
     pub params: Params<'a>,
+}
+
+/// The URI redacted; of name and parameters the lengths.
+impl fmt::Debug for NameAddr<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("NameAddr");
+        shown.field("display", &self.display.map(<[u8]>::len)).field("uri", &self.uri);
+        shown.field("params", &self.params).finish()
+    }
 }
 
 impl<'a> NameAddr<'a> {
