@@ -172,7 +172,11 @@ fn written(config: UaConfig) -> Vec<u8> {
     let mut agent = UserAgent::new(config, Ident::from_seed(1));
     let mut out = Outbox::new();
     let (local, remote) = ("127.0.0.1:5062".parse().unwrap(), "127.0.0.1:5060".parse().unwrap());
-    agent.handle(Input::FlowUp { flow, transport: FlowTransport::Tcp, local, remote }, now, &mut out);
+    agent.handle(
+        Input::FlowUp { flow, transport: FlowTransport::Tcp, local, remote, reg_id: 1 },
+        now,
+        &mut out,
+    );
     agent.handle(Input::Command(Command::Register), now, &mut out);
     let audio = MediaCapability::new(MediaKind::Audio, 4000, vec![Codec::pcmu()]);
     let offer = Capabilities { address: [127, 0, 0, 1].into(), media: vec![audio] };

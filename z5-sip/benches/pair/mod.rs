@@ -41,7 +41,7 @@ impl End {
         config.keep_alive = None;
         let agent = UserAgent::new(config, Ident::from_seed(u64::from(local.port())));
         let mut end = Self { agent, out: Outbox::new(), events: Vec::new() };
-        end.input(Input::FlowUp { flow: FLOW, transport: Transport::Tcp, local, remote }, now);
+        end.input(Input::FlowUp { flow: FLOW, transport: Transport::Tcp, local, remote, reg_id: 1 }, now);
         let register = end.input(Input::Command(Command::Register), now);
         let register = Message::parse_datagram(register.into()).unwrap();
         let contact = String::from_utf8(register.header(Name::Contact).unwrap().to_vec()).unwrap();
