@@ -92,6 +92,13 @@ pub(crate) struct MockArgs {
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub(crate) sips_port: u16,
 
+    /// Name the SIP proxies with TLS in place of TCP
+    #[arg(long)]
+    pub(crate) sip_over_tls: bool,
+    /// Be on ::1 in place of 127.0.0.1
+    #[arg(long)]
+    pub(crate) ipv6: bool,
+
     /// Something that goes wrong; docs/mock.md lists the names. May be given several times
     #[arg(long, value_name = "NAME")]
     pub(crate) fault: Vec<Fault>,

@@ -328,3 +328,26 @@ fn the_mock_writes_a_configuration_that_works() {
     assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
     assert_eq!(run.result()["call"]["text_received"], "hi");
 }
+
+#[test]
+fn sip_over_tls_over_ipv6_by_the_mock_s_own_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("z5.toml");
+    let arguments = ["mock", "--json", "--sip-over-tls", "--ipv6", "--write-config", file.to_str().unwrap()];
+    let mut mock = command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(mock.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let started: Value = serde_json::from_str(&line).unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let run = z5(&[&config[..], &["register", "--json"]].concat());
+    let refused = z5(&[&config[..], &["register", "--sip-transport", "udp"]].concat());
+    let unknown = z5(&[&config[..], &["register", "--ca", "there-is-no-such.pem"]].concat());
+    mock.kill().unwrap();
+    mock.wait().unwrap();
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let done = run.events.iter().find(|e| e["event"] == "step-done" && e["step"] == "register").unwrap();
+    assert_eq!(done["detail"]["transport"], "tls");
+    assert_eq!(done["detail"]["server"], started["sips"]);
+    assert_eq!((refused.status, unknown.status), (2, 2));
+    assert!(refused.stderr.contains("sip.transport"), "{}", refused.stderr);
+}

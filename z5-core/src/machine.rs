@@ -85,6 +85,10 @@ struct Ready {
     registered: Registered,
     /// False while a lost connection is being replaced.
     online: bool,
+    /// When the names were looked up last.
+    resolved_at: Instant,
+    /// The names being looked up anew, because no server can be reached where they were.
+    renewing: Option<Box<Resolving>>,
 }
 
 struct Stopping {
@@ -141,6 +145,11 @@ impl Machine {
                 if let State::Resolving(step) = &mut self.state {
                     let progress = step.on_looked(id, outcome, now, out);
                     self.after_resolve(progress, now, out);
+                } else if let State::Ready(ready) = &mut self.state
+                    && let Some(step) = &mut ready.renewing
+                {
+                    let progress = step.on_looked(id, outcome, now, out);
+                    self.after_renewal(progress);
                 }
             }
             Input::Https { id, outcome } => self.on_https(id, outcome, now, out),
@@ -200,7 +209,7 @@ impl Machine {
             State::SigningIn(step) => step.next_deadline(),
             State::Provisioning(step) => step.next_deadline(),
             State::Registering(step) => Some(step.next_deadline(&self.line)),
-            State::Ready(_) => None,
+            State::Ready(ready) => ready.renewing.as_ref().and_then(|step| step.next_deadline()),
             State::Stopping(stopping) if stopping.unregistering => {
                 Some(Deadline::new(stopping.until, "leaving: the registration"))
             }
@@ -322,7 +331,13 @@ impl Machine {
 
     fn on_deadline(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         match &mut self.state {
-            State::Idle | State::Stopped | State::Ready(_) => {}
+            State::Idle | State::Stopped => {}
+            State::Ready(ready) => {
+                if let Some(step) = &mut ready.renewing {
+                    let progress = step.on_deadline(now, out);
+                    self.after_renewal(progress);
+                }
+            }
             State::Resolving(step) => {
                 let progress = step.on_deadline(now, out);
                 self.after_resolve(progress, now, out);

@@ -28,6 +28,12 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
         .mcs_port(args.mcs_port)
         .sip_port(args.sip_port)
         .sips_port(args.sips_port);
+    if args.sip_over_tls {
+        builder = builder.proxies_over_tls();
+    }
+    if args.ipv6 {
+        builder = builder.on_ipv6();
+    }
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
@@ -117,7 +123,7 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
         sips: carrier.sips_addr().to_string(),
         configurations: configurations.clone(),
     });
-    out.note("mock carrier, on 127.0.0.1 only; Ctrl-C stops it");
+    out.note(&format!("mock carrier, on {} only; Ctrl-C stops it", carrier.sip_addr().ip()));
     out.note(&format!("  DNS    {} (UDP and TCP)", carrier.dns_addr()));
     out.note(&format!("  ZDial  {}", carrier.zdial_url()));
     out.note(&format!("  MCS    {}", carrier.mcs_url()));

@@ -167,6 +167,11 @@ impl Line {
         self.begin_round(out);
     }
 
+    /// Where to connect from the next round on.
+    pub(crate) fn retarget(&mut self, targets: Vec<Target>) {
+        self.targets = targets;
+    }
+
     /// All targets have another chance.
     fn begin_round(&mut self, out: &mut Outbox<Effect>) {
         self.left = self.targets.clone();

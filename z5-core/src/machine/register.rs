@@ -31,6 +31,8 @@ pub(crate) struct LineAccount {
     pub(crate) rtp_ports: LocalRtpPorts,
     /// None only in profile `generic`.
     pub(crate) licence: Option<Licence>,
+    /// Profile `z5`: what ZDial named.
+    proxies: Vec<Proxy>,
     user_name: String,
     credentials: Credentials,
     display_name: Option<String>,
@@ -54,6 +56,7 @@ impl LineAccount {
             credentials: Credentials::new(account.user_name.as_str(), account.sip_password.expose()),
             display_name: plan.sip.display_name.clone().or(account.display_name),
             domain: account.domain,
+            proxies: account.proxies,
             user_name: account.user_name,
         }
     }
@@ -72,10 +75,19 @@ impl LineAccount {
             targets: resolved.sip_targets().to_vec(),
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: None },
             licence: None,
+            proxies: Vec::new(),
             user_name: account.username.clone(),
             credentials: Credentials::new(account.auth_username.as_str(), account.password.expose()),
             display_name: plan.sip.display_name.clone(),
         })
+    }
+
+    /// Where its servers are by a later look at the names.
+    pub(crate) fn targets_in(&self, resolved: &Resolved, plan: &Plan) -> Vec<Target> {
+        match plan.sip.search {
+            Some(_) => resolved.sip_targets().to_vec(),
+            None => mcs_targets(resolved, &self.proxies, plan),
+        }
     }
 
     /// The user agent's account.

@@ -10,11 +10,15 @@ use z5_sip::ua::{self, RegisterFailure};
 use super::calls::{self, Incoming};
 use super::io::Effect;
 use super::line::{Link, transport_name};
+use super::resolve::{Progress, Resolved, Resolving};
 use super::{Machine, Ready, State, register};
 use crate::call::CallId;
 use crate::clock::ms;
 use crate::error::{AttemptOutcome, RegisterError, Step, millis};
 use crate::events::{EventKind, SessionState, StepDetail};
+
+/// How often names are looked up again while no server can be reached; most zones answer for a minute or more.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl Machine {
     /// The connection stands: if the user agent is there, it registers on it.
@@ -42,7 +46,10 @@ impl Machine {
             State::Registering(_) => {
                 self.fail(register::unreachable(&self.line).into(), now, out);
             }
-            State::Ready(_) => self.on_line_lost(now, out),
+            State::Ready(_) => {
+                self.look_again(now, out);
+                self.on_line_lost(now, out);
+            }
             // Opened early, not needed yet: step 4 tries again.
             State::Idle
             | State::Resolving(_)
@@ -89,6 +96,35 @@ impl Machine {
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Stopped => {}
+        }
+    }
+
+    /// No server can be reached where the names were: perhaps they are elsewhere by now. What is found counts from the next round
+    /// of attempts on.
+    fn look_again(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let State::Ready(ready) = &mut self.state else { return };
+        if ready.renewing.is_some() || now < ready.resolved_at + LOOK_AGAIN {
+            return;
+        }
+        ready.resolved_at = now;
+        let mut step = Resolving::begin(&self.plan, self.ident.number(), now, out);
+        // Names that need no question may be all there is.
+        let progress = step.on_deadline(now, out);
+        ready.renewing = Some(Box::new(step));
+        self.after_renewal(progress);
+    }
+
+    /// What became of looking again. A failure changes nothing: the servers are tried where they were.
+    pub(super) fn after_renewal(&mut self, progress: Progress<Resolved>) {
+        let Progress::Done(done) = progress else { return };
+        let State::Ready(ready) = &mut self.state else { return };
+        ready.renewing = None;
+        let Ok(resolved) = done else { return };
+        let account = &mut ready.registered.account;
+        let targets = account.targets_in(&resolved, &self.plan);
+        if !targets.is_empty() {
+            account.targets.clone_from(&targets);
+            self.line.retarget(targets);
         }
     }
 
@@ -198,7 +234,12 @@ impl Machine {
                 self.line.healthy();
                 self.timings.register_ms = Some(self.end_step(Step::Register, detail, now, out));
                 self.timings.ready_ms = Some(ms(self.started, now));
-                self.state = State::Ready(Box::new(Ready { registered, online: true }));
+                self.state = State::Ready(Box::new(Ready {
+                    registered,
+                    online: true,
+                    resolved_at: now,
+                    renewing: None,
+                }));
                 self.tell(SessionState::Ready, out);
                 out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
             }

@@ -55,6 +55,10 @@ struct World {
     trail: Vec<String>,
     /// What the servers do not answer any more.
     silent: &'static str,
+    /// Where every name is.
+    address: &'static str,
+    /// The last attempt to connect.
+    connecting: Option<(FlowId, Vec<z5_sip::locate::Target>)>,
     /// What the registrar answers, with headers of its own.
     registrar: (u16, Vec<(Name<'static>, &'static str)>),
     /// What ZDial names as its proxies.
@@ -89,6 +93,8 @@ impl World {
             events: Vec::new(),
             trail: Vec::new(),
             silent: "",
+            address: "127.0.0.1",
+            connecting: None,
             registrar: (200, Vec::new()),
             proxies: "sip:lb.test:5060;transport=tcp",
             features: None,
@@ -120,6 +126,7 @@ impl World {
             Effect::Https { id, request } => self.serve(id, &request),
             Effect::Connect { flow, targets } => {
                 self.trail.push("connect".into());
+                self.connecting = Some((flow, targets.clone()));
                 if self.silent != "connect" {
                     let local = "127.0.0.1:40000".parse().unwrap();
                     let (transport, remote) = (targets[0].transport, targets[0].address);
@@ -151,7 +158,7 @@ impl World {
         }
         let outcome = match record {
             Record::A => Ok(LookupAnswer {
-                addresses: vec!["127.0.0.1".parse().unwrap()],
+                addresses: vec![self.address.parse().unwrap()],
                 ttl_s: 60,
                 ..LookupAnswer::default()
             }),

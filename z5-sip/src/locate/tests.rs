@@ -468,3 +468,55 @@ fn an_end_that_has_only_tls_asks_for_sips() {
     assert_eq!(asked[..2], ["d.example NAPTR", "_sips._tcp.d.example SRV"]);
     assert_eq!(targets, ["tls 192.0.2.8:5061"]);
 }
+
+proptest::proptest! {
+    /// Whatever a zone says: the search ends, asks a bounded number of questions and none twice, and its list is bounded.
+    #[test]
+    fn every_zone_has_an_end(
+        services in proptest::collection::vec((0_usize..4, 0_u16..3, 0_u16..3, 0_u16..2, 0_usize..12), 0..40),
+        hosts in proptest::collection::vec((0_usize..12, proptest::collection::vec(0_u8..5, 0..5)), 0..12),
+        naptr in proptest::collection::vec((0_u16..3, 0_u16..3, 0_usize..7, 0_usize..5), 0..12),
+        broken in proptest::collection::vec(0_usize..8, 0..4),
+        secure in proptest::bool::ANY,
+    ) {
+        let names = ["_sips._tcp.example.com", "_sip._tcp.example.com", "_sip._udp.example.com", "_x.example.com", "."];
+        let words = ["SIPS+D2T", "SIP+D2T", "SIP+D2U", "SIP+D2S", "SIPS+D2W", "E2U+sip", ""];
+        let host = |n: usize| if n == 0 { ".".to_owned() } else { format!("h{n}.example.com") };
+        let mut zone = Zone::default();
+        let records: Vec<_> = naptr.iter().map(|(o, p, w, n)| (*o, *p, words[*w], names[*n])).collect();
+        zone = zone.naptr("example.com", &records);
+        for (index, name) in names.iter().enumerate().take(4) {
+            let of_it: Vec<(u16, u16, u16, String)> = services
+                .iter()
+                .filter(|(service, ..)| *service == index)
+                .map(|(_, priority, weight, port, target)| (*priority, *weight, *port * 5060, host(*target)))
+                .collect();
+            let of_it: Vec<_> = of_it.iter().map(|(a, b, c, target)| (*a, *b, *c, target.as_str())).collect();
+            zone = zone.srv(name, &of_it);
+        }
+        for (name, addresses) in &hosts {
+            let texts: Vec<String> = addresses
+                .iter()
+                .map(|n| if *n == 0 { "2001:db8::1".to_owned() } else { format!("192.0.2.{n}") })
+                .collect();
+            zone = zone.host(&host(*name), &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        for index in broken {
+            let question = ["example.com NAPTR", "_sips._tcp.example.com SRV", "_sip._tcp.example.com SRV",
+                "_sip._udp.example.com SRV", "h1.example.com A", "h1.example.com AAAA", "example.com A", "h2.example.com A"][index];
+            zone = zone.fails(question);
+        }
+        let destination = Destination::new("example.com", None, None);
+        let destination = if secure { destination.secure() } else { destination };
+        let (asked, targets) = search(destination, Abilities::over(ALL), &zone);
+        let mut once = asked.clone();
+        once.sort();
+        once.dedup();
+        proptest::prop_assert_eq!(once.len(), asked.len());
+        proptest::prop_assert!(asked.len() <= 1 + 2 * MAX_SERVICES + 2 * (MAX_HOSTS + 1));
+        if let Ok(targets) = targets {
+            proptest::prop_assert!((1..=MAX_TARGETS).contains(&targets.len()));
+            proptest::prop_assert!(!secure || targets.iter().all(|target| target.transport == Transport::Tls));
+        }
+    }
+}

@@ -142,3 +142,37 @@ fn while_the_session_stands_a_server_that_only_takes_connections_leads_to_the_ne
     assert_eq!(connects(&world), 3, "no pause in between");
     assert_eq!(world.failed_servers(), ["tcp 127.0.0.1:5060: connection broken"]);
 }
+
+#[test]
+fn servers_that_moved_are_found_again_while_the_session_stands() {
+    let mut world = patient().start();
+    world.silent = "connect";
+    world.address = "127.0.0.2";
+    let lost = world.now;
+    world.input(Input::Closed { flow: FlowId(1), why: FlowEnd::Reset });
+    world.settle();
+    let looked = |world: &World| world.trail.iter().filter(|line| line.starts_with("look lb.test")).count();
+    assert_eq!(looked(&world), 2);
+    world.connecting = None;
+    loop {
+        world.now = world.now.max(world.machine.next_deadline().unwrap().at);
+        world.input(Input::Deadline);
+        world.settle();
+        let Some((flow, targets)) = world.connecting.take() else { continue };
+        let address = targets[0].address;
+        if address.ip().to_string() == "127.0.0.2" {
+            world.silent = "";
+            let local = "127.0.0.1:40000".parse().unwrap();
+            let transport = targets[0].transport;
+            world.input(Input::Connected { flow, transport, local, remote: address, tried: Vec::new() });
+            world.settle();
+            break;
+        }
+        let attempts = vec![Attempt { address, transport: Some("tcp"), outcome: AttemptOutcome::Refused }];
+        world.input(Input::ConnectFailed { flow, attempts });
+        world.settle();
+        assert!(world.now < lost + Duration::from_secs(120), "still there");
+    }
+    assert_eq!(world.machine.view().state, SessionState::Ready);
+    assert_eq!(looked(&world), 4, "once, not with every attempt");
+}
