@@ -9,6 +9,7 @@
 //! - [`dialog`]: the lasting relation of two ends, and the session in it.
 //! - [`flow`], [`registration`] and [`subscription`]: a connection that is kept alive, a binding and a subscription
 //!   that are kept fresh; [`mwi`] reads what waits in a mailbox.
+//! - [`multipart`]: bodies of several parts.
 //! - [`locate`]: where a request goes by RFC 3263.
 //! - [`ua`]: a user agent made of all of it; this is what a driver runs.
 //! - [`explain`]: what all of this makes of some bytes, told to a person.
@@ -25,6 +26,7 @@ pub mod flow;
 pub mod ident;
 pub mod interop;
 pub mod locate;
+pub mod multipart;
 pub mod mwi;
 pub mod outbox;
 pub mod registration;

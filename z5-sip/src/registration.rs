@@ -25,6 +25,7 @@ const REDIRECTS: usize = 5;
 
 /// What a registration wants.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, gone within its turn")]
 pub enum Effect {
     /// Send a REGISTER with this lifetime in seconds; zero takes the binding back.
     Send {

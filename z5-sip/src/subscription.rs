@@ -26,6 +26,7 @@ const LASTING: Duration = Duration::from_secs(60);
 
 /// What a subscription wants.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, gone within its turn")]
 pub enum Effect {
     /// Send a SUBSCRIBE with this duration in seconds; zero ends it.
     Send {

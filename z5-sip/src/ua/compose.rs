@@ -16,8 +16,7 @@ pub(super) const ALLOW: &str =
 pub(super) const SUPPORTED: &str = "timer, path, outbound, 100rel, replaces, norefersub";
 
 /// The bodies that are read.
-pub(super) const ACCEPT: &str =
-    "application/sdp, text/plain, application/im-iscomposing+xml, application/simple-message-summary";
+pub(super) const ACCEPT: &str = "application/sdp, multipart/mixed, text/plain, application/im-iscomposing+xml, application/simple-message-summary";
 
 /// The type of a session description.
 pub(super) const SDP: &str = "application/sdp";

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::extras::CallInfo;
 use crate::auth::Credentials;
+use crate::multipart::BodyPart;
 use crate::transaction::Timers;
 use crate::wire::Uri;
 
@@ -48,6 +50,13 @@ pub struct UaConfig {
     /// Media types of INFO bodies that the application reads, beside those of [`super::Info`]'s own. An INFO with any
     /// other type is refused 415.
     pub info_types: Vec<String>,
+    /// What our INVITEs and our answers to them say about us, such as `purpose=rue-owner` (RFC 9248 section 5.2.3). Left
+    /// out of anonymous calls.
+    pub call_info: Vec<CallInfo>,
+    /// The parts that `cid:` URIs of `call_info` name.
+    pub parts: Vec<BodyPart>,
+    /// How many addresses of 3xx a call may try; 0 follows none.
+    pub redirects: u32,
     /// Emit [`super::Event::Trace`] with the redacted text of every message.
     pub trace: bool,
 }
@@ -74,6 +83,9 @@ impl UaConfig {
             reliable_provisionals: ReliableProvisionals::default(),
             transfer_reports: true,
             info_types: Vec::new(),
+            call_info: Vec::new(),
+            parts: Vec::new(),
+            redirects: 5,
             trace: false,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::request_failure::retry_after;
 use super::types::{Reason, Side};
 use crate::auth::AuthFailure;
 use crate::sdp::NegotiationFailure;
@@ -119,6 +120,8 @@ pub enum CallFailure {
     Unavailable {
         /// The phrase.
         reason: String,
+        /// When to try again, if it said.
+        retry_after: Option<Duration>,
     },
     /// 404, 410, 484, 485 or 604.
     #[error("no such number or address ({status} {reason})")]
@@ -211,6 +214,8 @@ pub enum CallFailure {
         reason: String,
         /// The text of the `Warning`.
         warning: Option<String>,
+        /// When to try again, if it said, as with 503.
+        retry_after: Option<Duration>,
     },
 }
 
@@ -240,7 +245,13 @@ impl CallFailure {
         let status = response.status().unwrap_or_default();
         let reason = response.reason().unwrap_or_default().into_owned();
         let warning = response.text(Name::Warning).map(|text| warning_text(&text));
-        Self::from_parts(status, reason, warning, targets(response))
+        let mut failure = Self::from_parts(status, reason, warning, targets(response));
+        if let Self::Unavailable { retry_after: wait, .. } | Self::Refused { retry_after: wait, .. } =
+            &mut failure
+        {
+            *wait = retry_after(response);
+        }
+        failure
     }
 
     /// What a final refusal means of which only the first line is known.
@@ -253,11 +264,11 @@ impl CallFailure {
             300..400 => Self::Moved { status, targets },
             404 | 410 | 484 | 485 | 604 => Self::NotFound { status, reason },
             408 | 487 => Self::NoAnswer { status },
-            480 => Self::Unavailable { reason },
+            480 => Self::Unavailable { reason, retry_after: None },
             486 | 600 => Self::Busy { status },
             488 | 606 => Self::NotAcceptable { status, warning },
             603 | 607 | 608 => Self::Declined { status, reason },
-            _ => Self::Refused { status, reason, warning },
+            _ => Self::Refused { status, reason, warning, retry_after: None },
         }
     }
 

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::call::{Active, Call, Ringing, State};
-use super::compose::{ACCEPT, ALLOW, SDP};
+use super::compose::{ACCEPT, ALLOW};
+use super::extras::{asserted, call_info};
 use super::failure::{CallFailure, CommandRefusal};
 use super::leg::Leg;
 use super::outgoing::is_sdp;
@@ -58,6 +59,9 @@ impl UserAgent {
             display_name,
             offered,
             replaces,
+            asserted: asserted(&request),
+            call_info: call_info(&request),
+            parts: std::mem::take(&mut self.parts),
         };
         // The caller's own patience may be the shorter one (RFC 3261 section 13.3.1).
         let expires =
@@ -123,14 +127,11 @@ impl UserAgent {
         let Some(flow) = self.calls.get(&key).map(|call| call.flow) else { return };
         let contact = self.contact_value(flow, false).unwrap_or_default();
         let timer = TimerAnswer::to_request(&request).ok().flatten();
+        let answer = self.answer(&request, body);
         let response = self.respond(number, 200, turn, |builder| {
             let builder = builder.record_route(&request).header(Name::Contact, contact);
-            let builder =
-                timed(builder.header(Name::Allow, ALLOW).header(Name::Supported, supported), timer.as_ref());
-            match body {
-                Some(body) => builder.body(SDP, body),
-                None => builder,
-            }
+            let builder = builder.header(Name::Allow, ALLOW).header(Name::Supported, supported);
+            answer.dress(timed(builder, timer.as_ref()))
         });
         let (Some(response), Ok(cseq)) = (response, request.cseq()) else {
             let failure = CallFailure::Unbuildable { why: "the 2xx cannot be written".to_owned() };

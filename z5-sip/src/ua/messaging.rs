@@ -13,8 +13,9 @@ use super::transactions::Owner;
 use super::types::{CallKey, Event, MessageKey, ProbeKey};
 use super::{Turn, UserAgent};
 use crate::flow::FlowId;
+use crate::multipart;
 use crate::request::Outline;
-use crate::wire::{Message, Method, Name, Transport, Uri};
+use crate::wire::{Message, Method, Name, Transport, Uri, media_types};
 
 /// The largest MESSAGE outside a call where nobody watches for congestion (RFC 3428 section 8).
 const LARGEST: usize = 1300;
@@ -81,6 +82,11 @@ impl UserAgent {
         turn: &mut Turn<'_>,
     ) {
         let call = self.call_of(request);
+        if multipart::is_multipart(request) {
+            let accept = media_types(&Method::Message).join(", ");
+            self.respond(number, 415, turn, |builder| builder.header(Name::Accept, accept));
+            return;
+        }
         if inside && !self.admit(request) {
             let status = if call.is_some() { 500 } else { 481 };
             self.respond(number, status, turn, |builder| builder);

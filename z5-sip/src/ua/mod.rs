@@ -55,6 +55,7 @@ mod call;
 mod compose;
 mod config;
 mod early;
+mod extras;
 mod failure;
 mod fetching;
 mod incoming;
@@ -64,6 +65,7 @@ mod messaging;
 mod offers;
 mod options;
 mod outgoing;
+mod redirecting;
 mod referral;
 mod registering;
 mod reliable;
@@ -86,9 +88,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use crate::flow::{FlowDeath, FlowEnd, FlowId};
+pub use crate::multipart::BodyPart;
 pub use crate::wire::Transport;
 pub use body::Body;
 pub use config::{ReliableProvisionals, UaConfig};
+pub use extras::{CallInfo, Location};
 pub use failure::{CallFailure, CommandRefusal, RegisterFailure};
 pub(crate) use failure::{targets, warning_text};
 pub use info::Info;
@@ -143,6 +147,12 @@ pub struct UserAgent {
     requested: BTreeMap<CallKey, referral::Requested>,
     /// The reports on calls that we made for someone, by that call.
     referrals: BTreeMap<CallKey, referral::Referral>,
+    /// Where calls that were sent elsewhere may still go.
+    redirects: BTreeMap<CallKey, redirecting::Redirects>,
+    /// The other parts of the message that is looked at.
+    parts: Vec<BodyPart>,
+    /// What was refused or dropped, and how often.
+    drops: BTreeMap<&'static str, u64>,
     incoming: u64,
     schedule: Schedule,
     /// Machines whose deadline may have changed in this turn.
@@ -199,6 +209,9 @@ impl UserAgent {
             requested: BTreeMap::new(),
             referrals: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
+            redirects: BTreeMap::new(),
+            parts: Vec::new(),
+            drops: BTreeMap::new(),
             incoming: 0,
             schedule: Schedule::default(),
             dirty: Vec::new(),
@@ -207,6 +220,7 @@ impl UserAgent {
 
     /// One turn: takes an input and puts everything that follows from it into the outbox.
     pub fn handle(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox<Effect>) {
+        let before = out.len();
         let mut turn = Turn { now, out, outcomes: Vec::new() };
         let turn = &mut turn;
         match input {
@@ -227,6 +241,16 @@ impl UserAgent {
         }
         self.report_outcomes(turn);
         self.reschedule();
+        for effect in turn.out.iter().skip(before) {
+            if let Effect::Event(Event::Unexpected { what, .. }) = effect {
+                *self.drops.entry(what).or_default() += 1;
+            }
+        }
+    }
+
+    /// What was refused or dropped since the beginning, and how often: the reasons of [`Event::Unexpected`].
+    pub fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.drops.iter().map(|(what, count)| (*what, *count))
     }
 
     /// When to come back with [`Input::Deadline`], and why.
@@ -313,6 +337,7 @@ impl UserAgent {
         if self.config.trace {
             turn.emit(Event::Trace { flow, from: Side::Remote, text: redact(&message) });
         }
+        let message = self.unfold(message);
         if message.is_request() {
             self.on_request(flow, message, turn);
         } else {

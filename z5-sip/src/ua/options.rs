@@ -1,11 +1,13 @@
 //! What a call may ask for beside its target and its offer. The default asks for nothing.
 
 use super::UserAgent;
+use super::extras::{CallInfo, Location};
+use crate::multipart::BodyPart;
 use crate::request::Outline;
 use crate::wire::{Address, BuildError, Name};
 
 /// The options of a [`super::Command::Invite`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallOptions {
     /// Whether the far end may learn who calls.
     pub privacy: Privacy,
@@ -17,6 +19,12 @@ pub struct CallOptions {
     /// Let the far end make the offer: the INVITE has none, and what we can do answers the one in the 2xx or in a
     /// reliable provisional response.
     pub late_offer: bool,
+    /// Call-Info of this call, beside the account's.
+    pub call_info: Vec<CallInfo>,
+    /// Where the caller is; sent with `Geolocation-Routing: yes`, so that proxies may route by it.
+    pub location: Option<Location>,
+    /// Parts of the body beside the session description, such as those that `call_info` refers to.
+    pub parts: Vec<BodyPart>,
 }
 
 /// Whether the far end may learn who calls (RFC 3323, RFC 3325).

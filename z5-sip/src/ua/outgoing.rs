@@ -55,6 +55,13 @@ impl UserAgent {
             outline = outline.with(Name::ReferredBy, referred_by.clone());
         }
         outline.body = body.map(|body| (SDP.into(), body.into()));
+        let outline = match self.with_extras(outline, options) {
+            Ok(outline) => outline,
+            Err(why) => {
+                let failure = CallFailure::Unbuildable { why: why.to_string() };
+                return turn.emit(Event::Failed { call: key, failure });
+            }
+        };
         match self.start_client(outline, flow, Owner::Invite(key), turn) {
             Ok(client) => {
                 let calling =
@@ -105,6 +112,9 @@ impl UserAgent {
         }
         if let Some(outline) = self.with_longer_interval(number, response) {
             return self.repeat_invite(key, number, outline, turn);
+        }
+        if self.follow(key, number, response, turn) {
+            return;
         }
         let Some(calling) = self.calling(key, number) else { return };
         let failure = match calling.cancel {
@@ -239,6 +249,7 @@ impl UserAgent {
                 active.timer = SessionTimer::from_response(response, turn.now);
                 self.calls.insert(key, Call { flow, state: State::Active(active) });
                 self.dirty.push(Sleeper::Call(key));
+                self.tell_call_info(key, response, turn);
                 turn.emit(Event::Established { call: key, negotiated });
             }
             Err(failure) => {

@@ -178,16 +178,24 @@ fn explained(builder: ResponseBuilder, fault: &Fault, accept: &str) -> ResponseB
     }
 }
 
-/// The first value of a Reason header (RFC 3326).
+/// The reason that a Reason header gives in SIP's own numbering, else the first one (RFC 3326).
 pub(super) fn reason(message: &Message) -> Option<Reason> {
-    let value = message.values(Name::Reason).next()?;
+    let mut reasons: Vec<Reason> = message.values(Name::Reason).take(8).map(one_reason).collect();
+    if reasons.is_empty() {
+        return None;
+    }
+    let sip = reasons.iter().position(|reason| reason.protocol.eq_ignore_ascii_case("SIP"));
+    Some(reasons.swap_remove(sip.unwrap_or(0)))
+}
+
+fn one_reason(value: &[u8]) -> Reason {
     let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
     let params = Params::new(&value[end..]);
-    Some(Reason {
+    Reason {
         protocol: String::from_utf8_lossy(&value[..end]).trim().to_owned(),
         cause: params.get("cause").and_then(|cause| cause.parse().ok()),
         text: params.find("text").and_then(|param| param.text().map(unquoted)),
-    })
+    }
 }
 
 fn unquoted(text: &str) -> String {

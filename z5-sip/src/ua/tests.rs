@@ -4,8 +4,10 @@
 
 mod bindings;
 mod calls;
+mod extras;
 mod messages;
 mod options;
+mod redirects;
 mod refusals;
 mod register;
 mod reliable;

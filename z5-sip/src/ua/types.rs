@@ -7,12 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::body::Body;
+use super::extras::CallInfo;
 use super::failure::{CallFailure, CommandRefusal, RegisterFailure};
 use super::info::Info;
 use super::options::CallOptions;
 use super::request_failure::RequestFailure;
 use crate::auth::Credentials;
 use crate::flow::{FlowDeath, FlowEnd, FlowId};
+use crate::multipart::BodyPart;
 use crate::mwi::{self, MessageSummary};
 use crate::sdp::{Capabilities, Negotiated, OfferSummary};
 use crate::wire::{Transport, Uri};
@@ -387,6 +389,13 @@ pub enum Event {
         /// The call of ours that this one is to take the place of (RFC 3891): taking it ends that one. It needs no
         /// ringing, because someone talks already.
         replaces: Option<CallKey>,
+        /// Who the network says is calling (P-Asserted-Identity, RFC 3325). Our own proxy wrote it: nobody else's
+        /// requests come this far.
+        asserted: Option<Uri>,
+        /// What they say about themselves and the call, such as `purpose=rue-owner`.
+        call_info: Vec<CallInfo>,
+        /// The parts of the body beside the offer, such as those that `call_info` refers to.
+        parts: Vec<BodyPart>,
     },
     /// A provisional answer to an outgoing call: 180 rings, 183 may carry early media.
     Progress {
@@ -408,6 +417,24 @@ pub enum Event {
         call: CallKey,
         /// What may flow.
         negotiated: Negotiated,
+    },
+    /// Our INVITE was sent elsewhere (3xx) and goes to another address now.
+    Redirected {
+        /// The call.
+        call: CallKey,
+        /// 300 to 302, or the refusal of one of several addresses.
+        status: u16,
+        /// Where it goes.
+        target: Uri,
+    },
+    /// What the one who takes our call says about himself; comes right before [`Event::Established`].
+    CallInfo {
+        /// The call.
+        call: CallKey,
+        /// Such as `purpose=rue-owner`.
+        call_info: Vec<CallInfo>,
+        /// The parts of the body beside the answer.
+        parts: Vec<BodyPart>,
     },
     /// The call stands.
     Established {

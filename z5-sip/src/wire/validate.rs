@@ -248,8 +248,8 @@ pub fn validate(message: &Message) -> Verdict {
 /// nothing to it, which is then passed over.
 pub fn media_types(method: &Method) -> &'static [&'static str] {
     match method {
-        Method::Invite | Method::Update | Method::Prack => &["application/sdp"],
-        Method::Message => &["text/plain", "multipart/*", "application/im-iscomposing+xml"],
+        Method::Invite | Method::Update | Method::Prack => &["application/sdp", "multipart/mixed"],
+        Method::Message => &["text/plain", "multipart/mixed", "application/im-iscomposing+xml"],
         Method::Notify => &["application/simple-message-summary", "message/sipfrag"],
         Method::Ack
         | Method::Bye

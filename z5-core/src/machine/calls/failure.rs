@@ -13,7 +13,7 @@ pub(super) fn call_error(failure: CallFailure, waited_ms: u64, gave_up: bool) ->
     match failure {
         CallFailure::Busy { status } => remote(CallError::Busy { status, reason: "Busy".to_owned() }),
         CallFailure::Declined { status, reason } => remote(CallError::Declined { status, reason }),
-        CallFailure::Unavailable { reason } => remote(CallError::Unavailable { status: 480, reason }),
+        CallFailure::Unavailable { reason, .. } => remote(CallError::Unavailable { status: 480, reason }),
         CallFailure::NotFound { status, reason } => remote(CallError::NotFound { status, reason }),
         CallFailure::NoAnswer { .. } => remote(CallError::NoAnswer { after_ms: waited_ms }),
         CallFailure::Cancelled { by: ua::Side::Local, .. } if gave_up => {
@@ -58,7 +58,7 @@ pub(super) fn call_error(failure: CallFailure, waited_ms: u64, gave_up: bool) ->
         CallFailure::Refused { status: 403, reason, .. } => {
             remote(CallError::Forbidden { status: 403, reason })
         }
-        CallFailure::Refused { status, reason, warning } => {
+        CallFailure::Refused { status, reason, warning, .. } => {
             remote(CallError::Refused { status, reason, warning })
         }
     }

@@ -241,7 +241,7 @@ fn an_unanswered_invite_times_out_and_a_ringing_one_does_not() {
 #[test]
 fn every_refusal_has_its_failure() {
     let failure = |status: u16, headers: &[(Name<'static>, &str)]| {
-        let mut script = Script::registered();
+        let mut script = Script::registered_with(|config| config.redirects = 0);
         let invite = script.invite();
         script.reply(&invite, status, headers);
         script.next_request(Method::Ack);
