@@ -28,6 +28,8 @@ pub struct Number {
     pub sip_password: String,
     /// Whether an emergency address is on file.
     pub emergency_address_on_file: bool,
+    /// Video messages that wait in the mailbox.
+    pub video_messages: u32,
 }
 
 /// What the sign-in server says of a number.
@@ -63,6 +65,7 @@ impl Number {
             sip_password: format!("sip-{digits}"),
             sip_user: digits,
             emergency_address_on_file: true,
+            video_messages: 0,
         }
     }
 

@@ -21,6 +21,7 @@ pub(crate) mod bindings;
 pub(crate) mod calls;
 pub(crate) mod datagrams;
 pub(crate) mod description;
+pub(crate) mod mwi;
 pub(crate) mod proxy;
 pub(crate) mod registrar;
 pub(crate) mod switch;

@@ -101,7 +101,7 @@ impl Switch {
         }
         if request.method() == Some(Method::Register) {
             self.register(from, &request);
-        } else {
+        } else if !self.subscribe(from, &request) {
             self.forward(from, &request);
         }
     }
