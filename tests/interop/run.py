@@ -88,7 +88,7 @@ class World:
         self.run, self.media, self.server = run, media, server
 
     def config(self, user="alice", password=None, srtp="off", codecs='["PCMA", "PCMU"]', transport="tcp", expires=60,
-               ipv6=False, ca=None, proxy=None, dns=None):
+               ipv6=False, ca=None, proxy=None, dns=None, mwi=None):
         """A configuration file. `proxy=""`: the domain is looked up at the name server `dns`."""
         path = self.run / f"{user}.toml"
         here = "::1" if ipv6 else "127.0.0.1"
@@ -96,11 +96,14 @@ class World:
             port = self.server.tls_port if transport == "tls" else self.server.sip_port
             proxy = f"[{here}]:{port}" if ipv6 else f"{here}:{port}"
         names = f'[dns]\nservers = ["{dns}"]\n\n' if dns else ""
+        ca = ca or getattr(self.server, "ca", None)
+        trust = f'[tls]\nca_file = "{ca}"\n\n' if ca else ""
+        mailbox = f'mwi = "{mwi}"\n' if mwi else ""
         route = f'proxy = "{proxy}"\n' if proxy else ""
         path.write_text(
-            f'profile = "generic"\n\n{names}[tls]\nca_file = "{ca or self.server.ca}"\n\n'
+            f'profile = "generic"\n\n{names}{trust}'
             f'[sip]\ndomain = "{REALM}"\nusername = "{user}"\npassword = "{password or user + "-pw"}"\n{route}'
-            f'transport = "{transport}"\nexpires = {expires}\n\n'
+            f'transport = "{transport}"\nexpires = {expires}\n{mailbox}\n'
             f'[media]\nbind = "{here}"\nports = "41000-41199"\ncodecs = {codecs}\nsrtp = "{srtp}"\ntext = false\n'
         )
         path.chmod(0o600)

@@ -8,8 +8,8 @@ from sipp import Sipp
 class Case:
     """A scenario, how z5 is run against it, and what is judged afterwards."""
 
-    def __init__(self, arguments, calls, status=0, code=None, check=None, seconds=30):
-        self.arguments, self.calls, self.status, self.code = arguments, calls, status, code
+    def __init__(self, arguments, calls, status=0, code=None, check=None, seconds=30, **config):
+        self.config, self.arguments, self.calls, self.status, self.code = config, arguments, calls, status, code
         self.check, self.seconds = check, seconds
 
 
@@ -38,6 +38,18 @@ def held_once(events, result, messages):
     return holds == [(True, False)], f"holds {holds}"
 
 
+def handed_over(events, result, messages):
+    names = [e["event"] for e in events]
+    return "transferred" in names and "transfer-progress" in names, f"events {names}"
+
+
+def mail(events, result, messages):
+    told = [e for e in events if e["event"] == "message-waiting"]
+    first = told[0] if told else {}
+    counts = [{"class": "multimedia-message", "new": 2, "old": 5}]
+    return first.get("waiting") is True and first.get("counts") == counts, f"told {told}"
+
+
 def told_to_wait(events, result, messages):
     wait = result["failure"].get("retry_after_s")
     return wait == 7, f"retry_after_s {wait}"
@@ -55,6 +67,14 @@ CASES = {
     "lost-ack-of-z5": dials("--duration", "700ms"),
     "lost-ack-of-peer": answers(),
     "record-route": dials("--duration", "700ms"),
+    "prack-by-z5": dials("--duration", "700ms"),
+    "prack-by-peer": answers("--ring", "1s"),
+    "early-update": answers("--ring", "500ms"),
+    "redirected": dials("--duration", "700ms"),
+    "transfer-by-z5": dials("--at", "300ms=transfer:sip:carol@interop.test", check=handed_over),
+    "transfer-by-peer": answers("--duration", "800ms", calls=2),
+    "replaces": answers(),
+    "message-waiting": Case(["register", "--stay", "600ms"], 2, check=mail, mwi="sip:alice@interop.test"),
     "answered-elsewhere": answers("--ring", "5s", status=15, code="call.answered-elsewhere"),
 }
 
@@ -67,7 +87,7 @@ def journey(name):
         sipp = Sipp(world.run / "sipp", name, case.calls, case.seconds)
         world.server = sipp
         try:
-            z5 = world.z5(*case.arguments)
+            z5 = world.z5(*case.arguments, **case.config)
             result = z5.result(status=case.status, seconds=case.seconds)
             sipp.result()
         finally:
