@@ -28,12 +28,14 @@ pub(crate) enum Deed {
     Keys(String),
     /// Type text.
     Text(String),
+    /// Hand the call over.
+    Transfer(String),
     /// End it.
     Hangup,
 }
 
 const ACTIONS: &str =
-    "hold, resume, mute[:audio|:text], unmute[:audio|:text], dtmf:KEYS, text:TEXT or hangup";
+    "hold, resume, mute[:audio|:text], unmute[:audio|:text], dtmf:KEYS, text:TEXT, transfer:TARGET or hangup";
 
 impl FromStr for Act {
     type Err = String;
@@ -63,6 +65,7 @@ impl FromStr for Deed {
             ("mute", kind) => Self::Mute(medium(kind)?, true),
             ("unmute", kind) => Self::Mute(medium(kind)?, false),
             ("dtmf", Some(keys)) if !keys.is_empty() => Self::Keys(keys.to_owned()),
+            ("transfer", Some(target)) if !target.is_empty() => Self::Transfer(target.to_owned()),
             ("text", Some(typed)) if !typed.is_empty() => Self::Text(typed.to_owned()),
             _ => return Err(format!("`{text}` is no action: {ACTIONS}")),
         })
@@ -86,6 +89,7 @@ impl Deed {
             Self::Mute(kind, muted) => session.mute(call, *kind, *muted),
             Self::Keys(keys) => session.send_digits(call, keys),
             Self::Text(text) => session.send_text(call, text),
+            Self::Transfer(target) => session.transfer(call, target),
             Self::Hangup => session.hangup(call),
         }
     }
@@ -99,6 +103,7 @@ impl Deed {
             Self::Mute(kind, false) => format!("unmute {}", kind.name()),
             Self::Keys(keys) => format!("press {keys}"),
             Self::Text(text) => format!("type {text:?}"),
+            Self::Transfer(target) => format!("hand over to {target}"),
             Self::Hangup => "hang up".to_owned(),
         }
     }
@@ -122,6 +127,7 @@ mod tests {
             ("1500ms=unmute:text", Deed::Mute(MediaKind::Text, false)),
             ("1500ms=dtmf:12#", Deed::Keys("12#".to_owned())),
             ("1500ms=text:a=b:c", Deed::Text("a=b:c".to_owned())),
+            ("1500ms=transfer:sip:carol@c.test", Deed::Transfer("sip:carol@c.test".to_owned())),
             ("1500ms=hangup", Deed::Hangup),
         ] {
             assert_eq!(act(text), Ok(Act { at, deed }), "{text}");

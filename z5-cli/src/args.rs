@@ -49,6 +49,9 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  z5 --config z5.toml call echo --duration 5s\n  \
         z5 --config z5.toml call +15555550900 --audio hello.wav --record out --text \"HELLO\"")]
     Call(CallArgs),
+    /// Send one text message, outside any call
+    #[command(after_help = "Example:\n  z5 --config z5.toml message +15555550102 \"are you there?\"")]
+    Message(MessageArgs),
     /// Wait for one call, answer it
     #[command(after_help = "Example:\n  z5 --config z5.toml answer --record out --wait 60s")]
     Answer(AnswerArgs),
@@ -146,8 +149,8 @@ pub(crate) struct MediaArgs {
     /// Text to type once the call is up, 30 characters a second; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
-    /// Do something this long after the answer: hold, resume, mute, unmute, dtmf:KEYS, text:TEXT, hangup; may be
-    /// given several times, for example --at 2s=hold --at 5s=resume
+    /// Do something this long after the answer: hold, resume, mute, unmute, dtmf:KEYS, text:TEXT, transfer:TARGET,
+    /// hangup; may be given several times, for example --at 2s=hold --at 5s=resume
     #[arg(long, value_name = "TIME=ACTION")]
     pub(crate) at: Vec<Act>,
     /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call
@@ -159,8 +162,21 @@ pub(crate) struct MediaArgs {
 pub(crate) struct CallArgs {
     /// A number (+15555550900, 911), a SIP URI, or a user name of the provider's domain
     pub(crate) target: String,
+    /// Do not let the far end learn who calls (RFC 3323)
+    #[arg(long)]
+    pub(crate) anonymous: bool,
     #[command(flatten)]
     pub(crate) media: MediaArgs,
+    #[command(flatten)]
+    pub(crate) session: SessionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MessageArgs {
+    /// A number, a SIP URI, or a user name of the provider's domain
+    pub(crate) target: String,
+    /// What to say
+    pub(crate) text: String,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
 }

@@ -36,8 +36,15 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
             configured("register", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
         Command::Call(args) => {
-            let plan = || media(args.media).map(|media| Plan::Call { target: args.target, media });
+            let plan = || {
+                let anonymous = args.anonymous;
+                media(args.media).map(|media| Plan::Call { target: args.target, anonymous, media })
+            };
             configured("call", plan, cli.config.as_deref(), &args.session, out, process_start).await
+        }
+        Command::Message(args) => {
+            let plan = || Ok(Plan::Message { target: args.target, text: args.text });
+            configured("message", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
         Command::Answer(args) => {
             let plan =

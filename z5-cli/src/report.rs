@@ -195,7 +195,9 @@ impl Report {
                 self.call.get_or_insert_default().ended_by = Some(*by);
                 self.fail(error.failure());
             }
-            EventKind::CommandRefused { error, .. } => self.fail(error.failure()),
+            EventKind::CommandRefused { error, .. } | EventKind::MessageFailed { error, .. } => {
+                self.fail(error.failure());
+            }
             EventKind::CallTrouble { error, .. } => self.fail(error.failure()),
             EventKind::Unregistered { confirmed } => self.unregistered = Some(*confirmed),
             EventKind::Stopped { error, fault } => {
@@ -218,6 +220,14 @@ impl Report {
             | EventKind::Digit { .. }
             | EventKind::CallHold { .. }
             | EventKind::CallMuted { .. }
+            | EventKind::CallChanged { .. }
+            | EventKind::TransferRequested { .. }
+            | EventKind::TransferProgress { .. }
+            | EventKind::Transferred { .. }
+            | EventKind::Message { .. }
+            | EventKind::MessageSent { .. }
+            | EventKind::MessageWaiting { .. }
+            | EventKind::MailboxLost { .. }
             | EventKind::SourceEnded { .. }
             | EventKind::Refreshed { .. }
             | EventKind::Overflow { .. } => {}

@@ -34,8 +34,17 @@ pub(crate) enum Plan {
     Call {
         /// Whom.
         target: String,
+        /// Do not tell who calls.
+        anonymous: bool,
         /// What is sent and kept.
         media: Media,
+    },
+    /// Send one text message.
+    Message {
+        /// To whom.
+        target: String,
+        /// What.
+        text: String,
     },
     /// Wait for one call.
     Answer {
@@ -280,8 +289,17 @@ impl Script<'_> {
                 self.goal = true;
                 self.set_alarm(*stay, Alarm::Stay);
             }
-            (EventKind::Ready { .. }, Plan::Call { target, media }) => {
-                let request = CallRequest::to(target.as_str()).with(media.to_call_media());
+            (EventKind::Ready { .. }, Plan::Message { target, text }) => {
+                self.session.message(target, text);
+            }
+            (EventKind::MessageSent { .. }, Plan::Message { .. }) => {
+                self.goal = true;
+                self.session.stop();
+            }
+            (EventKind::MessageFailed { .. }, Plan::Message { .. }) => self.session.stop(),
+            (EventKind::Ready { .. }, Plan::Call { target, anonymous, media }) => {
+                let mut request = CallRequest::to(target.as_str()).with(media.to_call_media());
+                request.anonymous = *anonymous;
                 self.call = Some(self.session.call(request));
             }
             (EventKind::Ready { .. }, Plan::Answer { wait, .. }) => self.set_alarm(*wait, Alarm::Wait),
@@ -292,6 +310,23 @@ impl Script<'_> {
                     true => self.session.answer(*call, media.to_call_media()),
                     false => self.set_alarm(*ring, Alarm::Answer),
                 }
+            }
+            // Someone else takes the far end's place: the run goes on with them.
+            (
+                EventKind::Incoming { call, replaces: Some(old), .. },
+                Plan::Call { media, .. } | Plan::Answer { media, .. },
+            ) if self.call == Some(*old) => {
+                self.alarms.clear();
+                self.call = Some(*call);
+                self.session.answer(*call, media.to_call_media());
+            }
+            // The far end hands us over: so does the run.
+            (
+                EventKind::TransferRequested { call, .. },
+                Plan::Call { media, .. } | Plan::Answer { media, .. },
+            ) if self.call == Some(*call) => {
+                self.alarms.clear();
+                self.call = Some(self.session.accept_transfer(*call, media.to_call_media()));
             }
             (EventKind::Incoming { call, .. }, _) => self.session.reject(*call),
             (

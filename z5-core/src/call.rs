@@ -28,6 +28,24 @@ impl fmt::Display for CallId {
     }
 }
 
+/// Names a message within its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct MessageId(pub(crate) u64);
+
+impl MessageId {
+    /// The number, for logs and bindings.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// One end of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -47,12 +65,21 @@ pub struct CallRequest {
     pub target: String,
     /// What is sent and what is done with what comes.
     pub media: CallMedia,
+    /// Do not let the far end learn who calls (RFC 3323).
+    pub anonymous: bool,
 }
 
 impl CallRequest {
     /// A call with silence out and nothing recorded.
     pub fn to(target: impl Into<String>) -> Self {
-        Self { target: target.into(), media: CallMedia::default() }
+        Self { target: target.into(), media: CallMedia::default(), anonymous: false }
+    }
+
+    /// Without our number or name in any header that the far end sees (RFC 3323, RFC 9248 section 5.2.1).
+    #[must_use]
+    pub fn anonymous(mut self) -> Self {
+        self.anonymous = true;
+        self
     }
 
     /// With this media.

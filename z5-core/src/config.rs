@@ -172,6 +172,8 @@ pub struct Sip {
     pub transport: Transport,
     /// Seconds asked for in REGISTER; what the registrar grants decides the refresh.
     pub expires: u32,
+    /// The mailbox whose state is watched (RFC 3842), as a `sip:` URI; profile `z5` takes ZDial's when left out.
+    pub mwi: Option<String>,
 }
 
 impl Default for Sip {
@@ -187,6 +189,7 @@ impl Default for Sip {
             proxy: None,
             transport: Transport::Tcp,
             expires: 600,
+            mwi: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(crate) use queue::{EventSender, event_channel};
 pub use queue::{Events, QUEUE_CAPACITY};
 
-use crate::call::{CallId, CallReport, EstablishedMedia, Side};
+use crate::call::{CallId, CallReport, EstablishedMedia, MessageId, Side};
 use crate::error::{Attempt, AttemptOutcome, CallError, InternalError, SessionError, Step};
 use crate::policy::{LocalRtpPorts, NameRole};
 
@@ -104,6 +104,9 @@ pub enum EventKind {
         /// The caller's display name.
         #[serde(skip_serializing_if = "Option::is_none")]
         display_name: Option<String>,
+        /// The call of ours whose place it takes when it is answered (RFC 3891).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replaces: Option<CallId>,
         /// Audio is offered.
         audio: bool,
         /// Text is offered.
@@ -169,6 +172,75 @@ pub enum EventKind {
         kind: MediaKind,
         /// Muted now.
         muted: bool,
+    },
+    /// What flows in a call has changed: a medium was added or closed, a direction or an address is another.
+    CallChanged {
+        /// The call.
+        call: CallId,
+        /// What flows now.
+        media: EstablishedMedia,
+    },
+    /// The far end wants us to call someone else: `Session::accept_transfer` or `Session::reject_transfer`.
+    TransferRequested {
+        /// The call in which it asks.
+        call: CallId,
+        /// Whom we are to call.
+        target: String,
+        /// Who says to have asked (RFC 3892).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        referred_by: Option<String>,
+    },
+    /// How far the far end has come with the call that we asked it to make.
+    TransferProgress {
+        /// The call in which we asked.
+        call: CallId,
+        /// SIP status, 100 to 199.
+        status: u16,
+        /// Its phrase.
+        reason: String,
+    },
+    /// The far end talks to whom we sent it; our call with it ends.
+    Transferred {
+        /// The call in which we asked.
+        call: CallId,
+    },
+    /// Someone sent a text message.
+    Message {
+        /// Who says to have sent it.
+        from: String,
+        /// The call it came through, if any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call: Option<CallId>,
+        /// What it is, such as `text/plain`.
+        content_type: String,
+        /// The text; what is no text comes as an empty one.
+        text: String,
+    },
+    /// A message of ours was taken.
+    MessageSent {
+        /// Which.
+        message: MessageId,
+        /// SIP status: 200 by the far end, 202 by a relay that may deliver it later.
+        status: u16,
+    },
+    /// A message of ours came to nothing.
+    MessageFailed {
+        /// Which.
+        message: MessageId,
+        /// Why.
+        error: CallError,
+    },
+    /// What waits in the mailbox (RFC 3842).
+    MessageWaiting {
+        /// Whether something new does.
+        waiting: bool,
+        /// How many of each class.
+        counts: Vec<MailCount>,
+    },
+    /// The mailbox tells nothing any more.
+    MailboxLost {
+        /// Why.
+        why: String,
     },
     /// The audio source of the call is at its end (silence is sent from now on).
     SourceEnded {
@@ -255,6 +327,15 @@ impl EventKind {
             Self::CallEstablished { .. } => "call-established",
             Self::FirstMedia { .. } => "first-media",
             Self::Text { .. } => "text",
+            Self::CallChanged { .. } => "call-changed",
+            Self::TransferRequested { .. } => "transfer-requested",
+            Self::TransferProgress { .. } => "transfer-progress",
+            Self::Transferred { .. } => "transferred",
+            Self::Message { .. } => "message",
+            Self::MessageSent { .. } => "message-sent",
+            Self::MessageFailed { .. } => "message-failed",
+            Self::MessageWaiting { .. } => "message-waiting",
+            Self::MailboxLost { .. } => "mailbox-lost",
             Self::Digit { .. } => "digit",
             Self::CallHold { .. } => "call-hold",
             Self::CallMuted { .. } => "call-muted",
@@ -282,6 +363,17 @@ impl EventKind {
             Self::StepFailed { .. } | Self::CallEnded { .. } | Self::CallFailed { .. } | Self::Stopped { .. }
         )
     }
+}
+
+/// Messages of one class in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MailCount {
+    /// `multimedia-message` is video mail, `voice-message` and others as RFC 3458 names them.
+    pub class: String,
+    /// Not looked at yet.
+    pub new: u32,
+    /// Looked at and kept.
+    pub old: u32,
 }
 
 /// Where a session is.

@@ -19,6 +19,7 @@ mod json;
 mod leave;
 mod line;
 pub(crate) mod plan;
+mod post;
 mod provision;
 mod register;
 mod resolve;
@@ -245,9 +246,10 @@ impl Machine {
                     self.after_sign_in(progress, now, out);
                 }
             }
-            Command::Call { call, target, audio, text } => {
-                let done =
-                    self.when_ready(now, |calls, desk| calls.dial(call, &target, (audio, text), desk, out));
+            Command::Call { call, target, audio, text, anonymous } => {
+                let done = self.when_ready(now, |calls, desk| {
+                    calls.dial(call, &target, (audio, text), anonymous, desk, out);
+                });
                 if done.is_none() {
                     let error = crate::error::CallError::NotReady { state: self.told.name() };
                     let timings = crate::events::CallTimings::default();
@@ -278,8 +280,34 @@ impl Machine {
                     None => self.refuse(call, out),
                 }
             }
+            Command::Transfer { call, target } => {
+                match self.with_desk(now, |calls, desk| calls.transfer(call, &target, desk, out)) {
+                    Some(orders) => self.order(orders, now, out),
+                    None => self.refuse(call, out),
+                }
+            }
+            Command::Connect { call, other } => {
+                let orders = self.calls.connect(call, other, out);
+                self.order(orders, now, out);
+            }
+            Command::AcceptTransfer { call, new, audio, text } => {
+                let done = self.with_desk(now, |calls, desk| {
+                    calls.accept_transfer(call, new, (audio, text), desk, out);
+                });
+                if done.is_none() {
+                    self.refuse(new, out);
+                }
+            }
+            Command::RejectTransfer { call } => {
+                let orders = self.calls.reject_transfer(call, out);
+                self.order(orders, now, out);
+            }
+            Command::Message { message, target, text } => self.send_message(message, &target, text, now, out),
             Command::Mute { call, kind, muted } => self.calls.mute(call, kind, muted, out),
-            Command::SendDigits { call, digits } => self.calls.send_digits(call, &digits, out),
+            Command::SendDigits { call, digits } => {
+                let orders = self.calls.send_digits(call, &digits, out);
+                self.order(orders, now, out);
+            }
         }
     }
 

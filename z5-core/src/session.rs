@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::account::contacts::Contact;
-use crate::call::{CallId, CallMedia, CallRequest};
+use crate::call::{CallId, CallMedia, CallRequest, MessageId};
 use crate::config::Config;
 use crate::driver::{self, Order};
 use crate::error::StartError;
@@ -77,8 +77,8 @@ impl Session {
     /// Makes a call. What becomes of it is told by events: `CallEstablished` and `CallEnded`, or `CallFailed`.
     pub fn call(&self, request: CallRequest) -> CallId {
         let call = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
-        let CallRequest { target, media } = request;
-        let command = Command::Call { call, target, audio: media.audio, text: media.text };
+        let CallRequest { target, media, anonymous } = request;
+        let command = Command::Call { call, target, audio: media.audio, text: media.text, anonymous };
         self.send(Order::Call { call, media: Box::new(media), command });
         call
     }
@@ -124,6 +124,38 @@ impl Session {
     /// Presses keys: 0-9, *, #, A-D, one after another (RFC 4733).
     pub fn send_digits(&self, call: CallId, digits: &str) {
         self.send(Order::Plain(Command::SendDigits { call, digits: digits.to_owned() }));
+    }
+
+    /// Hands a call over to someone else (a blind transfer, RFC 3515). `Transferred` tells that it worked, and the call
+    /// ends; until then it goes on.
+    pub fn transfer(&self, call: CallId, target: &str) {
+        self.send(Order::Plain(Command::Transfer { call, target: target.to_owned() }));
+    }
+
+    /// Joins the far ends of two calls and leaves them (an attended transfer, RFC 3891).
+    pub fn connect(&self, call: CallId, other: CallId) {
+        self.send(Order::Plain(Command::Connect { call, other }));
+    }
+
+    /// Does what `TransferRequested` asks for; gives the new call. The far end ends the old one when the new one stands.
+    pub fn accept_transfer(&self, call: CallId, media: CallMedia) -> CallId {
+        let new = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
+        let command = Command::AcceptTransfer { call, new, audio: media.audio, text: media.text };
+        self.send(Order::Call { call: new, media: Box::new(media), command });
+        new
+    }
+
+    /// Stays in the call that `TransferRequested` was about.
+    pub fn reject_transfer(&self, call: CallId) {
+        self.send(Order::Plain(Command::RejectTransfer { call }));
+    }
+
+    /// Sends a text message outside calls (RFC 3428). `MessageSent` or `MessageFailed` tells what became of it.
+    pub fn message(&self, target: &str, text: &str) -> MessageId {
+        let message = MessageId(self.call_ids.fetch_add(1, Ordering::Relaxed));
+        let (target, text) = (target.to_owned(), text.to_owned());
+        self.send(Order::Plain(Command::Message { message, target, text }));
+        message
     }
 
     /// Chooses one of the numbers of `NumberRequired`.

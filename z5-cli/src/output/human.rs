@@ -110,6 +110,43 @@ impl Human {
                 self.call_line("first packet", &format!("{} after {after_ms:.1} ms", kind(*medium)));
             }
             EventKind::Text { text, .. } => self.call_line("text came", &format!("{text:?}")),
+            EventKind::CallChanged { media, .. } => {
+                let flows = |stream: &z5_core::call::StreamAgreement| match (stream.send, stream.receive) {
+                    (true, true) => format!("{} both ways", kind(stream.kind)),
+                    (true, false) => format!("{} to the far end", kind(stream.kind)),
+                    (false, true) => format!("{} from the far end", kind(stream.kind)),
+                    (false, false) => format!("no {}", kind(stream.kind)),
+                };
+                let streams: Vec<String> = media.streams.iter().map(flows).collect();
+                self.call_line("changed", &streams.join(", "));
+            }
+            EventKind::TransferRequested { target, referred_by, .. } => {
+                let by = referred_by.as_ref().map_or_else(String::new, |by| format!(", says {by}"));
+                self.call_line("handed over", &format!("to {target}{by}"));
+            }
+            EventKind::TransferProgress { status, reason, .. } => {
+                self.call_line("transfer", &format!("{status} {reason}"));
+            }
+            EventKind::Transferred { .. } => self.call_line("transfer", "done"),
+            EventKind::Message { from, text, content_type, .. } => {
+                let text = if text.is_empty() { content_type.clone() } else { format!("{text:?}") };
+                self.line(&plain(&format!("message from {from}: {text}")));
+            }
+            EventKind::MessageSent { status, .. } => self.line(&format!("message sent ({status})")),
+            EventKind::MessageFailed { error, .. } => {
+                self.line(&plain(&format!("message not sent: {}: {error}", error.code())));
+            }
+            EventKind::MessageWaiting { waiting, counts } => {
+                let counts: Vec<String> = counts
+                    .iter()
+                    .map(|count| format!("{} {} new, {} old", count.class, count.new, count.old))
+                    .collect();
+                let waiting = if *waiting { "something new waits" } else { "nothing new" };
+                self.line(&plain(&format!("4 SIP   {:<19} {waiting} ({})", "mailbox", counts.join("; "))));
+            }
+            EventKind::MailboxLost { why } => {
+                self.line(&plain(&format!("4 SIP   {:<19} {why}", "mailbox lost")));
+            }
             EventKind::Digit { digit, duration_ms, .. } => {
                 self.call_line("key came", &format!("{digit} for {duration_ms} ms"));
             }

@@ -147,6 +147,11 @@ impl Config {
                 "the range has no even port followed by an odd one (RTP and RTCP)",
             ));
         }
+        if let Some(mailbox) = &self.sip.mwi
+            && !z5_sip::wire::Uri::parse(mailbox).is_ok_and(|uri| uri.as_ref().is_sip())
+        {
+            out.push(Problem::bad("sip.mwi", format!("`{mailbox}` is no `sip:` address")));
+        }
         if !EXPIRES.contains(&self.sip.expires) {
             let why =
                 format!("{} is outside {} to {} seconds", self.sip.expires, EXPIRES.start(), EXPIRES.end());

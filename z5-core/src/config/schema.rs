@@ -28,6 +28,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "proxy",
             "transport",
             "expires",
+            "mwi",
         ],
     ),
     ("media", &["bind", "ports", "codecs", "srtp", "text"]),

@@ -124,7 +124,12 @@ impl Media {
             let directed = engine.set_direction(*stream, direction);
             let moved =
                 change.moved.map_or(Ok(()), |(remote, rtcp)| engine.set_remote(*stream, remote, rtcp));
-            if let Err(error) = directed.and(moved) {
+            let keyed = change.key.as_ref().map_or(Ok(()), |(local, remote)| {
+                SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, local.0.as_slice(), remote.0.as_slice())
+                    .map_err(|_| z5_media::MediaError::Keys)
+                    .and_then(|params| engine.set_remote_key(*stream, &params))
+            });
+            if let Err(error) = directed.and(moved).and(keyed) {
                 tracing::warn!(%call, %error, "a stream was not changed");
             }
         }

@@ -177,17 +177,29 @@ pub enum CallError {
         /// Why not.
         why: String,
     },
-    /// Keys were pressed on a call whose far end did not agree to telephone events.
-    #[error("call {call} takes no keys: the far end did not agree to telephone events (RFC 4733)")]
-    NoDigits {
-        /// The call.
-        call: u64,
-    },
     /// A character that is no key.
     #[error("{digit:?} is no key: 0-9, *, #, A-D are")]
     BadDigit {
         /// The character.
         digit: char,
+    },
+    /// The far end was not handed over; the call goes on.
+    #[error("the transfer came to nothing: {why}")]
+    TransferFailed {
+        /// What was said.
+        why: String,
+    },
+    /// A message was not taken.
+    #[error("the message was not delivered: {why}")]
+    MessageFailed {
+        /// What was said.
+        why: String,
+    },
+    /// A call with emergency services is neither held nor handed over (RFC 6881 ED-66).
+    #[error("{command} is not possible in an emergency call")]
+    Emergency {
+        /// What was asked.
+        command: &'static str,
     },
     /// Hold, resume or another change of a running call was not agreed to; what flowed flows on.
     #[error("the far end did not agree to the change: {why}")]
@@ -237,8 +249,10 @@ codes!(CallError, Step::Call, {
     Self::AudioFile { .. } => "call.audio-file", CheckSettings;
     Self::Recording { .. } => "call.recording", CheckSettings;
     Self::NoText { .. } => "call.no-text", CheckSettings;
-    Self::NoDigits { .. } => "call.no-digits", CheckSettings;
     Self::BadDigit { .. } => "call.bad-digit", CheckSettings;
+    Self::TransferFailed { .. } => "call.transfer-failed", AskCarrier;
+    Self::MessageFailed { .. } => "call.message-failed", AskCarrier;
+    Self::Emergency { .. } => "call.emergency", CheckSettings;
     Self::ChangeRefused { .. } => "call.change-refused", AskCarrier;
     Self::LicenceExpired => "call.licence-expired", AskCarrier;
     Self::LicenceForbids { .. } => "call.licence-forbids", AskCarrier;

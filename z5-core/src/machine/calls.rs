@@ -7,18 +7,20 @@ mod failure;
 mod incoming;
 mod mid_call;
 mod running;
+mod transfer;
 
 pub(super) use failure::side;
 pub(crate) use incoming::Incoming;
 pub(super) use incoming::TEMPORARILY_UNAVAILABLE;
+pub(super) use incoming::kinds_of;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
 use z5_sip::outbox::{Deadline, Outbox};
-use z5_sip::sdp::Negotiated;
-use z5_sip::ua::{self, CallKey};
+use z5_sip::sdp::{Capabilities, Negotiated};
+use z5_sip::ua::{self, CallKey, CallOptions, Privacy};
 use z5_sip::wire::Uri;
 
 use super::call_media;
@@ -71,6 +73,14 @@ struct Call {
     digits: bool,
     hold: mid_call::Hold,
     muted: Vec<MediaKind>,
+    /// Media that are being made ready to answer an offer within the call.
+    adding: Vec<MediaKind>,
+    emergency: bool,
+    /// The far end has asked us to call someone else.
+    referred: bool,
+    /// This call was asked for in that one.
+    transfer_of: Option<CallKey>,
+    anonymous: bool,
     /// When the far end has not answered until then, we give up.
     patience: Option<Instant>,
     gave_up: bool,
@@ -104,6 +114,7 @@ impl Calls {
         id: CallId,
         target: &str,
         (audio, text): (bool, Option<bool>),
+        anonymous: bool,
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) {
@@ -117,6 +128,8 @@ impl Calls {
                 let kinds = kinds(audio, text);
                 let mut call = Call::new(CallKey(id.0), false, desk.now);
                 call.target = Some(target.uri);
+                call.emergency = target.emergency;
+                call.anonymous = anonymous;
                 call.text_wanted = text;
                 self.calls.insert(id, call);
                 self.set_state(id, CallState::Dialling, out);
@@ -161,6 +174,9 @@ impl Calls {
             out.push(Effect::StopMedia { call: id });
             return Vec::new();
         };
+        if call.established_at.is_some() {
+            return self.on_more_ready(id, outcome, desk, out);
+        }
         let made = outcome.and_then(|ready| {
             let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
             let capabilities = call_media::capabilities(&ready, &desk.plan.media, address, false)?;
@@ -169,26 +185,33 @@ impl Calls {
         let (ready, capabilities) = match made {
             Ok(made) => made,
             Err(error) => {
-                let key = call.key;
-                let incoming = call.incoming;
+                let (key, incoming, referrer) = (call.key, call.incoming, call.transfer_of);
                 self.fail(id, Side::Local, error, desk.now, out);
-                return match incoming {
-                    true => vec![ua::Command::Reject { call: key, status: NOT_ACCEPTABLE_HERE }],
-                    false => Vec::new(),
+                let status = NOT_ACCEPTABLE_HERE;
+                return match (incoming, referrer) {
+                    (true, _) => vec![ua::Command::Reject { call: key, status }],
+                    (false, Some(call)) => vec![ua::Command::RejectTransfer { call, status }],
+                    (false, None) => Vec::new(),
                 };
             }
         };
         call.ready = ready;
         call.timings.prepare_ms = Some(ms(call.asked_at, desk.now));
         let key = call.key;
-        match call.target.clone() {
-            Some(target) => {
-                call.sent_at = Some(desk.now);
-                call.patience = Some(desk.now + desk.plan.timeouts.call.duration());
-                let options = Box::default();
+        if !call.incoming {
+            call.sent_at = Some(desk.now);
+            call.patience = Some(desk.now + desk.plan.timeouts.call.duration());
+        }
+        match (call.transfer_of, call.target.clone()) {
+            (Some(call), _) => {
+                vec![ua::Command::AcceptTransfer { call, new_call: key, offer: capabilities }]
+            }
+            (None, Some(target)) => {
+                let privacy = if call.anonymous { Privacy::Anonymous } else { Privacy::Off };
+                let options = Box::new(CallOptions { privacy, ..CallOptions::default() });
                 vec![ua::Command::Invite { call: key, target, offer: capabilities, options }]
             }
-            None => vec![ua::Command::Accept { call: key, answer: capabilities }],
+            (None, None) => vec![ua::Command::Accept { call: key, answer: capabilities }],
         }
     }
 
@@ -330,9 +353,7 @@ impl Calls {
                 EventKind::Text { call: id, text }
             }
             MediaFact::Digit { digit, duration } => {
-                if call.digits_received.len() < DIGITS_KEPT {
-                    call.digits_received.push(digit);
-                }
+                call.press(digit);
                 EventKind::Digit { call: id, digit, duration_ms: millis(duration) }
             }
             MediaFact::SourceEnded => EventKind::SourceEnded { call: id },
@@ -380,7 +401,8 @@ impl Calls {
             audio: figures.audio,
             text: figures.text,
             text_received: has_text.then_some(call.text_received),
-            digits_received: call.digits.then_some(call.digits_received),
+            digits_received: (call.digits || !call.digits_received.is_empty())
+                .then_some(call.digits_received),
         };
         out.push(Effect::Emit(EventKind::CallEnded { call: id, by, cause, report: Box::new(report) }));
     }
@@ -458,6 +480,22 @@ impl Calls {
 }
 
 impl Call {
+    /// A key came.
+    fn press(&mut self, digit: char) {
+        if self.digits_received.len() < DIGITS_KEPT {
+            self.digits_received.push(digit);
+        }
+    }
+
+    /// What flows, and what was made ready to be added; media that were refused stay refused.
+    fn capabilities(&self, hold: bool, desk: &Desk<'_>) -> Result<Capabilities, CallError> {
+        let flows = |kind| self.media.streams.iter().any(|stream| stream.kind == kind);
+        let ready =
+            || self.ready.iter().filter(|medium| flows(medium.kind) || self.adding.contains(&medium.kind));
+        let address = ready().next().map_or(desk.local, |medium| medium.ports.rtp.ip());
+        call_media::capabilities(ready(), &desk.plan.media, address, hold)
+    }
+
     fn new(key: CallKey, incoming: bool, now: Instant) -> Self {
         Self {
             key,
@@ -478,6 +516,11 @@ impl Call {
             digits: false,
             hold: mid_call::Hold::default(),
             muted: Vec::new(),
+            adding: Vec::new(),
+            emergency: false,
+            referred: false,
+            transfer_of: None,
+            anonymous: false,
             patience: None,
             gave_up: false,
             end: None,

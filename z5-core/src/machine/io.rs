@@ -8,7 +8,7 @@ use z5_media::StreamStats;
 use z5_sip::locate::{Naptr, Srv, Target};
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
-use crate::call::CallId;
+use crate::call::{CallId, MessageId};
 use crate::config::PortRange;
 use crate::error::{Attempt, CallError, TlsFailure};
 use crate::events::{EventKind, MediaKind};
@@ -202,13 +202,15 @@ pub(crate) enum CodecPlan {
 }
 
 /// A change of a running stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MediaChange {
     pub(crate) kind: MediaKind,
     pub(crate) send: bool,
     pub(crate) receive: bool,
     /// Where packets and reports go from now on, when that changed.
     pub(crate) moved: Option<(SocketAddr, SocketAddr)>,
+    /// Our key, which stays, and the far end's new one, when that changed.
+    pub(crate) key: Option<(KeyAndSalt, KeyAndSalt)>,
 }
 
 /// What happened on a stream.
@@ -235,7 +237,7 @@ pub(crate) struct StoppedMedia {
 /// A command of the application. Sources and sinks stay with the driver, the machine knows only what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
-    Call { call: CallId, target: String, audio: bool, text: Option<bool> },
+    Call { call: CallId, target: String, audio: bool, text: Option<bool>, anonymous: bool },
     Answer { call: CallId, audio: bool, text: Option<bool> },
     Reject { call: CallId },
     Hangup { call: CallId },
@@ -243,6 +245,11 @@ pub(crate) enum Command {
     Hold { call: CallId, hold: bool },
     Mute { call: CallId, kind: MediaKind, muted: bool },
     SendDigits { call: CallId, digits: String },
+    Transfer { call: CallId, target: String },
+    Connect { call: CallId, other: CallId },
+    AcceptTransfer { call: CallId, new: CallId, audio: bool, text: Option<bool> },
+    RejectTransfer { call: CallId },
+    Message { message: MessageId, target: String, text: String },
     ChooseNumber { number: String },
     Stop,
 }

@@ -94,6 +94,7 @@ impl Machine {
             return;
         }
         stopping.unregistering = true;
+        self.leave_mailbox(now, out);
         let events = self.line.agent(ua::Input::Command(ua::Command::Unregister), now, out);
         for event in events {
             self.on_agent_event(event, now, out);

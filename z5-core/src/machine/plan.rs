@@ -59,6 +59,8 @@ pub(crate) struct SipPlan {
     /// Profile `generic`: the account.
     pub(crate) account: Option<GenericAccount>,
     pub(crate) display_name: Option<String>,
+    /// The mailbox to watch.
+    pub(crate) mwi: Option<String>,
     pub(crate) expires_s: u32,
 }
 
@@ -127,6 +129,7 @@ impl Plan {
                 search,
                 account,
                 display_name: config.sip.display_name.clone(),
+                mwi: config.sip.mwi.clone(),
                 expires_s: config.sip.expires,
             },
             media: config.media.clone(),

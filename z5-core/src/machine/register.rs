@@ -33,6 +33,8 @@ pub(crate) struct LineAccount {
     pub(crate) licence: Option<Licence>,
     /// Profile `z5`: what ZDial named.
     proxies: Vec<Proxy>,
+    /// Whose messages are watched (RFC 3842).
+    pub(crate) mailbox: Option<String>,
     user_name: String,
     credentials: Credentials,
     display_name: Option<String>,
@@ -53,6 +55,7 @@ impl LineAccount {
             targets,
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: account.rtp_ports },
             licence: Some(licence),
+            mailbox: plan.sip.mwi.clone().or(account.mailbox),
             credentials: Credentials::new(account.user_name.as_str(), account.sip_password.expose()),
             display_name: plan.sip.display_name.clone().or(account.display_name),
             domain: account.domain,
@@ -76,6 +79,7 @@ impl LineAccount {
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: None },
             licence: None,
             proxies: Vec::new(),
+            mailbox: plan.sip.mwi.clone(),
             user_name: account.username.clone(),
             credentials: Credentials::new(account.auth_username.as_str(), account.password.expose()),
             display_name: plan.sip.display_name.clone(),

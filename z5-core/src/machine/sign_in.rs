@@ -50,6 +50,8 @@ pub(crate) struct Account {
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) licence_uri: Option<String>,
     pub(crate) address_book_uri: Option<String>,
+    /// The address of the mailbox (RFC 9248 section 9.2.2 `mwi`).
+    pub(crate) mailbox: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) rtp_ports: Option<PortRange>,
 }
@@ -373,6 +375,7 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
         proxies,
         licence_uri: json::optional_text(&extra, "license-uri")?,
         address_book_uri: json::optional_text(&extra, "address-book-uri")?,
+        mailbox: json::optional_text(value, "mwi")?,
         group: json::optional_text(&extra, "group")?,
         rtp_ports: json::port_range(&extra, "rtp-port-range")?,
     })

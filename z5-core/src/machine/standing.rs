@@ -12,7 +12,7 @@ use super::io::Effect;
 use super::line::{Link, transport_name};
 use super::resolve::{Progress, Resolved, Resolving};
 use super::{Machine, Ready, State, register};
-use crate::call::CallId;
+use crate::call::{CallId, MessageId};
 use crate::clock::ms;
 use crate::error::{AttemptOutcome, RegisterError, Step, millis};
 use crate::events::{EventKind, SessionState, StepDetail};
@@ -160,9 +160,9 @@ impl Machine {
                     self.finish(true, now, out);
                 }
             }
-            ua::Event::Incoming { call, from, display_name, offered, .. } => {
+            ua::Event::Incoming { call, from, display_name, offered, replaces, .. } => {
                 let id = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
-                let incoming = Incoming { key: call, from, display_name, offered };
+                let incoming = Incoming { key: call, from, display_name, offered, replaces };
                 let ready = matches!(self.state, State::Ready(_));
                 let orders = match ready {
                     true => self.with_desk(now, |calls, desk| calls.on_incoming(id, incoming, desk, out)),
@@ -185,6 +185,34 @@ impl Machine {
             ua::Event::RenegotiationFailed { call, failure } => {
                 self.calls.on_renegotiation_failed(call, &failure, out)
             }
+            ua::Event::Offered { call, offered } => {
+                let kinds = calls::kinds_of(&offered);
+                let orders = self.with_desk(now, |calls, desk| calls.on_offered(call, &kinds, desk, out));
+                self.order(orders.unwrap_or_else(|| vec![ua::Command::RefuseOffer { call }]), now, out);
+            }
+            ua::Event::TransferRequested { call, target, referred_by, .. } => {
+                self.calls.on_transfer_requested(call, &target, referred_by, out)
+            }
+            ua::Event::TransferProgress { call, status, reason } => {
+                self.calls.on_transfer_progress(call, status, reason, out)
+            }
+            ua::Event::Transferred { call } => self.calls.on_transferred(call, out),
+            ua::Event::TransferFailed { call, failure } => {
+                self.calls.on_transfer_failed(call, failure.to_string(), out)
+            }
+            ua::Event::Info { call, info } => self.calls.on_info(call, &info, out),
+            ua::Event::MessageReceived { from, call, content_type, body } => {
+                let call = call.and_then(|key| self.calls.id_of(key));
+                let from = from.as_str().to_owned();
+                let text = String::from_utf8(body.0.to_vec()).unwrap_or_default();
+                out.push(Effect::Emit(EventKind::Message { from, call, content_type, text }));
+            }
+            ua::Event::MessageDelivered { message, status } => {
+                out.push(Effect::Emit(EventKind::MessageSent { message: MessageId(message.0), status }))
+            }
+            ua::Event::MessageFailed { message, failure } => Self::on_message_failed(message, &failure, out),
+            ua::Event::MessageWaiting(summary) => Self::on_mail(&summary, out),
+            ua::Event::SubscriptionEnded { why, .. } => Self::on_mailbox_lost(&why, out),
             ua::Event::Ended { call, by, reason } => {
                 let cause = reason.map(|reason| reason.to_string());
                 self.calls.on_ended(call, calls::side(by), cause, out);
@@ -242,6 +270,7 @@ impl Machine {
                 }));
                 self.tell(SessionState::Ready, out);
                 out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
+                self.watch_mailbox(now, out);
             }
             State::Ready(mut ready) => {
                 let back = !ready.online;

@@ -69,6 +69,8 @@ struct World {
     contact: String,
     /// The last change of running streams.
     changes: Vec<io::MediaChange>,
+    prepared: Vec<crate::events::MediaKind>,
+    started: Vec<crate::events::MediaKind>,
     /// Connections that were closed here: nothing may be written to them.
     closed: Vec<FlowId>,
     /// Every SIP message of ours.
@@ -100,6 +102,8 @@ impl World {
             features: None,
             contact: String::new(),
             changes: Vec::new(),
+            prepared: Vec::new(),
+            started: Vec::new(),
             closed: Vec::new(),
             sent: Vec::new(),
         }
@@ -143,9 +147,11 @@ impl World {
             }
             Effect::StopMedia { call } => self.input(Input::MediaStopped { call, figures: Box::default() }),
             Effect::DirectMedia { changes, .. } => self.changes = changes,
+            Effect::PrepareMedia { kinds, .. } => self.prepared = kinds,
+            Effect::StartMedia { streams, .. } => {
+                self.started = streams.iter().map(|plan| plan.kind).collect();
+            }
             Effect::EndLookups
-            | Effect::PrepareMedia { .. }
-            | Effect::StartMedia { .. }
             | Effect::ForgetWish { .. }
             | Effect::SendText { .. }
             | Effect::SendDigits { .. } => {}
@@ -372,6 +378,7 @@ fn a_call_before_ready_is_refused() {
         target: "911".into(),
         audio: true,
         text: None,
+        anonymous: false,
     }));
     world.settle();
     let Some(EventKind::CallFailed { error, .. }) = world.events.last() else { panic!("{:?}", world.events) };
@@ -386,6 +393,7 @@ fn the_ports_of_the_group_are_used_for_media() {
         target: "echo".into(),
         audio: true,
         text: None,
+        anonymous: false,
     }));
     let prepared = world.wishes.iter().find_map(|wish| {
         if let Effect::PrepareMedia { ports, kinds, .. } = wish {
@@ -400,7 +408,13 @@ fn the_ports_of_the_group_are_used_for_media() {
 impl World {
     fn call(&mut self, call: u64, target: &str) -> &'static str {
         let (call, before) = (CallId(call), self.events.len());
-        self.input(Input::Command(Command::Call { call, target: target.into(), audio: true, text: None }));
+        self.input(Input::Command(Command::Call {
+            call,
+            target: target.into(),
+            audio: true,
+            text: None,
+            anonymous: false,
+        }));
         self.settle();
         let failed = self.events[before..].iter().find_map(|event| {
             if let EventKind::CallFailed { error, .. } = event { Some(error.code()) } else { None }

@@ -25,6 +25,7 @@ pub(crate) struct Incoming {
     pub(crate) from: Uri,
     pub(crate) display_name: Option<String>,
     pub(crate) offered: OfferSummary,
+    pub(crate) replaces: Option<CallKey>,
 }
 
 impl Calls {
@@ -36,25 +37,29 @@ impl Calls {
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) -> Orders {
-        let Incoming { key, from, display_name, offered } = incoming;
+        let Incoming { key, from, display_name, offered, replaces } = incoming;
+        let replaces = replaces.and_then(|key| self.id_of(key));
         if let Some(licence) = &desk.account.licence {
             if check_licence(licence, desk).is_err() {
                 return vec![ua::Command::Reject { call: key, status: TEMPORARILY_UNAVAILABLE }];
             }
-            if self.calls.len() >= licence.max_calls() as usize {
+            // One that takes another's place needs no room of its own.
+            if replaces.is_none() && self.calls.len() >= licence.max_calls() as usize {
                 return vec![ua::Command::Reject { call: key, status: BUSY_HERE }];
             }
         }
         let mut call = Call::new(key, true, desk.now);
-        let offers = |kind| offered.media.iter().any(|media| media.kind == Some(kind) && !media.closed);
         // An INVITE without a description leaves the offer to us: everything may come.
-        let open = offered.media.is_empty();
-        let (audio, text) = (open || offers(SdpKind::Audio), open || offers(SdpKind::Text));
-        call.offered = kinds(audio, text);
+        call.offered = match offered.media.is_empty() {
+            true => kinds(true, true),
+            false => kinds_of(&offered),
+        };
+        let offers = |kind| call.offered.contains(&kind);
+        let (audio, text) = (offers(MediaKind::Audio), offers(MediaKind::Text));
         self.calls.insert(id, call);
         self.set_state(id, CallState::Ringing, out);
         let from = from.as_str().to_owned();
-        out.push(Effect::Emit(EventKind::Incoming { call: id, from, display_name, audio, text }));
+        out.push(Effect::Emit(EventKind::Incoming { call: id, from, display_name, replaces, audio, text }));
         vec![ua::Command::Ring { call: key }]
     }
 
@@ -117,6 +122,12 @@ impl Calls {
             None => self.unknown(id, out),
         }
     }
+}
+
+/// What a description offers of the media that a call can carry.
+pub(in crate::machine) fn kinds_of(offered: &OfferSummary) -> Vec<MediaKind> {
+    let offers = |kind| offered.media.iter().any(|media| media.kind == Some(kind) && !media.closed);
+    kinds(offers(SdpKind::Audio), offers(SdpKind::Text))
 }
 
 /// What was offered and is wanted.

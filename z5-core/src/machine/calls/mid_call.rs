@@ -1,13 +1,16 @@
 //! What the user does in a call that stands: hold and resume, mute, keys.
 
 use z5_sip::outbox::Outbox;
-use z5_sip::ua::{self, CallFailure, CallKey};
+use z5_sip::ua::{self, CallFailure, CallKey, Info};
 
-use super::{Call, Calls, Desk, Orders, call_media};
+use super::{Call, Calls, Desk, Orders};
 use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{CallState, EventKind, MediaKind};
 use crate::machine::io::{Effect, MediaChange, StreamPlan};
+
+/// How long a key is pressed that goes by INFO, in milliseconds (RFC 7874 section 4: 100 by default).
+const KEY_MS: u16 = 100;
 
 /// Who holds a call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,15 +50,11 @@ impl Calls {
         out: &mut Outbox<Effect>,
     ) -> Orders {
         let name = if hold { "hold" } else { "resume" };
-        let Some(call) = self.standing(id, name, out) else { return Vec::new() };
+        let Some(call) = self.free(id, name, out) else { return Vec::new() };
         if call.hold.wanted.unwrap_or(call.hold.local) == hold {
             return Vec::new();
         }
-        // media that were refused stay refused
-        let agreed = |kind| call.media.streams.iter().any(|stream| stream.kind == kind);
-        let ready = || call.ready.iter().filter(|medium| agreed(medium.kind));
-        let address = ready().next().map_or(desk.local, |medium| medium.ports.rtp.ip());
-        match call_media::capabilities(ready(), &desk.plan.media, address, hold) {
+        match call.capabilities(hold, desk) {
             Ok(offer) => {
                 call.hold.wanted = Some(hold);
                 vec![ua::Command::Renegotiate { call: call.key, offer }]
@@ -97,24 +96,48 @@ impl Calls {
             call.muted.push(kind);
         }
         let send = stream.send && !muted && !call.hold.local;
-        let changes = vec![MediaChange { kind, send, receive: stream.receive, moved: None }];
+        let changes = vec![MediaChange { kind, send, receive: stream.receive, moved: None, key: None }];
         out.push(Effect::DirectMedia { call: id, changes });
         out.push(Effect::Emit(EventKind::CallMuted { call: id, kind, muted }));
     }
 
-    /// Presses keys.
-    pub(crate) fn send_digits(&mut self, id: CallId, digits: &str, out: &mut Outbox<Effect>) {
-        let Some(call) = self.standing(id, "digits", out) else { return };
+    /// Presses keys: in the sound (RFC 4733), or by INFO where the far end has no telephone events.
+    pub(crate) fn send_digits(&mut self, id: CallId, digits: &str, out: &mut Outbox<Effect>) -> Orders {
+        let Some(call) = self.standing(id, "digits", out) else { return Vec::new() };
         let key = |digit: char| digit.is_ascii_digit() || matches!(digit, '*' | '#' | 'A'..='D' | 'a'..='d');
-        let error = match digits.chars().find(|digit| !key(*digit)) {
-            Some(digit) => CallError::BadDigit { digit },
-            None if !call.digits => CallError::NoDigits { call: id.0 },
-            None => {
-                out.push(Effect::SendDigits { call: id, digits: digits.to_ascii_uppercase() });
-                return;
+        match digits.chars().find(|digit| !key(*digit)) {
+            Some(digit) => {
+                let error = CallError::BadDigit { digit };
+                out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+                Vec::new()
             }
-        };
-        out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+            None if call.digits => {
+                out.push(Effect::SendDigits { call: id, digits: digits.to_ascii_uppercase() });
+                Vec::new()
+            }
+            // The far end has no telephone events: by signalling, then.
+            None => {
+                let order = |digit: char| ua::Command::SendInfo {
+                    call: call.key,
+                    info: Info::Dtmf { digit: digit.to_ascii_uppercase(), duration_ms: KEY_MS },
+                };
+                digits.chars().map(order).collect()
+            }
+        }
+    }
+
+    /// The far end says something by INFO: a key counts like one that came with the sound.
+    pub(crate) fn on_info(&mut self, key: CallKey, info: &Info, out: &mut Outbox<Effect>) {
+        let Some((id, call)) = self.by_key(key) else { return };
+        match info {
+            Info::Dtmf { digit, duration_ms } => {
+                call.press(*digit);
+                let duration_ms = u64::from(*duration_ms);
+                out.push(Effect::Emit(EventKind::Digit { call: id, digit: *digit, duration_ms }));
+            }
+            // There is no video to refresh yet.
+            Info::PictureFastUpdate | Info::Other { .. } => {}
+        }
     }
 
     /// The call, when it stands; tells the application when it does not.

@@ -19,6 +19,13 @@ pub(super) fn keys(streams: &[StreamPlan]) -> Vec<(MediaKind, KeyAndSalt)> {
     streams.iter().filter_map(key).collect()
 }
 
+/// Our key and the far end's, when the far end's is a new one.
+fn new_key(plan: &StreamPlan, before: &[(MediaKind, KeyAndSalt)]) -> Option<(KeyAndSalt, KeyAndSalt)> {
+    let keys = plan.srtp.as_ref()?;
+    let known = before.iter().any(|(kind, key)| *kind == plan.kind && *key == keys.1);
+    (!known).then(|| keys.clone())
+}
+
 /// Whether the far end takes telephone events.
 pub(super) fn digits(streams: &[StreamPlan]) -> bool {
     streams.iter().any(|plan| matches!(plan.codec, CodecPlan::Audio { telephone_event: Some(_), .. }))
@@ -41,13 +48,16 @@ impl Calls {
                 let trouble = |why: String| {
                     Effect::Emit(EventKind::CallTrouble { call: id, error: CallError::Media { why } })
                 };
-                let mut changes = Vec::new();
+                let (mut changes, mut added) = (Vec::new(), Vec::new());
                 let hold = call.hold.after(&streams);
                 for plan in &streams {
                     let kind = plan.kind;
                     let Some(old) = runs(kind) else {
-                        // Its ports were given back when the call was answered without it.
-                        out.push(trouble(format!("{} cannot be added to a running call", kind.name())));
+                        match call.adding.contains(&kind) {
+                            true => added.push(plan.clone()),
+                            // Its ports were given back when the call was answered without it.
+                            false => out.push(trouble(format!("{} cannot be added here", kind.name()))),
+                        }
                         continue;
                     };
                     // Before RFC 3264, hold was written as the address 0.0.0.0.
@@ -57,9 +67,12 @@ impl Calls {
                         send: plan.send && !hold.local && !call.muted.contains(&kind),
                         receive: plan.receive,
                         moved: moved.then_some((plan.remote, plan.remote_rtcp)),
+                        key: new_key(plan, &call.keys),
                     });
                 }
-                media.streams.retain(|stream| runs(stream.kind).is_some());
+                media.streams.retain(|stream| {
+                    runs(stream.kind).is_some() || added.iter().any(|plan| plan.kind == stream.kind)
+                });
                 // A medium whose line was closed flows no more.
                 for old in &before.streams {
                     if !media.streams.iter().any(|stream| stream.kind == old.kind) {
@@ -68,19 +81,23 @@ impl Calls {
                             send: false,
                             receive: false,
                             moved: None,
+                            key: None,
                         });
                         media.streams.push(StreamAgreement { send: false, receive: false, ..old.clone() });
                     }
                 }
-                if keys(&streams).iter().any(|key| !call.keys.contains(key)) {
-                    let why = "the far end changed its keys; a running stream keeps those it began with";
-                    let error = CallError::CryptoRefused { why: why.to_owned() };
-                    out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
-                }
-                call.media = media;
+                call.keys = keys(&streams);
+                call.adding.clear();
+                call.media = media.clone();
                 let told = (call.hold.local, call.hold.remote);
                 call.hold = hold;
                 out.push(Effect::DirectMedia { call: id, changes });
+                if !added.is_empty() {
+                    out.push(Effect::StartMedia { call: id, streams: added });
+                }
+                if before.streams != media.streams {
+                    out.push(Effect::Emit(EventKind::CallChanged { call: id, media }));
+                }
                 if told != (hold.local, hold.remote) {
                     let Hold { local, remote, .. } = hold;
                     out.push(Effect::Emit(EventKind::CallHold { call: id, local, remote }));

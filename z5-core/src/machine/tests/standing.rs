@@ -67,8 +67,15 @@ impl World {
         assert!(self.names().contains(&"call-established"), "{:?}", self.events);
     }
 
-    /// The far end changes call 1, which stands: a re-INVITE.
+    /// The far end changes call 1, which stands: a re-INVITE that is answered at once.
     pub(super) fn change(&mut self, version: u32, media: &str) {
+        let ack = self.offer(version, media);
+        self.input(Input::Received { flow: FlowId(1), bytes: ack.as_bytes() });
+        self.settle();
+    }
+
+    /// The far end offers a change of call 1; gives the ACK that belongs to it.
+    fn offer(&mut self, version: u32, media: &str) -> String {
         let answer = self.sent.iter().rev().find(|message| message.starts_with("SIP/2.0 200")).unwrap();
         let to = answer.lines().find(|line| line.starts_with("To:")).unwrap().to_owned();
         let body = format!(
@@ -88,10 +95,9 @@ impl World {
             head("INVITE")
         );
         let ack = format!("{}Content-Length: 0\r\n\r\n", head("ACK"));
-        for message in [invite, ack] {
-            self.input(Input::Received { flow: FlowId(1), bytes: message.as_bytes() });
-            self.settle();
-        }
+        self.input(Input::Received { flow: FlowId(1), bytes: invite.as_bytes() });
+        self.settle();
+        ack
     }
 
     pub(super) fn trouble(&self) -> Option<&'static str> {
@@ -258,6 +264,7 @@ fn a_call_without_any_medium_is_refused() {
     world.input(Input::Command(Command::Call {
         call: CallId(9),
         target: "echo".into(),
+        anonymous: false,
         audio: false,
         text: Some(false),
     }));
@@ -300,17 +307,17 @@ fn what_the_far_end_changes_is_followed_or_told() {
     let call = world.ring(1, AUDIO).unwrap();
     world.establish(call);
     world.change(2, &format!("{AUDIO}a=sendonly\r\n"));
-    let [hold] = world.changes[..] else { panic!("{:?}", world.changes) };
+    let [hold] = &world.changes[..] else { panic!("{:?}", world.changes) };
     assert_eq!((hold.send, hold.receive, hold.moved), (false, true, None), "held by the far end");
     world.change(3, "m=audio 41000 RTP/AVP 0\r\n");
-    let [moved] = world.changes[..] else { panic!("{:?}", world.changes) };
+    let [moved] = &world.changes[..] else { panic!("{:?}", world.changes) };
     let to = |port| format!("192.0.2.9:{port}").parse().unwrap();
     assert_eq!((moved.send, moved.receive, moved.moved), (true, true, Some((to(41000), to(41001)))));
     assert_eq!(world.trouble(), None);
 }
 
 #[test]
-fn keys_that_change_in_a_running_call_are_told() {
+fn keys_that_change_in_a_running_call_are_taken_over() {
     let line = |key: &str| {
         let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key.repeat(30));
         format!("m=audio 40000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{key}\r\n")
@@ -318,8 +325,36 @@ fn keys_that_change_in_a_running_call_are_told() {
     let mut world = World::with(&format!("{CONFIG}[media]\nsrtp = \"required\"\n"), false).start();
     let call = world.ring(1, &line("a")).unwrap();
     world.establish(call);
+    let taken = |world: &World| world.changes.iter().any(|change| change.key.is_some());
     world.change(2, &line("a"));
-    assert_eq!(world.trouble(), None, "the same key again");
+    assert!(!taken(&world), "the same key again");
     world.change(3, &line("b"));
-    assert_eq!(world.trouble(), Some("call.crypto-refused"));
+    assert!(taken(&world) && world.trouble().is_none(), "{:?}", world.names());
+}
+
+#[test]
+fn a_medium_that_the_far_end_adds_is_made_ready_and_started() {
+    let mut world = World::new().start();
+    let call = world.ring(1, AUDIO).unwrap();
+    world.establish(call);
+    world.offer(2, &format!("{AUDIO}{TEXT}"));
+    let pair =
+        io::PortPair { rtp: "127.0.0.1:30002".parse().unwrap(), rtcp: "127.0.0.1:30003".parse().unwrap() };
+    let key = io::KeyAndSalt(zeroize::Zeroizing::new([8; 30]));
+    let kind = crate::events::MediaKind::Text;
+    assert_eq!(world.prepared, vec![kind], "{:?}", world.names());
+    world.input(Input::MediaReady { call, outcome: Ok(vec![io::ReadyMedium { kind, ports: pair, key }]) });
+    world.settle();
+    assert!(world.sent.last().unwrap().contains("m=text 30002 "), "{:?}", world.sent.last());
+    assert_eq!(world.started, vec![kind]);
+    let Some(EventKind::CallChanged { media, .. }) =
+        world.events.iter().rev().find(|event| event.name() == "call-changed")
+    else {
+        panic!("{:?}", world.names())
+    };
+    assert_eq!(media.streams.len(), 2);
+    // closed again, and what is left goes on
+    world.change(3, &format!("{AUDIO}m=text 0 RTP/AVP 98\r\n"));
+    assert!(world.changes.iter().any(|change| change.kind == kind && !change.send && !change.receive));
+    assert_eq!(world.trouble(), None);
 }
