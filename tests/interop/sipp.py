@@ -44,6 +44,9 @@ def response(status, *headers, tag=";tag=[pid]s[call_number]", sdp=None):
     lines = "".join(f"{header}\n" for header in headers)
     end = "Content-Length: 0\n\n" if sdp is None else sdp
     text = RESPONSE.replace("@STATUS@", status).replace("@TAG@", tag)
+    if status.startswith("3"):
+        # the Contacts of a redirection are where to go
+        text = "".join(line for line in text.splitlines(True) if not line.startswith("Contact:"))
     return f"<send><![CDATA[\n\n{text}{lines}{end}\n]]></send>"
 
 

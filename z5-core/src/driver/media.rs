@@ -162,7 +162,12 @@ impl Media {
             StreamEvent::SinkFailed { stream, why } => (stream, MediaFact::SinkFailed(why)),
             StreamEvent::Digit { stream, digit, duration } => (stream, MediaFact::Digit { digit, duration }),
             StreamEvent::Bye { .. } => return None,
-            _ => return None,
+            // Video is not carried yet.
+            StreamEvent::FirstPicture { .. }
+            | StreamEvent::KeyFrameWanted { .. }
+            | StreamEvent::KeyFrameRequested { .. }
+            | StreamEvent::TargetBitrate { .. }
+            | _ => return None,
         };
         self.calls.iter().find_map(|(call, streams)| {
             let (kind, _) = streams.streams.iter().find(|(_, own)| **own == stream)?;
