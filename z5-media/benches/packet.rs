@@ -8,6 +8,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;
+use z5_media::batch::Batch;
 use z5_media::rtp::{HEADER_LEN, Header, Packet};
 use z5_media::srtp::{SrtpParams, SrtpSuite};
 
@@ -121,5 +122,26 @@ fn parse(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, protect, unprotect, parse);
+/// A picture of 25 packets to one address: one message cut by the system, and a call for each packet.
+fn send_picture(c: &mut Criterion) {
+    const PACKETS: usize = 25;
+    let bind = || std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let (from, to) = (bind(), bind());
+    let target = to.local_addr().expect("bound");
+    let mut group = c.benchmark_group("send_picture");
+    group.throughput(Throughput::Elements(PACKETS as u64));
+    let mut batch = Batch::new(PACKETS);
+    group.bench_function("z5, one batch", |b| {
+        b.iter(|| {
+            (0..PACKETS).for_each(|_| batch.commit(1200, target));
+            batch.send(&from)
+        });
+    });
+    let bytes = [0; 1200];
+    group.bench_function("send_to, one by one", |b| {
+        b.iter(|| (0..PACKETS).filter(|_| from.send_to(black_box(&bytes), target).is_err()).count());
+    });
+}
+
+criterion_group!(benches, protect, unprotect, parse, send_picture);
 criterion_main!(benches);

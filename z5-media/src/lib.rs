@@ -1,9 +1,9 @@
-//! z5-media: audio and real-time text over RTP and SRTP, and the UDP engine that carries them.
+//! z5-media: audio, H.264 video and real-time text over RTP and SRTP, and the UDP engine that carries them.
 //!
 //! Two layers, top-down:
 //! - [`engine`] owns sockets and threads: [`Engine::reserve`] binds a port pair, [`Engine::start_stream`] runs a
 //!   stream on it, events come back through the callback of [`EngineConfig`].
-//! - below it everything is sans-IO and takes time as an argument: RTP and SRTP, the jitter buffer, codecs, text.
+//! - below it everything is sans-IO and takes time as an argument: RTP and SRTP, the jitter buffer, codecs, text, video.
 //!
 //! Nothing here knows SIP or SDP: what was negotiated arrives as plain data in [`StreamConfig`].
 //!

@@ -244,6 +244,8 @@ pub struct AudioOptions {
     /// Silence is not sent but described (RFC 3389) with this payload type; 13 at 8 kHz. Never in an emergency call
     /// (RFC 6881 ED-73).
     pub comfort_noise: Option<u8>,
+    /// Feedback both sides agreed to; extended reports let a listener measure the round trip.
+    pub feedback: FeedbackConfig,
 }
 
 impl fmt::Debug for AudioConfig {

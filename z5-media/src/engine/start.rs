@@ -193,7 +193,8 @@ pub(super) fn clock_rate(kind: &StreamKind) -> u32 {
 fn feedback(kind: &StreamKind) -> FeedbackConfig {
     match kind {
         StreamKind::Video(video) => video.feedback,
-        StreamKind::Audio(_) | StreamKind::Text(_) => FeedbackConfig::default(),
+        StreamKind::Audio(audio) => audio.options.feedback,
+        StreamKind::Text(_) => FeedbackConfig::default(),
     }
 }
 

@@ -17,6 +17,8 @@ const SPREAD_SHARE: f64 = 0.75;
 const BURST: usize = 4;
 /// Interval assumed before two pictures were seen.
 const USUAL_INTERVAL: Duration = Duration::from_millis(33);
+/// Least time between two key frames the far end asks for.
+const LEAST_BETWEEN_WISHES: Duration = Duration::from_millis(200);
 /// Packets waiting at most; a picture that does not fit is left out.
 const MAX_WAITING: usize = 4096;
 const START_CODE: [u8; 4] = [0, 0, 0, 1];
@@ -54,6 +56,7 @@ pub struct VideoSender {
     pictures: u64,
     key_frames: u64,
     left_out: u64,
+    last_wish: Option<Instant>,
 }
 
 impl VideoSender {
@@ -78,7 +81,19 @@ impl VideoSender {
             pictures: 0,
             key_frames: 0,
             left_out: 0,
+            last_wish: None,
         }
+    }
+
+    /// May a wish of the far end for a key frame reach the encoder? Not closer than 200 ms to the one before: a flood of
+    /// wishes must not make every picture a key frame, and who still misses one asks again.
+    pub fn admits_wish(&mut self, now: Instant) -> bool {
+        let admitted =
+            self.last_wish.is_none_or(|last| now.saturating_duration_since(last) >= LEAST_BETWEEN_WISHES);
+        if admitted {
+            self.last_wish = Some(now);
+        }
+        admitted
     }
 
     /// Takes a picture. Its first packet may leave at once.
@@ -256,5 +271,13 @@ mod tests {
         }
         assert!(sender.counts().2 > 0);
         assert_eq!(drain(&mut sender, start).2 as u64, sender.counts().0);
+    }
+
+    #[test]
+    fn a_flood_of_wishes_for_key_frames_is_thinned_out() {
+        let start = clock::now();
+        let mut sender = VideoSender::new(Mode::NonInterleaved, 1200, start);
+        let admitted = (0..1000).filter(|ms| sender.admits_wish(start + Duration::from_millis(*ms))).count();
+        assert_eq!(admitted, 5);
     }
 }

@@ -163,6 +163,9 @@ impl VideoStream {
             match head.payload_type {
                 0..=127 => {}
                 word::KEY_FRAME => {
+                    if !self.sender.admits_wish(now) {
+                        continue;
+                    }
                     if let Some(source) = &mut self.source {
                         source.want_key_frame();
                     }
