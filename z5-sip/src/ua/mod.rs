@@ -153,6 +153,8 @@ pub struct UserAgent {
     parts: Vec<BodyPart>,
     /// What was refused or dropped, and how often.
     drops: BTreeMap<&'static str, u64>,
+    /// What we answered with 400 to 699, and how often.
+    refusals: BTreeMap<u16, u64>,
     incoming: u64,
     schedule: Schedule,
     /// Machines whose deadline may have changed in this turn.
@@ -212,6 +214,7 @@ impl UserAgent {
             redirects: BTreeMap::new(),
             parts: Vec::new(),
             drops: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             incoming: 0,
             schedule: Schedule::default(),
             dirty: Vec::new(),
@@ -251,6 +254,11 @@ impl UserAgent {
     /// What was refused or dropped since the beginning, and how often: the reasons of [`Event::Unexpected`].
     pub fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.drops.iter().map(|(what, count)| (*what, *count))
+    }
+
+    /// The requests that were answered with 400 to 699 since the beginning, by status, the user's own refusals included.
+    pub fn refusals(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
+        self.refusals.iter().map(|(status, count)| (*status, *count))
     }
 
     /// When to come back with [`Input::Deadline`], and why.

@@ -14,7 +14,7 @@ impl UserAgent {
     pub(super) fn on_request(&mut self, flow: FlowId, request: Message, turn: &mut Turn<'_>) {
         let verdict = self.rules.validate(&request);
         if let Verdict::Drop { .. } = verdict {
-            return turn.emit(Event::Unexpected { flow, what: "a malformed request that is not answered" });
+            return turn.emit(Event::Unexpected { flow, what: "a malformed ACK" });
         }
         let Some(key) = ServerKey::of(&request) else {
             return self.refuse_stateless(flow, &request, &verdict, turn);
@@ -44,7 +44,7 @@ impl UserAgent {
                 self.respond(number, 405, turn, |builder| builder.header(Name::Allow, ALLOW));
                 return;
             }
-            turn.emit(Event::Unexpected { flow, what: "a request that is refused" });
+            turn.emit(Event::Unexpected { flow, what: what(&fault) });
             let accept = request.method().map(|method| media_types(&method).join(", ")).unwrap_or_default();
             self.respond(number, status, turn, |builder| explained(builder, &fault, &accept));
             return;
@@ -155,6 +155,24 @@ impl UserAgent {
         {
             self.send(flow, &response, turn);
         }
+    }
+}
+
+/// What is wrong with a refused request, in a few words without content.
+fn what(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Flaw(_) => "a request that is malformed",
+        Fault::Version => "a request of another version",
+        Fault::Missing(_) => "a request without a mandatory header field",
+        Fault::Repeated(_) => "a request with a header field more than once",
+        Fault::Header { .. } | Fault::Date => "a request with a malformed header field",
+        Fault::RequestUri(_) | Fault::RequestUriHeaders => "a request with a malformed Request-URI",
+        Fault::Scheme => "a request to a scheme that is not supported",
+        Fault::CSeqMethod => "a request whose CSeq names another method",
+        Fault::Hops => "a request that has no hops left",
+        Fault::Extensions(_) => "a request that requires an unknown extension",
+        Fault::MediaType => "a request with a body that cannot be read",
+        Fault::NotAcceptable => "a request whose answer could not be read",
     }
 }
 

@@ -8,12 +8,18 @@ use super::{Turn, UserAgent};
 use crate::auth::ServerProof;
 use crate::flow::FlowId;
 use crate::transaction::ClientInput;
-use crate::wire::{Message, Method, Verdict};
+use crate::wire::{DropReason, Message, Method, Verdict};
 
 impl UserAgent {
     pub(super) fn on_response(&mut self, flow: FlowId, response: Message, turn: &mut Turn<'_>) {
-        if self.rules.validate(&response) != Verdict::Accept {
-            return turn.emit(Event::Unexpected { flow, what: "a malformed response" });
+        match self.rules.validate(&response) {
+            Verdict::Accept => {}
+            Verdict::Drop { why: DropReason::NotForUs } => {
+                return turn.emit(Event::Unexpected { flow, what: "a response for someone else" });
+            }
+            Verdict::Drop { .. } | Verdict::Refuse { .. } => {
+                return turn.emit(Event::Unexpected { flow, what: "a malformed response" });
+            }
         }
         match self.transactions.client_of(&response) {
             Some(number) => self.turn_client(number, ClientInput::Response(response), turn),

@@ -2,6 +2,7 @@
 //! (`script`).
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one event among many")]
 
+mod answers;
 mod bindings;
 mod calls;
 mod extras;

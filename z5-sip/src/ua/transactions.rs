@@ -359,6 +359,9 @@ impl UserAgent {
         if status > 100 {
             builder = builder.to_tag(&server.tag);
         }
+        if status >= 400 {
+            *self.refusals.entry(status).or_default() += 1;
+        }
         // What validated can be answered; anything else was never given a transaction.
         let response = dress(builder).build().ok()?;
         self.turn_server(number, ServerInput::Respond(response.clone()), turn);

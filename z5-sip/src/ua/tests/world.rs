@@ -449,7 +449,9 @@ impl Server {
             }
         }
         let user = request.to().unwrap().uri.user().unwrap().to_owned();
-        let asked = request.contact().unwrap().expires().unwrap();
+        // Without a Contact it only asks.
+        let Ok(contact) = request.contact() else { return self.reply(request, 200, &[]) };
+        let asked = contact.expires().unwrap();
         if asked == 0 {
             self.bindings.remove(&user);
             return self.reply(request, 200, &[]);
