@@ -1,5 +1,6 @@
 //! Two sessions over a simulated link with fake time: any pattern of loss, reordering and duplication, drawn from a
-//! seed, in the clear and with SRTP, for audio into the playout and for text into the redundancy.
+//! seed, in the clear and with SRTP, for audio into the playout, for text into the redundancy and for video with
+//! packets that are asked for again.
 #![expect(clippy::unwrap_used, reason = "a test stops at what cannot happen")]
 
 use std::collections::BTreeMap;
@@ -9,29 +10,37 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use z5_media::clock::{self, WallAnchor};
 use z5_media::codec::g711::Law;
+use z5_media::codec::h264::Mode;
 use z5_media::playout::AudioPlayout;
 use z5_media::rtp::HEADER_LEN;
 use z5_media::srtp::{SrtpParams, SrtpSuite};
 use z5_media::stats::DropReason;
-use z5_media::stream::{Session, SessionConfig};
+use z5_media::stream::{FeedbackConfig, Session, SessionConfig};
 use z5_media::text::{REORDER_WAIT, TextReceiver, TextSender};
+use z5_media::video::{VideoFrame, VideoReceiver, VideoSender};
 
 const NEAR: &str = "127.0.0.1:4000";
 const FAR: &str = "127.0.0.2:5000";
 
-fn session(remote: &str, srtp: Option<SrtpParams>, clock_rate: u32, start: Instant) -> Session {
+fn session(
+    remote: &str,
+    srtp: Option<SrtpParams>,
+    clock_rate: u32,
+    feedback: FeedbackConfig,
+    start: Instant,
+) -> Session {
     let remote: SocketAddr = remote.parse().unwrap();
     Session::new(SessionConfig {
         remote,
         remote_rtcp: remote,
         receive: true,
         srtp: srtp.map(|params| params.contexts().unwrap()),
-        ssrc: 5,
+        ssrc: if remote.port() == 4000 { 5 } else { 6 },
         first_sequence: 65500,
         first_timestamp: u32::MAX - 2000,
         clock_rate,
         cname: "c".into(),
-        feedback: Default::default(),
+        feedback,
         payload_types: vec![0, 98, 99],
         start,
         anchor: WallAnchor::new(start, Duration::from_secs(1_000_000)),
@@ -39,12 +48,21 @@ fn session(remote: &str, srtp: Option<SrtpParams>, clock_rate: u32, start: Insta
 }
 
 fn pair(suite: Option<SrtpSuite>, clock_rate: u32, start: Instant) -> (Session, Session) {
+    pair_with(suite, clock_rate, FeedbackConfig::default(), start)
+}
+
+fn pair_with(
+    suite: Option<SrtpSuite>,
+    clock_rate: u32,
+    feedback: FeedbackConfig,
+    start: Instant,
+) -> (Session, Session) {
     let keys = suite.map(|suite| {
         let (a, b) = (vec![1; suite.key_and_salt_len()], vec![2; suite.key_and_salt_len()]);
         (SrtpParams::new(suite, &a, &b).unwrap(), SrtpParams::new(suite, &b, &a).unwrap())
     });
     let (a, b) = keys.unzip();
-    (session(FAR, a, clock_rate, start), session(NEAR, b, clock_rate, start))
+    (session(FAR, a, clock_rate, feedback, start), session(NEAR, b, clock_rate, feedback, start))
 }
 
 /// What happens to a packet: lost, on time, late by so many milliseconds, or twice.
@@ -189,4 +207,82 @@ proptest! {
         receiver.expire(now + REORDER_WAIT, &mut shown);
         prop_assert_eq!(shown, text);
     }
+
+    #[test]
+    fn video_shows_only_whole_pictures_on_any_link_and_all_of_them_when_every_loss_is_mended(
+        suite in suites(), sizes in proptest::collection::vec(20_usize..6000, 40),
+        fates in proptest::collection::vec(fate(), 300),
+    ) {
+        let start = clock::now();
+        let feedback = FeedbackConfig { nack: true, pli: true, ..FeedbackConfig::default() };
+        let (mut a, mut b) = pair_with(suite, 90_000, feedback, start);
+        let mut sender = VideoSender::new(Mode::NonInterleaved, 1180, start);
+        let mut receiver = VideoReceiver::new(Duration::from_millis(200), start);
+        let (mut link, mut back) = (Link::default(), Link::default());
+        let (mut sent, mut shown) = (Vec::new(), Vec::new());
+        let (mut fate, mut wish, mut out) = (0, true, [0; 1400]);
+        // A second more than the film, so that the last losses are mended.
+        for ms in 0..2600_u64 {
+            let now = start + Duration::from_millis(ms);
+            if ms % 40 == 0 && let Some(size) = sizes.get((ms / 40) as usize) {
+                let n = sent.len() as u32;
+                let unit = unit(n, *size, std::mem::take(&mut wish));
+                sender.push(&unit, n * 3600, now).unwrap();
+                sent.push(unit);
+            }
+            while let Some(packet) = sender.poll(now, &mut out) {
+                let mut wire = vec![0; HEADER_LEN + packet.len + SrtpSuite::MAX_OVERHEAD];
+                wire[HEADER_LEN..][..packet.len].copy_from_slice(&out[..packet.len]);
+                let len = a.send(&mut wire, packet.len, 98, packet.marker, packet.timestamp, now).unwrap();
+                wire.truncate(len);
+                // The first picture comes in order: before it nobody knows where the stream begins. And so does the
+                // last one: after it nothing would tell that something is missing.
+                let edge = sent.len() < 2 || sent.len() == sizes.len();
+                let drawn = if edge { Fate::Delayed(1) } else { fates[fate % fates.len()] };
+                link.send(wire, drawn, now);
+                fate += 1;
+            }
+            while let Some((at, mut wire)) = link.arrive(now) {
+                if let Ok(frame) = b.receive_rtp(&mut wire, NEAR.parse().unwrap(), at) {
+                    let mut show = |frame: VideoFrame<'_>| shown.push((frame.timestamp / 3600, frame.data.to_vec()));
+                    let (sequence, marker, payload) = (frame.sequence, frame.marker, frame.payload);
+                    let _ = receiver.take(sequence, frame.timestamp, marker, payload, at, &mut show);
+                }
+            }
+            receiver.expire(now, &mut |frame| shown.push((frame.timestamp / 3600, frame.data.to_vec())));
+            if receiver.wants_key_frame().is_some() {
+                b.want_key_frame(now);
+            } else {
+                b.key_frame_came();
+            }
+            let mut compound = [0; 1400];
+            if let Some(len) = b.report(&mut compound, now) {
+                back.send(compound[..len].to_vec(), Fate::Delayed(15), now);
+            }
+            while let Some((at, mut wire)) = back.arrive(now) {
+                wish |= a.receive_rtcp(&mut wire, FAR.parse().unwrap(), at).unwrap().key_frame_wanted;
+                while let Some(len) = a.resend(&mut compound, now) {
+                    link.send(compound[..len].to_vec(), Fate::Delayed(15), now);
+                }
+            }
+        }
+        let figures = receiver.figures();
+        prop_assert_eq!(figures.pictures_received as usize, shown.len());
+        prop_assert!(shown.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order");
+        for (n, data) in &shown {
+            prop_assert!(sent[*n as usize] == *data, "picture {} is not what was sent", n);
+        }
+        // What is sent again always arrives, a round trip is 30 ms, and each packet is waited for 200 ms.
+        prop_assert_eq!(shown.len(), sent.len(), "{:?} {:?}", figures, b.figures().feedback);
+    }
+}
+
+/// A picture of two slices framed like H.264; its number is in every byte.
+fn unit(n: u32, size: usize, key_frame: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for first in [0x88, 0x08] {
+        bytes.extend_from_slice(&[0, 0, 0, 1, if key_frame { 0x65 } else { 0x41 }, first]);
+        bytes.resize(bytes.len() + size, n as u8 | 0x80);
+    }
+    bytes
 }
