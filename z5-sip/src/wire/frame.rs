@@ -83,6 +83,11 @@ pub struct Framer {
     buffer: BytesMut,
     /// How far the search for the end of the head has come; never searched twice.
     searched: usize,
+    /// Where the line that is not whole yet begins, as far as was searched.
+    open_line: usize,
+    /// Bytes that the searches looked at, to show that none is looked at again and again.
+    #[cfg(test)]
+    looked_at: usize,
     /// The head of the message whose body is still on its way, and the whole length.
     pending: Option<(Index, usize)>,
     dead: bool,
@@ -102,7 +107,18 @@ impl Framer {
     }
 
     fn on(side: Side, limits: Limits) -> Self {
-        Self { limits, side, buffer: BytesMut::new(), searched: 0, pending: None, dead: false, refused: None }
+        Self {
+            limits,
+            side,
+            buffer: BytesMut::new(),
+            searched: 0,
+            open_line: 0,
+            #[cfg(test)]
+            looked_at: 0,
+            pending: None,
+            dead: false,
+            refused: None,
+        }
     }
 
     /// Adds bytes in the order in which they came. Call [`Self::next`] until it gives `None`.
@@ -166,6 +182,7 @@ impl Framer {
             None => Ok(None),
             Some((index, length)) => {
                 self.searched = 0;
+                self.open_line = 0;
                 Ok(Some(Frame::Message(Message::new(self.buffer.split_to(length).freeze(), index))))
             }
         }
@@ -228,15 +245,22 @@ impl Framer {
     fn head_end(&mut self) -> Option<usize> {
         // The break may straddle two pushes.
         let from = self.searched.saturating_sub(3);
-        let found = memchr::memmem::find(&self.buffer[from..], b"\r\n\r\n");
+        let fresh = &self.buffer[from..];
+        let found = memchr::memmem::find(fresh, b"\r\n\r\n");
+        if let Some(lf) = memchr::memrchr(b'\n', fresh) {
+            self.open_line = from + lf + 1;
+        }
+        #[cfg(test)]
+        {
+            self.looked_at += fresh.len();
+        }
         self.searched = self.buffer.len();
         found.map(|at| from + at + 4)
     }
 
     /// A line that is too long already need not be waited for.
     fn early_line_limit(&self) -> Result<(), FrameError> {
-        let open = memchr::memrchr(b'\n', &self.buffer).map_or(0, |lf| lf + 1);
-        if self.buffer.len() - open > self.limits.line {
+        if self.buffer.len().saturating_sub(self.open_line) > self.limits.line {
             return Err(ParseError::LineTooLong { limit: self.limits.line }.into());
         }
         Ok(())

@@ -133,4 +133,38 @@ proptest! {
         let back = from_rsip(&to_rsip(&ours).unwrap()).unwrap();
         prop_assert_eq!(back.as_bytes(), text.as_bytes());
     }
+
+    /// The same for responses: everything but the phrase, which rsip forgets.
+    #[test]
+    fn rsip_as_a_second_opinion_on_responses(
+        status in prop::sample::select(vec![100_u16, 180, 183, 200, 202, 302, 401, 404, 486, 487, 500, 503, 603]),
+        vias in 1_usize..4,
+        branch in "z9hG4bK[a-z0-9]{1,12}",
+        tags in ("[a-z0-9]{1,10}", "[a-z0-9]{1,10}"),
+        cseq in 1_u32..0x7fff_ffff,
+        expires in prop::option::of(0_u32..100_000),
+        body in "[ -~]{0,40}",
+    ) {
+        let via: String = (0..vias).map(|n| format!("Via: SIP/2.0/TCP h{n}.example:5060;branch={branch}{n}\r\n")).collect();
+        let expires_line = expires.map_or(String::new(), |seconds| format!("Expires: {seconds}\r\n"));
+        let text = format!(
+            "SIP/2.0 {status} Some Words\r\n{via}From: <sip:a@h.example>;tag={}\r\nTo: <sip:b@h.example>;tag={}\r\n\
+             Call-ID: x@h\r\nCSeq: {cseq} INVITE\r\n{expires_line}Content-Length: {}\r\n\r\n{body}",
+            tags.0, tags.1, body.len()
+        );
+        let ours = parse(&text);
+        let theirs = rsip::Response::try_from(text.as_bytes()).unwrap();
+        prop_assert_eq!(Some(u16::from(theirs.status_code.clone())), ours.status());
+        prop_assert_eq!(theirs.headers.iter().filter(|header| matches!(header, Header::Via(_))).count(), ours.vias().count());
+        let (from, to) = (theirs.from_header().unwrap().typed().unwrap(), theirs.to_header().unwrap().typed().unwrap());
+        prop_assert_eq!(from.tag().map(|tag| tag.value()), ours.from().unwrap().tag());
+        prop_assert_eq!(to.tag().map(|tag| tag.value()), ours.to().unwrap().tag());
+        let number = theirs.cseq_header().unwrap().typed().unwrap();
+        prop_assert_eq!(number.seq, ours.cseq().unwrap().number);
+        prop_assert_eq!(theirs.expires_header().map(|value| value.seconds().unwrap()), ours.expires().unwrap());
+        prop_assert_eq!(expires, ours.expires().unwrap());
+        prop_assert_eq!(&theirs.body[..], ours.body());
+        let back = from_rsip(&to_rsip(&ours).unwrap()).unwrap();
+        prop_assert_eq!(back.as_bytes(), text.as_bytes());
+    }
 }

@@ -147,3 +147,22 @@ fn the_head_of_a_message_that_ends_the_stream_is_handed_out() {
     assert!(matches!(framer.next(), Some(Err(error)) if error.status().is_none()));
     assert!(framer.refused().is_none());
 }
+
+#[test]
+fn the_search_for_the_end_of_a_head_is_linear_however_the_bytes_come() {
+    let line = format!("X: {}\r\n", "y".repeat(7000));
+    let head = format!("OPTIONS sip:a@h SIP/2.0\r\n{}l: 0\r\n\r\n", line.repeat(8));
+    for step in [1, 2, 3, 100, 1500, head.len()] {
+        let mut framer = Framer::accepting(Limits::default());
+        let mut whole = 0;
+        for piece in head.as_bytes().chunks(step) {
+            framer.push(piece);
+            whole +=
+                frames(&mut framer).iter().filter(|frame| matches!(frame, Ok(Frame::Message(_)))).count();
+        }
+        assert_eq!(whole, 1, "in pieces of {step}");
+        // three bytes are looked at again with every piece: the end may straddle two
+        let most = head.len() + 3 * head.len().div_ceil(step);
+        assert!(framer.looked_at <= most, "{} of {most} in pieces of {step}", framer.looked_at);
+    }
+}
