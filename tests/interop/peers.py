@@ -139,7 +139,8 @@ class Server:
         try:
             self.processes.append(
                 Process(
-                    "rtpengine", run / "rtpengine.log", "rtpengine", "--foreground", "--log-stderr", "--log-level=5",
+                    "rtpengine", run / "rtpengine.log", "rtpengine", "--config-file=none", "--foreground", "--log-stderr",
+                    "--log-level=5",
                     "--table=-1", "--interface=127.0.0.1", "--interface=::1", f"--listen-ng=127.0.0.1:{ng_port}",
                     f"--port-min={rtp_first}", f"--port-max={rtp_first + 79}", "--num-threads=1",
                     "--timeout=60", "--delete-delay=0",
