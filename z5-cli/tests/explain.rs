@@ -156,6 +156,7 @@ fn a_file_that_is_not_there_is_bad_usage() {
     for input in [missing.to_str().unwrap(), folder.path().to_str().unwrap()] {
         let run = z5(&["--json", "explain", input]);
         assert_eq!((run.status, run.result()["failure"]["code"].as_str()), (2, Some("usage.input")));
+        assert_eq!(run.result()["verdict"], "failed");
         assert!(run.stderr.contains("usage.input"));
     }
     assert_eq!(z5(&["explain"]).status, 2);

@@ -22,6 +22,9 @@ struct Result<'a> {
     event: &'static str,
     command: &'static str,
     input: &'a str,
+    /// "failed" when there is nothing to explain; else the explanation has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'static str>,
     exit_code: u8,
     failure: Option<&'a Failure>,
     expectations: &'a [Expectation],
@@ -35,6 +38,7 @@ pub(super) fn run(args: &ExplainArgs, mut out: Output) -> Exit {
         event: "result",
         command: "explain",
         input: &input,
+        verdict: None,
         exit_code: Exit::Usage.status(),
         failure: None,
         expectations: &[],
@@ -43,6 +47,7 @@ pub(super) fn run(args: &ExplainArgs, mut out: Output) -> Exit {
     let explanation = match read(&args.file).and_then(|bytes| explained(args, &bytes)) {
         Ok(explanation) => explanation,
         Err(failure) => {
+            result.verdict = Some("failed");
             result.failure = Some(&failure);
             out.object(&result);
             output::error(&format!("{}: {}", failure.code, failure.message));
