@@ -1,7 +1,8 @@
 //! SIP over UDP (RFC 3261 section 18.2): each source is a connection of its own, made by its first datagram.
 //!
 //! The proxy keeps no transactions; what it answered is kept here by branch and method, so that a request that comes again
-//! gets the same answer again. Requests that had none are passed on again: the far end's transaction absorbs them.
+//! gets the same answer again. Requests that had none are passed on again: the far end's transaction absorbs them. What is
+//! passed on as a datagram is repeated until something comes back (section 17.1): who sent it over TCP does not repeat it.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -15,8 +16,8 @@ use z5_sip::wire::{Message, Transport};
 
 use super::{ConnectionId, Door, Input, OUTBOUND_MESSAGES};
 use crate::clock;
-use crate::fault::Fault;
-use crate::recorder::{Direction, Service};
+use crate::fault::{Fault, Faults};
+use crate::recorder::{Direction, Recorder, Service};
 
 /// Sources that are remembered; the oldest is forgotten for a new one.
 const MAX_SOURCES: usize = 1024;
@@ -49,9 +50,60 @@ impl Answers {
     }
 }
 
+/// T1 and T2 (RFC 3261 section 17.1.1.1): the first pause before a request is repeated, and the longest.
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(500);
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_secs(4);
+/// How often one is repeated: about 64 x T1 in all.
+const REPEATS: u32 = 10;
+
+/// Requests that were sent to a source and have no answer yet.
+#[derive(Default)]
+struct Waiting {
+    by_request: HashMap<Key, Repeat>,
+}
+
+struct Repeat {
+    bytes: Bytes,
+    at: tokio::time::Instant,
+    times: u32,
+}
+
+impl Repeat {
+    fn pause(times: u32) -> std::time::Duration {
+        FIRST_PAUSE.saturating_mul(1 << times.min(3)).min(LONGEST_PAUSE)
+    }
+}
+
+impl Waiting {
+    /// A request went out; an ACK has no answer.
+    fn keep(&mut self, key: Key, bytes: Bytes, now: tokio::time::Instant) {
+        if key.1 != "ACK" && self.by_request.len() < ANSWERS {
+            let at = now + Repeat::pause(0);
+            self.by_request.insert(key, Repeat { bytes, at, times: 0 });
+        }
+    }
+
+    fn next(&self) -> Option<tokio::time::Instant> {
+        self.by_request.values().map(|repeat| repeat.at).min()
+    }
+
+    /// What is to be sent again now.
+    fn due(&mut self, now: tokio::time::Instant) -> Vec<Bytes> {
+        self.by_request.retain(|_, repeat| repeat.at > now || repeat.times < REPEATS);
+        let due = self.by_request.values_mut().filter(|repeat| repeat.at <= now);
+        due.map(|repeat| {
+            repeat.times += 1;
+            repeat.at = now + Repeat::pause(repeat.times);
+            repeat.bytes.clone()
+        })
+        .collect()
+    }
+}
+
 struct Source {
     id: ConnectionId,
     answers: Arc<Mutex<Answers>>,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
 impl Source {
@@ -157,9 +209,14 @@ impl Sources<'_> {
                     peer,
                     "[the same answer again]".to_owned(),
                 );
-                transmit(self.door, &self.socket, peer, &answer).await;
+                transmit(&self.door.faults, &self.door.recorder, &self.socket, peer, &answer).await;
                 return;
             }
+        }
+        if !message.is_request()
+            && let Some(key) = key(&message)
+        {
+            source.waiting.lock().unwrap_or_else(PoisonError::into_inner).by_request.remove(&key);
         }
         // The switch may be gone already; then nobody needs to know.
         let _ = self.door.switch.send(Input::Message { id: source.id, message }).await;
@@ -184,32 +241,55 @@ impl Sources<'_> {
             return;
         }
         let answers = Arc::new(Mutex::new(Answers::default()));
-        self.known.insert(peer, Source { id, answers: Arc::clone(&answers) });
+        let waiting = Arc::new(Mutex::new(Waiting::default()));
+        let source = Source { id, answers: Arc::clone(&answers), waiting: Arc::clone(&waiting) };
+        self.known.insert(peer, source);
         let (socket, faults, recorder) =
             (Arc::clone(&self.socket), self.door.faults.clone(), self.door.recorder.clone());
         self.writers.spawn(async move {
-            while let Some(bytes) = outbound.recv().await {
+            loop {
+                let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let again = async {
+                    match next {
+                        Some(at) => clock::after(at.saturating_duration_since(clock::now())).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let bytes = tokio::select! {
+                    bytes = outbound.recv() => bytes,
+                    () = again => {
+                        let due = waiting.lock().unwrap_or_else(PoisonError::into_inner).due(clock::now());
+                        for bytes in due {
+                            transmit(&faults, &recorder, &socket, peer, &bytes).await;
+                        }
+                        continue;
+                    }
+                };
+                let Some(bytes) = bytes else { break };
                 if let Ok(message) = Message::parse_datagram(bytes.clone())
-                    && !message.is_request()
                     && let Some(key) = key(&message)
                 {
-                    answers.lock().unwrap_or_else(PoisonError::into_inner).keep(key, bytes.clone());
+                    match message.is_request() {
+                        true => waiting.lock().unwrap_or_else(PoisonError::into_inner).keep(
+                            key,
+                            bytes.clone(),
+                            clock::now(),
+                        ),
+                        false => {
+                            answers.lock().unwrap_or_else(PoisonError::into_inner).keep(key, bytes.clone());
+                        }
+                    }
                 }
-                if faults.strikes(Fault::DatagramLost) {
-                    recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
-                } else {
-                    // Loss is what UDP does.
-                    let _ = socket.send_to(&bytes, peer).await;
-                }
+                transmit(&faults, &recorder, &socket, peer, &bytes).await;
             }
             peer
         });
     }
 }
 
-async fn transmit(door: &Door, socket: &UdpSocket, peer: SocketAddr, bytes: &[u8]) {
-    if door.faults.strikes(Fault::DatagramLost) {
-        door.recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
+async fn transmit(faults: &Faults, recorder: &Recorder, socket: &UdpSocket, peer: SocketAddr, bytes: &[u8]) {
+    if faults.strikes(Fault::DatagramLost) {
+        recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
     } else {
         // Loss is what UDP does.
         let _ = socket.send_to(bytes, peer).await;
