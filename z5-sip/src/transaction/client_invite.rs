@@ -29,7 +29,10 @@ enum State {
         repeat: Option<(Instant, Duration)>,
         gives_up: Instant,
     },
-    Proceeding,
+    /// With an end once it is abandoned.
+    Proceeding {
+        ends: Option<Instant>,
+    },
     /// 300 to 699 was received; the ACK is kept for its repetitions.
     Completed {
         ack: Option<Message>,
@@ -66,7 +69,7 @@ impl ClientInvite {
     /// Whether a provisional response came and no final one: only then may a CANCEL go out (RFC 3261 section 9.1).
     #[must_use]
     pub fn is_proceeding(&self) -> bool {
-        matches!(self.state, State::Proceeding)
+        matches!(self.state, State::Proceeding { .. })
     }
 
     /// Whether it is over and can be forgotten.
@@ -80,7 +83,7 @@ impl ClientInvite {
     pub fn state(&self) -> &'static str {
         match self.state {
             State::Calling { .. } => "calling",
-            State::Proceeding => "proceeding",
+            State::Proceeding { .. } => "proceeding",
             State::Completed { .. } => "completed",
             State::Accepted { .. } => "accepted",
             State::Terminated => "terminated",
@@ -92,6 +95,11 @@ impl ClientInvite {
         match input {
             ClientInput::Response(response) => self.on_response(response, now, out),
             ClientInput::FlowLost => self.on_flow_lost(out),
+            ClientInput::Abandon => {
+                if let State::Proceeding { ends } = &mut self.state {
+                    ends.get_or_insert(now + self.timers.long());
+                }
+            }
             ClientInput::Deadline => self.on_deadline(now, out),
         }
     }
@@ -104,7 +112,10 @@ impl ClientInvite {
                 let repeat = repeat.map(|(at, _)| Deadline::new(at, "timer A: repeat the INVITE"));
                 Deadline::earlier(repeat, Some(Deadline::new(*gives_up, "timer B: the INVITE is unanswered")))
             }
-            State::Proceeding | State::Terminated => None,
+            State::Proceeding { ends } => {
+                ends.map(|at| Deadline::new(at, "the abandoned INVITE is forgotten"))
+            }
+            State::Terminated => None,
             State::Completed { ends, .. } => Some(Deadline::new(*ends, "timer D: absorb repeated responses")),
             State::Accepted { ends } => Some(Deadline::new(*ends, "timer M: absorb repeated 2xx")),
         }
@@ -113,15 +124,19 @@ impl ClientInvite {
     fn on_response(&mut self, response: Message, now: Instant, out: &mut Outbox<ClientEffect>) {
         let status = response.status().unwrap_or_default();
         match (&self.state, status) {
-            (State::Calling { .. } | State::Proceeding, 100..200) => {
-                self.state = State::Proceeding;
+            (State::Calling { .. } | State::Proceeding { .. }, 100..200) => {
+                if let State::Calling { .. } = self.state {
+                    self.state = State::Proceeding { ends: None };
+                }
                 out.push(ClientEffect::Response(response));
             }
-            (State::Calling { .. } | State::Proceeding, 200..300) => {
+            (State::Calling { .. } | State::Proceeding { .. }, 200..300) => {
                 self.state = State::Accepted { ends: now + self.timers.long() };
                 out.push(ClientEffect::Response(response));
             }
-            (State::Calling { .. } | State::Proceeding, 300..700) => self.on_refusal(response, now, out),
+            (State::Calling { .. } | State::Proceeding { .. }, 300..700) => {
+                self.on_refusal(response, now, out)
+            }
             // Forks and repetitions alike: the transaction user tells them apart.
             (State::Accepted { .. }, 200..300) => out.push(ClientEffect::Response(response)),
             (State::Completed { ack: Some(ack), .. }, 300..700) => out.push(ClientEffect::Send(ack.clone())),
@@ -148,7 +163,7 @@ impl ClientInvite {
     }
 
     fn on_flow_lost(&mut self, out: &mut Outbox<ClientEffect>) {
-        if matches!(self.state, State::Calling { .. } | State::Proceeding) {
+        if matches!(self.state, State::Calling { .. } | State::Proceeding { .. }) {
             out.push(ClientEffect::FlowLost);
         }
         self.state = State::Terminated;
@@ -166,11 +181,15 @@ impl ClientInvite {
                 *at = now + *interval;
                 out.push(ClientEffect::Send(self.request.clone()));
             }
-            State::Completed { ends, .. } | State::Accepted { ends } if now >= *ends => {
+            State::Proceeding { ends: Some(ends) }
+            | State::Completed { ends, .. }
+            | State::Accepted { ends }
+                if now >= *ends =>
+            {
                 self.state = State::Terminated;
             }
             State::Calling { .. }
-            | State::Proceeding
+            | State::Proceeding { .. }
             | State::Completed { .. }
             | State::Accepted { .. }
             | State::Terminated => {}

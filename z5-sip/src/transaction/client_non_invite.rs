@@ -83,6 +83,8 @@ impl ClientNonInvite {
                 }
                 self.state = State::Terminated;
             }
+            // Timer F ends it.
+            ClientInput::Abandon => {}
             ClientInput::Deadline => self.on_deadline(now, out),
         }
     }

@@ -40,6 +40,9 @@ pub enum ClientInput {
     Response(Message),
     /// The flow is gone, or a write failed.
     FlowLost,
+    /// Nobody waits for the answer any more, as after a CANCEL: an INVITE that has only provisional responses ends after
+    /// another 64 x T1 (RFC 3261 section 9.1). What comes until then is still dealt with.
+    Abandon,
     /// Time to look at the timers.
     Deadline,
 }

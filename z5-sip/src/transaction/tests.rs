@@ -75,6 +75,7 @@ macro_rules! client {
                 let mut out = Outbox::new();
                 let input = match input {
                     "lost" => ClientInput::FlowLost,
+                    "abandon" => ClientInput::Abandon,
                     "time" => ClientInput::Deadline,
                     status => ClientInput::Response(response($method, status.parse().unwrap())),
                 };
@@ -243,6 +244,25 @@ fn client_invite_waits_for_ever_once_it_rings() {
     machine.feed("180", start());
     assert_eq!(machine.next_deadline(), None);
     assert!(machine.is_proceeding());
+}
+
+#[test]
+fn client_invite_that_is_abandoned_is_forgotten_in_the_end() {
+    check(
+        &mut client_invite(true),
+        "180 abandon 180 +",
+        "0 180: up 180 -> proceeding
+         0 abandon:  -> proceeding
+         0 180: up 180 -> proceeding
+         32000 +:  -> terminated",
+    );
+    check(
+        &mut client_invite(true),
+        "180 abandon 487",
+        "0 180: up 180 -> proceeding
+         0 abandon:  -> proceeding
+         0 487: send ACK, up 487 -> terminated",
+    );
 }
 
 #[test]

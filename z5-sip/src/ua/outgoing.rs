@@ -14,6 +14,7 @@ use crate::dialog::{Dialog, DialogId, Session, SessionTimer};
 use crate::flow::FlowId;
 use crate::request::Outline;
 use crate::sdp::Capabilities;
+use crate::transaction::ClientInput;
 use crate::wire::{Message, Method, Name, RequestBuilder, Uri};
 
 impl UserAgent {
@@ -308,6 +309,7 @@ impl UserAgent {
         if matches!(calling.cancel, Cancel::Sent(until) if turn.now >= until) {
             let failure = CallFailure::Cancelled { by: Side::Local, reason: None };
             self.fail_calling(key, number, failure, turn);
+            self.turn_client(number, ClientInput::Abandon, turn);
         }
     }
 

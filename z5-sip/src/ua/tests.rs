@@ -14,6 +14,7 @@ mod register;
 mod reliable;
 mod script;
 mod seeds;
+mod sequences;
 mod stream;
 mod subscriptions;
 mod transfers;

@@ -1,7 +1,7 @@
 //! A world in memory: user agents, links with latency, cuts and loss, and a registrar with digest that is a stateless
 //! proxy as well. Time is an argument and moves from event to event; one seed decides everything.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -377,6 +377,10 @@ pub(super) struct Server {
     pub(super) refuse: Option<(u16, Vec<(Name<'static>, String)>)>,
     /// First line of everything that came.
     pub(super) log: Vec<String>,
+    /// The branches of requests that it refused itself: their ACKs are its own.
+    refused: HashSet<String>,
+    /// The branches of requests whose credentials were good: a repetition is not judged again.
+    admitted: HashSet<String>,
     ident: Ident,
 }
 
@@ -393,6 +397,8 @@ impl Server {
             shortest: 1,
             refuse: None,
             log: Vec::new(),
+            refused: HashSet::new(),
+            admitted: HashSet::new(),
             ident: Ident::from_seed(seed),
         }
     }
@@ -479,15 +485,22 @@ impl Server {
     fn forward_request(&mut self, end: usize, flow: FlowId, request: &Message, now: Instant) -> Outgoing {
         let inside = request.to().unwrap().tag().is_some();
         let method = request.method().unwrap();
+        let branch = request.via().unwrap().branch().unwrap().to_owned();
+        if method == Method::Ack && self.refused.contains(&branch) {
+            return Vec::new();
+        }
         if !inside
             && method == Method::Invite
+            && !self.admitted.contains(&branch)
             && let Some(verifier) = &mut self.proxy_verifier
         {
             let check = verifier.check(request, |user| Some(format!("{user}-secret")), now);
             if !matches!(check, Check::Accepted { .. }) {
                 let headers = verifier.challenge(check == Check::Stale, &mut self.ident, now);
+                self.refused.insert(branch);
                 return vec![(end, flow, self.reply(request, 407, &headers))];
             }
+            self.admitted.insert(branch.clone());
         }
         let uri = request.request_uri().unwrap().unwrap();
         let by_address = self.connections.iter().find(|(_, connection)| {
@@ -503,6 +516,7 @@ impl Server {
             if method == Method::Ack {
                 return Vec::new();
             }
+            self.refused.insert(branch);
             let status = if inside { 480 } else { 404 };
             return vec![(end, flow, self.reply(request, status, &[]))];
         };
