@@ -74,7 +74,8 @@ impl Client {
     /// Reads to the end; gives the error of the session.
     pub(crate) async fn end(&mut self) -> Option<SessionError> {
         let stopped = self.until("stopped", |kind| matches!(kind, EventKind::Stopped { .. })).await;
-        assert!(self.events.next().await.is_none(), "nothing follows the last event");
+        let after = self.events.next().await;
+        assert!(after.is_none(), "nothing follows the last event: {after:?}");
         match stopped {
             EventKind::Stopped { error, fault } => {
                 assert_eq!(fault, None);
