@@ -179,6 +179,52 @@ fn what_is_done_in_a_call_is_seen_at_the_other_end() {
 }
 
 #[test]
+fn a_call_is_handed_over_and_the_one_who_is_handed_over_goes_on() {
+    let world = World::new(&[]);
+    let bob = world.config_of("bob");
+    let arguments =
+        ["--config", bob.to_str().unwrap(), "--json", "answer", "--audio", "tone", "--duration", "1200ms"];
+    let mut answering = command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(answering.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
+    let run = world.z5(&["call", "+15555550102", "--at", "300ms=transfer:echo"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    assert!(run.events.iter().any(|event| event["event"] == "transferred"), "{}", run.stdout);
+    let theirs: Vec<Value> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    assert_eq!(answering.wait().unwrap().code(), Some(0), "{theirs:?}");
+    let named = |name: &str| theirs.iter().filter(|event| event["event"] == name).count();
+    assert_eq!((named("transfer-requested"), named("call-established"), named("call-ended")), (1, 2, 2));
+    // the echo of the new call
+    let heard = theirs.last().unwrap()["call"]["audio"]["heard"]["dominant_hz"].as_f64().unwrap();
+    assert!((heard - 1000.0).abs() < 2.0, "{heard} Hz");
+}
+
+#[test]
+fn a_message_arrives_or_its_failure_is_told() {
+    let world = World::new(&[]);
+    let run = world.z5(&["message", "+15555550102", "nobody is there"]);
+    assert_eq!(run.status, 15, "{}", run.stdout);
+    assert_eq!(run.result()["failure"]["code"], "call.message-failed");
+    let bob = world.config_of("bob");
+    let mut staying = command(&["--config", bob.to_str().unwrap(), "--json", "register", "--stay", "10s"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(staying.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
+    let run = world.z5(&["message", "+15555550102", "Ä relay ☎"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let message = lines.find(|line| line.contains(r#""event":"message""#)).unwrap();
+    let message: Value = serde_json::from_str(&message).unwrap();
+    assert_eq!(
+        (&message["text"], &message["content_type"]),
+        (&Value::from("Ä relay ☎"), &Value::from("text/plain"))
+    );
+    staying.kill().unwrap();
+    staying.wait().unwrap();
+}
+
+#[test]
 fn a_call_in_which_nothing_comes_does_not_pass() {
     let run = World::new(&[]).z5(&["call", "silent", "--duration", "1100ms"]);
     assert_eq!(run.status, 1, "{}\n{}", run.stderr, run.stdout);

@@ -146,6 +146,10 @@ impl Machine {
     }
 
     pub(super) fn on_agent_event(&mut self, event: ua::Event, now: Instant, out: &mut Outbox<Effect>) {
+        // What came in one read with the registrar's goodbye: nothing is told after the last event.
+        if self.is_stopped() {
+            return;
+        }
         #[expect(
             clippy::wildcard_enum_match_arm,
             reason = "a non-exhaustive type; what is not listed needs nothing here"
