@@ -167,6 +167,15 @@ fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
 
 /// Makes the folder of the recording and picks a file name that is free: nothing recorded earlier is lost.
 fn media(args: MediaArgs) -> Result<Media, Failure> {
+    let mut acts = args.at;
+    acts.sort_by_key(|act| act.at);
+    if let (Some(duration), Some(late)) =
+        (args.duration, acts.last().filter(|act| Some(act.at) >= args.duration))
+    {
+        let (at, duration) = (humantime::format_duration(late.at), humantime::format_duration(duration));
+        let message = format!("--at {at} is not before the end of the call, --duration {duration}");
+        return Err(usage("usage.at", message));
+    }
     let recording = match &args.record {
         Some(folder) => Some(free_name(folder).map_err(|why| Failure {
             step: Some(Step::Call),
@@ -177,8 +186,6 @@ fn media(args: MediaArgs) -> Result<Media, Failure> {
         })?),
         None => None,
     };
-    let mut acts = args.at;
-    acts.sort_by_key(|act| act.at);
     Ok(Media { audio: args.audio, recording, text: args.text, acts, duration: args.duration })
 }
 

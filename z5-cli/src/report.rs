@@ -7,7 +7,7 @@ use serde::Serialize;
 use z5_core::call::EstablishedMedia;
 use z5_core::error::Attempt;
 use z5_core::events::{EventKind, MediaKind, StepDetail};
-use z5_core::{Event, Failure, Side, Step, StreamStats};
+use z5_core::{CallId, Event, Failure, Side, Step, StreamStats};
 
 use crate::exit::Exit;
 use crate::expect::Expectation;
@@ -40,6 +40,9 @@ pub(crate) struct Report {
     process_start: Instant,
     #[serde(skip)]
     session_offset_ms: f64,
+    /// A call that we were handed over to and that does not stand yet: its failure is not the run's.
+    #[serde(skip)]
+    pub(crate) attempt: Option<CallId>,
     #[serde(skip)]
     fault: bool,
     #[serde(skip)]
@@ -117,6 +120,7 @@ impl Report {
             expectations: Vec::new(),
             process_start,
             session_offset_ms: 0.0,
+            attempt: None,
             fault: false,
             usage: false,
             started: false,
@@ -190,6 +194,8 @@ impl Report {
                 result.audio.clone_from(&report.audio);
                 result.text.clone_from(&report.text);
             }
+            // the call that we were in goes on
+            EventKind::CallFailed { call, .. } if self.attempt == Some(*call) => self.attempt = None,
             EventKind::CallFailed { by, error, timings: call, .. } => {
                 timings.call_post_dial = call.post_dial_ms;
                 self.call.get_or_insert_default().ended_by = Some(*by);

@@ -19,6 +19,7 @@ use z5_core::{
 use crate::act::{Act, Deed};
 use crate::audio::AudioArg;
 use crate::exit::Exit;
+use crate::expect::Expectation;
 use crate::output::{self, Output};
 use crate::report::Report;
 
@@ -72,6 +73,26 @@ pub(crate) struct Media {
     pub(crate) duration: Option<Duration>,
 }
 
+impl Plan {
+    /// What is to be done in the call.
+    fn acts(&self) -> &[Act] {
+        match self {
+            Self::Call { media, .. } | Self::Answer { media, .. } => &media.acts,
+            Self::Register { .. } | Self::Message { .. } => &[],
+        }
+    }
+}
+
+/// How far a planned deed has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// The call was over before its time.
+    NotReached,
+    /// Asked for; the far end has not agreed.
+    Asked,
+    Done,
+}
+
 /// RFC 4103 section 3 and T.140: one line is ended by U+2028.
 const LINE_SEPARATOR: &str = "\u{2028}";
 
@@ -119,7 +140,18 @@ pub(crate) async fn run(
     report: &mut Report,
     out: &mut Output,
 ) -> Option<Exit> {
-    let mut script = Script { plan, session, call: None, alarms: Vec::new(), goal: false, question: None };
+    let acts = vec![Progress::NotReached; plan.acts().len()];
+    let mut script = Script {
+        plan,
+        session,
+        call: None,
+        left: None,
+        held: false,
+        alarms: Vec::new(),
+        goal: false,
+        question: None,
+        acts,
+    };
     let mut interrupts = interrupts();
     let mut interrupted = false;
     loop {
@@ -144,7 +176,12 @@ pub(crate) async fn run(
                 continue;
             }
         };
-        let event = event?;
+        let Some(event) = event else {
+            if !interrupted {
+                script.judge(report);
+            }
+            return None;
+        };
         report.take(&event);
         out.event(&event);
         script.on_event(&event, report, out);
@@ -193,6 +230,12 @@ struct Script<'a> {
     plan: &'a Plan,
     session: &'a Session,
     call: Option<CallId>,
+    /// The call that goes on when the one it was handed over to comes to nothing.
+    left: Option<CallId>,
+    /// We hold the call.
+    held: bool,
+    /// What became of each `--at`.
+    acts: Vec<Progress>,
     /// Soonest last.
     alarms: Vec<(Instant, Alarm)>,
     /// What the run is for has been reached: registered, or a call established.
@@ -263,6 +306,15 @@ impl Script<'_> {
                 let Some(act) = media.acts.get(number) else { return };
                 out.note(&format!("5 call  {:<19} {}", "at", act.deed.words()));
                 act.deed.perform(self.session, call);
+                let done = match &act.deed {
+                    Deed::Hold => self.held,
+                    Deed::Resume => !self.held,
+                    Deed::Transfer(_) => false,
+                    Deed::Mute(..) | Deed::Keys(_) | Deed::Text(_) | Deed::Hangup => true,
+                };
+                if let Some(progress) = self.acts.get_mut(number) {
+                    *progress = if done { Progress::Done } else { Progress::Asked };
+                }
                 if let Deed::Text(text) = &act.deed {
                     let sent = &mut report.call.get_or_insert_default().text_sent;
                     sent.get_or_insert_default().push_str(text);
@@ -282,7 +334,40 @@ impl Script<'_> {
         }
     }
 
+    /// The far end has agreed to what was asked for.
+    fn agreed(&mut self, deed: impl Fn(&Deed) -> bool) {
+        for (progress, act) in self.acts.iter_mut().zip(self.plan.acts()) {
+            if *progress == Progress::Asked && deed(&act.deed) {
+                *progress = Progress::Done;
+            }
+        }
+    }
+
+    /// Every planned deed was done, or the run has not passed.
+    fn judge(&self, report: &mut Report) {
+        if !self.goal {
+            return;
+        }
+        for (progress, act) in self.acts.iter().zip(self.plan.acts()) {
+            let wanted = format!("{} after {}", act.deed.words(), humantime::format_duration(act.at));
+            let measured = match progress {
+                Progress::NotReached => "not reached: the call was over",
+                Progress::Asked => "asked for, not agreed to",
+                Progress::Done => "done",
+            };
+            let held = *progress == Progress::Done;
+            report.expectations.push(Expectation::fact("at", &wanted, measured, held));
+        }
+    }
+
     fn on_event(&mut self, event: &Event, report: &mut Report, out: &mut Output) {
+        if let EventKind::CallHold { local, .. } = event.kind {
+            self.held = local;
+            self.agreed(|deed| matches!((deed, local), (Deed::Hold, true) | (Deed::Resume, false)));
+        }
+        if let EventKind::Transferred { .. } = event.kind {
+            self.agreed(|deed| matches!(deed, Deed::Transfer(_)));
+        }
         match (&event.kind, self.plan) {
             (EventKind::NumberRequired { numbers }, _) => self.ask_for_number(numbers),
             (EventKind::Ready { .. }, Plan::Register { stay }) => {
@@ -326,7 +411,23 @@ impl Script<'_> {
                 Plan::Call { media, .. } | Plan::Answer { media, .. },
             ) if self.call == Some(*call) => {
                 self.alarms.clear();
-                self.call = Some(self.session.accept_transfer(*call, media.to_call_media()));
+                let new = self.session.accept_transfer(*call, media.to_call_media());
+                self.left = Some(*call);
+                self.call = Some(new);
+                report.attempt = Some(new);
+            }
+            // Who we were handed over to is not there: the call that we were in goes on.
+            (EventKind::CallFailed { call, .. }, Plan::Call { media, .. } | Plan::Answer { media, .. })
+                if self.call == Some(*call) && self.left.is_some() =>
+            {
+                self.call = self.left.take();
+                if let Some(duration) = media.duration {
+                    self.set_alarm(duration, Alarm::HangUp);
+                }
+            }
+            (EventKind::CallEnded { call, .. }, _) if self.left == Some(*call) => {
+                self.left = None;
+                report.attempt = None;
             }
             (EventKind::Incoming { call, .. }, _) => self.session.reject(*call),
             (
@@ -334,6 +435,7 @@ impl Script<'_> {
                 Plan::Call { media, .. } | Plan::Answer { media, .. },
             ) => {
                 self.goal = true;
+                report.attempt = None;
                 let result = report.call.get_or_insert_default();
                 result.recording.clone_from(&media.recording);
                 if let Some(text) = media.typed() {

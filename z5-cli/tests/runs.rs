@@ -200,6 +200,19 @@ fn a_call_is_handed_over_and_the_one_who_is_handed_over_goes_on() {
 }
 
 #[test]
+fn what_was_planned_and_not_reached_does_not_pass() {
+    let world = World::new(&[]);
+    let run = world.z5(&["call", "echo", "--at", "300ms=hangup", "--at", "400ms=hold"]);
+    assert_eq!(run.status, 1, "{}\n{}", run.stderr, run.stdout);
+    let expectations = run.result()["expectations"].as_array().unwrap();
+    let planned: Vec<bool> =
+        expectations.iter().filter(|e| e["what"] == "at").map(|e| e["held"] == true).collect();
+    assert_eq!(planned, [true, false], "{expectations:?}");
+    let run = world.z5(&["call", "echo", "--at", "2s=hold", "--duration", "1s"]);
+    assert_eq!((run.status, run.result()["failure"]["code"].as_str()), (2, Some("usage.at")));
+}
+
+#[test]
 fn a_message_arrives_or_its_failure_is_told() {
     let world = World::new(&[]);
     let run = world.z5(&["message", "+15555550102", "nobody is there"]);

@@ -32,7 +32,7 @@ pub(crate) fn target(text: &str, domain: &str, carrier: bool) -> Result<Target, 
     }
     let scheme = trimmed.split(':').next().unwrap_or_default().to_ascii_lowercase();
     if scheme == "sips" && trimmed.contains(':') {
-        return Err(bad("`sips:` asks for TLS all the way, and z5 has SIP over TCP only"));
+        return Err(bad("`sips:` asks for TLS on every hop, which z5 cannot promise; call it as `sip:`"));
     }
     let written = if trimmed.contains(':') && matches!(scheme.as_str(), "sip" | "tel" | "urn") {
         trimmed.to_owned()
@@ -42,6 +42,12 @@ pub(crate) fn target(text: &str, domain: &str, carrier: bool) -> Result<Target, 
         from_number(trimmed, domain, carrier).unwrap_or_else(|| format!("sip:{trimmed}@{domain}"))
     };
     let uri = Uri::parse(&written).map_err(|error| bad(&format!("it is not a SIP address: {error}")))?;
+    if uri.as_ref().headers().is_some() {
+        return Err(bad("headers behind `?` have no place in a call (RFC 3261 section 19.1.1)"));
+    }
+    if trimmed.contains("://") {
+        return Err(bad("it is the address of something on the web"));
+    }
     let user = uri.user().unwrap_or_default().trim_start_matches('+');
     let emergency = EMERGENCY.contains(&user) || written.to_ascii_lowercase().starts_with("urn:service:sos");
     Ok(Target { uri, emergency })
@@ -98,7 +104,17 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "  ", "a b", "sip:", "x\r\nVia: y", "sips:bob@other.test", "SIPS:bob@other.test"] {
+        for bad in [
+            "sip:bob@c.test?Subject=x",
+            "http://x",
+            "",
+            "  ",
+            "a b",
+            "sip:",
+            "x\r\nVia: y",
+            "sips:bob@other.test",
+            "SIPS:bob@other.test",
+        ] {
             assert_eq!(at_carrier(bad), "call.bad-target", "{bad:?}");
         }
     }

@@ -121,6 +121,8 @@ pub(super) fn explain(
             }
         }
     }
+    // A refused request never gets as far as what a user agent would do with it.
+    let user_agent = user_agent.filter(|_| judgement.verdict != Verdict::Refuse);
     Explained {
         judgement,
         offset: here.start,
