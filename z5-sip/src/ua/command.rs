@@ -17,7 +17,7 @@ pub enum Command {
     Register,
     /// Ask the registrar which bindings it holds (RFC 3261 section 10.2.3), ours and those of other devices.
     FetchBindings,
-    /// Other credentials from now on, as after [`Event::RegistrationFailed`] with refused ones.
+    /// Other credentials from now on, as after [`Event::RegistrationFailed`](super::Event::RegistrationFailed) with refused ones.
     Credentials(Vec<Credentials>),
     /// Take the binding back.
     Unregister,
@@ -81,7 +81,7 @@ pub enum Command {
         /// The body. Outside a call and on UDP the whole request may have 1300 bytes.
         body: Body,
     },
-    /// Ask what someone can do (OPTIONS). Any final answer comes back as [`Event::Probed`].
+    /// Ask what someone can do (OPTIONS). Any final answer comes back as [`Event::Probed`](super::Event::Probed).
     Probe {
         /// The application's number for it.
         probe: ProbeKey,
@@ -104,14 +104,14 @@ pub enum Command {
         /// Which.
         subscription: SubscriptionKey,
     },
-    /// Answer an [`Event::Offered`].
+    /// Answer an [`Event::Offered`](super::Event::Offered).
     AnswerOffer {
         /// The call.
         call: CallKey,
         /// What we can do from now on, on ports already reserved.
         answer: Capabilities,
     },
-    /// Refuse an [`Event::Offered`] with 488; what flowed before flows on.
+    /// Refuse an [`Event::Offered`](super::Event::Offered) with 488; what flowed before flows on.
     RefuseOffer {
         /// The call.
         call: CallKey,
@@ -123,7 +123,7 @@ pub enum Command {
         /// Whom it is to call.
         to: TransferTarget,
     },
-    /// Do what an [`Event::TransferRequested`] asks for: the far end is told what becomes of the new call.
+    /// Do what an [`Event::TransferRequested`](super::Event::TransferRequested) asks for: the far end is told what becomes of the new call.
     AcceptTransfer {
         /// The call in which it was asked for.
         call: CallKey,
@@ -132,7 +132,7 @@ pub enum Command {
         /// What we can do in it, on ports already reserved.
         offer: Capabilities,
     },
-    /// Do not do what an [`Event::TransferRequested`] asks for.
+    /// Do not do what an [`Event::TransferRequested`](super::Event::TransferRequested) asks for.
     RejectTransfer {
         /// The call in which it was asked for.
         call: CallKey,

@@ -51,7 +51,7 @@ pub enum Event {
         /// Why.
         failure: RequestFailure,
     },
-    /// Registration failed, no binding holds, and it will not be tried again without a [`Command::Register`].
+    /// Registration failed, no binding holds, and it will not be tried again without a [`Command::Register`](super::Command::Register).
     RegistrationFailed(RegisterFailure),
     /// A refresh failed for now; the binding still holds and we shall try again.
     RegistrationDelayed {
@@ -98,7 +98,7 @@ pub enum Event {
         /// Which of the devices that ring says so, from zero; each has an early dialog of its own.
         fork: u32,
     },
-    /// What may flow before an incoming call is taken, after [`Command::Progress`]: the caller's offer is answered, or ours
+    /// What may flow before an incoming call is taken, after [`Command::Progress`](super::Command::Progress): the caller's offer is answered, or ours
     /// is.
     EarlyMedia {
         /// The call.
@@ -146,7 +146,7 @@ pub enum Event {
         /// What it offers.
         offered: OfferSummary,
     },
-    /// A [`Command::Renegotiate`] came to nothing; what flowed before flows on.
+    /// A [`Command::Renegotiate`](super::Command::Renegotiate) came to nothing; what flowed before flows on.
     RenegotiationFailed {
         /// The call.
         call: CallKey,
@@ -194,7 +194,7 @@ pub enum Event {
         /// What.
         info: Info,
     },
-    /// A [`Command::SendInfo`] was refused (its status), or never answered (408, 503).
+    /// A [`Command::SendInfo`](super::Command::SendInfo) was refused (its status), or never answered (408, 503).
     InfoFailed {
         /// The call.
         call: CallKey,
