@@ -8,7 +8,7 @@ packages=(
   baresip-core                                                         # client
   sip-tester                                                           # SIPp: scenarios of our own
   dnsmasq-base                                                         # name server
-  sox openssl python3 iproute2                                         # judges and tools
+  sox ffmpeg tshark openssl python3 iproute2                           # judges and tools
 )
 
 missing=()

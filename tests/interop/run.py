@@ -15,6 +15,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import captures
 import judge
 import scenarios
 import transports
@@ -251,6 +252,7 @@ JOURNEYS = {
     "peer-calls-and-hangs-up": (peer_calls_and_hangs_up, {}),
     "peer-calls-z5-hangs-up": (peer_calls_z5_hangs_up, {}),
     **transports.JOURNEYS,
+    **captures.JOURNEYS,
     # no server beside SIPp, which is one itself
     **scenarios.JOURNEYS,
 }

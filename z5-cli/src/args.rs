@@ -66,6 +66,20 @@ pub(crate) struct DemoArgs {
     /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
+}
+
+/// The capture of a run.
+#[derive(Debug, Args)]
+pub(crate) struct CaptureArgs {
+    /// Write the SIP and RTP of this run as a pcapng file, with the keys that open it (FILE.keys for SRTP); needs no
+    /// privileges. A file that exists is not touched
+    #[arg(long, value_name = "FILE.pcapng")]
+    pub(crate) capture: Option<PathBuf>,
+    /// Replace the file of --capture when it exists
+    #[arg(long, requires = "capture")]
+    pub(crate) overwrite: bool,
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +149,8 @@ pub(crate) struct SessionArgs {
     /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) capture: CaptureArgs,
 }
 
 /// What a call sends, where it is recorded, how long it lasts.

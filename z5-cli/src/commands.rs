@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use z5_core::{Advice, Config, Failure, Session, StartOptions, Step};
 
-use crate::args::{Cli, Command, MediaArgs, SessionArgs};
+use crate::args::{CaptureArgs, Cli, Command, MediaArgs, SessionArgs};
+use crate::capture;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::report::Report;
@@ -67,7 +68,7 @@ async fn configured(
     // the configuration first: a wrong one leaves no trace in the folder of the recording
     let exit = match load(config, session).and_then(|config| Ok((config, plan()?))) {
         Ok((config, plan)) => {
-            let exit = start(&plan, config, session.seed, &mut report, &mut out).await;
+            let exit = start(&plan, config, session.seed, &session.capture, &mut report, &mut out).await;
             remove_if_empty(&plan);
             exit
         }
@@ -94,6 +95,7 @@ async fn start(
     plan: &Plan,
     config: Config,
     seed: Option<u64>,
+    capture: &CaptureArgs,
     report: &mut Report,
     out: &mut Output,
 ) -> Option<Exit> {
@@ -111,15 +113,25 @@ async fn start(
         }
     };
     let interactive_number = matches!(out, Output::Human(_)) && output::can_ask();
-    let options = StartOptions { seed, interactive_number };
+    let capture = match capture::begin(capture) {
+        Ok(capture) => capture,
+        Err(failure) => {
+            report.fail_usage(failure);
+            return None;
+        }
+    };
+    let handle = capture.as_ref().map(capture::Running::handle);
+    let options = StartOptions { seed, interactive_number, capture: handle };
     report.session_starts();
-    match Session::start(config, options) {
+    let exit = match Session::start(config, options) {
         Ok((session, events)) => script::run(plan, &session, events, report, out).await,
         Err(error) => {
             report.fail_usage(usage(error.code(), error.to_string()));
             None
         }
-    }
+    };
+    report.capture = capture.map(capture::Running::finish);
+    exit
 }
 
 /// `Z5_SEED`, so that a run can be replayed without touching its command line.

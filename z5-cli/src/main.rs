@@ -6,6 +6,7 @@
 mod act;
 mod args;
 mod audio;
+mod capture;
 mod commands;
 mod exit;
 mod expect;

@@ -9,6 +9,7 @@ use z5_core::error::Attempt;
 use z5_core::events::{EventKind, MediaKind, StepDetail};
 use z5_core::{CallId, Event, Failure, Side, Step, StreamStats};
 
+use crate::capture::CaptureResult;
 use crate::exit::Exit;
 use crate::expect::Expectation;
 
@@ -34,6 +35,9 @@ pub(crate) struct Report {
     pub(crate) unregistered: Option<bool>,
     /// The call.
     pub(crate) call: Option<CallResult>,
+    /// The capture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) capture: Option<CaptureResult>,
     /// What the run promised.
     pub(crate) expectations: Vec<Expectation>,
     #[serde(skip)]
@@ -117,6 +121,7 @@ impl Report {
             servers_failed: Vec::new(),
             unregistered: None,
             call: None,
+            capture: None,
             expectations: Vec::new(),
             process_start,
             session_offset_ms: 0.0,
@@ -262,6 +267,7 @@ impl Report {
             let measured = if confirmed { "confirmed" } else { "not confirmed" };
             self.expectations.push(Expectation::fact("unregistered", "confirmed", measured, confirmed));
         }
+        self.expectations.extend(self.capture.as_ref().map(CaptureResult::expectation));
     }
 
     /// Judges the run: call once, at its end.

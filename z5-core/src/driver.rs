@@ -7,6 +7,7 @@ mod https;
 mod media;
 mod race;
 mod sip;
+mod tap;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinHandle;
+use z5_media::capture::Capture;
 use z5_sip::ident::Ident;
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{FlowEnd, FlowId};
@@ -97,14 +99,14 @@ pub(crate) fn start(
     let system = if config.dns.system { dns::system_nameservers() } else { Vec::new() };
     let plan = Plan::new(&config, &system, entropy::uuid()?, options.interactive_number)?;
     let client = https::Client::new(&config.tls)?;
-    let trust = Arc::new(tls::Trust::new(&config.tls));
+    let trust = Arc::new(tls::Trust::new(&config.tls, options.capture.clone()));
     let seed = match options.seed {
         Some(seed) => seed,
         None => entropy::seed()?,
     };
     let (orders, orders_in) = mpsc::unbounded_channel();
     let (facts, facts_in) = mpsc::unbounded_channel();
-    let media = media::Media::start(facts.clone())?;
+    let media = media::Media::start(facts.clone(), options.capture.clone())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -123,6 +125,7 @@ pub(crate) fn start(
         sip: BTreeMap::new(),
         closing: Vec::new(),
         media,
+        capture: options.capture,
     };
     std::thread::Builder::new()
         .name("z5-core".to_owned())
@@ -161,6 +164,7 @@ struct Core {
     /// Connections whose last bytes are still going out.
     closing: Vec<JoinHandle<()>>,
     media: media::Media,
+    capture: Option<Arc<Capture>>,
 }
 
 impl Core {
@@ -229,7 +233,7 @@ impl Core {
                 self.machine.handle(Input::ConnectFailed { flow, attempts }, now, out);
             }
             Fact::Connected { flow, link, tried } => {
-                match sip::Connection::open(flow, link, self.facts.clone()) {
+                match sip::Connection::open(flow, link, self.capture.as_ref(), self.facts.clone()) {
                     Ok((connection, ends)) => {
                         self.sip.insert(flow, connection);
                         let sip::Ends { transport, local, remote } = ends;
@@ -286,7 +290,8 @@ impl Core {
                 Effect::EndLookups => self.dns.end(),
                 Effect::Https { id, request } => self.client.send(id, request, self.facts.clone()),
                 Effect::Connect { flow, targets } => {
-                    sip::connect(flow, targets, Arc::clone(&self.trust), self.facts.clone());
+                    let (trust, capture) = (Arc::clone(&self.trust), self.capture.clone());
+                    sip::connect(flow, targets, trust, capture, self.facts.clone());
                 }
                 Effect::PrepareMedia { call, bind, ports, kinds } => {
                     let outcome = self.media.prepare(call, bind, ports, &kinds);

@@ -27,4 +27,5 @@ pub use config::{Config, ConfigError};
 pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartError, Step};
 pub use events::{Event, EventKind, Events, SessionState};
 pub use session::{Session, Snapshot, StartOptions};
+pub use z5_media::capture::{Capture, CaptureError, CaptureOutcome};
 pub use z5_media::{Heard, StreamStats};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::mpsc;
+use z5_media::capture::Capture;
 
 use crate::account::contacts::Contact;
 use crate::call::{CallId, CallMedia, CallRequest, MessageId};
@@ -23,6 +24,9 @@ pub struct StartOptions {
     pub seed: Option<u64>,
     /// With several numbers and none configured: wait for [`Session::choose_number`] instead of failing.
     pub interactive_number: bool,
+    /// What SIP and RTP carry is written there, with the keys that open it. The application keeps a handle and calls
+    /// [`Capture::finish`] after `Stopped`.
+    pub capture: Option<Arc<Capture>>,
 }
 
 /// A running session.

@@ -1,36 +1,34 @@
 //! Packet captures by the program itself, without privileges: pcapng files (draft-ietf-opsawg-pcapng) that Wireshark opens.
 //!
 //! What the program sends and receives is written as IP packets with made-up IP, UDP and TCP headers (link type RAW); a
-//! TCP stream has no handshake. SRTP stays protected; its keys go, only when told, to a side file `NAME.keys` with one
-//! `a=crypto` line (RFC 4568) per direction, readable by the owner alone. Writing happens on a thread of its own; records
-//! it cannot keep up with are counted and left out.
+//! TCP stream has no handshake. TLS and SRTP stay as they travelled. What opens TLS goes into the file (Wireshark reads it by
+//! itself), what opens SRTP into a side file `NAME.keys`, because the format has no place for it: one `a=crypto` attribute
+//! (RFC 4568) per direction. Both files are readable by their owner alone.
+//!
+//! Writing happens on a thread of its own and holds nobody up. Records it cannot keep up with, and all that come after the
+//! disk has failed, are counted and left out; [`Capture::finish`] tells.
 
+mod blocks;
 mod frame;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use frame::Flows;
+use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::clock::WallAnchor;
 
 /// Records that wait for the writing thread.
 const WAITING: usize = 4096;
-/// Section header, interface description and enhanced packet blocks.
-const SECTION: u32 = 0x0a0d_0d0a;
-const INTERFACE: u32 = 1;
-const PACKET: u32 = 6;
-/// Link type RAW: an IPv4 or IPv6 packet without anything before it.
-const RAW: u16 = 101;
-/// Option `if_tsresol`: timestamps in nanoseconds.
-const RESOLUTION: [u8; 8] = [9, 0, 1, 0, 9, 0, 0, 0];
 
 /// How a payload travelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +39,16 @@ pub enum Transport {
     Tcp,
 }
 
-/// The capture could not be created.
+/// Which packets a key opens, named by our address, because that of the far end may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyOf {
+    /// What we send from there.
+    SentFrom(SocketAddr),
+    /// What comes to us there.
+    SentTo(SocketAddr),
+}
+
+/// The capture could not be created, or its keys not written.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} the capture {}: {source}", path.display())]
 pub struct CaptureError {
@@ -53,6 +60,17 @@ pub struct CaptureError {
     pub source: io::Error,
 }
 
+/// What became of a capture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaptureOutcome {
+    /// Packets written.
+    pub packets: u64,
+    /// Packets that are missing, because the disk was too slow or failed.
+    pub left_out: u64,
+    /// What the system said when writing failed.
+    pub failure: Option<String>,
+}
+
 struct Record {
     transport: Transport,
     from: SocketAddr,
@@ -61,11 +79,27 @@ struct Record {
     payload: Vec<u8>,
 }
 
+enum Item {
+    Packet(Record),
+    /// Lines of a TLS key log.
+    Secrets(Zeroizing<Vec<u8>>),
+    End,
+}
+
+/// What the writing thread has done.
+#[derive(Debug, Default)]
+struct Progress {
+    packets: AtomicU64,
+    failure: OnceLock<String>,
+}
+
 /// A running capture. Dropping the last handle completes the file.
 pub struct Capture {
-    records: Option<SyncSender<Record>>,
-    thread: Option<JoinHandle<()>>,
+    items: SyncSender<Item>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    progress: Arc<Progress>,
     keys: PathBuf,
+    overwrite: bool,
     key_file: Mutex<Option<File>>,
     left_out: AtomicU64,
 }
@@ -77,34 +111,61 @@ impl std::fmt::Debug for Capture {
 }
 
 impl Capture {
-    /// Creates (or empties) the file.
+    /// Creates the file, which must not exist yet, nor its side file of keys.
     ///
     /// # Errors
     /// When it cannot be created, or there is no thread to write it.
     pub fn create(path: impl AsRef<Path>) -> Result<Self, CaptureError> {
-        let path = path.as_ref().to_owned();
-        let failed = |action| {
-            let path = path.clone();
+        Self::open(path.as_ref(), false)
+    }
+
+    /// Creates the file, or empties the one that is there.
+    ///
+    /// # Errors
+    /// When it cannot be created, or there is no thread to write it.
+    pub fn overwrite(path: impl AsRef<Path>) -> Result<Self, CaptureError> {
+        Self::open(path.as_ref(), true)
+    }
+
+    fn open(path: &Path, overwrite: bool) -> Result<Self, CaptureError> {
+        let failed = |action, path: &Path| {
+            let path = path.to_owned();
             move |source| CaptureError { action, path, source }
         };
-        let mut file = BufWriter::new(File::create(&path).map_err(failed("create"))?);
-        begin(&mut file).map_err(failed("write"))?;
-        let (records, waiting) = sync_channel(WAITING);
-        let anchor = WallAnchor::read();
-        let thread = std::thread::Builder::new()
-            .name("z5-capture".into())
-            .spawn(move || {
-                if let Err(error) = run(&mut file, &waiting, anchor) {
-                    tracing::error!(%error, "the capture ends early");
-                }
-            })
-            .map_err(failed("start the writer of"))?;
-        let mut keys = path.clone().into_os_string();
+        let mut keys = path.to_owned().into_os_string();
         keys.push(".keys");
+        let keys = PathBuf::from(keys);
+        // Keys of another capture beside this one would be taken for its own.
+        match (keys.try_exists().map_err(failed("look for the keys of", &keys))?, overwrite) {
+            (true, true) => std::fs::remove_file(&keys).map_err(failed("remove the keys of", &keys))?,
+            (true, false) => {
+                return Err(failed("create the keys of", &keys)(io::ErrorKind::AlreadyExists.into()));
+            }
+            (false, _) => {}
+        }
+        let file = private(path, overwrite).map_err(failed("create", path))?;
+        Self::write_to(file, keys, overwrite).map_err(failed("write", path))
+    }
+
+    fn write_to(file: impl Write + Send + 'static, keys: PathBuf, overwrite: bool) -> io::Result<Self> {
+        let mut file = BufWriter::new(file);
+        blocks::begin(&mut file)?;
+        let (items, waiting) = sync_channel(WAITING);
+        let (anchor, progress) = (WallAnchor::read(), Arc::new(Progress::default()));
+        let told = Arc::clone(&progress);
+        let thread = std::thread::Builder::new().name("z5-capture".into()).spawn(move || {
+            if let Err(error) = run(&mut file, &waiting, anchor, &told) {
+                tracing::error!(%error, "the capture ends early");
+                // Only this thread sets it, once.
+                let _ = told.failure.set(error.to_string());
+            }
+        })?;
         Ok(Self {
-            records: Some(records),
-            thread: Some(thread),
-            keys: keys.into(),
+            items,
+            thread: Mutex::new(Some(thread)),
+            progress,
+            keys,
+            overwrite,
             key_file: Mutex::default(),
             left_out: AtomicU64::new(0),
         })
@@ -120,177 +181,119 @@ impl Capture {
         at: Instant,
     ) {
         let record = Record { transport, from, to, at, payload: payload.to_vec() };
-        if self.records.as_ref().is_none_or(|records| records.try_send(record).is_err()) {
+        if self.items.try_send(Item::Packet(record)).is_err() {
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Writes the keys of one direction to the side file: an SDES line with the address media goes to before it.
+    /// Writes a line of a TLS key log (the form of `SSLKEYLOGFILE`) into the file. What it opens must be recorded after it.
+    pub fn tls_secret(&self, line: &str) {
+        let line = Zeroizing::new(format!("{line}\n").into_bytes());
+        if self.items.try_send(Item::Secrets(line)).is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes the SRTP key of one direction to the side file, as an SDES attribute.
     ///
     /// # Errors
     /// When the side file cannot be written.
-    pub fn keys(&self, to: SocketAddr, suite: &str, key_and_salt_base64: &str) -> Result<(), CaptureError> {
+    pub fn keys(&self, of: KeyOf, suite: &str, key_and_salt_base64: &str) -> Result<(), CaptureError> {
         let failed = |source| CaptureError { action: "write the keys of", path: self.keys.clone(), source };
         let mut file = self.key_file.lock().map_err(|_| failed(io::Error::other("a thread panicked")))?;
         if file.is_none() {
-            *file = Some(private(&self.keys).map_err(failed)?);
+            *file = Some(private(&self.keys, self.overwrite).map_err(failed)?);
         }
-        file.as_mut().map_or(Ok(()), |file| {
-            writeln!(file, "{to} a=crypto:1 {suite} inline:{key_and_salt_base64}").map_err(failed)
-        })
+        let (word, address) = match of {
+            KeyOf::SentFrom(address) => ("from", address),
+            KeyOf::SentTo(address) => ("to", address),
+        };
+        let line =
+            Zeroizing::new(format!("{word} {address} a=crypto:1 {suite} inline:{key_and_salt_base64}\n"));
+        file.as_mut().map_or(Ok(()), |file| file.write_all(line.as_bytes()).map_err(failed))
     }
 
-    /// Records that were left out because the disk was too slow or gone.
-    #[must_use]
-    pub fn left_out(&self) -> u64 {
-        self.left_out.load(Ordering::Relaxed)
+    /// Completes the file and tells what became of it. What is recorded afterwards is left out.
+    pub fn finish(&self) -> CaptureOutcome {
+        let thread = self.thread.lock().ok().and_then(|mut thread| thread.take());
+        if let Some(thread) = thread {
+            // A thread that has failed takes no more; then there is nothing to end.
+            let _ = self.items.send(Item::End);
+            if thread.join().is_err() {
+                tracing::error!("the capture's thread had panicked");
+            }
+        }
+        CaptureOutcome {
+            packets: self.progress.packets.load(Ordering::Relaxed),
+            left_out: self.left_out.load(Ordering::Relaxed),
+            failure: self.progress.failure.get().cloned(),
+        }
     }
 }
 
 impl Drop for Capture {
     fn drop(&mut self) {
-        drop(self.records.take());
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the capture's thread had panicked");
-        }
+        self.finish();
     }
 }
 
 /// A file only its owner reads.
-fn private(path: &Path) -> io::Result<File> {
+fn private(path: &Path, overwrite: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true);
+    if overwrite {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
 }
 
-fn run(file: &mut BufWriter<File>, records: &Receiver<Record>, anchor: WallAnchor) -> io::Result<()> {
+fn run(
+    file: &mut BufWriter<impl Write>,
+    items: &Receiver<Item>,
+    anchor: WallAnchor,
+    progress: &Progress,
+) -> io::Result<()> {
     let mut flows = Flows::default();
     let mut packet = Vec::with_capacity(2048);
     loop {
-        let record = match records.try_recv() {
-            Ok(record) => record,
+        let item = match items.try_recv() {
+            Ok(item) => item,
             Err(TryRecvError::Disconnected) => return file.flush(),
             Err(TryRecvError::Empty) => {
                 // Nothing waits: what was written so far survives a kill.
                 file.flush()?;
-                match records.recv() {
-                    Ok(record) => record,
+                match items.recv() {
+                    Ok(item) => item,
                     Err(_) => return Ok(()),
                 }
             }
         };
+        let record = match item {
+            Item::Packet(record) => record,
+            Item::Secrets(lines) => {
+                blocks::secrets(file, &lines)?;
+                continue;
+            }
+            Item::End => return file.flush(),
+        };
         let nanos = anchor.unix_nanos(record.at);
-        for piece in record.payload.chunks(frame::MAX_PAYLOAD) {
+        // A datagram may be empty; a piece of a stream is not.
+        let pieces = record.payload.len().div_ceil(frame::MAX_PAYLOAD).max(1);
+        for n in 0..pieces {
+            let rest = &record.payload[n * frame::MAX_PAYLOAD..];
+            let piece = &rest[..rest.len().min(frame::MAX_PAYLOAD)];
             packet.clear();
             if flows.write(record.transport, record.from, record.to, piece, &mut packet) {
-                packet_block(file, nanos, &packet)?;
+                blocks::packet(file, nanos, &packet)?;
+                progress.packets.fetch_add(1, Ordering::Relaxed);
             }
         }
     }
 }
 
-fn begin(file: &mut impl Write) -> io::Result<()> {
-    // Byte order, version 1.0, length of the section unknown.
-    let mut section = Vec::from(0x1a2b_3c4d_u32.to_le_bytes());
-    section.extend_from_slice(&[1, 0, 0, 0]);
-    section.extend_from_slice(&[0xff; 8]);
-    block(file, SECTION, &[&section])?;
-    let mut interface = Vec::from(RAW.to_le_bytes());
-    interface.extend_from_slice(&[0; 6]);
-    interface.extend_from_slice(&RESOLUTION);
-    interface.extend_from_slice(&[0; 4]);
-    block(file, INTERFACE, &[&interface])?;
-    file.flush()
-}
-
-fn packet_block(file: &mut impl Write, nanos: u64, packet: &[u8]) -> io::Result<()> {
-    let mut head = [0_u8; 20];
-    head[4..8].copy_from_slice(&((nanos >> 32) as u32).to_le_bytes());
-    head[8..12].copy_from_slice(&(nanos as u32).to_le_bytes());
-    let len = (packet.len() as u32).to_le_bytes();
-    head[12..16].copy_from_slice(&len);
-    head[16..20].copy_from_slice(&len);
-    block(file, PACKET, &[&head, packet])
-}
-
-/// A block: type, length, body filled up to a word, length again.
-fn block(file: &mut impl Write, kind: u32, parts: &[&[u8]]) -> io::Result<()> {
-    let body: usize = parts.iter().map(|part| part.len()).sum();
-    let padding = body.next_multiple_of(4) - body;
-    let len = ((12 + body + padding) as u32).to_le_bytes();
-    file.write_all(&kind.to_le_bytes())?;
-    file.write_all(&len)?;
-    for part in parts {
-        file.write_all(part)?;
-    }
-    file.write_all(&[0; 4][..padding])?;
-    file.write_all(&len)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock;
-
-    /// Types and bodies of the blocks of a file, read by its lengths from both ends.
-    fn blocks(bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        let (mut at, mut blocks) = (0, Vec::new());
-        while at < bytes.len() {
-            let len = word(at + 4) as usize;
-            assert_eq!((len % 4, word(at + len - 4) as usize), (0, len));
-            blocks.push((word(at), bytes[at + 8..at + len - 4].to_vec()));
-            at += len;
-        }
-        blocks
-    }
-
-    #[test]
-    fn packets_of_both_families_and_transports_are_written_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("call.pcapng");
-        let capture = Capture::create(&path).unwrap();
-        let v4: [SocketAddr; 2] = ["192.0.2.1:5060".parse().unwrap(), "192.0.2.2:5060".parse().unwrap()];
-        let v6: [SocketAddr; 2] =
-            ["[2001:db8::1]:4000".parse().unwrap(), "[2001:db8::2]:4001".parse().unwrap()];
-        let now = clock::now();
-        capture.record(Transport::Udp, v4[0], v4[1], b"one", now);
-        capture.record(Transport::Tcp, v6[0], v6[1], &vec![7; 100_000], now);
-        // Between families nothing can have travelled.
-        capture.record(Transport::Udp, v4[0], v6[0], b"lie", now);
-        drop(capture);
-        let blocks = blocks(&std::fs::read(&path).unwrap());
-        let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(kinds, [SECTION, INTERFACE, PACKET, PACKET, PACKET]);
-        let udp = &blocks[2].1[20..];
-        assert_eq!((udp[0], udp[9], &udp[28..31]), (0x45, 17, &b"one"[..]));
-        let tcp = &blocks[3].1[20..];
-        assert_eq!((tcp[0] >> 4, tcp[6]), (6, 6));
-        let wall = std::fs::metadata(&path).unwrap().modified().unwrap();
-        let wall = wall.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let word = |at: usize| u64::from(u32::from_le_bytes(blocks[2].1[at..at + 4].try_into().unwrap()));
-        assert!(wall.abs_diff(word(4) << 32 | word(8)) < 60_000_000_000);
-    }
-
-    #[test]
-    fn keys_go_to_a_side_file_of_the_owner_and_only_when_told() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("call.pcapng");
-        let capture = Capture::create(&path).unwrap();
-        let side = dir.path().join("call.pcapng.keys");
-        assert!(!side.exists());
-        let to = "192.0.2.2:4000".parse().unwrap();
-        capture.keys(to, "AES_CM_128_HMAC_SHA1_80", "c2VjcmV0").unwrap();
-        let text = std::fs::read_to_string(&side).unwrap();
-        assert_eq!(text, "192.0.2.2:4000 a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\n");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            assert_eq!(std::fs::metadata(&side).unwrap().permissions().mode() & 0o777, 0o600);
-        }
-        assert!(!format!("{capture:?}").contains("c2Vj"));
-        assert!(Capture::create(dir.path().join("no/such/place")).is_err());
-    }
-}
+mod tests;

@@ -62,7 +62,7 @@ async fn against(carrier: &Carrier, args: &DemoArgs, report: &mut Report, out: &
             duration: Some(DURATION),
         },
     };
-    start(&plan, config, args.seed, report, out).await
+    start(&plan, config, args.seed, &args.capture, report, out).await
 }
 
 /// The configuration that `z5 mock --write-config` would write, with encryption on.

@@ -275,6 +275,9 @@ impl Human {
         if let Some(recording) = report.call.as_ref().and_then(|call| call.recording.as_ref()) {
             self.line(&format!("recording: {}", recording.display()));
         }
+        if let Some(capture) = &report.capture {
+            self.line(&format!("capture: {} ({} packets)", capture.file.display(), capture.outcome.packets));
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
-use z5_mock::{Carrier, Fault};
+use z5_mock::{Builder, Carrier, Fault};
 
 /// What one run of the program printed.
 #[derive(Debug)]
@@ -72,13 +72,26 @@ impl World {
 
     /// For any account.
     pub fn of(account: &str, faults: &[Fault]) -> Self {
+        Self::with(account, faults.iter().fold(Carrier::builder(), |builder, fault| builder.fault(*fault)))
+    }
+
+    /// For alice, whose SIP runs over TLS.
+    pub fn over_tls() -> Self {
+        Self::with("alice", Carrier::builder().proxies_over_tls())
+    }
+
+    fn with(account: &str, builder: Builder) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let builder = faults.iter().fold(Carrier::builder(), |builder, fault| builder.fault(*fault));
         let carrier = runtime.block_on(builder.start()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let config = carrier.client_config(account).unwrap().write_to(folder.path()).unwrap();
         Self { folder, carrier, config, runtime }
+    }
+
+    /// The configuration file, for runs that the test watches.
+    pub fn config(&self) -> String {
+        self.config.to_str().unwrap().to_owned()
     }
 
     /// Another account's configuration file.

@@ -1,13 +1,18 @@
 //! Step 5 on the wire: ports, keys and streams of `z5_media`, kept per call.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use z5_media::capture::{Capture, KeyOf};
 use z5_media::{
     AudioConfig, AudioOptions, Direction, Engine, EngineConfig, LocalPort, SrtpParams, SrtpSuite,
     StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
 };
+use zeroize::Zeroizing;
 
 use super::{Fact, Facts};
 use crate::call::{AudioIn, AudioOut, CallId, CallMedia};
@@ -26,6 +31,7 @@ const CHARACTERS_PER_SECOND: u32 = 30;
 pub(super) struct Media {
     engine: Option<Engine>,
     facts: Facts,
+    capture: Option<Arc<Capture>>,
     calls: BTreeMap<CallId, CallStreams>,
     made: AtomicU64,
 }
@@ -37,11 +43,14 @@ struct CallStreams {
     source: Option<Box<dyn z5_media::AudioSource>>,
     sink: Option<AudioOut>,
     streams: BTreeMap<MediaKind, StreamId>,
+    /// Where each stream receives.
+    local: BTreeMap<MediaKind, SocketAddr>,
 }
 
 impl Media {
-    pub(super) fn start(facts: Facts) -> Result<Self, StartError> {
-        Ok(Self { engine: None, facts, calls: BTreeMap::new(), made: AtomicU64::new(entropy::number()?) })
+    pub(super) fn start(facts: Facts, capture: Option<Arc<Capture>>) -> Result<Self, StartError> {
+        let made = AtomicU64::new(entropy::number()?);
+        Ok(Self { engine: None, facts, capture, calls: BTreeMap::new(), made })
     }
 
     /// Keeps the sources and sinks of a command until the call needs them.
@@ -70,7 +79,7 @@ impl Media {
         ports: PortRange,
         kinds: &[MediaKind],
     ) -> Result<Vec<ReadyMedium>, CallError> {
-        let engine = engine(&mut self.engine, &self.facts)?;
+        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref())?;
         let streams = self.calls.entry(call).or_default();
         let wish = streams.wish.take().unwrap_or_default();
         wish.check()?;
@@ -91,17 +100,23 @@ impl Media {
 
     /// Starts what was agreed; ports that are not needed are freed.
     pub(super) fn start_streams(&mut self, call: CallId, plans: Vec<StreamPlan>) -> Result<(), CallError> {
-        let engine = engine(&mut self.engine, &self.facts)?;
+        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref())?;
         let Some(streams) = self.calls.get_mut(&call) else { return Ok(()) };
         for plan in plans {
             let Some(port) = streams.ports.remove(&plan.kind) else { continue };
             let kind = plan.kind;
-            let config = self.made.fetch_add(1, Ordering::Relaxed);
-            let config = stream_config(plan, streams, config)?;
+            let serial = self.made.fetch_add(1, Ordering::Relaxed);
+            let local = port.rtp_addr();
+            if let Some((ours, theirs)) = &plan.srtp {
+                note_key(self.capture.as_ref(), KeyOf::SentFrom(local), ours);
+                note_key(self.capture.as_ref(), KeyOf::SentTo(local), theirs);
+            }
+            let config = stream_config(plan, streams, serial)?;
             let stream = engine
                 .start_stream(port, config)
                 .map_err(|error| CallError::Media { why: error.to_string() })?;
             streams.streams.insert(kind, stream);
+            streams.local.insert(kind, local);
         }
         streams.ports.clear();
         Ok(())
@@ -129,6 +144,9 @@ impl Media {
                     .map_err(|_| z5_media::MediaError::Keys)
                     .and_then(|params| engine.set_remote_key(*stream, &params))
             });
+            if let (Some((_, theirs)), Some(local)) = (&change.key, streams.local.get(&change.kind)) {
+                note_key(self.capture.as_ref(), KeyOf::SentTo(*local), theirs);
+            }
             if let Err(error) = directed.and(moved).and(keyed) {
                 tracing::warn!(%call, %error, "a stream was not changed");
             }
@@ -176,14 +194,28 @@ impl Media {
     }
 }
 
-fn engine<'a>(engine: &'a mut Option<Engine>, facts: &Facts) -> Result<&'a Engine, CallError> {
+fn engine<'a>(
+    engine: &'a mut Option<Engine>,
+    facts: &Facts,
+    capture: Option<&Arc<Capture>>,
+) -> Result<&'a Engine, CallError> {
     if engine.is_none() {
         let facts = facts.clone();
-        let config = EngineConfig::new(move |event| drop(facts.send(Fact::Stream { event })));
+        let mut config = EngineConfig::new(move |event| drop(facts.send(Fact::Stream { event })));
+        config.capture = capture.cloned();
         let made = Engine::start(config).map_err(|error| CallError::Media { why: error.to_string() })?;
         *engine = Some(made);
     }
     engine.as_ref().ok_or_else(|| CallError::Media { why: "no engine".to_owned() })
+}
+
+/// Writes a key beside the capture. A call goes on without it.
+fn note_key(capture: Option<&Arc<Capture>>, of: KeyOf, key: &KeyAndSalt) {
+    let Some(capture) = capture else { return };
+    let base64 = Zeroizing::new(BASE64_STANDARD.encode(key.0.as_slice()));
+    if let Err(error) = capture.keys(of, SrtpSuite::AesCm128HmacSha1_80.name(), &base64) {
+        tracing::error!(%error, "what is captured cannot be opened later");
+    }
 }
 
 fn stream_config(

@@ -11,9 +11,11 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_rustls::client::TlsStream;
+use z5_media::capture::{self, Capture};
 use z5_sip::locate::Target;
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
+use super::tap::{Tap, Tapped};
 use super::tls::Trust;
 use super::{Fact, Facts, race, tls};
 use crate::clock;
@@ -35,14 +37,20 @@ const LAST_BYTES: std::time::Duration = std::time::Duration::from_millis(100);
 /// A connection that was made.
 pub(crate) enum Link {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Tapped<TcpStream>>>),
     Udp(UdpSocket),
 }
 
 /// Connects and reports.
-pub(super) fn connect(flow: FlowId, targets: Vec<Target>, trust: Arc<Trust>, facts: Facts) {
+pub(super) fn connect(
+    flow: FlowId,
+    targets: Vec<Target>,
+    trust: Arc<Trust>,
+    capture: Option<Arc<Capture>>,
+    facts: Facts,
+) {
     tokio::spawn(async move {
-        let one = |target: Target| one(target, Arc::clone(&trust));
+        let one = |target: Target| one(target, Arc::clone(&trust), capture.clone());
         let fact = match race::run(targets, one).await {
             Ok((link, tried)) => Fact::Connected { flow, link, tried },
             Err(attempts) => Fact::ConnectFailed { flow, attempts },
@@ -51,7 +59,7 @@ pub(super) fn connect(flow: FlowId, targets: Vec<Target>, trust: Arc<Trust>, fac
     });
 }
 
-async fn one(target: Target, trust: Arc<Trust>) -> Result<Link, Attempt> {
+async fn one(target: Target, trust: Arc<Trust>, capture: Option<Arc<Capture>>) -> Result<Link, Attempt> {
     let transport = Some(transport_name(target.transport));
     let failed = |outcome| Attempt { address: target.address, transport, outcome };
     match target.transport {
@@ -61,7 +69,12 @@ async fn one(target: Target, trust: Arc<Trust>) -> Result<Link, Attempt> {
                 trust.for_name(&target.name).map_err(|why| failed(AttemptOutcome::Failed { why }))?;
             let stream = race::tcp(target.address, transport).await?;
             let began = clock::now();
-            let handshake = connector.connect(name, stream);
+            let tap = match stream.local_addr() {
+                Ok(local) => Tap::new(capture.as_ref(), capture::Transport::Tcp, (local, target.address)),
+                // Gone again; the handshake will say so.
+                Err(_) => None,
+            };
+            let handshake = connector.connect(name, Tapped::new(stream, tap));
             match tokio::time::timeout(race::PATIENCE, handshake).await {
                 Ok(Ok(stream)) => Ok(Link::Tls(Box::new(stream))),
                 Ok(Err(error)) => Err(failed(match tls::failure(&error) {
@@ -113,7 +126,12 @@ pub(super) struct Ends {
 
 impl Connection {
     /// Takes a connection that was made; gives both ends' addresses.
-    pub(super) fn open(flow: FlowId, link: Link, facts: Facts) -> std::io::Result<(Self, Ends)> {
+    pub(super) fn open(
+        flow: FlowId,
+        link: Link,
+        capture: Option<&Arc<Capture>>,
+        facts: Facts,
+    ) -> std::io::Result<(Self, Ends)> {
         let unwritten = Arc::new(AtomicUsize::new(0));
         let (to_writer, from_core) = mpsc::unbounded_channel();
         let queue = Queue { flow, from_core, unwritten: Arc::clone(&unwritten), facts: facts.clone() };
@@ -126,14 +144,15 @@ impl Connection {
                     remote: stream.peer_addr()?,
                 };
                 let (read, write) = stream.into_split();
+                let tap = Tap::new(capture, capture::Transport::Tcp, (ends.local, ends.remote));
                 (
                     ends,
-                    tokio::spawn(write_all(queue, write)),
-                    tokio::spawn(read_all(flow, read, facts.clone())),
+                    tokio::spawn(write_all(queue, write, tap.clone())),
+                    tokio::spawn(read_all(flow, read, tap, facts.clone())),
                 )
             }
             Link::Tls(stream) => {
-                let (socket, _) = stream.get_ref();
+                let socket = stream.get_ref().0.stream();
                 socket.set_nodelay(true)?;
                 let ends = Ends {
                     transport: Transport::Tls,
@@ -141,10 +160,11 @@ impl Connection {
                     remote: socket.peer_addr()?,
                 };
                 let (read, write) = tokio::io::split(*stream);
+                // What travels is captured below the encryption.
                 (
                     ends,
-                    tokio::spawn(write_all(queue, write)),
-                    tokio::spawn(read_all(flow, read, facts.clone())),
+                    tokio::spawn(write_all(queue, write, None)),
+                    tokio::spawn(read_all(flow, read, None, facts.clone())),
                 )
             }
             Link::Udp(socket) => {
@@ -154,8 +174,9 @@ impl Connection {
                     remote: socket.peer_addr()?,
                 };
                 let socket = Arc::new(socket);
-                let writer = tokio::spawn(send_all(queue, Arc::clone(&socket)));
-                (ends, writer, tokio::spawn(receive_all(flow, socket, facts.clone())))
+                let tap = Tap::new(capture, capture::Transport::Udp, (ends.local, ends.remote));
+                let writer = tokio::spawn(send_all(queue, Arc::clone(&socket), tap.clone()));
+                (ends, writer, tokio::spawn(receive_all(flow, socket, tap, facts.clone())))
             }
         };
         let datagrams = ends.transport == Transport::Udp;
@@ -207,7 +228,7 @@ struct Queue {
     facts: Facts,
 }
 
-async fn write_all(mut queue: Queue, mut write: impl AsyncWrite + Unpin) {
+async fn write_all(mut queue: Queue, mut write: impl AsyncWrite + Unpin, tap: Option<Tap>) {
     while let Some(bytes) = queue.from_core.recv().await {
         let sent = async {
             write.write_all(&bytes).await?;
@@ -217,13 +238,16 @@ async fn write_all(mut queue: Queue, mut write: impl AsyncWrite + Unpin) {
             drop(queue.facts.send(Fact::Closed { flow: queue.flow, why: FlowEnd::Reset }));
             return;
         }
+        if let Some(tap) = &tap {
+            tap.sent(&bytes);
+        }
         queue.unwritten.fetch_sub(bytes.len(), Ordering::Relaxed);
     }
     // A failure to say goodbye changes nothing.
     drop(write.shutdown().await);
 }
 
-async fn send_all(mut queue: Queue, socket: Arc<UdpSocket>) {
+async fn send_all(mut queue: Queue, socket: Arc<UdpSocket>, tap: Option<Tap>) {
     while let Some(bytes) = queue.from_core.recv().await {
         match socket.send(&bytes).await {
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
@@ -232,13 +256,17 @@ async fn send_all(mut queue: Queue, socket: Arc<UdpSocket>) {
             }
             // A datagram may be lost here as well as anywhere: the transaction repeats it.
             Err(error) => tracing::debug!(%error, "a datagram was not sent"),
-            Ok(_) => {}
+            Ok(_) => {
+                if let Some(tap) = &tap {
+                    tap.sent(&bytes);
+                }
+            }
         }
         queue.unwritten.fetch_sub(bytes.len(), Ordering::Relaxed);
     }
 }
 
-async fn read_all(flow: FlowId, mut read: impl AsyncRead + Unpin, facts: Facts) {
+async fn read_all(flow: FlowId, mut read: impl AsyncRead + Unpin, tap: Option<Tap>, facts: Facts) {
     let mut buffer = BytesMut::with_capacity(READ_BUFFER);
     let reads = Arc::new(Semaphore::new(READS_QUEUED));
     let why = loop {
@@ -248,6 +276,9 @@ async fn read_all(flow: FlowId, mut read: impl AsyncRead + Unpin, facts: Facts) 
         match (&mut read).take(READ_BUFFER as u64).read_buf(&mut buffer).await {
             Ok(0) => break FlowEnd::Closed,
             Ok(_) => {
+                if let Some(tap) = &tap {
+                    tap.received(&buffer);
+                }
                 if facts.send(Fact::Received { flow, bytes: buffer.split().freeze(), room }).is_err() {
                     return;
                 }
@@ -258,7 +289,7 @@ async fn read_all(flow: FlowId, mut read: impl AsyncRead + Unpin, facts: Facts) 
     drop(facts.send(Fact::Closed { flow, why }));
 }
 
-async fn receive_all(flow: FlowId, socket: Arc<UdpSocket>, facts: Facts) {
+async fn receive_all(flow: FlowId, socket: Arc<UdpSocket>, tap: Option<Tap>, facts: Facts) {
     let mut buffer = vec![0; DATAGRAM];
     let reads = Arc::new(Semaphore::new(READS_QUEUED));
     let why = loop {
@@ -266,6 +297,9 @@ async fn receive_all(flow: FlowId, socket: Arc<UdpSocket>, facts: Facts) {
         match socket.recv(&mut buffer).await {
             Ok(length) => {
                 let bytes = Bytes::copy_from_slice(&buffer[..length]);
+                if let Some(tap) = &tap {
+                    tap.received(&bytes);
+                }
                 if facts.send(Fact::Received { flow, bytes, room }).is_err() {
                     return;
                 }
@@ -293,7 +327,7 @@ mod tests {
     async fn the_last_bytes_go_out_before_the_end() {
         let (near, mut far) = pair().await;
         let (facts, _facts_in) = mpsc::unbounded_channel();
-        let (mut connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), facts).unwrap();
+        let (mut connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), None, facts).unwrap();
         connection.write(vec![Bytes::from_static(b"ACK"), Bytes::from_static(b"BYE")]);
         connection.close().await.unwrap();
         let mut got = Vec::new();
@@ -305,7 +339,7 @@ mod tests {
     async fn a_far_end_that_floods_waits() {
         let (near, mut far) = pair().await;
         let (facts, mut facts_in) = mpsc::unbounded_channel();
-        let (_connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), facts).unwrap();
+        let (_connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), None, facts).unwrap();
         let flood = tokio::spawn(async move { far.write_all(&vec![b'x'; MANY]).await });
         let mut seen = 0;
         while let Some(fact) = facts_in.recv().await {
@@ -331,7 +365,7 @@ mod tests {
     async fn a_far_end_that_reads_nothing_ends_its_flow() {
         let (near, _far) = pair().await;
         let (facts, mut facts_in) = mpsc::unbounded_channel();
-        let (mut connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), facts).unwrap();
+        let (mut connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), None, facts).unwrap();
         // The windows of both kernels take a few megabytes, then ours is the only memory left.
         let message = Bytes::from(vec![b'x'; 64 * 1024]);
         let mut written = 0;
@@ -355,7 +389,7 @@ mod tests {
         let near = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         near.connect(address).await.unwrap();
         let (facts, mut facts_in) = mpsc::unbounded_channel();
-        let (mut connection, ends) = Connection::open(FlowId(1), Link::Udp(near), facts).unwrap();
+        let (mut connection, ends) = Connection::open(FlowId(1), Link::Udp(near), None, facts).unwrap();
         assert_eq!((ends.transport, ends.remote), (Transport::Udp, address));
         connection.write(vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")]);
         let mut buffer = [0; 16];

@@ -16,31 +16,35 @@ use rustls::{
     SignatureScheme,
 };
 use tokio_rustls::TlsConnector;
+use z5_media::capture::Capture;
 
+use super::tap::Secrets;
 use crate::config::Tls;
 use crate::error::TlsFailure;
 
 /// The authorities of the configuration, read when the first TLS flow is made.
 pub(super) struct Trust {
     tls: Tls,
+    /// Where the secrets of connections go.
+    capture: Option<Arc<Capture>>,
     connector: OnceLock<Result<TlsConnector, String>>,
 }
 
 impl Trust {
-    pub(super) fn new(tls: &Tls) -> Self {
-        Self { tls: tls.clone(), connector: OnceLock::new() }
+    pub(super) fn new(tls: &Tls, capture: Option<Arc<Capture>>) -> Self {
+        Self { tls: tls.clone(), capture, connector: OnceLock::new() }
     }
 
     /// What makes connections to a server whose certificate must be for this name or address.
     pub(super) fn for_name(&self, name: &str) -> Result<(TlsConnector, ServerName<'static>), String> {
-        let connector = self.connector.get_or_init(|| connector(&self.tls)).clone()?;
+        let connector = self.connector.get_or_init(|| connector(&self.tls, self.capture.clone())).clone()?;
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| format!("`{name}` cannot stand in a certificate"))?;
         Ok((connector, name))
     }
 }
 
-fn connector(tls: &Tls) -> Result<TlsConnector, String> {
+fn connector(tls: &Tls, capture: Option<Arc<Capture>>) -> Result<TlsConnector, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let pem = match (&tls.ca_file, &tls.ca_pem) {
         (Some(path), _) => Some(std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?),
@@ -54,12 +58,15 @@ fn connector(tls: &Tls) -> Result<TlsConnector, String> {
             SipVerifier { inner: Arc::new(system), chain_first: cfg!(target_os = "linux") }
         }
     };
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
+    if let Some(capture) = capture {
+        config.key_log = Arc::new(Secrets(capture));
+    }
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
