@@ -9,6 +9,8 @@ use z5_mock::Fault;
 
 use crate::act::Act;
 use crate::audio::AudioArg;
+use crate::expect::Expr;
+use crate::firewall;
 
 /// Test calls of a video-relay videophone, from the command line.
 #[derive(Debug, Parser)]
@@ -59,10 +61,24 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  z5 explain invite.sip\n  z5 explain --stream --json flow.bin\n  \
         z5 explain --fix-newlines --expect 488 - < offer.txt")]
     Explain(ExplainArgs),
+    /// What a firewall must permit: the documented requirement, or that of a configuration
+    #[command(after_help = "Examples:\n  z5 firewall\n  z5 firewall --format nftables\n  \
+        z5 --config z5.toml firewall --json")]
+    Firewall(FirewallArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FirewallArgs {
+    /// How it is written
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
+    pub(crate) format: firewall::Format,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// A condition on the result, as for `z5 call`
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) expect: Vec<Expr>,
     /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
@@ -137,6 +153,10 @@ pub(crate) struct RegisterArgs {
 /// What every command with a session takes.
 #[derive(Debug, Args)]
 pub(crate) struct SessionArgs {
+    /// A condition on the result, for example audio.heard, setup_ms<500, text.echo=HELLO or code=busy; docs/expect.md
+    /// lists the names. May be given several times, all must hold
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) expect: Vec<Expr>,
     /// The phone number to sign in with, when the account has several
     #[arg(long, value_name = "+E164")]
     pub(crate) number: Option<String>,

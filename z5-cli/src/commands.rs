@@ -2,6 +2,7 @@
 
 mod demo;
 mod explain;
+mod firewall;
 mod mock;
 
 use std::io::ErrorKind;
@@ -19,7 +20,7 @@ use crate::script::{self, Media, Plan};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
-    let out = Output::new(cli.json);
+    let mut out = Output::new(cli.json);
     match cli.command {
         Command::Explain(_) if cli.config.is_some() => {
             output::error("usage.config: explain needs no configuration and takes no --config");
@@ -32,6 +33,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Demo(args) => demo::run(&args, out, process_start).await,
         Command::Mock(args) => mock::run(&args, out).await,
         Command::Explain(args) => explain::run(&args, out),
+        Command::Firewall(args) => firewall::run(&args, cli.config.as_deref(), &mut out),
         Command::Register(args) => {
             let plan = || Ok(Plan::Register { stay: args.stay });
             configured("register", plan, cli.config.as_deref(), &args.session, out, process_start).await
@@ -64,7 +66,7 @@ async fn configured(
     mut out: Output,
     process_start: Instant,
 ) -> Exit {
-    let mut report = Report::new(command, process_start);
+    let mut report = Report::new(command, process_start).asking(&session.expect);
     // the configuration first: a wrong one leaves no trace in the folder of the recording
     let exit = match load(config, session).and_then(|config| Ok((config, plan()?))) {
         Ok((config, plan)) => {

@@ -1,4 +1,10 @@
-//! What a run promised, and whether it held: the measured value always stands beside the wanted one.
+//! What a run promised, and whether it held: the measured value always stands beside the wanted one. What is asked for with
+//! `--expect` is read and judged in `expr`.
+
+mod expr;
+mod names;
+
+pub(crate) use expr::Expr;
 
 use serde::Serialize;
 use z5_core::Heard;

@@ -10,6 +10,7 @@ mod capture;
 mod commands;
 mod exit;
 mod expect;
+mod firewall;
 mod logging;
 mod output;
 mod report;

@@ -80,7 +80,7 @@ impl Output {
             }
             Self::Human(human) => human.result(report),
         }
-        if let Some(failure) = &report.failure {
+        if let Some(failure) = report.unwanted_failure() {
             let step =
                 failure.step.map_or_else(String::new, |step| format!("step {} ({step}): ", step.number()));
             let retry =
@@ -113,6 +113,16 @@ fn write(text: &str) {
     {
         self::error(&format!("output.lost: standard output takes no more: {error}"));
     }
+}
+
+/// The answer of a command without events.
+pub(crate) fn print(text: &str) {
+    write(text);
+}
+
+/// The same as one line of JSON.
+pub(crate) fn print_json(object: &impl Serialize) {
+    json(object);
 }
 
 /// One line of JSON.

@@ -11,7 +11,7 @@ use z5_core::{CallId, Event, Failure, Side, Step, StreamStats};
 
 use crate::capture::CaptureResult;
 use crate::exit::Exit;
-use crate::expect::Expectation;
+use crate::expect::{Expectation, Expr};
 
 /// Everything a run found out. Serialised as the last JSON line, `"event":"result"`.
 #[derive(Debug, Serialize)]
@@ -40,6 +40,12 @@ pub(crate) struct Report {
     pub(crate) capture: Option<CaptureResult>,
     /// What the run promised.
     pub(crate) expectations: Vec<Expectation>,
+    /// What `--expect` asks.
+    #[serde(skip)]
+    asked: Vec<Expr>,
+    /// The failure is what was asked for.
+    #[serde(skip)]
+    wanted_failure: bool,
     #[serde(skip)]
     process_start: Instant,
     #[serde(skip)]
@@ -123,6 +129,8 @@ impl Report {
             call: None,
             capture: None,
             expectations: Vec::new(),
+            asked: Vec::new(),
+            wanted_failure: false,
             process_start,
             session_offset_ms: 0.0,
             attempt: None,
@@ -131,6 +139,17 @@ impl Report {
             started: false,
             stopped: false,
         }
+    }
+
+    /// With the conditions of `--expect`.
+    pub(crate) fn asking(mut self, asked: &[Expr]) -> Self {
+        self.asked = asked.to_vec();
+        self
+    }
+
+    /// The failure, unless it is the one that was asked for.
+    pub(crate) fn unwanted_failure(&self) -> Option<&Failure> {
+        self.failure.as_ref().filter(|_| !self.wanted_failure)
     }
 
     /// The session starts now: its events count from here.
@@ -270,10 +289,24 @@ impl Report {
         self.expectations.extend(self.capture.as_ref().map(CaptureResult::expectation));
     }
 
+    /// Judges what was asked for with `--expect`. Nothing is judged of a run that did not begin.
+    fn judge_asked(&mut self) {
+        if self.usage || self.asked.is_empty() {
+            return;
+        }
+        let Ok(result) = serde_json::to_value(&*self) else { return };
+        for asked in &self.asked {
+            let judged = asked.judge(&result);
+            self.wanted_failure |= asked.wants_failure() && judged.held;
+            self.expectations.push(judged);
+        }
+    }
+
     /// Judges the run: call once, at its end.
     pub(crate) fn finish(&mut self) -> Exit {
         self.timings_ms.total = Some(self.since_process_start());
-        let exit = match &self.failure {
+        self.judge_asked();
+        let exit = match self.unwanted_failure() {
             _ if crate::output::is_lost() => Exit::Expectation,
             // every session ends with `stopped`; one that does not has a fault
             _ if self.fault || (self.started && !self.stopped && !self.usage) => Exit::Bug,

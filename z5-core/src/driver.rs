@@ -5,10 +5,14 @@
 mod dns;
 mod https;
 mod media;
+mod probe;
 mod race;
 mod sip;
 mod tap;
 mod tls;
+
+pub(crate) use dns::system_nameservers;
+pub(crate) use probe::Prober;
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -96,7 +100,7 @@ pub(crate) fn start(
     present: Arc<Mutex<Snapshot>>,
 ) -> Result<(mpsc::UnboundedSender<Order>, Events), StartError> {
     let started = clock::now();
-    let system = if config.dns.system { dns::system_nameservers() } else { Vec::new() };
+    let system = if config.dns.system { system_nameservers() } else { Vec::new() };
     let plan = Plan::new(&config, &system, entropy::uuid()?, options.interactive_number)?;
     let client = https::Client::new(&config.tls)?;
     let trust = Arc::new(tls::Trust::new(&config.tls, options.capture.clone()));

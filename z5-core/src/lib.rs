@@ -18,6 +18,7 @@ pub mod events;
 pub mod explain;
 mod machine;
 pub mod policy;
+pub mod preflight;
 pub mod secret;
 pub mod session;
 

@@ -3,9 +3,14 @@
 //! Step drivers, checks and documents read this one table. It is only data: nothing in this crate connects to these
 //! names or addresses unless a configuration names them.
 
+mod requirement;
+
 use std::net::Ipv4Addr;
 
 use serde::Serialize;
+
+pub use requirement::{Destination, Requirement, documented, of_configuration, resolved};
+pub(crate) use requirement::{Wanted, nameservers, wanted};
 
 use crate::config::PortRange;
 
@@ -26,6 +31,17 @@ pub enum Purpose {
 }
 
 impl Purpose {
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Naming => "naming",
+            Self::ZDial => "ZDial",
+            Self::LicenceAndAddressBook => "licence and address book",
+            Self::Sip => "SIP",
+            Self::Rtp => "RTP",
+        }
+    }
+
     /// The number of the step, 1 to 5.
     pub const fn step(self) -> u8 {
         match self {
@@ -46,6 +62,16 @@ pub enum Protocol {
     Udp,
     /// TCP.
     Tcp,
+}
+
+impl Protocol {
+    /// As firewalls write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 /// One row: outbound traffic that must be permitted. Source ports are ephemeral except for RTP, see [`LocalRtpPorts`].

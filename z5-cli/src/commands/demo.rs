@@ -24,7 +24,7 @@ const TEXT: &str = "HELLO";
 const DURATION: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: &DemoArgs, mut out: Output, process_start: Instant) -> Exit {
-    let mut report = Report::new("demo", process_start);
+    let mut report = Report::new("demo", process_start).asking(&args.expect);
     let exit = match Carrier::builder().start().await {
         Ok(carrier) => {
             out.note("z5 demo: a mock carrier runs inside this process, on 127.0.0.1 only");

@@ -70,7 +70,7 @@ impl Dns {
 }
 
 /// The nameservers of the operating system; empty when it has none or they cannot be read.
-pub(super) fn system_nameservers() -> Vec<SocketAddr> {
+pub(crate) fn system_nameservers() -> Vec<SocketAddr> {
     match hickory_resolver::system_conf::read_system_conf() {
         Ok((config, _)) => config
             .name_servers()

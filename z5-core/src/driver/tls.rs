@@ -4,7 +4,7 @@
 //! HTTPS has its own client (`https`); both believe the same authorities.
 
 use std::error::Error;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -46,28 +46,126 @@ impl Trust {
 
 fn connector(tls: &Tls, capture: Option<Arc<Capture>>) -> Result<TlsConnector, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
+    connector_with(Arc::new(verifier(tls, &provider)?), provider, capture)
+}
+
+fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<SipVerifier, String> {
     let pem = match (&tls.ca_file, &tls.ca_pem) {
         (Some(path), _) => Some(std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?),
         (None, pem) => pem.as_ref().map(|pem| pem.clone().into_bytes()),
     };
-    let verifier = match pem {
-        Some(pem) => SipVerifier::believing(&pem, &provider)?,
+    match pem {
+        Some(pem) => SipVerifier::believing(&pem, provider),
         None => {
-            let system = rustls_platform_verifier::Verifier::new(Arc::clone(&provider))
+            let system = rustls_platform_verifier::Verifier::new(Arc::clone(provider))
                 .map_err(|error| error.to_string())?;
-            SipVerifier { inner: Arc::new(system), chain_first: cfg!(target_os = "linux") }
+            Ok(SipVerifier { inner: Arc::new(system), chain_first: cfg!(target_os = "linux") })
         }
-    };
+    }
+}
+
+fn connector_with(
+    verifier: Arc<dyn ServerCertVerifier>,
+    provider: Arc<CryptoProvider>,
+    capture: Option<Arc<Capture>>,
+) -> Result<TlsConnector, String> {
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     if let Some(capture) = capture {
         config.key_log = Arc::new(Secrets(capture));
     }
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// Whose rules a certificate's names are judged by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// RFC 9110 section 4.3.4: wildcards count.
+    OfHttps,
+    /// RFC 5922: they do not.
+    OfSip,
+}
+
+/// Makes connections that remember the certificate they were shown, good or not: for preflight, never for a session.
+#[derive(Clone)]
+pub(super) struct Recording {
+    verifier: Arc<dyn ServerCertVerifier>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Recording {
+    pub(super) fn new(tls: &Tls, names: Names) -> Result<Self, String> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let sip = verifier(tls, &provider)?;
+        let verifier = match names {
+            Names::OfHttps => sip.inner,
+            Names::OfSip => Arc::new(sip),
+        };
+        Ok(Self { verifier, provider })
+    }
+
+    /// For one connection: what it is shown goes to `shown`.
+    pub(super) fn for_name(
+        &self,
+        name: &str,
+        shown: &super::probe::Shown,
+    ) -> Result<(TlsConnector, ServerName<'static>), String> {
+        let server = ServerName::try_from(name.to_owned())
+            .map_err(|_| format!("`{name}` cannot stand in a certificate"))?;
+        let verifier = Witness { inner: Arc::clone(&self.verifier), shown: Arc::clone(shown) };
+        Ok((connector_with(Arc::new(verifier), Arc::clone(&self.provider), None)?, server))
+    }
+}
+
+/// Judges as its inner verifier does and writes down what it saw.
+#[derive(Debug)]
+struct Witness {
+    inner: Arc<dyn ServerCertVerifier>,
+    shown: super::probe::Shown,
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, RustlsError> {
+        let names = webpki::EndEntityCert::try_from(end_entity)
+            .map(|certificate| certificate.valid_dns_names().map(str::to_owned).collect())
+            .unwrap_or_default();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((end_entity.clone().into_owned(), names));
+        self.inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.inner.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.inner.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Verifies the chain as TLS does, and the name as SIP does.
