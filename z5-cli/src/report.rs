@@ -247,6 +247,8 @@ impl Report {
             | EventKind::Incoming { .. }
             | EventKind::CallProgress { .. }
             | EventKind::Text { .. }
+            | EventKind::MediaSilent { .. }
+            | EventKind::MediaBack { .. }
             | EventKind::Digit { .. }
             | EventKind::CallHold { .. }
             | EventKind::CallMuted { .. }

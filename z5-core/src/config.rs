@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use error::{ConfigError, Problem, ProblemKind};
-pub use values::{AudioCodec, HostPort, Millis, PortRange, Profile, SrtpMode, Transport};
+pub use values::{AudioCodec, HostPort, Millis, PortRange, Profile, SrtpMode, Transport, WhenSilent};
 
 use crate::secret::Secret;
 
@@ -208,6 +208,8 @@ pub struct Media {
     pub srtp: SrtpMode,
     /// Offer and accept real-time text.
     pub text: bool,
+    /// What is done when media that was agreed stays away for `timeouts.media_silent`.
+    pub when_silent: WhenSilent,
 }
 
 impl Default for Media {
@@ -218,6 +220,7 @@ impl Default for Media {
             codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma],
             srtp: SrtpMode::Off,
             text: true,
+            when_silent: WhenSilent::Tell,
         }
     }
 }
@@ -236,6 +239,9 @@ pub struct Timeouts {
     pub register: Millis,
     /// From dialling to the answer. RFC 9248 section 5.2.1: not before 3 minutes, so that video mail can answer.
     pub call: Millis,
+    /// How long sound may stay away in a call that has agreed to it. Far ends that are muted send at least every 15 s
+    /// (RFC 6263), so less than that tells of silences that are none.
+    pub media_silent: Millis,
 }
 
 impl Default for Timeouts {
@@ -246,6 +252,7 @@ impl Default for Timeouts {
             provision: Millis(15_000),
             register: Millis(15_000),
             call: Millis(185_000),
+            media_silent: Millis(20_000),
         }
     }
 }

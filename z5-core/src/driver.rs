@@ -110,7 +110,8 @@ pub(crate) fn start(
     };
     let (orders, orders_in) = mpsc::unbounded_channel();
     let (facts, facts_in) = mpsc::unbounded_channel();
-    let media = media::Media::start(facts.clone(), options.capture.clone())?;
+    let media =
+        media::Media::start(facts.clone(), options.capture.clone(), config.timeouts.media_silent.duration())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

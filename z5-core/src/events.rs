@@ -9,6 +9,7 @@ mod queue;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
+use z5_media::SilenceReason;
 
 pub(crate) use queue::{EventSender, event_channel};
 pub use queue::{Events, QUEUE_CAPACITY};
@@ -138,6 +139,27 @@ pub enum EventKind {
         kind: MediaKind,
         /// Since the call was established.
         after_ms: f64,
+    },
+    /// No sound (or picture) came for `timeouts.media_silent`, although it was agreed and is not on hold.
+    MediaSilent {
+        /// The call.
+        call: CallId,
+        /// `audio`.
+        kind: MediaKind,
+        /// Since the last packet, or since the stream began to receive.
+        silent_ms: f64,
+        /// Why, as far as it shows: `nothing-came`, `stopped`, `only-reports` (RTCP comes), `goodbye`, or
+        /// `{"dropped": ...}` with the reason for which packets that come are dropped.
+        reason: SilenceReason,
+    },
+    /// It comes again.
+    MediaBack {
+        /// The call.
+        call: CallId,
+        /// `audio`.
+        kind: MediaKind,
+        /// How long it was away.
+        silent_ms: f64,
     },
     /// Real-time text arrived. `\u{8}` deletes the last character, `\u{2028}` starts a line, `\u{fffd}` marks lost text.
     Text {
@@ -326,6 +348,8 @@ impl EventKind {
             Self::CallProgress { .. } => "call-progress",
             Self::CallEstablished { .. } => "call-established",
             Self::FirstMedia { .. } => "first-media",
+            Self::MediaSilent { .. } => "media-silent",
+            Self::MediaBack { .. } => "media-back",
             Self::Text { .. } => "text",
             Self::CallChanged { .. } => "call-changed",
             Self::TransferRequested { .. } => "transfer-requested",

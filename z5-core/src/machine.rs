@@ -191,7 +191,11 @@ impl Machine {
                 let orders = self.calls.on_media_started(call, outcome, now, out);
                 self.order(orders, now, out);
             }
-            Input::Media { call, kind, fact } => self.calls.on_media(call, kind, fact, now, out),
+            Input::Media { call, kind, fact } => {
+                let when_silent = self.plan.media.when_silent;
+                let orders = self.calls.on_media(call, kind, fact, when_silent, now, out);
+                self.order(orders, now, out);
+            }
             Input::MediaStopped { call, figures } => {
                 self.calls.on_media_stopped(call, *figures, now, out);
                 self.advance_stopping(now, out);

@@ -263,6 +263,18 @@ impl Engine {
         self.tell_net(stream, net::Command::SetReceiver { id: stream, receiver: Box::new(receiver) })
     }
 
+    /// Watches whether media comes: after `patience` without any, [`StreamEvent::Flow`] tells why, as far as it shows; and
+    /// again when it comes back. A stream that is not to receive is not missed. `None` ends it.
+    ///
+    /// Not for text, which may rightly be idle (RFC 4103 section 5.2).
+    ///
+    /// # Errors
+    /// When there is no such stream.
+    pub fn watch(&self, stream: StreamId, patience: Option<Duration>) -> Result<(), MediaError> {
+        self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        self.tell_net(stream, net::Command::Watch { id: stream, patience })
+    }
+
     /// Figures of a running stream; `None` when there is no such stream.
     #[must_use]
     pub fn stats(&self, stream: StreamId) -> Option<StreamStats> {

@@ -74,4 +74,4 @@ pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};
 pub use srtp::{KeyLengthError, SrtpParams, SrtpSuite};
 pub use stats::{DropReason, Heard, MediaKind, StreamStats};
-pub use stream::FeedbackConfig;
+pub use stream::{FeedbackConfig, Flow, Silence, SilenceReason};

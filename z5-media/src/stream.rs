@@ -18,6 +18,7 @@ mod history;
 mod latch;
 mod remote;
 mod reporting;
+mod watch;
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -31,6 +32,8 @@ use latch::Latch;
 use remote::Remote;
 pub use reporting::Told;
 use reporting::{Ears, Reporting};
+use watch::Watch;
+pub use watch::{Flow, Silence, SilenceReason};
 
 use crate::clock::WallAnchor;
 use crate::rtp::{self, HEADER_LEN, Header, Packet};
@@ -133,6 +136,7 @@ pub struct Session {
     packets_sent: u64,
     bytes_sent: u64,
     drops: DropCounts,
+    watch: Watch,
     start: Instant,
     first_packet: Option<Duration>,
 }
@@ -167,6 +171,7 @@ impl Session {
             packets_sent: 0,
             bytes_sent: 0,
             drops: DropCounts::default(),
+            watch: Watch::new(config.receive, config.start),
             start: config.start,
             first_packet: None,
         }
@@ -175,6 +180,7 @@ impl Session {
     /// Accepts media or not (hold). Packets that come all the same are counted.
     pub fn set_receive(&mut self, receive: bool) {
         self.receive = receive;
+        self.watch.expect(receive);
     }
 
     /// The far end announced other addresses (a re-INVITE): media goes there, and the source is learned anew.
@@ -190,6 +196,17 @@ impl Session {
         if let Some((_, opening)) = &mut self.srtp {
             *opening = receiver;
         }
+    }
+
+    /// Watches whether media comes: after so long without any, [`flow`](Self::flow) tells. `None`: it is not watched.
+    pub fn set_patience(&mut self, patience: Option<Duration>) {
+        self.watch.set_patience(patience);
+    }
+
+    /// What is to be told of media that is missing or comes again; to be called when
+    /// [`next_deadline`](Self::next_deadline) has passed.
+    pub fn flow(&mut self, now: Instant) -> Option<Flow> {
+        self.watch.news(now)
     }
 
     /// Counts a packet that was dropped before or after the session saw it.
@@ -214,7 +231,8 @@ impl Session {
     pub fn next_deadline(&self) -> Instant {
         let feedback = self.feedback.next();
         let regular = if self.given_up.is_some() { self.start } else { self.reporting.next() };
-        feedback.map_or(regular, |next| next.min(regular))
+        let watch = self.watch.next(self.start);
+        [feedback, watch].into_iter().flatten().fold(regular, Instant::min)
     }
 
     /// Asks the far end for a key frame by PLI or FIR, again and again until [`key_frame_came`](Self::key_frame_came).
@@ -264,6 +282,7 @@ impl Session {
             }),
             Err(reason) => {
                 self.drops.count(reason);
+                self.watch.dropped(reason, now);
                 Err(reason)
             }
         }
@@ -299,6 +318,7 @@ impl Session {
         remote.packets += 1;
         remote.bytes += packet.payload.len() as u64;
         self.latch.learn(from, now);
+        self.watch.heard(now);
         self.feedback.received(accepted.sequence, new_source || accepted.restarted, now);
         if !self.receive {
             return Err(DropReason::NotReceiving);
@@ -333,8 +353,9 @@ impl Session {
         let opened = match &mut self.srtp {
             Some((_, receiver)) => receiver.unprotect_rtcp(datagram),
             // In the clear only the host media comes from, or was announced for, is believed.
-            None if from.ip() == self.latch.destination().ip()
-                || from.ip() == self.reporting.signalled().ip() =>
+            // And of it only one port, once that is known.
+            None if [self.latch.destination().ip(), self.reporting.signalled().ip()].contains(&from.ip())
+                && self.reporting.admits(from, now) =>
             {
                 Ok(datagram.len())
             }
@@ -349,7 +370,11 @@ impl Session {
             clock_rate: self.clock_rate,
         };
         let read = opened.and_then(|len| self.reporting.read(&datagram[..len], from, ears, now));
-        read.inspect_err(|reason| self.drops.count(*reason))
+        match &read {
+            Ok(told) => self.watch.reported(told.bye, now),
+            Err(reason) => self.drops.count(*reason),
+        }
+        read
     }
 
     /// Another source uses our SSRC: we take another one and say goodbye for the old one (RFC 3550 section 8.2). Only once:

@@ -109,6 +109,13 @@ impl Human {
             EventKind::FirstMedia { kind: medium, after_ms, .. } => {
                 self.call_line("first packet", &format!("{} after {after_ms:.1} ms", kind(*medium)));
             }
+            EventKind::MediaSilent { kind: medium, silent_ms, reason, .. } => {
+                let text = format!("no {} for {:.0} s: {reason}", kind(*medium), silent_ms / 1000.0);
+                self.call_line("silent", &text);
+            }
+            EventKind::MediaBack { kind: medium, silent_ms, .. } => {
+                self.call_line("back", &format!("{} after {:.0} s", kind(*medium), silent_ms / 1000.0));
+            }
             EventKind::Text { text, .. } => self.call_line("text came", &format!("{text:?}")),
             EventKind::CallChanged { media, .. } => {
                 let flows = |stream: &z5_core::call::StreamAgreement| match (stream.send, stream.receive) {

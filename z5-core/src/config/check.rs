@@ -163,6 +163,7 @@ impl Config {
             ("timeouts.provision", self.timeouts.provision),
             ("timeouts.register", self.timeouts.register),
             ("timeouts.call", self.timeouts.call),
+            ("timeouts.media_silent", self.timeouts.media_silent),
         ];
         for (key, time) in times {
             if time.0 == 0 {

@@ -31,8 +31,8 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "mwi",
         ],
     ),
-    ("media", &["bind", "ports", "codecs", "srtp", "text"]),
-    ("timeouts", &["dns", "sign_in", "provision", "register", "call"]),
+    ("media", &["bind", "ports", "codecs", "srtp", "text", "when_silent"]),
+    ("timeouts", &["dns", "sign_in", "provision", "register", "call", "media_silent"]),
     ("device", &["instance_id"]),
 ];
 

@@ -59,6 +59,17 @@ pub enum SrtpMode {
     Required,
 }
 
+/// What is done about media that stays away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenSilent {
+    /// An event tells; the call goes on.
+    #[default]
+    Tell,
+    /// The call is ended, too; not one with emergency services.
+    HangUp,
+}
+
 /// An audio codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum AudioCodec {

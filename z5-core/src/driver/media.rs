@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use z5_media::capture::{Capture, KeyOf};
 use z5_media::{
-    AudioConfig, AudioOptions, Direction, Engine, EngineConfig, LocalPort, SrtpParams, SrtpSuite,
-    StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
+    AudioConfig, AudioOptions, Direction, Engine, EngineConfig, Flow, LocalPort, Silence, SrtpParams,
+    SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
 };
 use zeroize::Zeroizing;
 
@@ -32,6 +33,8 @@ pub(super) struct Media {
     engine: Option<Engine>,
     facts: Facts,
     capture: Option<Arc<Capture>>,
+    /// How long sound may stay away.
+    patience: Duration,
     calls: BTreeMap<CallId, CallStreams>,
     made: AtomicU64,
 }
@@ -48,9 +51,13 @@ struct CallStreams {
 }
 
 impl Media {
-    pub(super) fn start(facts: Facts, capture: Option<Arc<Capture>>) -> Result<Self, StartError> {
+    pub(super) fn start(
+        facts: Facts,
+        capture: Option<Arc<Capture>>,
+        patience: Duration,
+    ) -> Result<Self, StartError> {
         let made = AtomicU64::new(entropy::number()?);
-        Ok(Self { engine: None, facts, capture, calls: BTreeMap::new(), made })
+        Ok(Self { engine: None, facts, capture, patience, calls: BTreeMap::new(), made })
     }
 
     /// Keeps the sources and sinks of a command until the call needs them.
@@ -115,6 +122,12 @@ impl Media {
             let stream = engine
                 .start_stream(port, config)
                 .map_err(|error| CallError::Media { why: error.to_string() })?;
+            // Text may rightly be idle (RFC 4103 section 5.2).
+            if kind != MediaKind::Text {
+                engine
+                    .watch(stream, Some(self.patience))
+                    .map_err(|error| CallError::Media { why: error.to_string() })?;
+            }
             streams.streams.insert(kind, stream);
             streams.local.insert(kind, local);
         }
@@ -179,6 +192,10 @@ impl Media {
             StreamEvent::SourceEnded { stream } => (stream, MediaFact::SourceEnded),
             StreamEvent::SinkFailed { stream, why } => (stream, MediaFact::SinkFailed(why)),
             StreamEvent::Digit { stream, digit, duration } => (stream, MediaFact::Digit { digit, duration }),
+            StreamEvent::Flow { stream, flow: Flow::Silent(Silence { lasted, reason }) } => {
+                (stream, MediaFact::Silent { lasted, reason })
+            }
+            StreamEvent::Flow { stream, flow: Flow::Back(after) } => (stream, MediaFact::Back { after }),
             StreamEvent::Bye { .. } => return None,
             // Video is not carried yet.
             StreamEvent::FirstPicture { .. }

@@ -109,6 +109,16 @@ pub enum CallError {
         /// What happened.
         why: String,
     },
+    /// Sound that was agreed stayed away, and `media.when_silent` is `hang-up`.
+    #[error("no {kind} has come for {after_ms} ms: {why}")]
+    MediaSilent {
+        /// `audio` or `video`.
+        kind: &'static str,
+        /// How long.
+        after_ms: u64,
+        /// What came instead.
+        why: String,
+    },
     /// The SIP connection broke.
     #[error("the SIP connection was lost during the call set-up: {why}")]
     ConnectionLost {
@@ -240,6 +250,7 @@ codes!(CallError, Step::Call, {
     Self::BadSdp { .. } => "call.bad-sdp", AskCarrier;
     Self::LocalPort { .. } => "call.local-port", CheckSettings;
     Self::Media { .. } => "call.media", CheckSettings;
+    Self::MediaSilent { .. } => "call.media-silent", CheckNetwork;
     Self::ConnectionLost { .. } => "call.connection-lost", RetryNow;
     Self::TimedOut { .. } => "call.timed-out", CheckNetwork;
     Self::NotReady { .. } => "call.not-ready", RetryAfter;

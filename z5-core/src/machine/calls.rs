@@ -31,7 +31,7 @@ use super::register::LineAccount;
 use crate::account::licence::Licence;
 use crate::call::{CallId, CallReport, EstablishedMedia, Side};
 use crate::clock::{WallAnchor, ms};
-use crate::config::Profile;
+use crate::config::{Profile, WhenSilent};
 use crate::error::{CallError, millis};
 use crate::events::{CallState, CallTimings, EventKind, MediaKind};
 
@@ -332,16 +332,25 @@ impl Calls {
         self.hang_up(id, now, out)
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_emergency(&mut self, id: CallId, emergency: bool) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.emergency = emergency;
+        }
+    }
+
     /// Something happened on a stream.
     pub(crate) fn on_media(
         &mut self,
         id: CallId,
         kind: MediaKind,
         fact: MediaFact,
+        when_silent: WhenSilent,
         now: Instant,
         out: &mut Outbox<Effect>,
-    ) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+    ) -> Orders {
+        let Some(call) = self.calls.get_mut(&id) else { return Vec::new() };
+        let mut ends = None;
         let event = match fact {
             MediaFact::FirstPacket => {
                 let after_ms = call.established_at.map_or(0.0, |at| ms(at, now));
@@ -360,8 +369,22 @@ impl Calls {
             MediaFact::SinkFailed(why) => {
                 EventKind::CallTrouble { call: id, error: CallError::Media { why } }
             }
+            MediaFact::Silent { lasted, reason } => {
+                if when_silent == WhenSilent::HangUp && !call.emergency {
+                    let (kind, after_ms) = (kind.name(), millis(lasted));
+                    ends = Some(CallError::MediaSilent { kind, after_ms, why: reason.to_string() });
+                }
+                let silent_ms = lasted.as_secs_f64() * 1000.0;
+                EventKind::MediaSilent { call: id, kind, silent_ms, reason }
+            }
+            MediaFact::Back { after } => {
+                EventKind::MediaBack { call: id, kind, silent_ms: after.as_secs_f64() * 1000.0 }
+            }
         };
         out.push(Effect::Emit(event));
+        let Some(error) = ends else { return Vec::new() };
+        out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
+        self.hang_up(id, now, out)
     }
 
     /// An established call is over; its figures follow.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use z5_media::StreamStats;
+use z5_media::{SilenceReason, StreamStats};
 use z5_sip::locate::{Naptr, Srv, Target};
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
@@ -225,6 +225,15 @@ pub(crate) enum MediaFact {
     },
     SourceEnded,
     SinkFailed(String),
+    /// Media that is expected stays away.
+    Silent {
+        lasted: Duration,
+        reason: SilenceReason,
+    },
+    /// Media comes again after a silence that was told.
+    Back {
+        after: Duration,
+    },
 }
 
 /// Figures of a call's streams after they were stopped.

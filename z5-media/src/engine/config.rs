@@ -12,7 +12,7 @@ use crate::codec::h264::Mode;
 use crate::sink::AudioSink;
 use crate::source::AudioSource;
 use crate::srtp::SrtpParams;
-use crate::stream::FeedbackConfig;
+use crate::stream::{FeedbackConfig, Flow};
 use crate::video::{VideoSink, VideoSource};
 
 /// Takes the engine's events. Called from the engine's threads: it must return at once (send to a channel).
@@ -329,6 +329,13 @@ pub enum StreamEvent {
         stream: StreamId,
         /// What happened.
         why: String,
+    },
+    /// Media is missing for as long as was set, or comes again.
+    Flow {
+        /// The stream.
+        stream: StreamId,
+        /// Which of them.
+        flow: Flow,
     },
     /// The far end said BYE by RTCP.
     Bye {

@@ -42,6 +42,7 @@ pub(super) enum Command {
     Add(Box<NetStream>),
     SetReceive { id: StreamId, receive: bool },
     SetRemote { id: StreamId, remote: SocketAddr, remote_rtcp: SocketAddr },
+    Watch { id: StreamId, patience: Option<Duration> },
     SetReceiver { id: StreamId, receiver: Box<crate::srtp::Receiver> },
     Figures { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
     Stop { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
@@ -216,12 +217,19 @@ impl Net {
                 Ok(Command::SetReceive { id, receive }) => {
                     if let Some(stream) = self.stream(id) {
                         stream.session.set_receive(receive);
+                        self.arm(id.slot());
                     }
                 }
                 Ok(Command::SetRemote { id, remote, remote_rtcp }) => {
                     if let Some(stream) = self.stream(id) {
                         let remote_rtcp = if stream.mux { remote } else { remote_rtcp };
                         stream.session.set_remote(remote, remote_rtcp);
+                    }
+                }
+                Ok(Command::Watch { id, patience }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_patience(patience);
+                        self.arm(id.slot());
                     }
                 }
                 Ok(Command::SetReceiver { id, receiver }) => {
@@ -439,6 +447,9 @@ impl Net {
             if let Some(len) = stream.session.report(&mut self.buffer[..], now) {
                 let to = stream.session.rtcp_destination();
                 stream.transmit(&self.buffer[..len], to, true);
+            }
+            if let Some(flow) = stream.session.flow(now) {
+                (self.events)(StreamEvent::Flow { stream: stream.id, flow });
             }
             let next = stream.session.next_deadline().max(now + Duration::from_millis(1));
             stream.armed = next;

@@ -6,8 +6,11 @@ use super::{KeyError, SrtpSuite};
 use crate::rtp;
 use crate::stats::DropReason;
 
-/// Synchronisation sources one session keeps state for. Only authenticated packets make state.
-pub(super) const MAX_SOURCES: usize = 8;
+/// Synchronisation sources one session keeps state for. Only authenticated packets make state. None is ever forgotten, because
+/// its packets could then be replayed; a far end takes a new one with every transfer and hold music, so there are many.
+pub(super) const MAX_SOURCES: usize = 64;
+/// Sources that there is room for without allocating.
+const USUAL_SOURCES: usize = 4;
 
 /// State of one authenticated synchronisation source.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,7 +47,7 @@ impl Receiver {
         Ok(Self {
             rtp: Cipher::rtp(suite, key_and_salt)?,
             rtcp: Cipher::rtcp(suite, key_and_salt)?,
-            sources: Vec::with_capacity(MAX_SOURCES),
+            sources: Vec::with_capacity(USUAL_SOURCES),
             #[cfg(any(test, feature = "webrtc-srtp"))]
             second: None,
         })

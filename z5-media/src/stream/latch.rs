@@ -22,6 +22,11 @@ impl Latch {
         Self { signalled, held: None }
     }
 
+    /// The announced address.
+    pub(super) fn signalled(&self) -> SocketAddr {
+        self.signalled
+    }
+
     /// May a packet in the clear come from there?
     pub(super) fn admits(&self, from: SocketAddr, now: Instant) -> bool {
         match self.held {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::feedback::Feedback;
 use super::history::History;
+use super::latch::Latch;
 use crate::clock::WallAnchor;
 use crate::rtcp::{self, ExtendedReport, Interval, News, Report, ReportBlock, VoipMetrics};
 use crate::stats::{DropReason, RemoteReport};
@@ -17,8 +18,7 @@ const MAX_ROUND_TRIP: Duration = Duration::from_secs(60);
 pub(super) struct Reporting {
     interval: Interval,
     anchor: WallAnchor,
-    signalled: SocketAddr,
-    destination: SocketAddr,
+    latch: Latch,
     /// Timestamp of the last packet sent, or the first timestamp, and when that was.
     last_sent: (u32, Instant),
     /// A packet was sent since the last report, and since the one before.
@@ -72,8 +72,7 @@ impl Reporting {
         Self {
             interval: Interval::new(start, seed),
             anchor,
-            signalled,
-            destination: signalled,
+            latch: Latch::new(signalled),
             last_sent: (first_timestamp, start),
             sent_since: [false; 2],
             has_sent: false,
@@ -102,16 +101,20 @@ impl Reporting {
     }
 
     pub(super) fn destination(&self) -> SocketAddr {
-        self.destination
+        self.latch.destination()
+    }
+
+    /// May a report in the clear come from there?
+    pub(super) fn admits(&self, from: SocketAddr, now: Instant) -> bool {
+        self.latch.admits(from, now)
     }
 
     pub(super) fn set_remote(&mut self, signalled: SocketAddr) {
-        self.signalled = signalled;
-        self.destination = signalled;
+        self.latch = Latch::new(signalled);
     }
 
     pub(super) fn signalled(&self) -> SocketAddr {
-        self.signalled
+        self.latch.signalled()
     }
 
     /// An RTP packet left.
@@ -135,7 +138,10 @@ impl Reporting {
         let stamp = middle(self.anchor.ntp(now));
         let (ours, remote) = (ears.ours, ears.remote);
         rtcp::read(compound, |news| match news {
-            News::SenderInfo { ssrc, ntp, rtp_timestamp, .. } => {
+            // The clock of another source says nothing of the one that is listened to.
+            News::SenderInfo { ssrc, ntp, rtp_timestamp, .. }
+                if remote.is_none_or(|remote| remote == ssrc) =>
+            {
                 self.last_report = Some((middle(ntp), ssrc, now));
                 self.sender_clock = Some((ntp, rtp_timestamp));
             }
@@ -164,7 +170,7 @@ impl Reporting {
                     told.key_frame_wanted = true;
                 }
             }
-            News::BitrateRequest { from, ssrc, limit } if ssrc == ours => {
+            News::BitrateRequest { from, ssrc, limit } if ssrc == ours && ears.feedback.config.tmmbr => {
                 ears.feedback.limit_asked(from, limit, now);
                 told.limit = Some(limit);
             }
@@ -174,7 +180,8 @@ impl Reporting {
                 self.measure_round_trip(stamp, last, delay);
             }
             News::Voip(metrics) if metrics.ssrc == ours => self.remote_voip = Some(metrics),
-            News::Block(_)
+            News::SenderInfo { .. }
+            | News::Block(_)
             | News::Receiver { .. }
             | News::Nack { .. }
             | News::PictureLoss { .. }
@@ -184,7 +191,7 @@ impl Reporting {
             | News::SinceReference { .. }
             | News::Voip(_) => {}
         })?;
-        self.destination = from;
+        self.latch.learn(from, now);
         self.bye |= told.bye;
         Ok(told)
     }

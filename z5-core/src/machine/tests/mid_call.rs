@@ -133,3 +133,42 @@ fn nothing_is_done_to_a_call_that_does_not_stand() {
     world.command(Command::Hold { call: CallId(99), hold: true });
     assert_eq!(world.refused(), "call.unknown-call");
 }
+
+#[test]
+fn a_silence_is_told_and_ends_the_call_only_where_that_is_configured_and_never_an_emergency_call() {
+    use crate::config::WhenSilent;
+    use crate::machine::io::MediaFact;
+    use z5_media::SilenceReason;
+
+    for (when_silent, emergency, ends) in [
+        (WhenSilent::Tell, false, false),
+        (WhenSilent::HangUp, false, true),
+        (WhenSilent::HangUp, true, false),
+    ] {
+        let (mut world, call) = World::standing(AUDIO);
+        world.machine.plan.media.when_silent = when_silent;
+        world.machine.calls.set_emergency(call, emergency);
+        let kind = MediaKind::Audio;
+        let lasted = Duration::from_secs(20);
+        let reason = SilenceReason::OnlyReports;
+        world.input(Input::Media { call, kind, fact: MediaFact::Silent { lasted, reason } });
+        world.settle();
+        let told = EventKind::MediaSilent { call, kind, silent_ms: 20_000.0, reason };
+        assert!(world.events.contains(&told), "{:?}", world.events);
+        let byes = world.sent.iter().filter(|message| message.starts_with("BYE ")).count();
+        assert_eq!(byes, usize::from(ends), "{when_silent:?}, emergency {emergency}");
+        let codes: Vec<_> = world
+            .events
+            .iter()
+            .filter_map(|event| {
+                if let EventKind::CallTrouble { error, .. } = event { Some(error.code()) } else { None }
+            })
+            .collect();
+        assert_eq!(codes, if ends { vec!["call.media-silent"] } else { vec![] });
+        world.input(Input::Media { call, kind, fact: MediaFact::Back { after: lasted } });
+        world.settle();
+        if !ends {
+            assert!(world.events.contains(&EventKind::MediaBack { call, kind, silent_ms: 20_000.0 }));
+        }
+    }
+}
