@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use z5_core::{Advice, Config, Failure, Session, StartOptions, Step};
+use z5_core::{Advice, Config, Failure, RetryMode, Session, StartOptions, Step};
 
 use crate::args::{CaptureArgs, Cli, Command, MediaArgs, SessionArgs};
 use crate::capture;
@@ -123,7 +123,7 @@ async fn start(
         }
     };
     let handle = capture.as_ref().map(capture::Running::handle);
-    let options = StartOptions { seed, interactive_number, capture: handle };
+    let options = StartOptions { seed, interactive_number, capture: handle, retry: RetryMode::Once };
     report.session_starts();
     let exit = match Session::start(config, options) {
         Ok((session, events)) => script::run(plan, &session, events, report, out).await,

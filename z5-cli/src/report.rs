@@ -168,6 +168,14 @@ impl Report {
         self.failure.get_or_insert(failure);
     }
 
+    /// A step that failed is tried again.
+    fn mend(&mut self) {
+        let of_the_way = |failure: &Failure| failure.step.is_some_and(|step| step != Step::Call);
+        if self.failure.as_ref().is_some_and(of_the_way) {
+            self.failure = None;
+        }
+    }
+
     /// A failure of the command line or of a file named there.
     pub(crate) fn fail_usage(&mut self, failure: Failure) {
         self.usage = true;
@@ -196,6 +204,8 @@ impl Report {
                 transport: Some(transport),
                 outcome: outcome.clone(),
             }),
+            // what is tried again, or went well in the end, is no failure of the run
+            EventKind::Retrying { .. } => self.mend(),
             EventKind::Ready { .. } => timings.ready = Some(round(event.at_ms + self.session_offset_ms)),
             EventKind::CallEstablished { media, timings: call, .. } => {
                 timings.call_post_dial = call.post_dial_ms;
@@ -262,6 +272,12 @@ impl Report {
             | EventKind::MailboxLost { .. }
             | EventKind::SourceEnded { .. }
             | EventKind::Refreshed { .. }
+            | EventKind::EmergencyOnly { .. }
+            | EventKind::LicenceRenewed { .. }
+            | EventKind::ConfigurationRenewed { .. }
+            | EventKind::ContactsLoaded { .. }
+            | EventKind::NetworkChanged { .. }
+            | EventKind::ClockChanged { .. }
             | EventKind::Overflow { .. } => {}
         }
     }

@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use error::{ConfigError, Problem, ProblemKind};
-pub use values::{AudioCodec, HostPort, Millis, PortRange, Profile, SrtpMode, Transport, WhenSilent};
+pub use values::{
+    AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, Transport, WhenSilent,
+};
 
 use crate::secret::Secret;
 
@@ -44,6 +46,8 @@ pub struct Config {
     pub media: Media,
     /// Deadlines.
     pub timeouts: Timeouts,
+    /// What is tried again, and when.
+    pub retry: Retry,
     /// This installation.
     pub device: Device,
 }
@@ -254,6 +258,24 @@ impl Default for Timeouts {
             call: Millis(185_000),
             media_silent: Millis(20_000),
         }
+    }
+}
+
+/// What happens after a failure of steps 1 to 4.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// Left out, what the program that starts the session says: [`StartOptions::retry`](crate::StartOptions::retry).
+    pub mode: Option<RetryMode>,
+    /// The first pause is at most this long, each further one twice as long; a lot decides how much of it is waited.
+    pub first_pause: Millis,
+    /// No pause is longer, except where a server asks for it (Retry-After, up to an hour).
+    pub longest_pause: Millis,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { mode: None, first_pause: Millis(1000), longest_pause: Millis(300_000) }
     }
 }
 

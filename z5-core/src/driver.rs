@@ -4,6 +4,7 @@
 
 mod dns;
 mod https;
+mod look;
 mod media;
 mod probe;
 mod race;
@@ -101,7 +102,7 @@ pub(crate) fn start(
 ) -> Result<(mpsc::UnboundedSender<Order>, Events), StartError> {
     let started = clock::now();
     let system = if config.dns.system { system_nameservers() } else { Vec::new() };
-    let plan = Plan::new(&config, &system, entropy::uuid()?, options.interactive_number)?;
+    let plan = Plan::new(&config, &system, entropy::uuid()?, &options)?;
     let client = https::Client::new(&config.tls)?;
     let trust = Arc::new(tls::Trust::new(&config.tls, options.capture.clone()));
     let seed = match options.seed {
@@ -180,6 +181,7 @@ impl Core {
     ) {
         let mut out = Outbox::new();
         let mut abandoned = false;
+        let mut lookout = look::Lookout::new();
         self.machine.handle(Input::Start, clock::now(), &mut out);
         self.perform(&mut out);
         while !self.machine.is_stopped() {
@@ -201,6 +203,10 @@ impl Core {
                         handled += 1;
                         next = if handled < MAX_FACTS_PER_TURN { facts.try_recv().ok() } else { None };
                     }
+                }
+                _ = lookout.ticks.tick() => {
+                    let look = lookout.look(self.machine.look_towards());
+                    self.machine.handle(Input::Look(look), clock::now(), &mut out);
                 }
                 () = async {
                     match deadline {
@@ -293,6 +299,7 @@ impl Core {
                     self.dns.lookup(id, name, record, (server, transport), patience, self.facts.clone());
                 }
                 Effect::EndLookups => self.dns.end(),
+                Effect::EndHttps => self.client.forget(),
                 Effect::Https { id, request } => self.client.send(id, request, self.facts.clone()),
                 Effect::Connect { flow, targets } => {
                     let (trust, capture) = (Arc::clone(&self.trust), self.capture.clone());

@@ -64,7 +64,8 @@ pub enum EventKind {
         /// What came out of it.
         detail: StepDetail,
     },
-    /// A step failed. The session stops, except for [`EventKind::NumberRequired`], which comes instead of a failure.
+    /// A step failed. What follows is [`EventKind::Retrying`], or the session stops. [`EventKind::NumberRequired`] comes instead of
+    /// a failure.
     StepFailed {
         /// Which.
         step: Step,
@@ -306,6 +307,53 @@ pub enum EventKind {
         /// Why.
         error: CallError,
     },
+    /// Something failed and is tried again by itself. `Session::retry_now` does not wait.
+    Retrying {
+        /// The step that is tried again; steps before it are walked anew where their proofs are too old.
+        step: Step,
+        /// 1 to 5.
+        number: u8,
+        /// Which attempt that will be, from 2.
+        attempt: u32,
+        /// When, in milliseconds from now.
+        in_ms: u64,
+        /// Why the last one failed.
+        error: SessionError,
+    },
+    /// Registered without a licence: nothing but emergency calls is possible. A licence is asked for again where that can help;
+    /// `Ready` tells when there is one.
+    EmergencyOnly {
+        /// Our address of record.
+        address: String,
+        /// Why there is no licence.
+        error: SessionError,
+    },
+    /// The licence was renewed while the session stands.
+    LicenceRenewed {
+        /// What it says now.
+        licence: LicenceReport,
+    },
+    /// The configuration of the number was fetched afresh while the session stands.
+    ConfigurationRenewed {
+        /// It is not what it was.
+        changed: bool,
+    },
+    /// The address book is there, after the session was ready without it.
+    ContactsLoaded {
+        /// How many contacts it has.
+        contacts: usize,
+    },
+    /// The network is another one, or came back: everything that hangs on the old one is made anew at once. Calls keep their
+    /// media.
+    NetworkChanged {
+        /// How we know.
+        cause: NetworkCause,
+    },
+    /// The clock of this machine was set, or the machine slept: every deadline is judged again.
+    ClockChanged {
+        /// By how many seconds, negative when it was set back.
+        by_s: i64,
+    },
     /// The registration was refreshed.
     Refreshed {
         /// What the registrar granted.
@@ -368,6 +416,13 @@ impl EventKind {
             Self::CallEnded { .. } => "call-ended",
             Self::CallFailed { .. } => "call-failed",
             Self::CommandRefused { .. } => "command-refused",
+            Self::Retrying { .. } => "retrying",
+            Self::EmergencyOnly { .. } => "emergency-only",
+            Self::LicenceRenewed { .. } => "licence-renewed",
+            Self::ConfigurationRenewed { .. } => "configuration-renewed",
+            Self::ContactsLoaded { .. } => "contacts-loaded",
+            Self::NetworkChanged { .. } => "network-changed",
+            Self::ClockChanged { .. } => "clock-changed",
             Self::Refreshed { .. } => "refreshed",
             Self::Unregistered { .. } => "unregistered",
             Self::Overflow { .. } => "overflow",
@@ -387,6 +442,18 @@ impl EventKind {
             Self::StepFailed { .. } | Self::CallEnded { .. } | Self::CallFailed { .. } | Self::Stopped { .. }
         )
     }
+}
+
+/// How a change of the network was noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkCause {
+    /// `Session::network_changed`.
+    Told,
+    /// The system sends from another address, or has a way to the servers again.
+    Route,
+    /// The machine slept, or its clock was set forward.
+    Wake,
 }
 
 /// Messages of one class in a mailbox.
@@ -417,6 +484,10 @@ pub enum SessionState {
     Provisioning,
     /// Step 4.
     Registering,
+    /// A step failed; it is tried again after a pause.
+    Waiting,
+    /// Registered without a licence: only emergency calls are possible.
+    EmergencyOnly,
     /// Calls are possible.
     Ready,
     /// Calls are ended, the registration is being removed.
@@ -435,6 +506,8 @@ impl SessionState {
             Self::ChoosingNumber => "choosing-number",
             Self::Provisioning => "provisioning",
             Self::Registering => "registering",
+            Self::Waiting => "waiting",
+            Self::EmergencyOnly => "emergency-only",
             Self::Ready => "ready",
             Self::Stopping => "stopping",
             Self::Stopped => "stopped",
@@ -625,6 +698,11 @@ pub struct LicenceReport {
     pub expires_unix_s: u64,
     /// The same as seconds from now.
     pub expires_in_s: u64,
+    /// How much longer it holds while the server cannot be reached.
+    pub grace_s: u64,
+    /// Bits per second, all media of a call together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bitrate: Option<u64>,
     /// The key that signed it.
     pub kid: String,
 }

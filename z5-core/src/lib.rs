@@ -24,7 +24,7 @@ pub mod session;
 
 pub use account::contacts::Contact;
 pub use call::{AudioIn, AudioOut, CallId, CallMedia, CallReport, CallRequest, Side};
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, RetryMode};
 pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartError, Step};
 pub use events::{Event, EventKind, Events, SessionState};
 pub use session::{Session, Snapshot, StartOptions};

@@ -7,12 +7,14 @@
 //! - after `Effect::Emit(Stopped)` the machine wants nothing more.
 //!
 //! A step is reached only with the proof of the one before: `Resolved`, `SignedIn`, `Licensed` and `Registered` can be made
-//! only by their own step and are consumed by the next.
+//! only by their own step. Proofs are kept: what fails is tried again from where it failed (`supervise`), and is renewed while the
+//! session stands (`upkeep`).
 
 pub(crate) mod call_media;
 mod calls;
 mod context;
 mod dial;
+mod emergency;
 mod exchange;
 pub(crate) mod io;
 mod json;
@@ -25,6 +27,9 @@ mod register;
 mod resolve;
 mod sign_in;
 mod standing;
+mod supervise;
+mod upkeep;
+mod wake;
 mod walk;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -40,8 +45,9 @@ use crate::account::contacts::Contact;
 use crate::call::CallId;
 use crate::clock::{WallAnchor, ms};
 use crate::error::{SessionError, Step};
-use crate::events::{CallState, EventKind, SessionState, StepDetail, StepTimings};
+use crate::events::{CallState, EventKind, NetworkCause, SessionState, StepDetail, StepTimings};
 use calls::{Calls, Desk};
+use emergency::Parked;
 use io::{Command, Effect, Input};
 use line::Line;
 pub(crate) use line::transport_name;
@@ -50,6 +56,10 @@ use provision::Provisioning;
 use register::{LineAccount, Registered, Registering};
 use resolve::Resolving;
 use sign_in::SigningIn;
+use supervise::{Backoff, Onward, Waiting};
+use upkeep::Upkeep;
+use wake::Seen;
+use walk::Proofs;
 
 /// The session.
 pub(crate) struct Machine {
@@ -67,6 +77,15 @@ pub(crate) struct Machine {
     timings: StepTimings,
     contacts: Arc<[Contact]>,
     number: Option<String>,
+    proofs: Proofs,
+    /// Where to go on after the names are known again.
+    onward: Option<Onward>,
+    backoff: Backoff,
+    /// How often in a row credentials that ZDial gave were refused.
+    rejections: u32,
+    upkeep: Upkeep,
+    seen: Seen,
+    parked: Parked,
     /// Over, except for the figures of calls that ended with it; with the session's error.
     closing: Option<Option<SessionError>>,
 }
@@ -77,6 +96,8 @@ enum State {
     SigningIn(Box<SigningIn>),
     Provisioning(Box<Provisioning>),
     Registering(Box<Registering>),
+    /// Between two attempts.
+    Waiting(Box<Waiting>),
     Ready(Box<Ready>),
     Stopping(Box<Stopping>),
     Stopped,
@@ -134,6 +155,13 @@ impl Machine {
             timings: StepTimings::default(),
             contacts: Arc::new([]),
             number: None,
+            proofs: Proofs::default(),
+            onward: None,
+            backoff: Backoff::default(),
+            rejections: 0,
+            upkeep: Upkeep::default(),
+            seen: Seen::default(),
+            parked: Parked::default(),
             closing: None,
         }
     }
@@ -202,6 +230,7 @@ impl Machine {
                 self.close(out);
             }
             Input::Command(command) => self.on_command(command, now, out),
+            Input::Look(look) => self.on_look(look, now, out),
             Input::Deadline => self.on_deadline(now, out),
         }
     }
@@ -214,13 +243,18 @@ impl Machine {
             State::SigningIn(step) => step.next_deadline(),
             State::Provisioning(step) => step.next_deadline(),
             State::Registering(step) => Some(step.next_deadline(&self.line)),
-            State::Ready(ready) => ready.renewing.as_ref().and_then(|step| step.next_deadline()),
+            State::Waiting(waiting) => Some(Deadline::new(waiting.until, "a pause before the next attempt")),
+            State::Ready(ready) => {
+                let names = ready.renewing.as_ref().and_then(|step| step.next_deadline());
+                Deadline::earlier(names, self.upkeep.next_deadline())
+            }
             State::Stopping(stopping) if stopping.unregistering => {
                 Some(Deadline::new(stopping.until, "leaving: the registration"))
             }
             State::Stopping(stopping) => Some(Deadline::new(stopping.calls_until, "leaving: the calls")),
         };
         let line = Deadline::earlier(self.line.next_deadline(), self.calls.next_deadline());
+        let line = Deadline::earlier(line, self.parked.next_deadline());
         Deadline::earlier(step, line)
     }
 
@@ -242,6 +276,8 @@ impl Machine {
     fn on_command(&mut self, command: Command, now: Instant, out: &mut Outbox<Effect>) {
         match command {
             Command::Stop => self.stop(now, out),
+            Command::NetworkChanged => self.on_network_changed(NetworkCause::Told, now, out),
+            Command::RetryNow => self.retry_now(now, out),
             Command::ChooseNumber { number } => {
                 let (_, mut context) =
                     Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
@@ -251,6 +287,9 @@ impl Machine {
                 }
             }
             Command::Call { call, target, audio, text, anonymous } => {
+                if self.park(call, (&target, audio, text, anonymous), now, out) {
+                    return;
+                }
                 let done = self.when_ready(now, |calls, desk| {
                     calls.dial(call, &target, (audio, text), anonymous, desk, out);
                 });
@@ -273,6 +312,9 @@ impl Machine {
                 self.order(orders, now, out);
             }
             Command::Hangup { call } => {
+                if self.unpark(call, out) {
+                    return;
+                }
                 let orders = self.calls.hang_up(call, now, out);
                 self.order(orders, now, out);
             }
@@ -331,6 +373,7 @@ impl Machine {
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Registering(_)
+            | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped => None,
         }
@@ -346,10 +389,12 @@ impl Machine {
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Registering(_)
+            | State::Waiting(_)
             | State::Stopped => return None,
         };
         let local = self.line.ends().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |(local, _)| local.ip());
-        let desk = Desk { plan: &self.plan, account, wall: self.wall, local, now };
+        let grace = self.upkeep.grace();
+        let desk = Desk { plan: &self.plan, account, wall: self.wall, grace, local, now };
         Some(action(&mut self.calls, &desk))
     }
 
@@ -368,6 +413,12 @@ impl Machine {
                 if let Some(step) = &mut ready.renewing {
                     let progress = step.on_deadline(now, out);
                     self.after_renewal(progress);
+                }
+                self.on_upkeep_deadline(now, out);
+            }
+            State::Waiting(waiting) => {
+                if now >= waiting.until {
+                    self.resume(now, out);
                 }
             }
             State::Resolving(step) => {
@@ -390,6 +441,7 @@ impl Machine {
             }
             State::Stopping(_) => self.advance_stopping(now, out),
         }
+        self.on_parked_deadline(now, out);
         let orders = self.calls.on_deadline(now, out);
         self.order(orders, now, out);
         self.line.on_deadline(now, out);

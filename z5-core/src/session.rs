@@ -11,7 +11,7 @@ use z5_media::capture::Capture;
 
 use crate::account::contacts::Contact;
 use crate::call::{CallId, CallMedia, CallRequest, MessageId};
-use crate::config::Config;
+use crate::config::{Config, RetryMode};
 use crate::driver::{self, Order};
 use crate::error::StartError;
 use crate::events::{CallState, Events, MediaKind, SessionState, StepTimings};
@@ -27,6 +27,8 @@ pub struct StartOptions {
     /// What SIP and RTP carry is written there, with the keys that open it. The application keeps a handle and calls
     /// [`Capture::finish`] after `Stopped`.
     pub capture: Option<Arc<Capture>>,
+    /// What happens after a failure, when the configuration does not say it (`retry.mode`).
+    pub retry: RetryMode,
 }
 
 /// A running session.
@@ -160,6 +162,18 @@ impl Session {
         let (target, text) = (target.to_owned(), text.to_owned());
         self.send(Order::Plain(Command::Message { message, target, text }));
         message
+    }
+
+    /// The network of this machine is another one, or is back: what hangs on the old one is made anew at once, names first,
+    /// without waiting for a deadline. Calls keep their media. An application that hears of it from its system says it here; the
+    /// session also looks by itself, once a second.
+    pub fn network_changed(&self) {
+        self.send(Order::Plain(Command::NetworkChanged));
+    }
+
+    /// Does now what waits for a pause to end (`Retrying`): for a button that says "try again".
+    pub fn retry_now(&self) {
+        self.send(Order::Plain(Command::RetryNow));
     }
 
     /// Chooses one of the numbers of `NumberRequired`.

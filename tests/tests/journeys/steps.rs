@@ -1,7 +1,7 @@
 //! The five steps, what they report, and how fast they are.
 
 use z5_core::events::StepDetail;
-use z5_core::{EventKind, StartOptions};
+use z5_core::{EventKind, RetryMode, StartOptions};
 
 use crate::support::{Client, carrier, config};
 
@@ -59,7 +59,8 @@ async fn the_steps_come_in_order_and_every_event_is_one_flat_json_object() {
 #[tokio::test]
 async fn a_number_is_chosen_when_asked_for() {
     let carrier = carrier(|carrier| carrier).await;
-    let options = StartOptions { interactive_number: true, ..StartOptions::default() };
+    let options =
+        StartOptions { interactive_number: true, retry: RetryMode::Once, ..StartOptions::default() };
     let files = config(&carrier, "carol", |client| {
         if let Some(zdial) = &mut client.zdial {
             zdial.number = None;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tempfile::TempDir;
-use z5_core::{Config, Event, EventKind, Events, Session, SessionError, StartOptions};
+use z5_core::{Config, Event, EventKind, Events, RetryMode, Session, SessionError, StartOptions};
 use z5_mock::{Builder, Carrier, ClientConfig};
 
 /// No single event of a journey on loopback takes longer, except where a test waits for a deadline it has set itself.
@@ -41,7 +41,10 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn start((config, files): (Config, TempDir)) -> Self {
-        Self::start_with((config, files), StartOptions { seed: Some(1), ..StartOptions::default() })
+        Self::start_with(
+            (config, files),
+            StartOptions { seed: Some(1), retry: RetryMode::Once, ..StartOptions::default() },
+        )
     }
 
     pub(crate) fn start_with((config, files): (Config, TempDir), options: StartOptions) -> Self {

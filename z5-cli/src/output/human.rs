@@ -185,6 +185,25 @@ impl Human {
             EventKind::Refreshed { granted_s } => {
                 self.line(&format!("4 SIP   {:<19} for {granted_s} s", "refreshed"))
             }
+            EventKind::Retrying { step, attempt, in_ms, .. } => {
+                let seconds = *in_ms as f64 / 1000.0;
+                self.line(&format!("  {:<25} {step}: attempt {attempt} in {seconds:.1} s", "trying again"));
+            }
+            EventKind::EmergencyOnly { error, .. } => {
+                self.line(&format!("4 SIP   {:<19} only emergency calls: {}", "no licence", error.code()));
+            }
+            EventKind::LicenceRenewed { licence } => {
+                self.line(&format!("3 MCS   {:<19} for {} s", "licence renewed", licence.expires_in_s));
+            }
+            EventKind::ConfigurationRenewed { changed } => {
+                let text = if *changed { "changed" } else { "as before" };
+                self.line(&format!("2 ZDial {:<19} {text}", "configuration"));
+            }
+            EventKind::ContactsLoaded { contacts } => {
+                self.line(&format!("3 MCS   {:<19} {contacts} contacts", "address book"));
+            }
+            EventKind::NetworkChanged { .. } => self.line("the network is another one: connecting anew"),
+            EventKind::ClockChanged { by_s } => self.line(&format!("the clock was set by {by_s} s")),
             EventKind::Unregistered { confirmed } => {
                 let text =
                     if *confirmed { "unregistered" } else { "left without the registrar's confirmation" };

@@ -170,6 +170,12 @@ impl Config {
                 out.push(Problem::bad(key, "0 ms leaves no time at all"));
             }
         }
+        if self.retry.first_pause.0 == 0 {
+            out.push(Problem::bad("retry.first_pause", "0 ms would ask a server that failed without end"));
+        }
+        if self.retry.longest_pause < self.retry.first_pause {
+            out.push(Problem::bad("retry.longest_pause", "it is shorter than `retry.first_pause`"));
+        }
         if let Some(id) = &self.device.instance_id {
             let form = [8, 4, 4, 4, 12];
             let parts: Vec<&str> = id.split('-').collect();

@@ -6,7 +6,10 @@
 pub(super) const TABLES: &[(&str, &[&str])] = &[
     (
         "",
-        &["profile", "dns", "names", "zdial", "tls", "mcs", "licence", "sip", "media", "timeouts", "device"],
+        &[
+            "profile", "dns", "names", "zdial", "tls", "mcs", "licence", "sip", "media", "timeouts", "retry",
+            "device",
+        ],
     ),
     ("dns", &["servers", "system", "hosts"]),
     ("names", &["zdial", "mcs_lb", "mcs", "mcs_node1", "mcs_node2"]),
@@ -33,6 +36,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
     ),
     ("media", &["bind", "ports", "codecs", "srtp", "text", "when_silent"]),
     ("timeouts", &["dns", "sign_in", "provision", "register", "call", "media_silent"]),
+    ("retry", &["mode", "first_pause", "longest_pause"]),
     ("device", &["instance_id"]),
 ];
 

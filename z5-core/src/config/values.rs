@@ -81,6 +81,19 @@ pub enum AudioCodec {
     Pcma,
 }
 
+/// What a session does when it does not become ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RetryMode {
+    /// It tries again for as long as it lives, and stops only at what trying again cannot mend: for applications that stay
+    /// reachable.
+    #[default]
+    Supervised,
+    /// It stops with the exact error of the first failure: for scripts and tests. A session that was ready once mends its
+    /// connection all the same.
+    Once,
+}
+
 /// A duration written as a whole number of milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(transparent)]

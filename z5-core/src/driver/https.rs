@@ -9,6 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::task::AbortHandle;
 
 use super::{Fact, Facts, race, tls};
 use crate::clock::{self, WallAnchor};
@@ -25,6 +26,9 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Client {
     client: reqwest::Client,
     pins: Pins,
+    /// To make it anew: without the connections of a network that is gone.
+    authorities: Option<Vec<reqwest::Certificate>>,
+    under_way: Vec<AbortHandle>,
 }
 
 /// Where each host is, as step 1 found; the address that answered last stands first.
@@ -34,6 +38,13 @@ struct Pins(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
 impl Pins {
     fn set(&self, host: &str, addresses: Vec<IpAddr>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_ascii_lowercase(), addresses);
+    }
+
+    /// Whether these addresses, in whatever order, are what is known.
+    fn has(&self, host: &str, addresses: &[IpAddr]) -> bool {
+        self.of(host).is_some_and(|known| {
+            known.len() == addresses.len() && addresses.iter().all(|address| known.contains(address))
+        })
     }
 
     fn of(&self, host: &str) -> Option<Vec<IpAddr>> {
@@ -55,45 +66,71 @@ impl Resolve for Pins {
 impl Client {
     /// Reads the authorities; where none are named the system's are believed.
     pub(super) fn new(trust: &Tls) -> Result<Self, StartError> {
-        let pins = Pins::default();
-        let mut builder = reqwest::Client::builder()
-            .https_only(true)
-            .http1_only()
-            .no_proxy()
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_PATIENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .user_agent(concat!("z5/", env!("CARGO_PKG_VERSION")))
-            .dns_resolver(pins.clone())
-            .tls_version_min(reqwest::tls::Version::TLS_1_2);
         let bad = |why: String| StartError::CaFile { path: trust.ca_file.clone(), why };
         let pem = match (&trust.ca_file, &trust.ca_pem) {
             (Some(path), _) => Some(std::fs::read(path).map_err(|error| bad(error.to_string()))?),
             (None, pem) => pem.as_ref().map(|pem| pem.clone().into_bytes()),
         };
-        if let Some(pem) = pem {
-            let authorities =
-                reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(root_cause(&error)))?;
-            if authorities.is_empty() {
-                return Err(bad("there is no certificate in it".to_owned()));
+        let authorities = match pem {
+            None => None,
+            Some(pem) => {
+                let authorities =
+                    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| bad(root_cause(&error)))?;
+                if authorities.is_empty() {
+                    return Err(bad("there is no certificate in it".to_owned()));
+                }
+                Some(authorities)
             }
-            builder = builder.tls_certs_only(authorities);
-        }
-        let client = builder
-            .build()
+        };
+        let pins = Pins::default();
+        let client = build(authorities.clone(), &pins)
             .map_err(|error| StartError::System { what: "HTTPS client", why: root_cause(&error) })?;
-        Ok(Self { client, pins })
+        Ok(Self { client, pins, authorities, under_way: Vec::new() })
+    }
+
+    /// Gives up requests under way without a word, and connections that are kept for later. What is known of addresses goes
+    /// too.
+    pub(super) fn forget(&mut self) {
+        for task in self.under_way.drain(..) {
+            task.abort();
+        }
+        let pins = Pins::default();
+        match build(self.authorities.clone(), &pins) {
+            Ok(client) => (self.client, self.pins) = (client, pins),
+            // It was made once with the same settings; the old one still works, with a delay.
+            Err(error) => tracing::warn!(error = root_cause(&error), "no new HTTPS client"),
+        }
     }
 
     /// Sends a request; the reply comes as a fact.
-    pub(super) fn send(&self, id: RequestId, request: HttpsRequest, facts: Facts) {
+    pub(super) fn send(&mut self, id: RequestId, request: HttpsRequest, facts: Facts) {
         let (client, pins) = (self.client.clone(), self.pins.clone());
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let outcome = exchange(&client, &pins, request).await;
             drop(facts.send(Fact::Https { id, outcome }));
         });
+        self.under_way.retain(|task| !task.is_finished());
+        self.under_way.push(task.abort_handle());
     }
+}
+
+/// `authorities` in place of the system's.
+fn build(authorities: Option<Vec<reqwest::Certificate>>, pins: &Pins) -> reqwest::Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .https_only(true)
+        .http1_only()
+        .no_proxy()
+        .tcp_nodelay(true)
+        .connect_timeout(CONNECT_PATIENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .user_agent(concat!("z5/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(pins.clone())
+        .tls_version_min(reqwest::tls::Version::TLS_1_2);
+    if let Some(authorities) = authorities {
+        builder = builder.tls_certs_only(authorities);
+    }
+    builder.build()
 }
 
 async fn exchange(
@@ -105,12 +142,13 @@ async fn exchange(
         request.addresses.iter().map(|address| SocketAddr::new(*address, request.port)).collect();
     // With several addresses, find the one that answers first, so that a dead one costs at most the pacing of RFC 8305; the
     // client below tries one family's addresses one after the other for much longer.
-    if targets.len() > 1 && pins.of(&request.host).is_none() {
+    let known = pins.has(&request.host, &request.addresses);
+    if targets.len() > 1 && !known {
         let (probe, won) = race::connect(&targets).await.map_err(HttpsFailure::Unreachable)?;
         drop(probe);
         let others = request.addresses.iter().copied().filter(|address| *address != won.ip());
         pins.set(&request.host, [won.ip()].into_iter().chain(others).collect());
-    } else if pins.of(&request.host).is_none() {
+    } else if !known {
         pins.set(&request.host, request.addresses.clone());
     }
     let began = clock::now();

@@ -217,6 +217,12 @@ pub enum CallError {
         /// What it said.
         why: String,
     },
+    /// There is no licence.
+    #[error("there is no licence, only emergency calls are possible: {why}")]
+    Unlicensed {
+        /// Why there is none.
+        why: String,
+    },
     /// The licence ran out while the session was up.
     #[error("the licence has expired: only emergency calls are possible")]
     LicenceExpired,
@@ -265,6 +271,7 @@ codes!(CallError, Step::Call, {
     Self::MessageFailed { .. } => "call.message-failed", AskCarrier;
     Self::Emergency { .. } => "call.emergency", CheckSettings;
     Self::ChangeRefused { .. } => "call.change-refused", AskCarrier;
+    Self::Unlicensed { .. } => "call.unlicensed", AskCarrier;
     Self::LicenceExpired => "call.licence-expired", AskCarrier;
     Self::LicenceForbids { .. } => "call.licence-forbids", AskCarrier;
     Self::TooManyCalls { .. } => "call.too-many-calls", AskCarrier;

@@ -88,6 +88,9 @@ pub enum ProvisionError {
     /// Made for another device.
     #[error("the licence is for another device than this one")]
     LicenceWrongDevice,
+    /// Made for another number.
+    #[error("the licence is for another number than this one")]
+    LicenceWrongNumber,
     /// From another issuer.
     #[error("the licence is issued by `{seen}`, expected `{expected}`")]
     LicenceWrongIssuer {
@@ -188,6 +191,7 @@ codes!(ProvisionError, Step::Provision, {
     Self::LicenceExpired { .. } => "provision.licence-expired", AskCarrier;
     Self::LicenceNotYetValid { .. } => "provision.licence-not-yet-valid", CheckSettings;
     Self::LicenceWrongDevice => "provision.licence-wrong-device", AskCarrier;
+    Self::LicenceWrongNumber => "provision.licence-wrong-number", AskCarrier;
     Self::LicenceWrongIssuer { .. } => "provision.licence-wrong-issuer", CheckSettings;
     Self::LicenceWrongAudience { .. } => "provision.licence-wrong-audience", CheckSettings;
     Self::LicenceBadSignature { .. } => "provision.licence-bad-signature", AskCarrier;

@@ -28,7 +28,7 @@ use super::dial;
 use super::io::{Effect, KeyAndSalt, MediaFact, ReadyMedium, StoppedMedia};
 use super::plan::Plan;
 use super::register::LineAccount;
-use crate::account::licence::Licence;
+use crate::account::licence::Validity;
 use crate::call::{CallId, CallReport, EstablishedMedia, Side};
 use crate::clock::{WallAnchor, ms};
 use crate::config::{Profile, WhenSilent};
@@ -41,6 +41,9 @@ const NOT_ACCEPTABLE_HERE: u16 = 488;
 /// How much of the text that came the figures of a call keep, in bytes; the newest stays. Every piece was an event before.
 const TEXT_KEPT: usize = 1024 * 1024;
 
+/// What G.711 needs (RFC 3551 section 4.5.14), in bits per second.
+const AUDIO_BITRATE: u64 = 64_000;
+
 /// How many keys the figures of a call keep.
 const DIGITS_KEPT: usize = 1024;
 
@@ -48,6 +51,8 @@ const DIGITS_KEPT: usize = 1024;
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     calls: BTreeMap<CallId, Call>,
+    /// When the last emergency call was made.
+    emergency_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -92,6 +97,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) account: &'a LineAccount,
     pub(crate) wall: WallAnchor,
+    /// The grace of the licence counts: its server cannot be reached.
+    pub(crate) grace: bool,
     pub(crate) local: IpAddr,
     pub(crate) now: Instant,
 }
@@ -129,6 +136,9 @@ impl Calls {
                 let mut call = Call::new(CallKey(id.0), false, desk.now);
                 call.target = Some(target.uri);
                 call.emergency = target.emergency;
+                if target.emergency {
+                    self.emergency_at = Some(desk.now);
+                }
                 call.anonymous = anonymous;
                 call.text_wanted = text;
                 self.calls.insert(id, call);
@@ -149,11 +159,11 @@ impl Calls {
         if target.emergency {
             return Ok((target, text.unwrap_or(desk.plan.media.text)));
         }
-        if let Some(licence) = &desk.account.licence {
-            check_licence(licence, desk)?;
-            if self.calls.len() >= licence.max_calls() as usize {
-                return Err(CallError::TooManyCalls { max: licence.max_calls() });
-            }
+        check_licence(desk)?;
+        if let Some(licence) = &desk.account.licence
+            && self.calls.len() >= licence.max_calls() as usize
+        {
+            return Err(CallError::TooManyCalls { max: licence.max_calls() });
         }
         let text = licensed_text((audio, text), desk)?;
         match audio || text {
@@ -561,11 +571,17 @@ fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<
     out.push(Effect::PrepareMedia { call: id, bind, ports, kinds });
 }
 
-/// A licence that has run out carries no new call; what it says about media is judged by [`licensed_text`].
-fn check_licence(licence: &Licence, desk: &Desk<'_>) -> Result<(), CallError> {
-    match licence.is_expired(desk.wall.unix_s(desk.now)) {
-        true => Err(CallError::LicenceExpired),
-        false => Ok(()),
+/// A licence that has run out carries no new call, except within its grace while no server can be asked for another; what it
+/// says about media is judged by [`licensed_text`].
+fn check_licence(desk: &Desk<'_>) -> Result<(), CallError> {
+    if let Some(why) = &desk.account.lack {
+        return Err(CallError::Unlicensed { why: why.to_string() });
+    }
+    let Some(licence) = &desk.account.licence else { return Ok(()) };
+    match licence.validity(desk.wall, desk.now) {
+        Validity::Valid => Ok(()),
+        Validity::Grace if desk.grace => Ok(()),
+        Validity::Grace | Validity::Over => Err(CallError::LicenceExpired),
     }
 }
 
@@ -573,6 +589,10 @@ fn check_licence(licence: &Licence, desk: &Desk<'_>) -> Result<(), CallError> {
 fn licensed_text((audio, text): (bool, Option<bool>), desk: &Desk<'_>) -> Result<bool, CallError> {
     let wanted = text.unwrap_or(desk.plan.media.text);
     let Some(licence) = &desk.account.licence else { return Ok(wanted) };
+    let too_narrow = |bitrate: u64| bitrate < AUDIO_BITRATE;
+    if audio && licence.max_bitrate().is_some_and(too_narrow) {
+        return Err(CallError::LicenceForbids { feature: "the bit rate of audio (64 kbit/s)" });
+    }
     if audio && !licence.allows("audio") {
         return Err(CallError::LicenceForbids { feature: "audio" });
     }

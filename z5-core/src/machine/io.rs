@@ -9,6 +9,7 @@ use z5_sip::locate::{Naptr, Srv, Target};
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
 use crate::call::{CallId, MessageId};
+use crate::clock::WallAnchor;
 use crate::config::PortRange;
 use crate::error::{Attempt, CallError, TlsFailure};
 use crate::events::{EventKind, MediaKind};
@@ -260,7 +261,27 @@ pub(crate) enum Command {
     RejectTransfer { call: CallId },
     Message { message: MessageId, target: String, text: String },
     ChooseNumber { number: String },
+    NetworkChanged,
+    RetryNow,
     Stop,
+}
+
+/// What the driver sees of the machine it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) wall: WallAnchor,
+    pub(crate) route: Route,
+}
+
+/// From where the system would send to our servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Route {
+    /// Nobody looked, or towards another server than before.
+    #[default]
+    Unknown,
+    /// There is no way to them.
+    None,
+    From(IpAddr),
 }
 
 /// A fact for the machine.
@@ -313,6 +334,8 @@ pub(crate) enum Input<'a> {
         figures: Box<StoppedMedia>,
     },
     Command(Command),
+    /// What the clocks and the system's routes say, about once a second.
+    Look(Look),
     /// The time of `next_deadline` has come; early and repeated ones are harmless.
     Deadline,
 }
@@ -335,6 +358,8 @@ pub(crate) enum Effect {
         id: RequestId,
         request: HttpsRequest,
     },
+    /// Forget HTTPS connections that are kept for later, and requests under way: the network they hang on is gone.
+    EndHttps,
     /// Connect to the first of these that answers, RFC 8305 pacing. All have the same transport.
     Connect {
         flow: FlowId,

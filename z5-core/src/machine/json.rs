@@ -1,6 +1,8 @@
 //! Reading JSON replies: a member that is missing or of the wrong type is named, unknown members are ignored (RFC 9248
 //! section 9.3).
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::io::HttpsReply;
@@ -70,6 +72,17 @@ pub(crate) fn texts(value: &Value, field: &str) -> Result<Vec<String>, Wrong> {
 
 pub(crate) fn flag(value: &Value, field: &str) -> bool {
     value.get(field).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// A whole number of seconds; absent is none.
+pub(crate) fn seconds(value: &Value, field: &str) -> Result<Option<Duration>, Wrong> {
+    match value.get(field) {
+        None | Some(Value::Null) => Ok(None),
+        Some(number) => match number.as_u64() {
+            Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
+            None => Err(wrong(field, "it is not a whole number of seconds")),
+        },
+    }
 }
 
 /// `[first, last]`; absent is none.

@@ -29,7 +29,11 @@ impl Machine {
             State::Stopped => return,
             State::Ready(ready) => Some(ready.registered.account),
             State::Registering(step) => Some(step.account),
-            State::Idle | State::Resolving(_) | State::SigningIn(_) | State::Provisioning(_) => None,
+            State::Idle
+            | State::Resolving(_)
+            | State::SigningIn(_)
+            | State::Provisioning(_)
+            | State::Waiting(_) => None,
         };
         match account {
             Some(account) => self.leave(account, None, now, out),
@@ -57,6 +61,7 @@ impl Machine {
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Registering(_)
+            | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped => {
                 self.line.close(out);
@@ -72,6 +77,7 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
+        self.abandon_parked(out);
         self.tell(SessionState::Stopping, out);
         self.state = State::Stopping(Box::new(Stopping {
             account,
@@ -111,19 +117,20 @@ impl Machine {
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Registering(_)
+            | State::Waiting(_)
             | State::Ready(_)
             | State::Stopped => None,
         };
         self.end(error, now, out);
     }
 
-    pub(super) fn fail(&mut self, error: SessionError, now: Instant, out: &mut Outbox<Effect>) {
-        self.tell_failed(&error, self.step_began, now, out);
-        self.line.close(out);
-        self.end(Some(error), now, out);
-    }
-
-    fn tell_failed(&self, error: &SessionError, began: Instant, now: Instant, out: &mut Outbox<Effect>) {
+    pub(super) fn tell_failed(
+        &self,
+        error: &SessionError,
+        began: Instant,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
         let step = error.step();
         let (number, took_ms) = (step.number(), ms(began, now));
         out.push(Effect::Emit(EventKind::StepFailed { step, number, took_ms, error: error.clone() }));
@@ -132,6 +139,7 @@ impl Machine {
     /// The session is over. Calls that still stand end with it, each with its figures, before the last event.
     pub(super) fn end(&mut self, error: Option<SessionError>, now: Instant, out: &mut Outbox<Effect>) {
         self.state = State::Stopped;
+        self.abandon_parked(out);
         self.calls.abandon(now, out);
         self.closing = Some(error);
         self.close(out);

@@ -128,6 +128,11 @@ impl Line {
         self.targets.first().map_or("", |target| target.name.as_str())
     }
 
+    /// The first of the servers.
+    pub(crate) fn first_target(&self) -> Option<SocketAddr> {
+        self.targets.first().map(|target| target.address)
+    }
+
     /// What carries the connection that stands.
     pub(crate) const fn transport(&self) -> Option<Transport> {
         match self.link {
@@ -165,6 +170,30 @@ impl Line {
         self.close(out);
         self.targets = targets;
         self.begin_round(out);
+    }
+
+    /// The same where nothing stands or is under way.
+    pub(crate) fn open_unless_standing(&mut self, targets: Vec<Target>, out: &mut Outbox<Effect>) {
+        if !matches!(self.link, Link::Connecting(_) | Link::Up { .. }) {
+            self.open(targets, out);
+        }
+    }
+
+    /// The network is another one: whatever stands is given up and every server has another chance, at once.
+    pub(crate) fn begin_anew(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
+        let events = self.give_up(now, out);
+        self.close(out);
+        self.failures = 0;
+        self.begin_round(out);
+        events
+    }
+
+    /// A pause ends now.
+    pub(crate) fn hurry(&mut self, out: &mut Outbox<Effect>) {
+        if self.again.is_some() {
+            self.failures = 0;
+            self.begin_round(out);
+        }
     }
 
     /// Where to connect from the next round on.

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use jsonwebtoken::DecodingKey;
 use z5_sip::locate::{Abilities, Destination};
 use z5_sip::ua;
 
-use crate::config::{Config, HostPort, LicenceKey, Media, Profile, Timeouts, Transport};
+use crate::config::{Config, HostPort, LicenceKey, Media, Profile, RetryMode, Timeouts, Transport};
 use crate::error::StartError;
 use crate::policy::NameRole;
 use crate::secret::Secret;
+use crate::session::StartOptions;
 
 /// Port of a nameserver when none is written.
 const DNS_PORT: u16 = 53;
@@ -29,6 +31,15 @@ pub(crate) struct Plan {
     pub(crate) timeouts: Timeouts,
     pub(crate) instance_id: String,
     pub(crate) interactive_number: bool,
+    pub(crate) retry: RetryPlan,
+}
+
+/// What is tried again, and when.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RetryPlan {
+    pub(crate) mode: RetryMode,
+    pub(crate) first_pause: Duration,
+    pub(crate) longest_pause: Duration,
 }
 
 /// Step 2.
@@ -82,7 +93,7 @@ impl Plan {
         config: &Config,
         system_nameservers: &[SocketAddr],
         instance_id: String,
-        interactive_number: bool,
+        options: &StartOptions,
     ) -> Result<Self, StartError> {
         config.check()?;
         let mut nameservers: Vec<SocketAddr> = config.dns.servers.iter().filter_map(nameserver).collect();
@@ -135,7 +146,12 @@ impl Plan {
             media: config.media.clone(),
             timeouts: config.timeouts.clone(),
             instance_id: config.device.instance_id.clone().unwrap_or(instance_id),
-            interactive_number,
+            interactive_number: options.interactive_number,
+            retry: RetryPlan {
+                mode: config.retry.mode.unwrap_or(options.retry),
+                first_pause: config.retry.first_pause.duration(),
+                longest_pause: config.retry.longest_pause.duration(),
+            },
         })
     }
 

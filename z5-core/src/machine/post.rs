@@ -50,6 +50,7 @@ impl Machine {
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Registering(_)
+            | State::Waiting(_)
             | State::Ready(_)
             | State::Stopped => false,
         };

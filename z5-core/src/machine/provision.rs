@@ -1,8 +1,10 @@
 //! Step 3: the licence and the address book, fetched side by side from the MCS.
 //!
 //! The licence is verified here, offline, before the step counts as done. Both requests carry the SIP credentials of the
-//! chosen number (RFC 9248 section 9.2.2). The step fails with the first of the two that fails.
+//! chosen number (RFC 9248 section 9.2.2). The step fails with the first of the two that fails; a supervised session does without
+//! the address book when only that failed. While the session stands, either can be fetched alone.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -26,10 +28,29 @@ const LICENCE_PATH: &str = "/mcs/v1/license";
 /// Proof of step 3: a licence that is valid for this device now.
 #[derive(Debug)]
 pub(crate) struct Licensed {
-    pub(crate) signed_in: SignedIn,
+    pub(crate) signed_in: Arc<SignedIn>,
     pub(crate) licence: Licence,
-    pub(crate) contacts: Vec<Contact>,
     _proof: Proof,
+}
+
+/// What is fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) licence: bool,
+    pub(crate) book: bool,
+    /// The step is done without the address book when only that fails.
+    pub(crate) lenient: bool,
+}
+
+/// What came.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// None when it was not asked for.
+    pub(crate) licensed: Option<Licensed>,
+    /// None when it was not asked for, or failed.
+    pub(crate) contacts: Option<Vec<Contact>>,
+    /// Why there is no address book, when the step is done without it.
+    pub(crate) book_error: Option<ProvisionError>,
 }
 
 /// Only this file makes one.
@@ -39,11 +60,13 @@ struct Proof;
 /// The step under way.
 #[derive(Debug)]
 pub(crate) struct Provisioning {
-    signed_in: Option<SignedIn>,
-    licence_job: Job,
-    book_job: Job,
+    signed_in: Arc<SignedIn>,
+    lenient: bool,
+    licence_job: Option<Job>,
+    book_job: Option<Job>,
     licence: Option<Licence>,
     contacts: Option<Vec<Contact>>,
+    book_error: Option<ProvisionError>,
     began: Instant,
     until: Instant,
 }
@@ -58,7 +81,7 @@ struct Job {
 /// How the step stands.
 pub(crate) enum Progress {
     Going,
-    Done(Box<Result<Licensed, ProvisionError>>),
+    Done(Box<Result<Fetched, ProvisionError>>),
 }
 
 fn failed(error: ProvisionError) -> Progress {
@@ -66,12 +89,13 @@ fn failed(error: ProvisionError) -> Progress {
 }
 
 impl Provisioning {
-    /// Sends both requests.
+    /// Sends what is wanted, side by side.
     ///
     /// # Errors
     /// When ZDial named a server that step 1 did not resolve: nothing is sent there.
     pub(crate) fn begin(
-        signed_in: SignedIn,
+        signed_in: Arc<SignedIn>,
+        wanted: Wanted,
         mcs: &McsPlan,
         context: &mut Context<'_>,
         out: &mut Outbox<Effect>,
@@ -92,20 +116,24 @@ impl Provisioning {
             },
         });
         let content = ("application/json", Bytes::from(body.to_string()));
-        let (server, target) = licence_at;
-        let mut licence_auth = auth();
-        let exchange = context.post(&server, target, content, &mut licence_auth, out);
-        let licence_job = Job { server, auth: licence_auth, exchange };
-
-        let content = ("application/xml; charset=utf-8", Bytes::from_static(contacts::FIRST_SYNC.as_bytes()));
-        let (server, target) = book_at;
-        let mut book_auth = auth();
-        let exchange = context.report(&server, target, content, &mut book_auth, out);
-        let book_job = Job { server, auth: book_auth, exchange };
-
+        let licence_job = wanted.licence.then(|| {
+            let (server, target) = licence_at;
+            let mut auth = auth();
+            let exchange = context.post(&server, target, content, &mut auth, out);
+            Job { server, auth, exchange }
+        });
+        let book_job = wanted.book.then(|| {
+            let sync = Bytes::from_static(contacts::FIRST_SYNC.as_bytes());
+            let (server, target) = book_at;
+            let mut auth = auth();
+            let content = ("application/xml; charset=utf-8", sync);
+            let exchange = context.report(&server, target, content, &mut auth, out);
+            Job { server, auth, exchange }
+        });
         let (began, until) = (context.now, context.now + context.plan.timeouts.provision.duration());
-        let signed_in = Some(signed_in);
-        Ok(Self { signed_in, licence_job, book_job, licence: None, contacts: None, began, until })
+        let lenient = wanted.lenient;
+        let (licence, contacts, book_error) = (None, None, None);
+        Ok(Self { signed_in, lenient, licence_job, book_job, licence, contacts, book_error, began, until })
     }
 
     pub(crate) fn on_https(
@@ -116,45 +144,49 @@ impl Provisioning {
         context: &mut Context<'_>,
         out: &mut Outbox<Effect>,
     ) -> Progress {
-        let (job, phase) = if self.licence_job.exchange.id() == id {
-            (&mut self.licence_job, LICENCE)
-        } else if self.book_job.exchange.id() == id {
-            (&mut self.book_job, ADDRESS_BOOK)
-        } else {
-            return Progress::Going;
+        let asked = |job: &mut Option<Job>| job.as_ref().is_some_and(|job| job.exchange.id() == id);
+        let phase = match (asked(&mut self.licence_job), asked(&mut self.book_job)) {
+            (true, _) => LICENCE,
+            (_, true) => ADDRESS_BOOK,
+            (false, false) => return Progress::Going,
         };
+        let job = if phase == LICENCE { &mut self.licence_job } else { &mut self.book_job };
+        let Some(job) = job else { return Progress::Going };
         let answer = job.exchange.on_outcome(outcome, &mut job.auth, context.ids, context.ident, out);
-        let reply = match answer {
+        let taken = match answer {
             Answer::Going => return Progress::Going,
-            Answer::Reply(reply) => reply,
-            Answer::Rejected => return failed(ProvisionError::BadCredentials { phase }),
-            Answer::NoUsableChallenge(offered) => {
-                return failed(ProvisionError::NoUsableChallenge { offered });
-            }
-            Answer::Failed(failure) => return failed(network_error(failure, &job.server.host, phase)),
-        };
-        let taken = if phase == LICENCE {
-            self.take_licence(&reply, mcs, context)
-        } else {
-            self.take_contacts(&reply)
+            Answer::Reply(reply) if phase == LICENCE => self.take_licence(&reply, mcs, context),
+            Answer::Reply(reply) => self.take_contacts(&reply),
+            Answer::Rejected => Err(ProvisionError::BadCredentials { phase }),
+            Answer::NoUsableChallenge(offered) => Err(ProvisionError::NoUsableChallenge { offered }),
+            Answer::Failed(failure) => Err(network_error(failure, &job.server.host, phase)),
         };
         match taken {
+            Err(error) if phase == ADDRESS_BOOK && self.lenient => {
+                self.book_error = Some(error);
+                self.finish()
+            }
             Err(error) => failed(error),
             Ok(()) => self.finish(),
         }
     }
 
-    pub(crate) fn on_deadline(&self, now: Instant) -> Progress {
+    pub(crate) fn on_deadline(&mut self, now: Instant) -> Progress {
         if now < self.until {
             return Progress::Going;
         }
-        let (job, phase) = if self.licence.is_none() {
-            (&self.licence_job, LICENCE)
-        } else {
-            (&self.book_job, ADDRESS_BOOK)
+        let (job, phase) = match &self.licence_job {
+            Some(job) if self.licence.is_none() => (Some(job), LICENCE),
+            Some(_) | None => (self.book_job.as_ref(), ADDRESS_BOOK),
         };
+        let host = job.map_or_else(String::new, |job| job.server.host.clone());
         let after_ms = millis(now.saturating_duration_since(self.began));
-        failed(ProvisionError::TimedOut { host: job.server.host.clone(), phase, after_ms })
+        let error = ProvisionError::TimedOut { host, phase, after_ms };
+        if phase == ADDRESS_BOOK && self.lenient {
+            self.book_error = Some(error);
+            return self.finish();
+        }
+        failed(error)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
@@ -177,8 +209,13 @@ impl Provisioning {
         };
         let value = json::parse(&reply.body).map_err(wrong)?;
         let token = json::text(&value, "license").map_err(wrong)?;
-        let now_unix_s = context.wall.unix_s(context.now);
-        self.licence = Some(Licence::verify(&token, mcs, &context.plan.instance_id, now_unix_s)?);
+        self.licence = Some(Licence::verify(
+            &token,
+            mcs,
+            &context.plan.instance_id,
+            &self.signed_in.account.number,
+            (context.wall, context.now),
+        )?);
         Ok(())
     }
 
@@ -196,15 +233,15 @@ impl Provisioning {
     }
 
     fn finish(&mut self) -> Progress {
-        if self.licence.is_none() || self.contacts.is_none() {
+        let licence_open = self.licence_job.is_some() && self.licence.is_none();
+        let book_open = self.book_job.is_some() && self.contacts.is_none() && self.book_error.is_none();
+        if licence_open || book_open {
             return Progress::Going;
         }
-        match (self.signed_in.take(), self.licence.take(), self.contacts.take()) {
-            (Some(signed_in), Some(licence), Some(contacts)) => {
-                Progress::Done(Box::new(Ok(Licensed { signed_in, licence, contacts, _proof: Proof })))
-            }
-            _ => Progress::Going,
-        }
+        let signed_in = Arc::clone(&self.signed_in);
+        let licensed = self.licence.take().map(|licence| Licensed { signed_in, licence, _proof: Proof });
+        let (contacts, book_error) = (self.contacts.take(), self.book_error.take());
+        Progress::Done(Box::new(Ok(Fetched { licensed, contacts, book_error })))
     }
 }
 

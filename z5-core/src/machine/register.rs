@@ -4,6 +4,7 @@
 //! make one. What comes out is [`Registered`].
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use z5_sip::auth::Credentials;
@@ -16,11 +17,12 @@ use super::line::{Line, Link};
 use super::plan::Plan;
 use super::provision::Licensed;
 use super::resolve::Resolved;
-use super::sign_in::Proxy;
+use super::sign_in::{Proxy, SignedIn};
 use crate::account::licence::Licence;
 use crate::config;
-use crate::error::{Attempt, AttemptOutcome, RegisterError, millis};
+use crate::error::{Attempt, AttemptOutcome, RegisterError, SessionError, millis};
 use crate::policy::LocalRtpPorts;
+use crate::secret::Secret;
 
 /// Who registers, where, and what the licence permits. Consumes the proof of the step before.
 #[derive(Debug)]
@@ -29,8 +31,12 @@ pub(crate) struct LineAccount {
     pub(crate) domain: String,
     pub(crate) targets: Vec<Target>,
     pub(crate) rtp_ports: LocalRtpPorts,
-    /// None only in profile `generic`.
+    /// None in profile `generic`, and while there is only [`LineAccount::lack`].
     pub(crate) licence: Option<Licence>,
+    /// Why there is no licence although one is needed: nothing but emergency calls.
+    pub(crate) lack: Option<SessionError>,
+    /// The proof that it rests on, to go on from; none in profile `generic`.
+    pub(crate) signed_in: Option<Arc<SignedIn>>,
     /// Profile `z5`: what ZDial named.
     proxies: Vec<Proxy>,
     /// Whose messages are watched (RFC 3842).
@@ -44,7 +50,54 @@ impl LineAccount {
     /// Profile `z5`.
     pub(crate) fn licensed(licensed: Licensed, plan: &Plan) -> Self {
         let Licensed { signed_in, licence, .. } = licensed;
-        let account = signed_in.account;
+        Self { licence: Some(licence), lack: None, ..Self::of(signed_in, plan) }
+    }
+
+    /// Profile `z5` without a licence: for emergency calls (RFC 9248 section 9.2.2).
+    pub(crate) fn unlicensed(signed_in: Arc<SignedIn>, why: SessionError, plan: &Plan) -> Self {
+        Self { lack: Some(why), ..Self::of(signed_in, plan) }
+    }
+
+    /// The same with a configuration that was fetched afresh; the licence stays.
+    pub(crate) fn configured_anew(&self, signed_in: Arc<SignedIn>, plan: &Plan) -> Self {
+        Self { licence: self.licence.clone(), lack: self.lack.clone(), ..Self::of(signed_in, plan) }
+    }
+
+    /// Whether this is what the registrar knows: the same address of record and user.
+    pub(crate) fn is_same_user(&self, other: &Self) -> bool {
+        self.address == other.address && self.domain == other.domain && self.user_name == other.user_name
+    }
+
+    /// Whether anything that was configured differs.
+    pub(crate) fn is_configured_like(&self, other: &Self) -> bool {
+        let same =
+            |own: &Target, other: &Target| own.transport == other.transport && own.address == other.address;
+        self.is_same_user(other)
+            && self.password() == other.password()
+            && self.targets.len() == other.targets.len()
+            && self.targets.iter().zip(&other.targets).all(|(own, other)| same(own, other))
+            && self.rtp_ports == other.rtp_ports
+            && self.mailbox == other.mailbox
+            && self.display_name == other.display_name
+    }
+
+    fn password(&self) -> Option<&Secret> {
+        self.signed_in.as_ref().map(|signed_in| &signed_in.account.sip_password)
+    }
+
+    /// What the user agent answers challenges with.
+    pub(crate) fn credentials(&self) -> Vec<Credentials> {
+        vec![self.credentials.clone()]
+    }
+
+    /// The same where its servers are by a later look at the names.
+    pub(crate) fn move_to(&mut self, resolved: Arc<Resolved>, plan: &Plan) {
+        self.targets = self.targets_in(&resolved, plan);
+        self.signed_in = self.signed_in.take().map(|signed_in| Arc::new(signed_in.moved(resolved)));
+    }
+
+    fn of(signed_in: Arc<SignedIn>, plan: &Plan) -> Self {
+        let account = signed_in.account.clone();
         let targets = mcs_targets(&signed_in.resolved, &account.proxies, plan);
         let (user, phone) = match account.number.starts_with('+') {
             true => (account.number.as_str(), ";user=phone"),
@@ -54,7 +107,9 @@ impl LineAccount {
             address: format!("sip:{user}@{}{phone}", account.domain),
             targets,
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: account.rtp_ports },
-            licence: Some(licence),
+            licence: None,
+            lack: None,
+            signed_in: Some(signed_in),
             mailbox: plan.sip.mwi.clone().or(account.mailbox),
             credentials: Credentials::new(account.user_name.as_str(), account.sip_password.expose()),
             display_name: plan.sip.display_name.clone().or(account.display_name),
@@ -78,6 +133,8 @@ impl LineAccount {
             targets: resolved.sip_targets().to_vec(),
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: None },
             licence: None,
+            lack: None,
+            signed_in: None,
             proxies: Vec::new(),
             mailbox: plan.sip.mwi.clone(),
             user_name: account.username.clone(),
@@ -181,6 +238,12 @@ impl Registering {
     pub(crate) fn begin(account: LineAccount, plan: &Plan, now: Instant) -> Self {
         let until = now + plan.timeouts.register.duration();
         Self { account, began: now, until, server_until: now + SERVER_PATIENCE }
+    }
+
+    /// The network is another one: all of its time again.
+    pub(crate) fn renew(&mut self, plan: &Plan, now: Instant) {
+        self.until = now + plan.timeouts.register.duration();
+        self.server_until = now + SERVER_PATIENCE;
     }
 
     /// The registrar said yes.

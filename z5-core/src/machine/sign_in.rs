@@ -4,7 +4,8 @@
 //! refusals are problem documents with a stable `code`.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use z5_sip::outbox::{Deadline, Outbox};
@@ -26,17 +27,24 @@ const PROXIES: &str = "outbound-proxies";
 const CONFIGURATION: &str = "the configuration of the number";
 
 /// Proof of step 2: who we are at the carrier.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct SignedIn {
-    pub(crate) resolved: Resolved,
+    pub(crate) resolved: Arc<Resolved>,
     pub(crate) account: Account,
     pub(crate) offered: Vec<NumberOffer>,
     pub(crate) authentication: &'static str,
     _proof: Proof,
 }
 
+impl SignedIn {
+    /// The same account where its servers are by a later look at the names.
+    pub(crate) fn moved(&self, resolved: Arc<Resolved>) -> Self {
+        Self { resolved, ..self.clone() }
+    }
+}
+
 /// Only this file makes one.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Proof;
 
 /// The configuration of the chosen number (RFC 9248 RueConfigurationData with the members of `x-z5`).
@@ -54,6 +62,8 @@ pub(crate) struct Account {
     pub(crate) mailbox: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) rtp_ports: Option<PortRange>,
+    /// For how long these values hold (RFC 9248 section 9.2.2 `lifetime`).
+    pub(crate) lifetime: Option<Duration>,
 }
 
 /// An outbound proxy.
@@ -68,9 +78,11 @@ pub(crate) struct Proxy {
 /// The step under way.
 #[derive(Debug)]
 pub(crate) struct SigningIn {
-    resolved: Option<Resolved>,
+    resolved: Arc<Resolved>,
     server: Server,
     auth: HttpAuth,
+    /// The number that was chosen before.
+    chosen: Option<String>,
     phase: Phase,
     offered: Vec<NumberOffer>,
     began: Instant,
@@ -102,7 +114,8 @@ fn failed(error: SignInError) -> Progress {
 
 impl SigningIn {
     pub(crate) fn begin(
-        resolved: Resolved,
+        resolved: Arc<Resolved>,
+        chosen: Option<String>,
         zdial: &ZDialPlan,
         context: &mut Context<'_>,
         out: &mut Outbox<Effect>,
@@ -113,7 +126,7 @@ impl SigningIn {
         let target = format!("/zdial/v1/numbers?instanceId={}", context.plan.instance_id);
         let phase = Phase::Listing(context.get(&server, target, &mut auth, out));
         let (began, until) = (context.now, context.now + context.plan.timeouts.sign_in.duration());
-        Self { resolved: Some(resolved), server, auth, phase, offered: Vec::new(), began, until }
+        Self { resolved, server, auth, chosen, phase, offered: Vec::new(), began, until }
     }
 
     pub(crate) fn on_https(
@@ -197,6 +210,11 @@ impl SigningIn {
         }
     }
 
+    /// Whether the user is asked.
+    pub(crate) const fn is_choosing(&self) -> bool {
+        matches!(self.phase, Phase::Choosing)
+    }
+
     fn phase_name(&self) -> &'static str {
         match self.phase {
             Phase::Listing(_) => LIST,
@@ -212,7 +230,8 @@ impl SigningIn {
         out: &mut Outbox<Effect>,
     ) -> Progress {
         let configured = context.plan.zdial.as_ref().and_then(|zdial| zdial.number.as_deref());
-        let number = match (said.or(configured), self.offered.as_slice()) {
+        let known = said.or(self.chosen.as_deref()).or(configured);
+        let number = match (known, self.offered.as_slice()) {
             (_, []) => return failed(SignInError::NoNumbers),
             (Some(wanted), offered) => {
                 match offered.iter().find(|offer| same_number(&offer.number, wanted)) {
@@ -243,8 +262,7 @@ impl SigningIn {
 
     /// SIP goes to the proxies that ZDial names, and to no host that step 1 did not resolve: one of them must be known.
     fn unknown_proxies(&self, account: &Account) -> Option<SignInError> {
-        let resolved = self.resolved.as_ref()?;
-        let known = |proxy: &Proxy| resolved.addresses(&proxy.host).is_some();
+        let known = |proxy: &Proxy| self.resolved.addresses(&proxy.host).is_some();
         if account.proxies.is_empty() || account.proxies.iter().any(known) {
             return None;
         }
@@ -253,7 +271,7 @@ impl SigningIn {
     }
 
     fn done(&mut self, account: Account) -> Progress {
-        let Some(resolved) = self.resolved.take() else { return Progress::Going };
+        let resolved = Arc::clone(&self.resolved);
         let offered = std::mem::take(&mut self.offered);
         let authentication = self.auth.scheme_name();
         Progress::Done(Box::new(Ok(SignedIn { resolved, account, offered, authentication, _proof: Proof })))
@@ -378,6 +396,7 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
         mailbox: json::optional_text(value, "mwi")?,
         group: json::optional_text(&extra, "group")?,
         rtp_ports: json::port_range(&extra, "rtp-port-range")?,
+        lifetime: json::seconds(value, "lifetime")?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Step 4 and after: the connection comes and goes, the user agent registers on it and tells of calls.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use super::calls::{self, Incoming};
 use super::io::Effect;
 use super::line::{Link, transport_name};
 use super::resolve::{Progress, Resolved, Resolving};
+use super::supervise::Remedy;
 use super::{Machine, Ready, State, register};
 use crate::call::{CallId, MessageId};
 use crate::clock::ms;
@@ -18,7 +20,7 @@ use crate::error::{AttemptOutcome, RegisterError, Step, millis};
 use crate::events::{EventKind, SessionState, StepDetail};
 
 /// How often names are looked up again while no server can be reached; most zones answer for a minute or more.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 impl Machine {
     /// The connection stands: if the user agent is there, it registers on it.
@@ -36,6 +38,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped => {}
         }
@@ -55,6 +58,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped => {}
         }
@@ -95,16 +99,25 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Waiting(_)
             | State::Stopped => {}
         }
     }
 
     /// No server can be reached where the names were: perhaps they are elsewhere by now. What is found counts from the next round
     /// of attempts on.
-    fn look_again(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+    pub(super) fn look_again(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let State::Ready(ready) = &self.state else { return };
+        if ready.renewing.is_none() && now >= ready.resolved_at + LOOK_AGAIN {
+            self.look_again_now(now, out);
+        }
+    }
+
+    /// The same however recently the names were looked up: those of another network may be others.
+    pub(super) fn look_again_now(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let State::Ready(ready) = &mut self.state else { return };
-        if ready.renewing.is_some() || now < ready.resolved_at + LOOK_AGAIN {
-            return;
+        if ready.renewing.take().is_some() {
+            out.push(Effect::EndLookups);
         }
         ready.resolved_at = now;
         let mut step = Resolving::begin(&self.plan, self.ident.number(), now, out);
@@ -121,10 +134,10 @@ impl Machine {
         ready.renewing = None;
         let Ok(resolved) = done else { return };
         let account = &mut ready.registered.account;
-        let targets = account.targets_in(&resolved, &self.plan);
-        if !targets.is_empty() {
-            account.targets.clone_from(&targets);
-            self.line.retarget(targets);
+        if !account.targets_in(&resolved, &self.plan).is_empty() {
+            account.move_to(Arc::new(resolved), &self.plan);
+            self.line.retarget(account.targets.clone());
+            self.proofs.signed_in = account.signed_in.clone().or(self.proofs.signed_in.take());
         }
     }
 
@@ -254,6 +267,7 @@ impl Machine {
                 let unspecified = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
                 let (local, server) = self.line.ends().unwrap_or((unspecified, unspecified));
                 let address = registered.account.address.clone();
+                let lack = registered.account.lack.clone();
                 let detail = StepDetail::Registered {
                     address: address.clone(),
                     transport: self.line.transport().map_or("", transport_name),
@@ -272,24 +286,40 @@ impl Machine {
                     resolved_at: now,
                     renewing: None,
                 }));
-                self.tell(SessionState::Ready, out);
-                out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
+                self.backoff.reset();
+                match lack {
+                    Some(error) => {
+                        self.tell(SessionState::EmergencyOnly, out);
+                        out.push(Effect::Emit(EventKind::EmergencyOnly { address, error }));
+                    }
+                    None => {
+                        self.rejections = 0;
+                        self.tell(SessionState::Ready, out);
+                        out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
+                    }
+                }
                 self.watch_mailbox(now, out);
+                self.plan_upkeep(now);
+                self.call_parked(now, out);
+                self.keep_up(now, out);
             }
             State::Ready(mut ready) => {
-                let back = !ready.online;
                 ready.online = true;
                 self.line.healthy();
-                self.state = State::Ready(ready);
-                if back {
-                    self.tell(SessionState::Ready, out);
+                let state = self.standing_state(&ready.registered.account);
+                if state == SessionState::Ready {
+                    self.rejections = 0;
                 }
+                self.state = State::Ready(ready);
+                self.tell(state, out);
                 out.push(Effect::Emit(EventKind::Refreshed { granted_s: granted.as_secs() }));
+                self.call_parked(now, out);
             }
             other @ (State::Idle
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped) => self.state = other,
         }
@@ -351,8 +381,17 @@ impl Machine {
                     self.on_agent(events, now, out);
                 } else {
                     let after_ms = millis(now.saturating_duration_since(began));
-                    let error = register::register_error(failure, &self.line, after_ms);
-                    self.fail_standing(error.into(), began, now, out);
+                    let error = register::register_error(failure, &self.line, after_ms).into();
+                    match self.remedy(&error) {
+                        Remedy::Fresh => {
+                            self.tell_failed(&error, began, now, out);
+                            if let State::Ready(ready) = &mut self.state {
+                                ready.online = false;
+                            }
+                            self.fetch_credentials(now, out);
+                        }
+                        Remedy::Again | Remedy::Never => self.fail_standing(error, began, now, out),
+                    }
                 }
             }
             State::Stopping(_) => self.finish(false, now, out),
@@ -360,6 +399,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Waiting(_)
             | State::Stopped => {}
         }
     }

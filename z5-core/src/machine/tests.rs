@@ -11,11 +11,14 @@ use super::io::{HttpsReply, HttpsRequest, LookupAnswer, LookupId, Record, Reques
 use super::*;
 use crate::account::licence::tests as licence;
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, RetryMode};
+use crate::session::StartOptions;
 
 mod mid_call;
+mod retry;
 mod servers;
 mod standing;
+mod wake;
 
 const DEVICE: &str = "00000000-0000-4000-8000-000000000001";
 const UNIX_S: u64 = 1_800_000_000;
@@ -75,16 +78,26 @@ struct World {
     closed: Vec<FlowId>,
     /// Every SIP message of ours.
     sent: Vec<String>,
+    /// What a test answers in place of the servers.
+    hook: Option<Hook>,
+    /// How many HTTPS requests were given up.
+    https_ended: usize,
 }
+
+type Hook = Box<dyn FnMut(&HttpsRequest) -> Option<Result<HttpsReply, io::HttpsFailure>>>;
 
 impl World {
     fn new() -> Self {
         Self::with(CONFIG, false)
     }
 
-    fn with(text: &str, interactive: bool) -> Self {
+    fn with(text: &str, interactive_number: bool) -> Self {
+        Self::of(text, StartOptions { interactive_number, retry: RetryMode::Once, ..StartOptions::default() })
+    }
+
+    fn of(text: &str, options: StartOptions) -> Self {
         let config = Config::parse(text, "z5.toml").unwrap();
-        let plan = Plan::new(&config, &[], String::new(), interactive).unwrap();
+        let plan = Plan::new(&config, &[], String::new(), &options).unwrap();
         let now = clock::now();
         let wall = WallAnchor { at: now, unix_s: UNIX_S };
         let machine = Machine::new(plan, Ident::from_seed(1), wall, Arc::new(AtomicU64::new(1)), now);
@@ -106,6 +119,8 @@ impl World {
             started: Vec::new(),
             closed: Vec::new(),
             sent: Vec::new(),
+            hook: None,
+            https_ended: 0,
         }
     }
 
@@ -131,7 +146,14 @@ impl World {
             Effect::Connect { flow, targets } => {
                 self.trail.push("connect".into());
                 self.connecting = Some((flow, targets.clone()));
-                if self.silent != "connect" {
+                if self.silent == "refuse" {
+                    let attempts = vec![crate::error::Attempt {
+                        address: targets[0].address,
+                        transport: Some("tcp"),
+                        outcome: crate::error::AttemptOutcome::Refused,
+                    }];
+                    self.input(Input::ConnectFailed { flow, attempts });
+                } else if self.silent != "connect" {
                     let local = "127.0.0.1:40000".parse().unwrap();
                     let (transport, remote) = (targets[0].transport, targets[0].address);
                     self.input(Input::Connected { flow, transport, local, remote, tried: Vec::new() });
@@ -151,6 +173,7 @@ impl World {
             Effect::StartMedia { streams, .. } => {
                 self.started = streams.iter().map(|plan| plan.kind).collect();
             }
+            Effect::EndHttps => self.https_ended += 1,
             Effect::EndLookups
             | Effect::ForgetWish { .. }
             | Effect::SendText { .. }
@@ -179,6 +202,9 @@ impl World {
         self.trail.push(format!("{} {path}", request.method));
         if self.silent == request.host {
             return;
+        }
+        if let Some(outcome) = self.hook.as_mut().and_then(|hook| hook(request)) {
+            return self.input(Input::Https { id, outcome });
         }
         let authorized = request.headers.iter().any(|(name, _)| *name == "authorization");
         let numbers = r#"{"numbers":[{"phone-number":"+15555550101","state":"available"}]}"#;
@@ -375,7 +401,7 @@ fn a_call_before_ready_is_refused() {
     let mut world = world.start();
     world.input(Input::Command(Command::Call {
         call: CallId(9),
-        target: "911".into(),
+        target: "echo".into(),
         audio: true,
         text: None,
         anonymous: false,

@@ -1,5 +1,7 @@
-//! The walk through the first three steps to the beginning of the fourth: each step's end begins the next.
+//! The walk through the first three steps to the beginning of the fourth: each step's end begins the next. What was proved is kept,
+//! so that a walk that was broken off goes on from there.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use z5_sip::ident::Ident;
@@ -8,20 +10,37 @@ use z5_sip::outbox::Outbox;
 use super::context::Context;
 use super::io::{self, Effect};
 use super::plan::Plan;
-use super::provision::{self, Provisioning};
+use super::provision::{self, Fetched, Provisioning, Wanted};
 use super::register::{self, LineAccount, Registering};
 use super::resolve::{self, Resolved, Resolving};
-use super::sign_in::{self, SigningIn};
+use super::sign_in::{self, SignedIn, SigningIn};
+use super::supervise::Onward;
 use super::{Machine, State};
 use crate::clock::WallAnchor;
-use crate::config::Profile;
+use crate::config::{Profile, RetryMode};
 use crate::error::{ProvisionError, ResolveError, SignInError, Step};
-use crate::events::{SessionState, StepDetail};
+use crate::events::{EventKind, SessionState, StepDetail};
+
+/// What was proved last.
+#[derive(Debug, Default)]
+pub(super) struct Proofs {
+    resolved: Option<Arc<Resolved>>,
+    /// When the names were looked up.
+    pub(super) resolved_at: Option<Instant>,
+    pub(super) signed_in: Option<Arc<SignedIn>>,
+}
 
 impl Machine {
     pub(super) fn start(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        if !matches!(self.state, State::Idle) {
-            return;
+        if matches!(self.state, State::Idle) {
+            self.walk_names(now, out);
+        }
+    }
+
+    /// Step 1, for the first time or again.
+    pub(super) fn walk_names(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        if matches!(self.state, State::Resolving(_)) {
+            out.push(Effect::EndLookups);
         }
         self.begin_step(Step::Resolve, SessionState::Resolving, now, out);
         let bad = self.plan.names.iter().find(|(_, name)| name.is_empty());
@@ -46,12 +65,26 @@ impl Machine {
         let resolved = match progress {
             resolve::Progress::Going => return,
             resolve::Progress::Done(Err(error)) => return self.fail(error.into(), now, out),
-            resolve::Progress::Done(Ok(resolved)) => resolved,
+            resolve::Progress::Done(Ok(resolved)) => Arc::new(resolved),
         };
         let detail = StepDetail::Resolved { names: resolved.names().to_vec() };
         self.timings.resolve_ms = Some(self.end_step(Step::Resolve, detail, now, out));
         // The connection of step 4 needs no proof; opened now, it stands when it is needed.
         self.line.open(register::early_targets(&resolved, &self.plan), out);
+        self.proofs.resolved = Some(Arc::clone(&resolved));
+        self.proofs.resolved_at = Some(now);
+        self.proofs.signed_in =
+            self.proofs.signed_in.take().map(|signed_in| Arc::new(signed_in.moved(Arc::clone(&resolved))));
+        let mut onward = self.onward.take().unwrap_or(Onward { step: Step::SignIn, account: None });
+        if let Some(account) = &mut onward.account {
+            account.move_to(resolved, &self.plan);
+        }
+        self.go_on(onward, now, out);
+    }
+
+    /// Step 2, or past it where there is none.
+    pub(super) fn begin_sign_in(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let Some(resolved) = self.proofs.resolved.clone() else { return self.walk_names(now, out) };
         match (self.plan.profile, &self.plan.zdial) {
             (Profile::Generic, _) | (Profile::Z5, None) => {
                 match LineAccount::generic(&resolved, &self.plan) {
@@ -60,11 +93,13 @@ impl Machine {
                 }
             }
             (Profile::Z5, Some(_)) => {
+                self.line.open_unless_standing(register::early_targets(&resolved, &self.plan), out);
                 self.begin_step(Step::SignIn, SessionState::SigningIn, now, out);
                 let (plan, mut context) =
                     Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
                 if let Some(zdial) = &plan.zdial {
-                    let step = SigningIn::begin(resolved, zdial, &mut context, out);
+                    let chosen = self.number.clone();
+                    let step = SigningIn::begin(resolved, chosen, zdial, &mut context, out);
                     self.state = State::SigningIn(Box::new(step));
                 }
             }
@@ -100,10 +135,11 @@ impl Machine {
                 let progress = step.on_https(id, outcome, mcs, &mut context, out);
                 self.after_provision(progress, now, out);
             }
+            State::Ready(_) => self.on_upkeep_https(id, outcome, now, out),
             State::Idle
             | State::Resolving(_)
             | State::Registering(_)
-            | State::Ready(_)
+            | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped => {}
         }
@@ -120,7 +156,7 @@ impl Machine {
             sign_in::Progress::Choose => return self.tell(SessionState::ChoosingNumber, out),
             sign_in::Progress::Done(done) => match *done {
                 Err(error) => return self.fail(error.into(), now, out),
-                Ok(signed_in) => signed_in,
+                Ok(signed_in) => Arc::new(signed_in),
             },
         };
         let account = &signed_in.account;
@@ -138,11 +174,21 @@ impl Machine {
         };
         self.number = Some(account.number.clone());
         self.timings.sign_in_ms = Some(self.end_step(Step::SignIn, detail, now, out));
+        self.proofs.signed_in = Some(signed_in);
+        self.begin_provision(now, out);
+    }
+
+    /// Step 3.
+    pub(super) fn begin_provision(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let Some(signed_in) = self.proofs.signed_in.clone() else { return self.begin_sign_in(now, out) };
         self.begin_step(Step::Provision, SessionState::Provisioning, now, out);
+        let lenient = self.plan.retry.mode == RetryMode::Supervised;
+        let wanted = Wanted { licence: true, book: true, lenient };
+        self.line.open_unless_standing(register::early_targets(&signed_in.resolved, &self.plan), out);
         let (plan, mut context) =
             Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
         let begun = match &plan.mcs {
-            Some(mcs) => Provisioning::begin(signed_in, mcs, &mut context, out),
+            Some(mcs) => Provisioning::begin(signed_in, wanted, mcs, &mut context, out),
             None => {
                 let detail = "no licence issuer is configured".to_owned();
                 Err(ProvisionError::LicenceMissing { status: 0, detail })
@@ -160,19 +206,28 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
-        let licensed = match progress {
+        let Fetched { licensed, contacts, book_error } = match progress {
             provision::Progress::Going => return,
             provision::Progress::Done(done) => match *done {
                 Err(error) => return self.fail(error.into(), now, out),
-                Ok(licensed) => licensed,
+                Ok(fetched) => fetched,
             },
         };
+        let Some(licensed) = licensed else { return };
+        if let Some(contacts) = contacts {
+            self.contacts = contacts.into();
+        }
         let detail = StepDetail::Provisioned {
             licence: licensed.licence.report(self.wall.unix_s(now)),
-            contacts: licensed.contacts.len(),
+            contacts: self.contacts.len(),
         };
-        self.contacts = licensed.contacts.clone().into();
         self.timings.provision_ms = Some(self.end_step(Step::Provision, detail, now, out));
+        if let Some(error) = book_error {
+            self.upkeep.lack_book(now);
+            let (step, number) = (Step::Provision, Step::Provision.number());
+            let error = error.into();
+            out.push(Effect::Emit(EventKind::Retrying { step, number, attempt: 2, in_ms: 0, error }));
+        }
         let account = LineAccount::licensed(licensed, &self.plan);
         self.begin_register(account, now, out);
     }

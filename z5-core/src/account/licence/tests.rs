@@ -46,8 +46,16 @@ fn trust() -> McsPlan {
     }
 }
 
+const NUMBER: &str = "+1 555 555 0101";
+
+/// This time of the wall clock, now.
+fn at(unix_s: u64) -> (WallAnchor, Instant) {
+    let now = crate::clock::now();
+    (WallAnchor { at: now, unix_s }, now)
+}
+
 fn code(token: &str) -> &'static str {
-    Licence::verify(token, &trust(), DEVICE, NOW).map_or_else(|error| error.code(), |_| "valid")
+    Licence::verify(token, &trust(), DEVICE, NUMBER, at(NOW)).map_or_else(|error| error.code(), |_| "valid")
 }
 
 fn with(member: &str, value: Value) -> &'static str {
@@ -59,11 +67,12 @@ fn with(member: &str, value: Value) -> &'static str {
 #[test]
 fn a_good_licence_is_believed() {
     let token = sign(&header(), &claims(NOW, DEVICE));
-    let licence = Licence::verify(&token, &trust(), DEVICE, NOW).unwrap();
+    let licence = Licence::verify(&token, &trust(), DEVICE, NUMBER, at(NOW)).unwrap();
     assert!(licence.allows("text") && !licence.allows("video"));
     assert_eq!(licence.max_calls(), 2);
     assert_eq!(licence.report(NOW).expires_in_s, 1000);
-    assert!(!licence.is_expired(NOW + 1059) && licence.is_expired(NOW + 1060));
+    let at = |seconds| licence.validity(at(NOW).0, crate::clock::now() + Duration::from_secs(seconds));
+    assert_eq!((at(1058), at(1061)), (Validity::Valid, Validity::Over));
 }
 
 #[test]
@@ -73,6 +82,10 @@ fn every_claim_is_judged() {
     assert_eq!(with("aud", json!(["other", "z5"])), "valid");
     assert_eq!(with("cnf", json!({"instanceId": "other"})), "provision.licence-wrong-device");
     assert_eq!(with("cnf", json!({})), "provision.licence-bad-document");
+    assert_eq!(with("sub", json!("+15555550102")), "provision.licence-wrong-number");
+    assert_eq!(with("sub", json!(null)), "provision.licence-bad-document");
+    assert_eq!(with("iat", json!(NOW + 61)), "provision.licence-not-yet-valid");
+    assert_eq!(with("max_bitrate", json!("much")), "provision.licence-bad-document");
     assert_eq!(with("exp", json!(NOW - 60)), "provision.licence-expired");
     assert_eq!(with("exp", json!(NOW - 59)), "valid");
     assert_eq!(with("nbf", json!(NOW + 61)), "provision.licence-not-yet-valid");
@@ -110,4 +123,24 @@ fn what_is_forged_or_broken_is_refused() {
     for broken in ["", ".", "..", "a.b.c", "eyJ"] {
         assert_eq!(code(broken), "provision.licence-bad-document", "{broken:?}");
     }
+}
+
+#[test]
+fn the_grace_follows_the_end_and_a_clock_set_back_changes_neither() {
+    let mut claims = claims(NOW, DEVICE);
+    claims["grace_s"] = json!(500);
+    claims["refresh_after"] = json!(NOW + 600);
+    let (wall, now) = at(NOW);
+    let licence = Licence::verify(&sign(&header(), &claims), &trust(), DEVICE, NUMBER, (wall, now)).unwrap();
+    let after = |seconds| now + Duration::from_secs(seconds);
+    let set_back = WallAnchor { at: now, unix_s: NOW - 86_400 };
+    for wall in [wall, set_back] {
+        assert_eq!(licence.validity(wall, after(1059)), Validity::Valid);
+        assert_eq!(licence.validity(wall, after(1060)), Validity::Grace);
+        assert_eq!(licence.validity(wall, after(1560)), Validity::Over);
+        assert_eq!(licence.refresh_at(wall, now), after(600));
+    }
+    let set_forward = WallAnchor { at: now, unix_s: NOW + 86_400 };
+    assert_eq!(licence.validity(set_forward, now), Validity::Over);
+    assert_eq!(licence.validity(wall, now), Validity::Valid, "and right again when the clock is");
 }

@@ -1,5 +1,7 @@
 //! Calls that come in: rung, taken or turned down.
 
+use std::time::{Duration, Instant};
+
 use z5_sip::outbox::Outbox;
 use z5_sip::sdp::{MediaKind as SdpKind, OfferSummary};
 use z5_sip::ua::{self, CallKey};
@@ -28,7 +30,16 @@ pub(crate) struct Incoming {
     pub(crate) replaces: Option<CallKey>,
 }
 
+/// For how long after an emergency call its far end may call back whatever the licence says. RFC 6881 ED-68 keeps
+/// other obstacles away for about as long.
+const CALL_BACK: Duration = Duration::from_secs(30 * 60);
+
 impl Calls {
+    /// Whether an emergency call was made a short while ago.
+    fn awaits_call_back(&self, now: Instant) -> bool {
+        self.emergency_at.is_some_and(|at| now.saturating_duration_since(at) < CALL_BACK)
+    }
+
     /// Someone calls.
     pub(crate) fn on_incoming(
         &mut self,
@@ -39,10 +50,12 @@ impl Calls {
     ) -> Orders {
         let Incoming { key, from, display_name, offered, replaces } = incoming;
         let replaces = replaces.and_then(|key| self.id_of(key));
-        if let Some(licence) = &desk.account.licence {
-            if check_licence(licence, desk).is_err() {
-                return vec![ua::Command::Reject { call: key, status: TEMPORARILY_UNAVAILABLE }];
-            }
+        // Emergency services that call back ask for no licence (RFC 6881 ED-69).
+        let called_back = self.awaits_call_back(desk.now);
+        if !called_back && check_licence(desk).is_err() {
+            return vec![ua::Command::Reject { call: key, status: TEMPORARILY_UNAVAILABLE }];
+        }
+        if let Some(licence) = desk.account.licence.as_ref().filter(|_| !called_back) {
             // One that takes another's place needs no room of its own.
             if replaces.is_none() && self.calls.len() >= licence.max_calls() as usize {
                 return vec![ua::Command::Reject { call: key, status: BUSY_HERE }];
@@ -98,10 +111,13 @@ impl Calls {
         if !call.incoming || call.state != CallState::Ringing {
             return Err(CallError::WrongState { call: id.0, state: call.state.name(), command: "answer" });
         }
-        if let Some(licence) = &desk.account.licence {
-            check_licence(licence, desk)?;
-        }
-        let text = licensed_text((audio, text), desk)?;
+        let text = match self.awaits_call_back(desk.now) {
+            true => text.unwrap_or(desk.plan.media.text),
+            false => {
+                check_licence(desk)?;
+                licensed_text((audio, text), desk)?
+            }
+        };
         match accepted(call, audio, text).is_empty() {
             true => Err(nothing_to_carry()),
             false => Ok(text),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::clock;
 use crate::config::Config;
+use crate::session::StartOptions;
 
 const FIRST: &str = "127.0.0.1:53";
 const SECOND: &str = "127.0.0.2:53";
@@ -31,7 +32,7 @@ proxy = "sip.test:5060"
 dns = 4000
 "#;
     let config = Config::parse(text, "z5.toml").unwrap();
-    Plan::new(&config, &[], String::new(), false).unwrap()
+    Plan::new(&config, &[], String::new(), &StartOptions::default()).unwrap()
 }
 
 impl World {
@@ -189,7 +190,7 @@ fn a_name_in_the_table_is_not_asked() {
     )
     .unwrap();
     config.dns.hosts.insert("sip.test".into(), vec!["192.0.2.9".parse().unwrap()]);
-    let plan = Plan::new(&config, &[], String::new(), false).unwrap();
+    let plan = Plan::new(&config, &[], String::new(), &StartOptions::default()).unwrap();
     let mut out = Outbox::new();
     let now = clock::now();
     let mut step = Resolving::begin(&plan, 1, now, &mut out);
@@ -219,7 +220,9 @@ keys = [{ kid = "k1", x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }]
 [timeouts]
 dns = 4000
 "#;
-    let plan = Plan::new(&Config::parse(text, "z5.toml").unwrap(), &[], String::new(), false).unwrap();
+    let plan =
+        Plan::new(&Config::parse(text, "z5.toml").unwrap(), &[], String::new(), &StartOptions::default())
+            .unwrap();
     let (now, mut out) = (clock::now(), Outbox::new());
     let step = Resolving::begin(&plan, 1, now, &mut out);
     let mut world = World { step, out, now, open: Vec::new() };
@@ -254,7 +257,9 @@ fn searching(transport: &str) -> World {
         "profile = \"generic\"\n[dns]\nservers = [\"127.0.0.1:53\"]\n[sip]\ndomain = \"sip.test\"\n\
          username = \"a\"\npassword = \"b\"\ntransport = \"{transport}\"\n[timeouts]\ndns = 6000\n"
     );
-    let plan = Plan::new(&Config::parse(&text, "z5.toml").unwrap(), &[], String::new(), false).unwrap();
+    let plan =
+        Plan::new(&Config::parse(&text, "z5.toml").unwrap(), &[], String::new(), &StartOptions::default())
+            .unwrap();
     let (now, mut out) = (clock::now(), Outbox::new());
     let step = Resolving::begin(&plan, 1, now, &mut out);
     let mut world = World { step, out, now, open: Vec::new() };

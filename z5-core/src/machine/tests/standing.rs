@@ -107,7 +107,7 @@ impl World {
     }
 
     /// Lets this much time pass, with everything that is due in it.
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some(deadline) = self.machine.next_deadline().filter(|deadline| deadline.at <= until) {
             self.now = self.now.max(deadline.at);
@@ -118,7 +118,7 @@ impl World {
     }
 
     /// Lets time pass until an event of this name.
-    fn wait_for(&mut self, name: &str) {
+    pub(super) fn wait_for(&mut self, name: &str) {
         for _ in 0..100 {
             if self.names().contains(&name) {
                 return;
