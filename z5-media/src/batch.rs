@@ -6,28 +6,48 @@
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg have no safe form; see the SAFETY comments")]
 mod linux;
-#[cfg(not(target_os = "linux"))]
+#[cfg(any(test, not(target_os = "linux")))]
 mod portable;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
 #[cfg(target_os = "linux")]
-use linux::{Socket, receive, send};
+pub use linux::Socket;
+#[cfg(target_os = "linux")]
+use linux::{coalesce, receive, send};
 #[cfg(not(target_os = "linux"))]
-use portable::{Socket, receive, send};
+pub use portable::Socket;
+#[cfg(not(target_os = "linux"))]
+use portable::{coalesce, receive, send};
 
 /// Bytes of a slot; a datagram that fills one may have been cut off.
 pub const SLOT: usize = 2048;
 /// Datagrams of one system call at most.
 pub const MAX_BATCH: usize = 64;
+/// Bytes of a slot that takes what the system coalesced. Not a power of two, so that the beginnings of slots do not meet
+/// in the same lines of the cache.
+const WIDE_SLOT: usize = 65_536 + 320;
+/// Datagrams the system makes one of at most (`UDP_GRO_CNT_MAX` and `UDP_MAX_SEGMENTS` of Linux are 64 and 128).
+const MAX_COALESCED: usize = 128;
+
+/// Where a datagram lies.
+#[derive(Debug, Clone, Copy)]
+struct Piece {
+    start: usize,
+    len: usize,
+    /// Whom it came from, or goes to.
+    address: SocketAddr,
+}
 
 /// Slots for datagrams, allocated once.
 #[derive(Debug)]
 pub struct Batch {
-    slots: Vec<[u8; SLOT]>,
-    /// Length and address of each filled slot.
-    filled: Vec<(usize, SocketAddr)>,
+    arena: Vec<u8>,
+    /// Bytes of a slot.
+    slot: usize,
+    /// The datagrams held, in the order of the arena.
+    filled: Vec<Piece>,
     capacity: usize,
 }
 
@@ -36,7 +56,22 @@ impl Batch {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.clamp(1, MAX_BATCH);
-        Self { slots: vec![[0; SLOT]; capacity], filled: Vec::with_capacity(capacity), capacity }
+        Self { arena: vec![0; SLOT * capacity], slot: SLOT, filled: Vec::with_capacity(capacity), capacity }
+    }
+
+    /// Room for `capacity` messages of a socket that [coalesces](Self::coalesce), each of many datagrams. Memory is used
+    /// as far as messages reach only.
+    #[must_use]
+    pub fn wide(capacity: usize) -> Self {
+        let capacity = capacity.clamp(1, MAX_BATCH);
+        let filled = Vec::with_capacity(capacity * MAX_COALESCED);
+        Self { arena: vec![0; WIDE_SLOT * capacity], slot: WIDE_SLOT, filled, capacity }
+    }
+
+    /// Asks the system to hand over datagrams of one length from one address as one (UDP_GRO, udp(7)). A socket asked so
+    /// must be read by a [wide](Self::wide) batch. Returns `false` where there is no such thing.
+    pub fn coalesce(socket: &impl Socket) -> bool {
+        coalesce(socket)
     }
 
     /// Datagrams held.
@@ -54,7 +89,7 @@ impl Batch {
     /// No room is left.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.filled.len() == self.capacity
+        self.filled.len() >= self.capacity
     }
 
     /// Forgets the datagrams.
@@ -64,38 +99,52 @@ impl Batch {
 
     /// The datagrams and where they came from (or go to).
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&mut [u8], SocketAddr)> {
-        self.slots.iter_mut().zip(&self.filled).map(|(slot, (len, address))| (&mut slot[..*len], *address))
+        let (mut rest, mut at) = (&mut self.arena[..], 0);
+        self.filled.iter().map(move |piece| {
+            let (_, tail) = std::mem::take(&mut rest).split_at_mut(piece.start - at);
+            let (datagram, tail) = tail.split_at_mut(piece.len);
+            (rest, at) = (tail, piece.start + piece.len);
+            (datagram, piece.address)
+        })
     }
 
     /// A free slot to be filled, and closed by [`commit`](Self::commit); `None` when the batch is full.
     pub fn free_slot(&mut self) -> Option<&mut [u8; SLOT]> {
-        self.slots.get_mut(self.filled.len())
+        if self.is_full() {
+            return None;
+        }
+        self.arena.get_mut(self.filled.len() * self.slot..)?.first_chunk_mut()
     }
 
     /// Closes the slot last given: its first `len` bytes go to `to`.
     pub fn commit(&mut self, len: usize, to: SocketAddr) {
         if !self.is_full() {
-            self.filled.push((len.min(SLOT), to));
+            let start = self.filled.len() * self.slot;
+            self.filled.push(Piece { start, len: len.min(SLOT), address: to });
         }
     }
 
-    /// Replaces the content by what waits at `socket`, at most `limit` datagrams. Fewer than asked for means that
-    /// nothing more waits.
+    /// Replaces the content by what waits at `socket`, at most `limit` messages; returns how many there were. A message is a
+    /// datagram, or on a socket that coalesces a run of them. Fewer than asked for means that nothing more waits.
     ///
     /// # Errors
     /// `WouldBlock` when nothing waits; what the system says otherwise.
     pub fn receive(&mut self, socket: &impl Socket, limit: usize) -> io::Result<usize> {
         self.filled.clear();
-        let limit = limit.min(self.capacity);
-        receive(socket, &mut self.slots[..limit], &mut self.filled)?;
-        Ok(self.filled.len())
+        receive(socket, &mut self.arena, self.slot, limit.min(self.capacity), &mut self.filled)
     }
 
     /// Sends every datagram and clears the batch. Returns how many the system refused.
     pub fn send(&mut self, socket: &impl Socket) -> usize {
-        let refused = send(socket, &self.slots, &self.filled);
+        let mut count = 0;
+        self.send_each(socket, |_| count += 1);
+        count
+    }
+
+    /// The same, telling the number of each datagram the system refused.
+    pub fn send_each(&mut self, socket: &impl Socket, mut refused: impl FnMut(usize)) {
+        send(socket, &self.arena, &self.filled, &mut refused);
         self.filled.clear();
-        refused
     }
 }
 
@@ -135,6 +184,61 @@ mod tests {
     fn a_batch_passes_over_both_address_families() {
         exchange("127.0.0.1:0");
         exchange("[::1]:0");
+    }
+
+    /// What other systems than Linux run, on this one.
+    #[test]
+    fn the_portable_calls_do_the_same() {
+        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        b.set_nonblocking(true).unwrap();
+        let (to, from) = (b.local_addr().unwrap(), a.local_addr().unwrap());
+        let (mut arena, mut filled) = (vec![0; 8 * SLOT], Vec::new());
+        let error = portable::receive(&b, &mut arena, SLOT, 8, &mut filled).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let mut out: Vec<Piece> = (0..8)
+            .map(|n| {
+                arena[n * SLOT..n * SLOT + 10 * n].fill(n as u8);
+                Piece { start: n * SLOT, len: 10 * n, address: to }
+            })
+            .collect();
+        // An address of the other family cannot be sent to from this socket.
+        out[3].address = "[::1]:9".parse().unwrap();
+        let mut refused = Vec::new();
+        portable::send(&a, &arena, &out, &mut |n| refused.push(n));
+        assert_eq!(refused, [3]);
+        arena.fill(0xff);
+        assert_eq!(portable::receive(&b, &mut arena, SLOT, 5, &mut filled).unwrap(), 5);
+        assert_eq!(filled.iter().map(|piece| piece.len).collect::<Vec<_>>(), [0, 10, 20, 40, 50]);
+        for piece in &filled {
+            let datagram = &arena[piece.start..piece.start + piece.len];
+            assert!(datagram.iter().all(|byte| usize::from(*byte) * 10 == piece.len), "{datagram:?}");
+            assert_eq!(piece.address, from);
+        }
+        filled.clear();
+        assert_eq!(portable::receive(&b, &mut arena, SLOT, 5, &mut filled).unwrap(), 2);
+        assert!(!portable::coalesce(&b));
+    }
+
+    #[test]
+    fn a_wide_batch_takes_apart_what_the_system_put_together() {
+        let (a, b) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        b.set_nonblocking(true).unwrap();
+        let coalesces = Batch::coalesce(&b);
+        let mut outbox = Batch::new(MAX_BATCH);
+        let lens: Vec<usize> = [188; 30].into_iter().chain([100, 1200, 1200, 7]).collect();
+        for (n, len) in lens.iter().enumerate() {
+            outbox.free_slot().unwrap()[..*len].fill(n as u8);
+            outbox.commit(*len, b.local_addr().unwrap());
+        }
+        assert_eq!(outbox.send(&a), 0);
+        let mut inbox = Batch::wide(MAX_BATCH);
+        let messages = inbox.receive(&b, MAX_BATCH).unwrap();
+        assert!(if coalesces { messages < lens.len() } else { messages == lens.len() }, "{messages}");
+        assert_eq!(inbox.len(), lens.len());
+        for ((n, len), (datagram, from)) in lens.iter().enumerate().zip(inbox.iter_mut()) {
+            assert_eq!((&*datagram, from), (&vec![n as u8; *len][..], a.local_addr().unwrap()));
+        }
+        assert_eq!(inbox.receive(&b, MAX_BATCH).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use libc::{
 };
 use socket2::SockAddr;
 
-use super::{MAX_BATCH, NOWHERE, SLOT};
+use super::{MAX_BATCH, NOWHERE, Piece, SLOT};
 
 /// A UDP socket the system knows by its descriptor.
 pub trait Socket: AsRawFd {}
@@ -35,41 +35,91 @@ fn header(name: *mut libc::c_void, name_len: socklen_t, part: *mut iovec) -> mms
     mmsghdr { msg_hdr: inner, msg_len: 0 }
 }
 
-/// Fills slots; fewer than given means that nothing more waits.
+/// Asks for datagrams of one length from one address to be handed over as one (UDP_GRO).
+pub(super) fn coalesce(socket: &impl Socket) -> bool {
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is live for the call and of the given length; the kernel only reads it.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            ptr::from_ref(&on).cast(),
+            size_of::<libc::c_int>() as socklen_t,
+        )
+    };
+    result == 0
+}
+
+/// Fills slots of `slot` bytes and says how many messages there were; fewer than `count` means that nothing more waits.
 pub(super) fn receive(
     socket: &impl Socket,
-    slots: &mut [[u8; SLOT]],
-    filled: &mut Vec<(usize, SocketAddr)>,
-) -> io::Result<()> {
-    let count = slots.len().min(MAX_BATCH);
+    arena: &mut [u8],
+    slot: usize,
+    count: usize,
+    filled: &mut Vec<Piece>,
+) -> io::Result<usize> {
+    let count = count.min(MAX_BATCH);
     let mut headers: Headers = [const { MaybeUninit::uninit() }; MAX_BATCH];
     // Long enough for both families.
     let mut addresses = [const { MaybeUninit::<sockaddr_in6>::uninit() }; MAX_BATCH];
     let mut parts = [const { MaybeUninit::<iovec>::uninit() }; MAX_BATCH];
-    for (n, slot) in slots.iter_mut().take(count).enumerate() {
-        parts[n].write(iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: SLOT });
+    let mut controls = [const { MaybeUninit::<Control>::uninit() }; MAX_BATCH];
+    // Only wide slots are for sockets that coalesce.
+    let wide = slot > SLOT;
+    let mut slots = 0;
+    for (n, room) in arena.chunks_exact_mut(slot).take(count).enumerate() {
+        parts[n].write(iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() });
         let len = size_of::<sockaddr_in6>() as socklen_t;
-        headers[n].write(header(addresses[n].as_mut_ptr().cast(), len, parts[n].as_mut_ptr()));
+        let mut message = header(addresses[n].as_mut_ptr().cast(), len, parts[n].as_mut_ptr());
+        if wide {
+            message.msg_hdr.msg_control = controls[n].as_mut_ptr().cast();
+            message.msg_hdr.msg_controllen = size_of::<Control>() as _;
+        }
+        headers[n].write(message);
+        slots = n + 1;
     }
-    // SAFETY: the first `count` headers are initialised and point to live, distinct slots and addresses with their true
-    // lengths, all of which outlive the call; the kernel writes within those lengths only.
+    // SAFETY: the first `slots` headers are initialised and point to live, distinct slots, addresses and controls with their
+    // true lengths, all of which outlive the call; the kernel writes within those lengths only.
     let received = unsafe {
         libc::recvmmsg(
             socket.as_raw_fd(),
             headers.as_mut_ptr().cast(),
-            count as _,
+            slots as _,
             MSG_DONTWAIT as _,
             ptr::null_mut(),
         )
     };
     let received = usize::try_from(received).map_err(|_| io::Error::last_os_error())?;
-    for (header, address) in headers.iter().zip(&addresses).take(received) {
+    for (n, (header, address)) in headers.iter().zip(&addresses).take(received).enumerate() {
         // SAFETY: this header was initialised above, and the kernel has filled in its lengths.
         let header = unsafe { header.assume_init_ref() };
-        let from = sender(address.as_ptr(), header.msg_hdr.msg_namelen as usize);
-        filled.push(((header.msg_len as usize).min(SLOT), from));
+        let address = sender(address.as_ptr(), header.msg_hdr.msg_namelen as usize);
+        let len = (header.msg_len as usize).min(slot);
+        let segment = if wide { segment(&header.msg_hdr) } else { None };
+        let (mut start, end) = (n * slot, n * slot + len);
+        loop {
+            let len = segment.map_or(end - start, |segment| segment.min(end - start));
+            filled.push(Piece { start, len, address });
+            start += len;
+            if start >= end {
+                break;
+            }
+        }
     }
-    Ok(())
+    Ok(received)
+}
+
+/// The length of the datagrams a message was put together of, where the kernel says so.
+fn segment(message: &msghdr) -> Option<usize> {
+    // SAFETY: the kernel has filled in control and its length; CMSG_FIRSTHDR gives null or a whole header within.
+    let head = unsafe { libc::CMSG_FIRSTHDR(message).as_ref()? };
+    if (head.cmsg_level, head.cmsg_type) != (libc::SOL_UDP, libc::UDP_GRO) {
+        return None;
+    }
+    // SAFETY: this kind of control message carries an int, which needs no alignment to be read so.
+    let size = unsafe { ptr::read_unaligned(libc::CMSG_DATA(head).cast::<libc::c_int>()) };
+    usize::try_from(size).ok().filter(|size| *size > 0)
 }
 
 /// The address the kernel wrote.
@@ -109,66 +159,64 @@ union Control {
     bytes: [u8; 32],
 }
 
-/// Sends slots; returns how many were refused.
-pub(super) fn send(socket: &impl Socket, slots: &[[u8; SLOT]], filled: &[(usize, SocketAddr)]) -> usize {
-    if !NO_SEGMENTATION.load(Ordering::Relaxed) {
-        match send_runs(socket, slots, filled, true) {
-            Ok(refused) => return refused,
-            Err(NotSegmented { refused, done }) => {
-                NO_SEGMENTATION.store(true, Ordering::Relaxed);
-                let rest = (&slots[done..], &filled[done..]);
-                return refused + send_runs(socket, rest.0, rest.1, false).unwrap_or(rest.1.len());
-            }
-        }
+/// Sends what is held; tells the number of each datagram that was refused.
+pub(super) fn send(socket: &impl Socket, arena: &[u8], filled: &[Piece], refused: &mut dyn FnMut(usize)) {
+    let filled = &filled[..filled.len().min(MAX_BATCH)];
+    let segmented = !NO_SEGMENTATION.load(Ordering::Relaxed);
+    if let Err(done) = send_runs(socket, arena, filled, segmented, refused) {
+        NO_SEGMENTATION.store(true, Ordering::Relaxed);
+        let mut later = |n| refused(done.0 + n);
+        // Without segmentation nothing is left to be done without.
+        let _ = send_runs(socket, arena, &filled[done.0..], false, &mut later);
     }
-    send_runs(socket, slots, filled, false).unwrap_or(filled.len())
 }
 
-/// Segmentation is not to be had here: so many datagrams were dealt with, of which so many were refused.
-struct NotSegmented {
-    refused: usize,
-    done: usize,
-}
+/// Segmentation is not to be had here: so many datagrams were dealt with.
+struct NotSegmented(usize);
 
 /// How many datagrams from `start` on can go as one: the same address, the same length but for a shorter last one.
-fn run(filled: &[(usize, SocketAddr)], segmented: bool) -> usize {
-    let Some((segment, to)) = filled.first() else { return 0 };
+fn run(filled: &[Piece], segmented: bool) -> usize {
+    let Some(Piece { len: segment, address, .. }) = filled.first() else { return 0 };
     if !segmented || *segment == 0 {
         return 1;
     }
     let most = (MAX_SEGMENTED / segment).clamp(1, MAX_SEGMENTS);
-    let equal = filled.iter().take(most).take_while(|(len, address)| len == segment && address == to).count();
-    let shorter = filled.get(equal).is_some_and(|(len, address)| *len > 0 && len < segment && address == to);
+    let there = |piece: &Piece| piece.address == *address;
+    let equal = filled.iter().take(most).take_while(|piece| piece.len == *segment && there(piece)).count();
+    let shorter =
+        filled.get(equal).is_some_and(|piece| piece.len > 0 && piece.len < *segment && there(piece));
     if shorter && equal < most { equal + 1 } else { equal }
 }
 
 fn send_runs(
     socket: &impl Socket,
-    slots: &[[u8; SLOT]],
-    filled: &[(usize, SocketAddr)],
+    arena: &[u8],
+    filled: &[Piece],
     segmented: bool,
-) -> Result<usize, NotSegmented> {
-    let count = filled.len().min(MAX_BATCH);
-    let filled = &filled[..count];
+    refused: &mut dyn FnMut(usize),
+) -> Result<(), NotSegmented> {
+    let count = filled.len();
     let mut headers: Headers = [const { MaybeUninit::uninit() }; MAX_BATCH];
     let mut parts = [const { MaybeUninit::<iovec>::uninit() }; MAX_BATCH];
     let mut addresses = [const { MaybeUninit::<SockAddr>::uninit() }; MAX_BATCH];
-    let mut controls = [Control { bytes: [0; 32] }; MAX_BATCH];
+    let mut controls = [const { MaybeUninit::<Control>::uninit() }; MAX_BATCH];
     // Where each message begins, in datagrams.
     let mut starts = [0_usize; MAX_BATCH + 1];
-    for ((slot, (len, _)), part) in slots.iter().zip(filled).zip(&mut parts) {
+    for (piece, part) in filled.iter().zip(&mut parts) {
+        let bytes = &arena[piece.start..piece.start + piece.len];
         // The kernel only reads from a part that is sent.
-        part.write(iovec { iov_base: slot.as_ptr().cast_mut().cast(), iov_len: *len });
+        part.write(iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() });
     }
     let (mut messages, mut at) = (0, 0);
     while at < count {
         let together = run(&filled[at..], segmented);
-        let (segment, to) = filled[at];
-        let address = addresses[messages].write(SockAddr::from(to));
+        let Piece { len: segment, address, .. } = filled[at];
+        let address = addresses[messages].write(SockAddr::from(address));
         let mut message = header(address.as_ptr().cast_mut().cast(), address.len(), parts[at].as_mut_ptr());
         message.msg_hdr.msg_iovlen = together as _;
         if together > 1 {
-            write_segment(&mut controls[messages], &mut message.msg_hdr, segment as u16);
+            let control = controls[messages].write(Control { bytes: [0; 32] });
+            write_segment(control, &mut message.msg_hdr, segment as u16);
         }
         headers[messages].write(message);
         starts[messages] = at;
@@ -176,7 +224,7 @@ fn send_runs(
         at += together;
     }
     starts[messages] = count;
-    let (mut done, mut refused) = (0, 0);
+    let mut done = 0;
     while done < messages {
         let rest = &mut headers[done..messages];
         // SAFETY: these headers are initialised and point to live slots, parts, controls and addresses with their true
@@ -192,15 +240,15 @@ fn send_runs(
                 if size > 1 {
                     let error = io::Error::last_os_error().raw_os_error();
                     if matches!(error, Some(libc::EINVAL | libc::EIO | libc::EOPNOTSUPP | libc::EMSGSIZE)) {
-                        return Err(NotSegmented { refused, done: starts[done] });
+                        return Err(NotSegmented(starts[done]));
                     }
                 }
-                refused += size;
+                (starts[done]..starts[done + 1]).for_each(&mut *refused);
                 done += 1;
             }
         }
     }
-    Ok(refused)
+    Ok(())
 }
 
 /// Asks for a message to be cut into datagrams of `segment` bytes.
@@ -231,14 +279,19 @@ mod tests {
     fn runs_are_of_one_address_and_length_with_a_shorter_end() {
         let (a, b): (SocketAddr, SocketAddr) =
             ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-        assert_eq!(run(&[(100, a), (100, a), (40, a), (40, a)], true), 3);
-        assert_eq!(run(&[(100, a), (100, b)], true), 1);
-        assert_eq!(run(&[(40, a), (100, a)], true), 1);
-        assert_eq!(run(&[(100, a), (0, a)], true), 1);
-        assert_eq!(run(&[(100, a), (100, a)], false), 1);
-        assert_eq!(run(&[(0, a), (0, a)], true), 1);
-        assert_eq!(run(&[], true), 0);
-        assert_eq!(run(&[(1200, a); 64], true), MAX_SEGMENTS);
-        assert_eq!(run(&[(2000, a); 64], true), MAX_SEGMENTED / 2000);
+        let runs = |pieces: &[(usize, SocketAddr)], segmented| {
+            let piece =
+                |(len, address): &(usize, SocketAddr)| Piece { start: 0, len: *len, address: *address };
+            run(&pieces.iter().map(piece).collect::<Vec<_>>(), segmented)
+        };
+        assert_eq!(runs(&[(100, a), (100, a), (40, a), (40, a)], true), 3);
+        assert_eq!(runs(&[(100, a), (100, b)], true), 1);
+        assert_eq!(runs(&[(40, a), (100, a)], true), 1);
+        assert_eq!(runs(&[(100, a), (0, a)], true), 1);
+        assert_eq!(runs(&[(100, a), (100, a)], false), 1);
+        assert_eq!(runs(&[(0, a), (0, a)], true), 1);
+        assert_eq!(runs(&[], true), 0);
+        assert_eq!(runs(&[(1200, a); 64], true), MAX_SEGMENTS);
+        assert_eq!(runs(&[(2000, a); 64], true), MAX_SEGMENTED / 2000);
     }
 }

@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 
-use super::SLOT;
+use super::Piece;
 
 /// A non-blocking UDP socket.
+#[cfg_attr(target_os = "linux", expect(unreachable_pub, reason = "on Linux it is only tested"))]
 pub trait Socket {
     /// Takes one datagram.
     ///
@@ -40,23 +41,34 @@ impl Socket for mio::net::UdpSocket {
     }
 }
 
-/// Fills slots; fewer than given means that nothing more waits.
+/// Fills slots of `slot` bytes; fewer than `count` means that nothing more waits.
 pub(super) fn receive(
     socket: &impl Socket,
-    slots: &mut [[u8; SLOT]],
-    filled: &mut Vec<(usize, SocketAddr)>,
-) -> io::Result<()> {
-    for slot in slots {
-        match socket.take(slot) {
-            Ok(datagram) => filled.push(datagram),
+    arena: &mut [u8],
+    slot: usize,
+    count: usize,
+    filled: &mut Vec<Piece>,
+) -> io::Result<usize> {
+    for (n, room) in arena.chunks_mut(slot).take(count).enumerate() {
+        match socket.take(room) {
+            Ok((len, address)) => filled.push(Piece { start: n * slot, len, address }),
             Err(error) if filled.is_empty() => return Err(error),
-            Err(_) => return Ok(()),
+            Err(_) => return Ok(n),
         }
     }
-    Ok(())
+    Ok(count)
 }
 
-/// Sends slots; returns how many were refused.
-pub(super) fn send(socket: &impl Socket, slots: &[[u8; SLOT]], filled: &[(usize, SocketAddr)]) -> usize {
-    slots.iter().zip(filled).filter(|(slot, (len, to))| socket.give(&slot[..*len], *to).is_err()).count()
+/// Sends what is held; tells the number of each datagram that was refused.
+pub(super) fn send(socket: &impl Socket, arena: &[u8], filled: &[Piece], refused: &mut dyn FnMut(usize)) {
+    for (n, piece) in filled.iter().enumerate() {
+        if socket.give(&arena[piece.start..piece.start + piece.len], piece.address).is_err() {
+            refused(n);
+        }
+    }
+}
+
+/// There is no such thing in common.
+pub(super) fn coalesce(_socket: &impl Socket) -> bool {
+    false
 }
