@@ -6,6 +6,8 @@
 pub mod emodel;
 mod fft;
 
+use fft::BLOCK;
+
 use crate::stats::Heard;
 
 /// Level of a full-scale sine in dBm0 (the mu-law overload point of ITU-T G.711).
@@ -16,8 +18,6 @@ const FULL_SCALE_SINE_DBOV: f64 = -3.0103;
 const SILENCE_DBOV: f64 = -55.0;
 /// Active time from which a stream counts as audible.
 const AUDIBLE_MS: f64 = 100.0;
-/// Samples of one spectrum.
-const BLOCK: usize = 1024;
 /// Spectra are averaged until this many were taken; the level goes on.
 const MAX_SPECTRA: u32 = 256;
 
@@ -28,10 +28,10 @@ pub struct Listener {
     frames: u64,
     active_samples: u64,
     active_energy: f64,
-    block: Vec<f32>,
+    /// What came since the last spectrum; as 16-bit samples, because there are many listeners.
+    block: Vec<i16>,
     spectrum: Vec<f64>,
     spectra: u32,
-    fft: fft::Fft,
 }
 
 impl Listener {
@@ -46,7 +46,6 @@ impl Listener {
             block: Vec::with_capacity(BLOCK),
             spectrum: vec![0.0; BLOCK / 2],
             spectra: 0,
-            fft: fft::Fft::new(BLOCK),
         }
     }
 
@@ -65,9 +64,10 @@ impl Listener {
             return;
         }
         for sample in frame {
-            self.block.push(f32::from(*sample));
+            self.block.push(*sample);
             if self.block.len() == BLOCK {
-                self.fft.add_power(&self.block, &mut self.spectrum);
+                let block = std::array::from_fn(|n| f32::from(self.block[n]));
+                fft::add_power(&block, &mut self.spectrum);
                 self.spectra += 1;
                 self.block.clear();
             }
