@@ -5,14 +5,18 @@
 //! return figures, wait for the answer (normally well under a millisecond).
 
 mod config;
+mod demux;
 mod error;
+mod load;
 mod net;
 mod pace;
 mod ports;
 mod priority;
 mod registry;
 mod ring;
+mod shared;
 mod start;
+mod wheel;
 mod worker;
 
 use std::net::{IpAddr, SocketAddr};
@@ -28,10 +32,12 @@ pub use config::{
     StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes, VideoConfig,
 };
 pub use error::{EngineError, MediaError, PortError};
+pub use load::{EncodedMedia, LoadConfig};
 use mio::{Poll, Waker};
 pub use ports::LocalPort;
 use registry::{Registry, Running};
 use rtrb::RingBuffer;
+pub use shared::SharedPort;
 
 use crate::capture::Capture;
 use crate::clock::{self, WallAnchor};
@@ -104,7 +110,7 @@ impl Engine {
             worker,
             worker_handle: Some(worker_handle),
             worker_thread,
-            registry: Mutex::default(),
+            registry: Mutex::new(Registry::new(halves.len())),
             next_port: AtomicU64::new(config.port_seed),
             epoch,
             anchor: WallAnchor::read(),
@@ -138,6 +144,23 @@ impl Engine {
         ports::reserve(bind, ports, self.next_port.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// Binds a pair for each packet thread, on which any number of streams can run: for load generation. Otherwise as
+    /// [`reserve`](Self::reserve). The sockets live as long as the engine.
+    ///
+    /// # Errors
+    /// When the range is exhausted or holds no pair, the address is not ours, or the engine has stopped.
+    pub fn share(&self, bind: IpAddr, ports: RangeInclusive<u16>) -> Result<SharedPort, PortError> {
+        let mut registry = self.registry.lock().map_err(|_| PortError::Stopped)?;
+        let start = self.next_port.fetch_add(self.shards.len() as u64, Ordering::Relaxed);
+        let (port, sockets) = shared::open(bind, &ports, self.shards.len(), registry.shared_ports, start)?;
+        for (shard, sockets) in self.shards.iter().zip(sockets) {
+            shard.net.send(net::Command::Share(Box::new(sockets))).map_err(|_| PortError::Stopped)?;
+            shard.waker.wake().map_err(|_| PortError::Stopped)?;
+        }
+        registry.shared_ports += 1;
+        Ok(port)
+    }
+
     /// Runs a stream on a reserved port. The first packet leaves at once.
     ///
     /// # Errors
@@ -145,13 +168,13 @@ impl Engine {
     pub fn start_stream(&self, port: LocalPort, config: StreamConfig) -> Result<StreamId, MediaError> {
         start::check(&config)?;
         let running = Running::of(&config);
-        let id = self.registry.lock().map_err(|_| MediaError::Stopped)?.add(running)?;
-        let started = start::build(id, port, config, self.epoch, self.anchor, self.capture.clone()).and_then(
-            |(net, work)| {
-                self.tell_net(id, net::Command::Add(net))?;
-                self.tell_worker(worker::Command::Add(work))
-            },
-        );
+        let claim = start::claim(&port, &config);
+        let id = self.registry.lock().map_err(|_| MediaError::Stopped)?.add(running, claim)?;
+        let built = start::build(id, port, claim, config, self.epoch, self.anchor, self.capture.clone());
+        let started = built.and_then(|(net, work)| {
+            self.tell_net(id, net::Command::Add(net))?;
+            work.map_or(Ok(()), |work| self.tell_worker(worker::Command::Add(work)))
+        });
         if let Err(error) = started {
             self.forget(id);
             return Err(error);
@@ -227,15 +250,18 @@ impl Engine {
     /// # Errors
     /// When there is no such stream.
     pub fn set_direction(&self, stream: StreamId, direction: Direction) -> Result<(), MediaError> {
-        self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        let running = self.running(stream).ok_or(MediaError::NoSuchStream)?;
         self.tell_net(stream, net::Command::SetReceive { id: stream, receive: direction.receive })?;
+        if !running.works {
+            return self.tell_net(stream, net::Command::SetSend { id: stream, send: direction.send });
+        }
         self.tell_worker(worker::Command::SetSend { id: stream, send: direction.send })
     }
 
     /// Sends elsewhere and learns the source anew, when the far end announced other addresses (a re-INVITE).
     ///
     /// # Errors
-    /// When there is no such stream.
+    /// When there is no such stream, or on a shared port another stream has its far end there.
     pub fn set_remote(
         &self,
         stream: StreamId,
@@ -243,6 +269,7 @@ impl Engine {
         remote_rtcp: SocketAddr,
     ) -> Result<(), MediaError> {
         self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        self.registry.lock().map_err(|_| MediaError::Stopped)?.reclaim(stream, remote, remote_rtcp)?;
         self.tell_net(stream, net::Command::SetRemote { id: stream, remote, remote_rtcp })
     }
 
@@ -279,7 +306,7 @@ impl Engine {
     #[must_use]
     pub fn stats(&self, stream: StreamId) -> Option<StreamStats> {
         let running = self.running(stream)?;
-        let work = self.ask_worker(|reply| worker::Command::Figures { id: stream, reply })?;
+        let work = self.work(running, |reply| worker::Command::Figures { id: stream, reply })?;
         let net = self.ask_net(stream, |reply| net::Command::Figures { id: stream, reply })?;
         Some(registry::figures(running, net, work))
     }
@@ -304,10 +331,19 @@ impl Engine {
     /// Text that was queued leaves before. `None` when there is no such stream.
     pub fn stop_stream(&self, stream: StreamId) -> Option<StreamStats> {
         let running = self.running(stream)?;
-        let work = self.ask_worker(|reply| worker::Command::Stop { id: stream, reply });
+        let work = self.work(running, |reply| worker::Command::Stop { id: stream, reply });
         let net = self.ask_net(stream, |reply| net::Command::Stop { id: stream, reply });
         self.forget(stream);
         Some(registry::figures(running, net?, work?))
+    }
+
+    /// The worker's figures; none of a stream without a half there.
+    fn work(
+        &self,
+        running: Running,
+        command: impl FnOnce(mpsc::SyncSender<worker::WorkerFigures>) -> worker::Command,
+    ) -> Option<worker::WorkerFigures> {
+        if running.works { self.ask_worker(command) } else { Some(worker::WorkerFigures::default()) }
     }
 
     fn running(&self, stream: StreamId) -> Option<Running> {
@@ -323,6 +359,10 @@ impl Engine {
     fn tell_net(&self, stream: StreamId, command: net::Command) -> Result<(), MediaError> {
         let shard = self.shards.get(stream.slot() % self.shards.len().max(1)).ok_or(MediaError::Stopped)?;
         shard.net.send(command).map_err(|_| MediaError::Stopped)?;
+        // It blocks for its sockets, or under load sleeps until the next tick.
+        if let Some(thread) = &shard.thread {
+            thread.thread().unpark();
+        }
         shard.waker.wake().map_err(|_| MediaError::Stopped)
     }
 

@@ -48,11 +48,13 @@ pub enum DropReason {
     Overflow,
     /// The payload could not be read as what its type promises.
     MalformedPayload,
+    /// On a shared socket: no stream expects that address and SSRC.
+    UnknownStream,
 }
 
 impl DropReason {
     /// Every reason, in the order of declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::TooShort,
         Self::TooLong,
         Self::BadVersion,
@@ -72,6 +74,7 @@ impl DropReason {
         Self::NotReceiving,
         Self::Overflow,
         Self::MalformedPayload,
+        Self::UnknownStream,
     ];
 }
 

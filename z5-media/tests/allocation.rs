@@ -1,8 +1,9 @@
-//! After warming up, packets cost no allocation: two engines exchange SRTP audio while every allocation of the process
-//! is counted.
+//! After warming up, packets cost no allocation: streams exchange SRTP audio, with codecs on sockets of their own and
+//! pre-encoded on shared ones, while every allocation of the process is counted.
 //!
 //! In a binary of its own, because the counting allocator counts whatever runs beside it.
 
+#![expect(clippy::unwrap_used, reason = "a test stops at what cannot happen")]
 #![expect(
     unsafe_code,
     reason = "a global allocator cannot be written without it; it only counts and passes on"
@@ -16,8 +17,8 @@ use std::time::Duration;
 
 use z5_media::source::Tone;
 use z5_media::{
-    AudioCodec, AudioConfig, AudioOptions, AudioSink, Direction, Engine, EngineConfig, LocalPort, SinkError,
-    SrtpParams, SrtpSuite, StreamConfig, StreamKind,
+    AudioCodec, AudioConfig, AudioOptions, AudioSink, Direction, EncodedMedia, Engine, EngineConfig,
+    LoadConfig, LocalPort, SinkError, SrtpParams, SrtpSuite, StreamConfig, StreamId, StreamKind,
 };
 
 struct Counting;
@@ -86,28 +87,61 @@ impl AudioSink for Gate {
     }
 }
 
-fn stream(to: &LocalPort, keys: SrtpParams, sink: Box<dyn AudioSink>) -> StreamConfig {
+fn audio(sink: Box<dyn AudioSink>) -> StreamKind {
+    StreamKind::Audio(AudioConfig {
+        options: AudioOptions::default(),
+        codec: AudioCodec::Pcmu,
+        send_payload_type: 0,
+        receive_payload_type: 0,
+        telephone_event: None,
+        ptime_ms: 20,
+        source: Box::new(Tone::new(1000.0, -12.0)),
+        sink,
+    })
+}
+
+fn load(media: &EncodedMedia) -> StreamKind {
+    StreamKind::Load(LoadConfig {
+        codec: AudioCodec::Pcmu,
+        send_payload_type: 0,
+        receive_payload_type: 0,
+        ptime_ms: 20,
+        media: media.clone(),
+    })
+}
+
+fn stream(to: &LocalPort, kind: StreamKind, keys: SrtpParams, ssrc: u32) -> StreamConfig {
     StreamConfig {
-        kind: StreamKind::Audio(AudioConfig {
-            options: AudioOptions::default(),
-            codec: AudioCodec::Pcmu,
-            send_payload_type: 0,
-            receive_payload_type: 0,
-            telephone_event: None,
-            ptime_ms: 20,
-            source: Box::new(Tone::new(1000.0, -12.0)),
-            sink,
-        }),
+        kind,
         remote: to.rtp_addr(),
         remote_rtcp: to.rtcp_addr(),
         rtcp_mux: false,
         direction: Direction::BOTH,
         srtp: Some(keys),
-        ssrc: 1,
+        ssrc,
         first_sequence: 1,
         first_timestamp: 1,
         cname: "c".into(),
     }
+}
+
+/// Pairs of pre-encoded streams between two shared ports.
+const SHARED_PAIRS: u32 = 20;
+
+fn share(engine: &Engine, local: IpAddr) -> Vec<StreamId> {
+    let (left, right) = (engine.share(local, 0..=0).unwrap(), engine.share(local, 0..=0).unwrap());
+    let suite = SrtpSuite::AeadAes128Gcm;
+    let keys = || SrtpParams::new(suite, &[3; 28], &[3; 28]).unwrap();
+    let media = EncodedMedia::encode(AudioCodec::Pcmu, &mut Tone::new(1000.0, -12.0), 20, 8).unwrap();
+    let mut streams = Vec::new();
+    for n in 0..SHARED_PAIRS {
+        let (a, b) = (left.port(Some(1000 + n)), right.port(Some(n)));
+        let (config_a, config_b) =
+            (stream(&b, load(&media), keys(), n), stream(&a, load(&media), keys(), 1000 + n));
+        streams.push(engine.start_stream(a, config_a).unwrap());
+        streams.push(engine.start_stream(b, config_b).unwrap());
+    }
+    streams
 }
 
 #[test]
@@ -118,12 +152,18 @@ fn packets_in_steady_state_allocate_nothing() {
     let (a, b) = (engine.reserve(local, 0..=0).unwrap(), engine.reserve(local, 0..=0).unwrap());
     let suite = SrtpSuite::AesCm128HmacSha1_80;
     let keys = |x, y| SrtpParams::new(suite, &[x; 30], &[y; 30]).unwrap();
-    let config_a = stream(&b, keys(1, 2), Box::new(Gate { frames: 0, over }));
-    let config_b = stream(&a, keys(2, 1), Box::new(z5_media::sink::Null));
+    let shared = share(&engine, local);
+    let config_a = stream(&b, audio(Box::new(Gate { frames: 0, over })), keys(1, 2), 1);
+    let config_b = stream(&a, audio(Box::new(z5_media::sink::Null)), keys(2, 1), 1);
     let a = engine.start_stream(a, config_a).unwrap();
     engine.start_stream(b, config_b).unwrap();
     finished.recv_timeout(Duration::from_secs(30)).unwrap();
     assert_eq!(ALLOCATIONS.load(Ordering::Relaxed), 0);
     let stats = engine.stop_stream(a).unwrap();
     assert!(stats.packets_received >= COUNTED, "{stats:?}");
+    for stream in shared {
+        let stats = engine.stop_stream(stream).unwrap();
+        assert!(stats.packets_received >= COUNTED && stats.packets_sent >= COUNTED, "{stats:?}");
+        assert_eq!(stats.dropped.len(), 0, "{stats:?}");
+    }
 }

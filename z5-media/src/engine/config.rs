@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::load::LoadConfig;
 use crate::capture::Capture;
 use crate::codec::h264::Mode;
 use crate::sink::AudioSink;
@@ -137,6 +138,8 @@ pub enum StreamKind {
     Text(TextConfig),
     /// H.264 video (RFC 6184).
     Video(VideoConfig),
+    /// Pre-encoded audio for load generation; what comes is counted, not decoded.
+    Load(LoadConfig),
 }
 
 /// A video stream: H.264 at 90 kHz.

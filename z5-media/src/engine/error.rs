@@ -41,6 +41,9 @@ pub enum PortError {
         /// The configured range.
         ports: RangeInclusive<u16>,
     },
+    /// The engine's thread is gone.
+    #[error("the media engine has stopped")]
+    Stopped,
     /// The local address cannot be bound at all.
     #[error("cannot bind a media port on {bind}: {source}")]
     Bind {
@@ -101,6 +104,17 @@ pub enum MediaError {
     DigitDuration {
         /// What was asked for.
         duration: std::time::Duration,
+    },
+    /// A shared port of another engine.
+    #[error("the port belongs to another media engine")]
+    ForeignPort,
+    /// On a shared port another stream already takes what comes from there.
+    #[error(
+        "another stream on the shared port takes media from {remote}; give each stream the SSRC its far end will use, or use a port of its own"
+    )]
+    Claimed {
+        /// The far end's address.
+        remote: std::net::SocketAddr,
     },
     /// As many streams run as one engine can carry.
     #[error("the media engine carries {limit} streams already")]

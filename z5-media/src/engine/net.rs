@@ -1,30 +1,35 @@
 //! The packet thread: sockets, sessions, timers. No codec, file or embedder's code runs here.
 //!
-//! One turn: wait for readiness, commands or the next deadline (or under load for the
-//! next tick, see the pace); take at most [`DATAGRAMS_PER_TURN`] datagrams, at most
-//! [`DATAGRAMS_PER_SOCKET`] of one socket before the next has its turn; send what the worker made; write due reports.
+//! One turn: wait for readiness, commands or the next deadline (or under load for the next tick, see the pace); take at
+//! most [`DATAGRAMS_PER_TURN`] datagrams, at most [`DATAGRAMS_PER_SOCKET`] of one socket before the next has its turn;
+//! send what the worker made and what the wheel says is due; write due reports.
+
+mod sharing;
+mod stream;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token};
 use rtrb::{Consumer, Producer};
+use sharing::Sharing;
+pub(super) use stream::{Feed, NetFigures, NetStream, Sockets};
+use stream::{Next, Taken};
 
 use super::config::{EventSender, StreamEvent, StreamId};
 use super::pace::Pace;
-use super::ring::{self, FrameHead, FrameReader, FrameWriter, word};
-use crate::batch::{Batch, SLOT};
-use crate::capture::{Capture, Transport};
+use super::registry;
+use super::shared::SharedSockets;
+use super::wheel::Wheel;
+use crate::batch::{Batch, MAX_BATCH, SLOT};
 use crate::clock;
-use crate::rtp::{self, HEADER_LEN};
+use crate::rtp;
 use crate::stats::DropReason;
-use crate::stream::{Session, SessionFigures, Told};
 
 /// Datagrams taken in one turn before commands, sending and timers have theirs.
 const DATAGRAMS_PER_TURN: usize = 512;
@@ -34,105 +39,75 @@ const DATAGRAMS_PER_SOCKET: usize = 32;
 const RECEIVE_BATCH: usize = 16;
 /// Packets of one stream handed to the system together.
 const SEND_BATCH: usize = 32;
-/// The token of the waker; streams use two tokens each.
+/// The token of the waker; streams use two tokens each, and shared pairs two from [`SHARED`] on.
 pub(super) const WAKE: Token = Token(usize::MAX);
+/// The first token of shared pairs, above those of streams.
+const SHARED: usize = 2 * super::config::MAX_STREAMS;
 
 /// What the packet thread is told.
 pub(super) enum Command {
     Add(Box<NetStream>),
-    SetReceive { id: StreamId, receive: bool },
-    SetRemote { id: StreamId, remote: SocketAddr, remote_rtcp: SocketAddr },
-    Watch { id: StreamId, patience: Option<Duration> },
-    SetReceiver { id: StreamId, receiver: Box<crate::srtp::Receiver> },
-    Figures { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
-    Stop { id: StreamId, reply: mpsc::SyncSender<NetFigures> },
+    Share(Box<SharedSockets>),
+    SetReceive {
+        id: StreamId,
+        receive: bool,
+    },
+    /// Only streams of pre-encoded media are told here; the worker is for the others.
+    SetSend {
+        id: StreamId,
+        send: bool,
+    },
+    SetRemote {
+        id: StreamId,
+        remote: SocketAddr,
+        remote_rtcp: SocketAddr,
+    },
+    Watch {
+        id: StreamId,
+        patience: Option<Duration>,
+    },
+    SetReceiver {
+        id: StreamId,
+        receiver: Box<crate::srtp::Receiver>,
+    },
+    Figures {
+        id: StreamId,
+        reply: mpsc::SyncSender<NetFigures>,
+    },
+    Stop {
+        id: StreamId,
+        reply: mpsc::SyncSender<NetFigures>,
+    },
     Shutdown,
-}
-
-/// The packet thread's part of a stream's figures.
-pub(super) struct NetFigures {
-    pub(super) session: SessionFigures,
-    pub(super) send_errors: u64,
-}
-
-/// One stream on the packet thread.
-pub(super) struct NetStream {
-    pub(super) id: StreamId,
-    pub(super) session: Session,
-    pub(super) rtp: UdpSocket,
-    pub(super) rtcp: UdpSocket,
-    pub(super) mux: bool,
-    pub(super) to_worker: FrameWriter,
-    pub(super) from_worker: FrameReader,
-    /// The worker does not come by itself: wake it for each frame (text).
-    pub(super) wake_worker: bool,
-    /// The worker wants to hear of wanted key frames, limits and losses (video).
-    pub(super) adapts: bool,
-    pub(super) send_errors: u64,
-    /// Which of its sockets are in the ready queue.
-    pub(super) queued: [bool; 2],
-    /// The moment its one valid timer is set to.
-    pub(super) armed: Instant,
-    /// Addresses of both sockets, for the capture.
-    pub(super) local: [SocketAddr; 2],
-    pub(super) capture: Option<Arc<Capture>>,
-}
-
-impl NetStream {
-    fn figures(&self) -> NetFigures {
-        NetFigures { session: self.session.figures(), send_errors: self.send_errors }
-    }
-
-    /// Sends on the RTP socket, or on the RTCP socket where that is apart.
-    fn transmit(&mut self, datagram: &[u8], to: SocketAddr, rtcp: bool) {
-        if let Some(capture) = &self.capture {
-            let from = self.local[usize::from(rtcp && !self.mux)];
-            capture.record(Transport::Udp, from, to, datagram, clock::now());
-        }
-        let socket = if rtcp && !self.mux { &self.rtcp } else { &self.rtp };
-        if socket.send_to(datagram, to).is_err() && !rtcp {
-            self.send_errors += 1;
-        }
-    }
-}
-
-impl NetStream {
-    /// Sends what was gathered, as few messages as the system allows.
-    fn flush(&mut self, outbox: &mut Batch) {
-        if outbox.is_empty() {
-            return;
-        }
-        if let Some(capture) = &self.capture {
-            let now = clock::now();
-            for (datagram, to) in outbox.iter_mut() {
-                capture.record(Transport::Udp, self.local[0], to, datagram, now);
-            }
-        }
-        self.send_errors += outbox.send(&self.rtp) as u64;
-    }
 }
 
 /// The packet thread's state.
 pub(super) struct Net {
-    pub(super) poll: Poll,
-    pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) events: EventSender,
+    poll: Poll,
+    commands: mpsc::Receiver<Command>,
+    events: EventSender,
     /// Slots whose streams have frames to send.
-    pub(super) sendable: Consumer<u32>,
+    sendable: Consumer<u32>,
     /// Slots whose streams have frames for the worker, and the worker to wake.
-    pub(super) readable: Producer<u32>,
-    pub(super) worker: Thread,
-    pub(super) epoch: Instant,
-    pub(super) streams: Vec<Option<Box<NetStream>>>,
-    pub(super) ready: VecDeque<usize>,
-    pub(super) timers: BinaryHeap<Reverse<(Instant, u32, u64)>>,
+    readable: Producer<u32>,
+    worker: Thread,
+    epoch: Instant,
+    streams: Vec<Option<Box<NetStream>>>,
+    /// Socket pairs that many streams share.
+    sharing: Vec<Sharing>,
+    /// Away only while it turns.
+    wheel: Option<Wheel>,
+    ready: VecDeque<usize>,
+    timers: BinaryHeap<Reverse<(Instant, u32, u64)>>,
     /// What is being sent.
-    pub(super) buffer: Box<[u8; SLOT]>,
+    buffer: Box<[u8; SLOT]>,
     /// What was just received.
-    pub(super) inbox: Batch,
+    inbox: Batch,
+    /// What was just received from a shared socket; made with the first one.
+    wide: Option<Batch>,
     /// Packets of one stream that leave together.
-    pub(super) outbox: Batch,
-    pub(super) pace: Pace,
+    outbox: Batch,
+    pace: Pace,
 }
 
 impl Net {
@@ -154,6 +129,9 @@ impl Net {
             worker,
             epoch,
             streams: Vec::new(),
+            sharing: Vec::new(),
+            wheel: Some(Wheel::new(epoch)),
+            wide: None,
             ready: VecDeque::with_capacity(256),
             timers: BinaryHeap::with_capacity(256),
             buffer: Box::new([0; SLOT]),
@@ -189,11 +167,13 @@ impl Net {
             if !self.obey() {
                 return;
             }
-            let taken = self.receive();
-            self.send();
+            let taken = self.receive(clock::now());
             let now = clock::now();
+            self.send(now);
+            let sent = self.turn_wheel(now);
+            self.flush_shared();
             self.report(now);
-            self.pace.took(taken, now);
+            self.pace.took(taken + sent, now);
         }
     }
 
@@ -202,7 +182,9 @@ impl Net {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
-        self.timers.peek().map(|Reverse((at, ..))| at.saturating_duration_since(now))
+        let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
+        let due = timer.into_iter().chain(self.wheel.as_ref().and_then(Wheel::next_deadline)).min();
+        due.map(|at| at.saturating_duration_since(now))
     }
 
     fn stream(&mut self, id: StreamId) -> Option<&mut Box<NetStream>> {
@@ -214,6 +196,14 @@ impl Net {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Add(stream)) => self.add(stream),
+                Ok(Command::Share(sockets)) => self.share(*sockets),
+                Ok(Command::SetSend { id, send }) => {
+                    if let Some(stream) = self.stream(id)
+                        && let Feed::Load(load) = &mut stream.feed
+                    {
+                        load.set_send(send);
+                    }
+                }
                 Ok(Command::SetReceive { id, receive }) => {
                     if let Some(stream) = self.stream(id) {
                         stream.session.set_receive(receive);
@@ -221,10 +211,7 @@ impl Net {
                     }
                 }
                 Ok(Command::SetRemote { id, remote, remote_rtcp }) => {
-                    if let Some(stream) = self.stream(id) {
-                        let remote_rtcp = if stream.mux { remote } else { remote_rtcp };
-                        stream.session.set_remote(remote, remote_rtcp);
-                    }
+                    self.set_remote(id, remote, remote_rtcp);
                 }
                 Ok(Command::Watch { id, patience }) => {
                     if let Some(stream) = self.stream(id) {
@@ -262,80 +249,181 @@ impl Net {
 
     fn add(&mut self, mut stream: Box<NetStream>) {
         let slot = stream.id.slot();
-        let registry = self.poll.registry();
-        let registered = registry
-            .register(&mut stream.rtp, Token(2 * slot), Interest::READABLE)
-            .and_then(|()| registry.register(&mut stream.rtcp, Token(2 * slot + 1), Interest::READABLE));
-        if let Err(error) = registered {
-            tracing::error!(%error, stream = %stream.id, "cannot wait for the media sockets");
+        match &mut stream.sockets {
+            Sockets::Own { rtp, rtcp, .. } => {
+                let registry = self.poll.registry();
+                let registered = registry
+                    .register(rtp, Token(2 * slot), Interest::READABLE)
+                    .and_then(|()| registry.register(rtcp, Token(2 * slot + 1), Interest::READABLE));
+                if let Err(error) = registered {
+                    tracing::error!(%error, stream = %stream.id, "cannot wait for the media sockets");
+                }
+            }
+            Sockets::Shared(claim) => {
+                // The registry holds the same claims and has refused what cannot be.
+                if let Some(sharing) = self.sharing.get_mut(claim.place.index)
+                    && registry::put(&mut sharing.tables, claim, slot).is_err()
+                {
+                    tracing::error!(stream = %stream.id, "the media of another stream come from the same place");
+                }
+            }
         }
         if self.streams.len() <= slot {
             self.streams.resize_with(slot + 1, || None);
         }
         stream.armed = stream.session.next_deadline();
         self.timers.push(Reverse((stream.armed, slot as u32, stream.id.0)));
+        let (id, load) = (stream.id, matches!(stream.feed, Feed::Load(_)));
         self.streams[slot] = Some(stream);
         // What came before registration makes no edge.
         self.queue(2 * slot);
         self.queue(2 * slot + 1);
+        if load {
+            // The first packet leaves at once; the others where the wheel has room.
+            let now = clock::now();
+            if let Some(ticks) = self.send_load(slot, id.0 as u32, now)
+                && let Some(wheel) = &mut self.wheel
+            {
+                wheel.add(slot as u32, id.0 as u32, ticks, now);
+            }
+        }
+    }
+
+    /// Takes over a socket pair that streams will share.
+    fn share(&mut self, sockets: SharedSockets) {
+        let index = self.sharing.len();
+        let mut sharing = Sharing::new(sockets);
+        for (end, socket) in sharing.sockets.iter_mut().enumerate() {
+            let token = Token(SHARED + 2 * index + end);
+            if let Err(error) = self.poll.registry().register(socket, token, Interest::READABLE) {
+                tracing::error!(%error, "cannot wait for the shared media sockets");
+            }
+        }
+        self.wide.get_or_insert_with(|| Batch::wide(MAX_BATCH));
+        self.sharing.push(sharing);
+        self.queue(SHARED + 2 * index);
+        self.queue(SHARED + 2 * index + 1);
+    }
+
+    fn set_remote(&mut self, id: StreamId, remote: SocketAddr, remote_rtcp: SocketAddr) {
+        let slot = id.slot();
+        let Some(Some(stream)) =
+            self.streams.get_mut(slot).filter(|s| s.as_ref().is_some_and(|s| s.id == id))
+        else {
+            return;
+        };
+        stream.session.set_remote(remote, if stream.mux { remote } else { remote_rtcp });
+        if let Sockets::Shared(claim) = &mut stream.sockets
+            && let Some(sharing) = self.sharing.get_mut(claim.place.index)
+        {
+            registry::take(&mut sharing.tables, claim);
+            claim.remote = remote;
+            claim.remote_rtcp = claim.remote_rtcp.and(Some(remote_rtcp));
+            if registry::put(&mut sharing.tables, claim, slot).is_err() {
+                tracing::error!(stream = %id, "the media of another stream come from the same place");
+            }
+        }
     }
 
     /// Sends what is left and says goodbye.
     fn stop(&mut self, id: StreamId) -> Option<NetFigures> {
         self.stream(id)?;
-        self.send_frames(id.slot());
+        let now = clock::now();
+        self.send_frames(id.slot(), now);
+        self.flush_shared();
         let mut stream = self.streams.get_mut(id.slot())?.take()?;
-        if let Some(len) = stream.session.goodbye(&mut self.buffer[..], clock::now()) {
+        if let Some(len) = stream.session.goodbye(&mut self.buffer[..], now) {
             let to = stream.session.rtcp_destination();
-            stream.transmit(&self.buffer[..len], to, true);
+            transmit(&mut stream, &mut self.sharing, &self.buffer[..len], (to, true), now);
         }
-        let registry = self.poll.registry();
-        for socket in [&mut stream.rtp, &mut stream.rtcp] {
-            if let Err(error) = registry.deregister(socket) {
-                tracing::debug!(%error, stream = %id, "cannot deregister a media socket");
+        match &mut stream.sockets {
+            Sockets::Own { rtp, rtcp, .. } => {
+                let registry = self.poll.registry();
+                for socket in [rtp, rtcp] {
+                    if let Err(error) = registry.deregister(socket) {
+                        tracing::debug!(%error, stream = %id, "cannot deregister a media socket");
+                    }
+                }
+            }
+            Sockets::Shared(claim) => {
+                if let Some(sharing) = self.sharing.get_mut(claim.place.index) {
+                    registry::take(&mut sharing.tables, claim);
+                }
             }
         }
         Some(stream.figures())
     }
 
-    /// Puts a socket (two per slot) into the ready queue once.
+    /// Puts a socket (two per slot, then two per shared pair) into the ready queue once.
     fn queue(&mut self, socket: usize) {
-        if let Some(Some(stream)) = self.streams.get_mut(socket / 2)
-            && !std::mem::replace(&mut stream.queued[socket % 2], true)
+        let queued = match socket.checked_sub(SHARED) {
+            Some(shared) => self.sharing.get_mut(shared / 2).map(|sharing| &mut sharing.queued),
+            None => match self.streams.get_mut(socket / 2) {
+                Some(Some(stream)) => match &mut stream.sockets {
+                    Sockets::Own { queued, .. } => Some(queued),
+                    Sockets::Shared(_) => None,
+                },
+                Some(None) | None => None,
+            },
+        };
+        if let Some(queued) = queued
+            && !std::mem::replace(&mut queued[socket % 2], true)
         {
             self.ready.push_back(socket);
         }
     }
 
+    /// Takes a socket out of the ready queue's books; `false` when it is gone.
+    fn unqueue(&mut self, socket: usize) -> bool {
+        let queued = match socket.checked_sub(SHARED) {
+            Some(shared) => self.sharing.get_mut(shared / 2).map(|sharing| &mut sharing.queued),
+            None => match self.streams.get_mut(socket / 2) {
+                Some(Some(stream)) => match &mut stream.sockets {
+                    Sockets::Own { queued, .. } => Some(queued),
+                    Sockets::Shared(_) => None,
+                },
+                Some(None) | None => None,
+            },
+        };
+        queued.map(|queued| queued[socket % 2] = false).is_some()
+    }
+
     /// Takes datagrams from ready sockets, a bounded number; returns how many.
-    fn receive(&mut self) -> usize {
-        let mut left = DATAGRAMS_PER_TURN;
-        let now = clock::now();
-        while left > 0 {
+    fn receive(&mut self, now: Instant) -> usize {
+        let mut taken = 0;
+        while taken < DATAGRAMS_PER_TURN {
             let Some(socket) = self.ready.pop_front() else { break };
-            let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { continue };
-            stream.queued[socket % 2] = false;
-            let share = left.min(DATAGRAMS_PER_SOCKET);
-            let taken = self.drain(socket, share, now);
-            left = left.saturating_sub(taken);
-            if taken >= share {
+            if !self.unqueue(socket) {
+                continue;
+            }
+            let (more, count) = if socket >= SHARED {
+                self.drain_shared(socket - SHARED, DATAGRAMS_PER_TURN - taken, now)
+            } else {
+                self.drain(socket, (DATAGRAMS_PER_TURN - taken).min(DATAGRAMS_PER_SOCKET), now)
+            };
+            taken += count;
+            if more {
                 // Readiness is told at edges only: until a read would block, it is ours to remember.
                 self.queue(socket);
             }
         }
-        DATAGRAMS_PER_TURN - left
+        taken
     }
 
-    /// Takes at most `share` datagrams of one socket; returns how many there were.
-    fn drain(&mut self, socket: usize, share: usize, now: Instant) -> usize {
-        let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return 0 };
-        let (mut woke, mut asked, mut taken) = (false, false, 0);
+    /// Takes at most `share` datagrams of one socket; returns whether more may wait, and how many there were.
+    fn drain(&mut self, socket: usize, share: usize, now: Instant) -> (bool, usize) {
+        let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return (false, 0) };
+        let (mut sum, mut taken, mut more) = (Taken::default(), 0, true);
         while taken < share {
             let wanted = RECEIVE_BATCH.min(share - taken);
-            let source = if socket.is_multiple_of(2) { &stream.rtp } else { &stream.rtcp };
+            let Sockets::Own { rtp, rtcp, .. } = &stream.sockets else { break };
+            let source = if socket.is_multiple_of(2) { rtp } else { rtcp };
             let got = match self.inbox.receive(source, wanted) {
                 Ok(got) => got,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
                 // Some systems tell errors of earlier sends here; the next read goes on.
                 Err(_) => {
                     taken += 1;
@@ -344,38 +432,80 @@ impl Net {
             };
             taken += got;
             for (datagram, from) in self.inbox.iter_mut() {
-                if let Some(capture) = &stream.capture {
-                    capture.record(Transport::Udp, from, stream.local[socket % 2], datagram, now);
-                }
-                if datagram.len() == SLOT {
-                    stream.session.count(DropReason::TooLong);
-                } else if socket % 2 == 1 || (stream.mux && rtp::is_rtcp(datagram)) {
-                    if let Ok(told) = stream.session.receive_rtcp(datagram, from, now) {
-                        woke |= pass_on(stream, told, &self.events);
-                        asked |= told.resend;
-                    }
-                } else {
-                    woke |= take_rtp(stream, datagram, from, now, self.epoch, &self.events);
-                }
+                let taken = stream.take(datagram, from, socket % 2, (now, self.epoch), &self.events);
+                sum.woke |= taken.woke;
+                sum.asked |= taken.asked;
             }
             if got < wanted {
                 // Nothing more waits; asking again would cost a system call to hear it.
+                more = false;
                 break;
             }
         }
-        if asked {
-            while let Some(len) = stream.session.resend(&mut self.buffer[..], now) {
-                let to = stream.session.destination();
-                stream.transmit(&self.buffer[..len], to, false);
+        self.follow(socket / 2, sum, now);
+        (more, taken)
+    }
+
+    /// Takes at most about `share` datagrams of a shared socket and deals them out.
+    fn drain_shared(&mut self, socket: usize, share: usize, now: Instant) -> (bool, usize) {
+        let (index, end) = (socket / 2, socket % 2);
+        let Some(mut inbox) = self.wide.take() else { return (false, 0) };
+        let (mut taken, mut more) = (0, true);
+        while taken < share {
+            let Some(sharing) = self.sharing.get(index) else { break };
+            match inbox.receive(&sharing.sockets[end], MAX_BATCH) {
+                Ok(got) => more = got == MAX_BATCH,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                Err(_) => {
+                    taken += 1;
+                    continue;
+                }
+            }
+            taken += inbox.len();
+            for (datagram, from) in inbox.iter_mut() {
+                self.deal(index, end, datagram, from, now);
+            }
+            if !more {
+                break;
             }
         }
-        if woke && stream.wake_worker {
+        self.wide = Some(inbox);
+        (more, taken)
+    }
+
+    /// Gives a datagram of a shared socket to the stream that claims it.
+    fn deal(&mut self, index: usize, end: usize, datagram: &mut [u8], from: SocketAddr, now: Instant) {
+        let Some(sharing) = self.sharing.get(index) else { return };
+        let is_rtcp = end == 1 || rtp::is_rtcp(datagram);
+        let found = sharing.tables[end].find(datagram, is_rtcp, from);
+        let Some((slot, Some(stream))) =
+            found.and_then(|slot| Some((slot, self.streams.get_mut(slot)?.as_mut())))
+        else {
+            sharing.drops.count(DropReason::UnknownStream);
+            return;
+        };
+        let taken = stream.take(datagram, from, end, (now, self.epoch), &self.events);
+        self.follow(slot, taken, now);
+    }
+
+    /// What a stream's datagrams made to be done.
+    fn follow(&mut self, slot: usize, taken: Taken, now: Instant) {
+        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+        if taken.asked {
+            while let Some(len) = stream.session.resend(&mut self.buffer[..], now) {
+                let to = stream.session.destination();
+                transmit(stream, &mut self.sharing, &self.buffer[..len], (to, false), now);
+            }
+        }
+        if taken.woke && matches!(stream.feed, Feed::Worker { wake: true, .. }) {
             // Full: the worker is far behind; it finds the frames at the stream's next announcement or deadline.
-            let _ = self.readable.push((socket / 2) as u32);
+            let _ = self.readable.push(slot as u32);
             self.worker.unpark();
         }
-        self.arm(socket / 2);
-        taken
+        self.arm(slot);
     }
 
     /// Sets a stream's timer anew when it became due earlier than it is set to.
@@ -389,48 +519,97 @@ impl Net {
     }
 
     /// Sends the frames the worker has announced.
-    fn send(&mut self) {
+    fn send(&mut self, now: Instant) {
         while let Ok(slot) = self.sendable.pop() {
-            self.send_frames(slot as usize);
+            self.send_frames(slot as usize, now);
         }
     }
 
-    fn send_frames(&mut self, slot: usize) {
+    fn send_frames(&mut self, slot: usize, now: Instant) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
-        let now = clock::now();
-        loop {
-            if self.outbox.is_full() {
+        match &stream.sockets {
+            Sockets::Own { .. } => {
+                loop {
+                    if self.outbox.is_full() {
+                        stream.flush(&mut self.outbox);
+                    }
+                    // Full and flushed: there is a free slot.
+                    let Some(room) = self.outbox.free_slot() else { break };
+                    match stream.next_packet(room, now) {
+                        Next::Packet(len) => self.outbox.commit(len, stream.session.destination()),
+                        Next::Nothing => {}
+                        Next::End => break,
+                    }
+                }
                 stream.flush(&mut self.outbox);
             }
-            // Full and flushed: there is a free slot.
-            let Some(slot) = self.outbox.free_slot() else { break };
-            let Some((head, len)) = stream.from_worker.pop(&mut slot[HEADER_LEN..]) else { break };
-            match head.payload_type {
-                0..=127 => {}
-                word::KEY_FRAME => {
-                    stream.session.want_key_frame(now);
-                    continue;
+            Sockets::Shared(claim) => {
+                let index = claim.place.index;
+                loop {
+                    let Some(sharing) = self.sharing.get_mut(index) else { return };
+                    let Some(room) = sharing.room(&mut self.streams) else { break };
+                    let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+                    match stream.next_packet(room, now) {
+                        Next::Packet(len) => {
+                            let to = stream.session.destination();
+                            stream.record_sent(to, 0, &room[..len], now);
+                            sharing.commit(len, to, slot);
+                        }
+                        Next::Nothing => {}
+                        Next::End => break,
+                    }
                 }
-                word::LIMIT => {
-                    let limit = ring::value(&slot[HEADER_LEN..HEADER_LEN + len]);
-                    stream.session.request_limit(limit, now);
-                    continue;
-                }
-                word::KEY_FRAME_CAME => {
-                    stream.session.key_frame_came();
-                    continue;
-                }
-                _ => continue,
-            }
-            let (payload_type, marker) = (head.payload_type, head.marker);
-            match stream.session.send(&mut slot[..], len, payload_type, marker, head.timestamp, now) {
-                Ok(len) => self.outbox.commit(len, stream.session.destination()),
-                Err(_) => stream.send_errors += 1,
             }
         }
-        stream.flush(&mut self.outbox);
         // The first packet and wishes of the worker make a report or feedback due.
         self.arm(slot);
+    }
+
+    /// Sends pre-encoded media that is due; returns how many packets.
+    fn turn_wheel(&mut self, now: Instant) -> usize {
+        let Some(mut wheel) = self.wheel.take() else { return 0 };
+        let mut sent = 0;
+        wheel.turn(now, |slot, id| {
+            sent += 1;
+            self.send_load(slot as usize, id, now)
+        });
+        self.wheel = Some(wheel);
+        sent
+    }
+
+    /// Sends the next packet of a stream of pre-encoded media; returns in how many milliseconds it sends again, or `None`
+    /// when it is gone.
+    fn send_load(&mut self, slot: usize, id: u32, now: Instant) -> Option<u64> {
+        let stream = self.streams.get_mut(slot)?.as_mut().filter(|stream| stream.id.0 as u32 == id)?;
+        let Feed::Load(load) = &stream.feed else { return None };
+        let ticks = u64::from(load.ptime_ms);
+        match &stream.sockets {
+            Sockets::Own { .. } => {
+                if let Next::Packet(len) = stream.next_load(&mut self.buffer, now) {
+                    let to = stream.session.destination();
+                    stream.transmit(&self.buffer[..len], to, false, now);
+                }
+            }
+            Sockets::Shared(claim) => {
+                let sharing = self.sharing.get_mut(claim.place.index)?;
+                let room = sharing.room(&mut self.streams)?;
+                let stream = self.streams.get_mut(slot)?.as_mut()?;
+                if let Next::Packet(len) = stream.next_load(room, now) {
+                    let to = stream.session.destination();
+                    stream.record_sent(to, 0, &room[..len], now);
+                    sharing.commit(len, to, slot);
+                }
+            }
+        }
+        self.arm(slot);
+        Some(ticks)
+    }
+
+    /// Sends what was gathered for shared sockets.
+    fn flush_shared(&mut self) {
+        for sharing in &mut self.sharing {
+            sharing.flush(&mut self.streams);
+        }
     }
 
     /// Writes the reports and the feedback that are due. Each stream has exactly one valid timer.
@@ -446,66 +625,32 @@ impl Net {
             }
             if let Some(len) = stream.session.report(&mut self.buffer[..], now) {
                 let to = stream.session.rtcp_destination();
-                stream.transmit(&self.buffer[..len], to, true);
+                transmit(stream, &mut self.sharing, &self.buffer[..len], (to, true), now);
             }
             if let Some(flow) = stream.session.flow(now) {
                 (self.events)(StreamEvent::Flow { stream: stream.id, flow });
             }
-            let next = stream.session.next_deadline().max(now + Duration::from_millis(1));
+            let next = stream.next_timer(now);
             stream.armed = next;
             self.timers.push(Reverse((next, slot, id)));
         }
     }
 }
 
-/// Hands what a compound said to the worker and the application; returns whether the worker has something to do.
-fn pass_on(stream: &mut NetStream, told: Told, events: &EventSender) -> bool {
-    if told.bye {
-        events(StreamEvent::Bye { stream: stream.id });
-    }
-    // Audio and text have no rate to change and no key frames.
-    if !stream.adapts {
-        return false;
-    }
-    if told.key_frame_wanted {
-        stream.to_worker.say(word::KEY_FRAME, 0);
-    }
-    if let Some(limit) = told.limit {
-        stream.to_worker.say(word::LIMIT, limit);
-    }
-    if told.reported
-        && let Some(report) = stream.session.figures().remote_report
-    {
-        stream.to_worker.say(word::LOSS, (report.fraction_lost * f64::from(u32::MAX)) as u64);
-    }
-    told.key_frame_wanted || told.limit.is_some() || told.reported
-}
-
-/// Opens an RTP datagram and hands its frame to the worker; returns whether there is one.
-fn take_rtp(
+/// Sends one datagram of a stream at once, RTP or RTCP.
+fn transmit(
     stream: &mut NetStream,
-    datagram: &mut [u8],
-    from: SocketAddr,
+    sharing: &mut [Sharing],
+    datagram: &[u8],
+    (to, is_rtcp): (SocketAddr, bool),
     now: Instant,
-    epoch: Instant,
-    events: &EventSender,
-) -> bool {
-    let Ok(frame) = stream.session.receive_rtp(datagram, from, now) else { return false };
-    let head = FrameHead {
-        payload_type: frame.payload_type,
-        marker: frame.marker,
-        restarted: frame.restarted,
-        timestamp: frame.timestamp,
-        sequence: frame.sequence,
-        at_nanos: now.saturating_duration_since(epoch).as_nanos() as u64,
-    };
-    let first = frame.first;
-    let taken = stream.to_worker.push(&head, frame.payload);
-    if !taken {
-        stream.session.count(DropReason::Overflow);
+) {
+    match &stream.sockets {
+        Sockets::Own { .. } => stream.transmit(datagram, to, is_rtcp, now),
+        Sockets::Shared(claim) => {
+            if let Some(sharing) = sharing.get_mut(claim.place.index) {
+                sharing.transmit(stream, datagram, to, is_rtcp, now);
+            }
+        }
     }
-    if first && let Some(after) = stream.session.figures().first_packet {
-        events(StreamEvent::FirstPacket { stream: stream.id, from, after });
-    }
-    taken
 }

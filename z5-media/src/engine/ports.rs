@@ -5,17 +5,35 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 
 use super::error::PortError;
+use super::shared::SharedPlace;
 
 /// How often the system is asked for a fresh port before "any port" counts as exhausted.
 const ANY_PORT_TRIES: u32 = 256;
 
-/// A bound RTP and RTCP socket pair, not yet used by a stream. Dropping it frees the ports.
+/// A bound RTP and RTCP socket pair, not yet used by a stream; or a place on a shared one. Dropping it frees the ports.
 #[derive(Debug)]
 pub struct LocalPort {
-    pub(super) rtp: UdpSocket,
-    pub(super) rtcp: UdpSocket,
+    pub(super) ends: Ends,
     rtp_addr: SocketAddr,
     rtcp_addr: SocketAddr,
+}
+
+/// What a port is made of.
+#[derive(Debug)]
+pub(super) enum Ends {
+    /// Sockets of its own.
+    Own { rtp: UdpSocket, rtcp: UdpSocket },
+    /// Those of a shared port, and the SSRC that is expected there.
+    Shared { place: SharedPlace, remote_ssrc: Option<u32> },
+}
+
+/// A bound pair.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) rtp: UdpSocket,
+    pub(super) rtcp: UdpSocket,
+    pub(super) rtp_addr: SocketAddr,
+    pub(super) rtcp_addr: SocketAddr,
 }
 
 impl LocalPort {
@@ -31,6 +49,18 @@ impl LocalPort {
         self.rtcp_addr
     }
 
+    /// A place on a shared pair.
+    pub(super) fn shared(
+        place: SharedPlace,
+        rtp_addr: SocketAddr,
+        rtcp_addr: SocketAddr,
+        remote_ssrc: Option<u32>,
+    ) -> Self {
+        Self { ends: Ends::Shared { place, remote_ssrc }, rtp_addr, rtcp_addr }
+    }
+}
+
+impl Pair {
     fn bind(bind: IpAddr, port: u16) -> io::Result<Self> {
         let rtp = UdpSocket::bind((bind, port))?;
         Self::complete(bind, rtp)
@@ -48,8 +78,14 @@ impl LocalPort {
     }
 }
 
-/// Binds a pair in `ports`, trying pairs from the `start`-th on; `0..=0` takes any even pair the system gives.
+/// A port of its own in `ports`; see [`bind_pair`].
 pub(super) fn reserve(bind: IpAddr, ports: RangeInclusive<u16>, start: u64) -> Result<LocalPort, PortError> {
+    let Pair { rtp, rtcp, rtp_addr, rtcp_addr } = bind_pair(bind, ports, start)?;
+    Ok(LocalPort { ends: Ends::Own { rtp, rtcp }, rtp_addr, rtcp_addr })
+}
+
+/// Binds a pair in `ports`, trying pairs from the `start`-th on; `0..=0` takes any even pair the system gives.
+pub(super) fn bind_pair(bind: IpAddr, ports: RangeInclusive<u16>, start: u64) -> Result<Pair, PortError> {
     if ports == (0..=0) {
         return reserve_any(bind);
     }
@@ -63,7 +99,7 @@ pub(super) fn reserve(bind: IpAddr, ports: RangeInclusive<u16>, start: u64) -> R
     for step in 0..pairs {
         let port = first + 2 * ((offset + step) % pairs);
         let Ok(port) = u16::try_from(port) else { continue };
-        match LocalPort::bind(bind, port) {
+        match Pair::bind(bind, port) {
             Ok(pair) => return Ok(pair),
             Err(source) => {
                 if !taken(&source) {
@@ -75,7 +111,7 @@ pub(super) fn reserve(bind: IpAddr, ports: RangeInclusive<u16>, start: u64) -> R
     Err(PortError::Exhausted { bind, ports, pairs })
 }
 
-fn reserve_any(bind: IpAddr) -> Result<LocalPort, PortError> {
+fn reserve_any(bind: IpAddr) -> Result<Pair, PortError> {
     // Rejected sockets stay bound until the search ends, so that the system cannot offer the same port again.
     let mut rejected = Vec::new();
     for _ in 0..ANY_PORT_TRIES {
@@ -85,7 +121,7 @@ fn reserve_any(bind: IpAddr) -> Result<LocalPort, PortError> {
             rejected.push(rtp);
             continue;
         }
-        match LocalPort::complete(bind, rtp) {
+        match Pair::complete(bind, rtp) {
             Ok(pair) => return Ok(pair),
             Err(source) if taken(&source) => {}
             Err(source) => return Err(PortError::Bind { bind, source }),

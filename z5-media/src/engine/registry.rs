@@ -1,11 +1,14 @@
 //! Which streams run, and in which slots of the threads' tables; and the merging of both threads' figures.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::config::{MAX_STREAMS, StreamConfig, StreamId, StreamKind};
+use super::demux::{Claimed, Demux};
 use super::error::MediaError;
 use super::net::NetFigures;
+use super::shared::SharedPlace;
 use super::start::clock_rate;
 use super::worker::WorkerFigures;
 use crate::clock::WallAnchor;
@@ -25,6 +28,18 @@ pub(super) struct Running {
     pub(super) security: Option<&'static str>,
     pub(super) telephone_event: bool,
     pub(super) clock_rate: u32,
+    /// It has a half on the worker thread.
+    pub(super) works: bool,
+}
+
+/// A stream's claim on a shared socket pair.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SharedClaim {
+    pub(super) place: SharedPlace,
+    pub(super) remote: SocketAddr,
+    /// Where RTCP comes from, when that has a socket of its own.
+    pub(super) remote_rtcp: Option<SocketAddr>,
+    pub(super) ssrc: Option<u32>,
 }
 
 impl Running {
@@ -35,45 +50,119 @@ impl Running {
             }
             StreamKind::Text(_) => (MediaKind::Text, "t140", false),
             StreamKind::Video(_) => (MediaKind::Video, "H264", false),
+            StreamKind::Load(load) => (MediaKind::Audio, load.codec.name(), false),
         };
+        let works = !matches!(config.kind, StreamKind::Load(_));
         let security = config.srtp.as_ref().map(|srtp| srtp.suite().name());
-        Self { kind, codec, security, telephone_event, clock_rate: clock_rate(&config.kind) }
+        Self { kind, codec, security, telephone_event, clock_rate: clock_rate(&config.kind), works }
     }
 }
 
 /// The streams of one engine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Registry {
-    streams: HashMap<StreamId, Running>,
-    free: Vec<usize>,
-    slots: usize,
+    streams: HashMap<StreamId, (Running, Option<SharedClaim>)>,
+    /// For each packet thread: its free slots, and how many it ever had. A slot belongs to the thread that is its remainder.
+    threads: Vec<(Vec<usize>, usize)>,
+    /// What the shared sockets' tables hold, so that a conflict is found before a stream starts.
+    claims: HashMap<SharedPlace, [Demux; 2]>,
+    /// Shared ports opened.
+    pub(super) shared_ports: usize,
     count: u64,
 }
 
 impl Registry {
-    pub(super) fn add(&mut self, running: Running) -> Result<StreamId, MediaError> {
-        let slot = match self.free.pop() {
-            Some(slot) => slot,
-            None if self.slots < MAX_STREAMS => {
-                self.slots += 1;
-                self.slots - 1
-            }
+    pub(super) fn new(packet_threads: usize) -> Self {
+        Self {
+            streams: HashMap::new(),
+            threads: vec![(Vec::new(), 0); packet_threads.max(1)],
+            claims: HashMap::new(),
+            shared_ports: 0,
+            count: 0,
+        }
+    }
+
+    /// A slot for a stream, on the packet thread of its shared socket or the one with the fewest streams.
+    pub(super) fn add(
+        &mut self,
+        running: Running,
+        claim: Option<SharedClaim>,
+    ) -> Result<StreamId, MediaError> {
+        let threads = self.threads.len();
+        let used = |(free, ever): &(Vec<usize>, usize)| *ever - free.len();
+        let thread = match &claim {
+            Some(claim) => claim.place.shard,
+            None => (0..threads).min_by_key(|thread| used(&self.threads[*thread])).unwrap_or(0),
+        };
+        let (free, ever) = self.threads.get_mut(thread).ok_or(MediaError::ForeignPort)?;
+        let slot = match free.last() {
+            Some(slot) => *slot,
+            None if *ever * threads + thread < MAX_STREAMS => *ever * threads + thread,
             None => return Err(MediaError::TooManyStreams { limit: MAX_STREAMS }),
         };
+        if let Some(claim) = &claim {
+            let tables = self.claims.entry(claim.place).or_default();
+            put(tables, claim, slot).map_err(|Claimed| MediaError::Claimed { remote: claim.remote })?;
+        }
+        if free.pop().is_none() {
+            *ever += 1;
+        }
         self.count += 1;
         let id = StreamId::new(self.count, slot);
-        self.streams.insert(id, running);
+        self.streams.insert(id, (running, claim));
         Ok(id)
     }
 
     pub(super) fn running(&self, id: StreamId) -> Option<Running> {
-        self.streams.get(&id).copied()
+        self.streams.get(&id).map(|(running, _)| *running)
     }
 
     pub(super) fn remove(&mut self, id: StreamId) {
-        if self.streams.remove(&id).is_some() {
-            self.free.push(id.slot());
+        let Some((_, claim)) = self.streams.remove(&id) else { return };
+        if let Some(claim) = claim
+            && let Some(tables) = self.claims.get_mut(&claim.place)
+        {
+            take(tables, &claim);
         }
+        let threads = self.threads.len();
+        self.threads[id.slot() % threads].0.push(id.slot());
+    }
+
+    /// The far end of a stream on a shared socket announced other addresses.
+    pub(super) fn reclaim(
+        &mut self,
+        id: StreamId,
+        remote: SocketAddr,
+        remote_rtcp: SocketAddr,
+    ) -> Result<(), MediaError> {
+        let Some((_, Some(claim))) = self.streams.get_mut(&id) else { return Ok(()) };
+        let Some(tables) = self.claims.get_mut(&claim.place) else { return Ok(()) };
+        let moved = SharedClaim { remote, remote_rtcp: claim.remote_rtcp.and(Some(remote_rtcp)), ..*claim };
+        take(tables, claim);
+        if put(tables, &moved, id.slot()).is_err() {
+            // What was given up a moment ago is still free.
+            let _ = put(tables, claim, id.slot());
+            return Err(MediaError::Claimed { remote });
+        }
+        *claim = moved;
+        Ok(())
+    }
+}
+
+/// Enters a claim for both sockets, or for none.
+pub(super) fn put(tables: &mut [Demux; 2], claim: &SharedClaim, slot: usize) -> Result<(), Claimed> {
+    tables[0].claim(claim.remote, claim.ssrc, slot as u32)?;
+    let Some(remote_rtcp) = claim.remote_rtcp else { return Ok(()) };
+    tables[1].claim(remote_rtcp, claim.ssrc, slot as u32).inspect_err(|_| {
+        tables[0].release(claim.remote, claim.ssrc);
+    })
+}
+
+/// Takes a claim back.
+pub(super) fn take(tables: &mut [Demux; 2], claim: &SharedClaim) {
+    tables[0].release(claim.remote, claim.ssrc);
+    if let Some(remote_rtcp) = claim.remote_rtcp {
+        tables[1].release(remote_rtcp, claim.ssrc);
     }
 }
 

@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::config::{AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig, VideoConfig};
 use super::error::MediaError;
-use super::net::NetStream;
-use super::ports::LocalPort;
+use super::load::LoadSource;
+use super::net::{Feed, NetStream, Sockets};
+use super::ports::{Ends, LocalPort};
+use super::registry::SharedClaim;
 use super::ring::{FrameReader, FrameWriter, ring};
 use super::worker::{AudioParts, AudioStream, Stream, TextStream, VideoStream};
 use crate::capture::Capture;
@@ -33,6 +35,9 @@ pub(super) fn check(config: &StreamConfig) -> Result<(), MediaError> {
         StreamKind::Audio(audio) => check_audio(audio),
         StreamKind::Text(text) => check_text(text),
         StreamKind::Video(video) => check_video(video),
+        StreamKind::Load(load) => check_ptime(load.ptime_ms)
+            .and_then(|()| distinct(&[Some(load.send_payload_type)]))
+            .and_then(|()| distinct(&[Some(load.receive_payload_type)])),
     }
 }
 
@@ -42,9 +47,7 @@ fn check_video(video: &VideoConfig) -> Result<(), MediaError> {
 }
 
 fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
-    if !(10..=60).contains(&audio.ptime_ms) || !audio.ptime_ms.is_multiple_of(10) {
-        return Err(MediaError::PacketTime { ptime_ms: audio.ptime_ms });
-    }
+    check_ptime(audio.ptime_ms)?;
     let events = audio.telephone_event;
     let options = &audio.options;
     let sent = [Some(audio.send_payload_type), events.map(|e| e.send_payload_type), options.comfort_noise];
@@ -60,6 +63,11 @@ fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
         }
         None => Ok(()),
     }
+}
+
+fn check_ptime(ptime_ms: u32) -> Result<(), MediaError> {
+    let usual = (10..=60).contains(&ptime_ms) && ptime_ms.is_multiple_of(10);
+    if usual { Ok(()) } else { Err(MediaError::PacketTime { ptime_ms }) }
 }
 
 fn check_text(text: &TextConfig) -> Result<(), MediaError> {
@@ -84,20 +92,54 @@ fn distinct(payload_types: &[Option<u8>]) -> Result<(), MediaError> {
     Ok(())
 }
 
-/// Builds both halves.
+/// The claim of a stream on a shared port; `None` with a port of its own.
+pub(super) fn claim(port: &LocalPort, config: &StreamConfig) -> Option<SharedClaim> {
+    match &port.ends {
+        Ends::Own { .. } => None,
+        Ends::Shared { place, remote_ssrc } => Some(SharedClaim {
+            place: *place,
+            remote: config.remote,
+            remote_rtcp: (!config.rtcp_mux).then_some(config.remote_rtcp),
+            ssrc: *remote_ssrc,
+        }),
+    }
+}
+
+/// Builds both halves; pre-encoded media has none on the worker.
 pub(super) fn build(
     id: StreamId,
     port: LocalPort,
+    claim: Option<SharedClaim>,
     config: StreamConfig,
     epoch: Instant,
     anchor: WallAnchor,
     capture: Option<Arc<Capture>>,
-) -> Result<(Box<NetStream>, Stream), MediaError> {
+) -> Result<(Box<NetStream>, Option<Stream>), MediaError> {
     let srtp =
         config.srtp.as_ref().map(|params| params.contexts()).transpose().map_err(|_| MediaError::Keys)?;
     let start = clock::now();
     let local = [port.rtp_addr(), port.rtcp_addr()];
-    let ((to_worker, incoming), (outgoing, from_worker)) = rings(&config.kind);
+    let sockets = match (port.ends, claim) {
+        (Ends::Own { rtp, rtcp }, _) => Sockets::Own {
+            rtp: mio::net::UdpSocket::from_std(rtp),
+            rtcp: mio::net::UdpSocket::from_std(rtcp),
+            queued: [false; 2],
+        },
+        (Ends::Shared { .. }, Some(claim)) => Sockets::Shared(claim),
+        (Ends::Shared { .. }, None) => return Err(MediaError::ForeignPort),
+    };
+    let send = config.direction.send;
+    let (feed, outer) = match &config.kind {
+        StreamKind::Load(load) => {
+            (Feed::Load(LoadSource::new(load.clone(), config.first_timestamp, send)), None)
+        }
+        StreamKind::Audio(_) | StreamKind::Text(_) | StreamKind::Video(_) => {
+            let ((to_worker, incoming), (outgoing, from_worker)) = rings(&config.kind);
+            let wake = !matches!(config.kind, StreamKind::Audio(_));
+            let adapts = matches!(config.kind, StreamKind::Video(_));
+            (Feed::Worker { to_worker, from_worker, wake, adapts }, Some((incoming, outgoing)))
+        }
+    };
     let net = Box::new(NetStream {
         id,
         session: Session::new(SessionConfig {
@@ -115,21 +157,17 @@ pub(super) fn build(
             start,
             anchor,
         }),
-        rtp: mio::net::UdpSocket::from_std(port.rtp),
-        rtcp: mio::net::UdpSocket::from_std(port.rtcp),
+        sockets,
         mux: config.rtcp_mux,
-        to_worker,
-        from_worker,
-        adapts: matches!(config.kind, StreamKind::Video(_)),
-        wake_worker: !matches!(config.kind, StreamKind::Audio(_)),
+        feed,
         send_errors: 0,
-        queued: [false; 2],
         armed: start,
         local,
         capture,
     });
-    let send = config.direction.send;
+    let Some((incoming, outgoing)) = outer else { return Ok((net, None)) };
     let work = match config.kind {
+        StreamKind::Load(_) => return Ok((net, None)),
         StreamKind::Audio(audio) => Stream::Audio(Box::new(AudioStream::new(AudioParts {
             id,
             codec: audio.codec,
@@ -168,7 +206,7 @@ pub(super) fn build(
             send,
         ))),
     };
-    Ok((net, work))
+    Ok((net, Some(work)))
 }
 
 type Ring = (FrameWriter, FrameReader);
@@ -178,6 +216,7 @@ fn rings(kind: &StreamKind) -> (Ring, Ring) {
         StreamKind::Audio(_) => (ring(AUDIO_RECEIVE_RING), ring(AUDIO_SEND_RING)),
         StreamKind::Text(_) => (ring(TEXT_RING), ring(TEXT_RING)),
         StreamKind::Video(_) => (ring(VIDEO_RING), ring(VIDEO_RING)),
+        StreamKind::Load(_) => (ring(0), ring(0)),
     }
 }
 
@@ -187,6 +226,7 @@ pub(super) fn clock_rate(kind: &StreamKind) -> u32 {
         StreamKind::Audio(audio) => audio.codec.clock_rate(),
         StreamKind::Text(_) => TEXT_CLOCK_RATE,
         StreamKind::Video(_) => video::CLOCK_RATE,
+        StreamKind::Load(load) => load.codec.clock_rate(),
     }
 }
 
@@ -194,7 +234,7 @@ fn feedback(kind: &StreamKind) -> FeedbackConfig {
     match kind {
         StreamKind::Video(video) => video.feedback,
         StreamKind::Audio(audio) => audio.options.feedback,
-        StreamKind::Text(_) => FeedbackConfig::default(),
+        StreamKind::Text(_) | StreamKind::Load(_) => FeedbackConfig::default(),
     }
 }
 
@@ -208,5 +248,6 @@ fn payload_types(kind: &StreamKind) -> Vec<u8> {
         }
         StreamKind::Text(text) => [text.receive.t140].into_iter().chain(text.receive.red).collect(),
         StreamKind::Video(video) => vec![video.receive_payload_type],
+        StreamKind::Load(load) => vec![load.receive_payload_type],
     }
 }

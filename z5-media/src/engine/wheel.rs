@@ -1,0 +1,139 @@
+//! The send wheel: which streams of pre-encoded media send in which millisecond.
+//!
+//! A stream keeps its place, so its packets leave at an even pace; a new one gets the emptiest place within its packet
+//! time, so that a thousand calls send fifty packets every millisecond instead of a thousand every twenty. After the
+//! buckets have grown to their size nothing is allocated.
+
+use std::time::{Duration, Instant};
+
+/// Length of a place.
+const TICK: Duration = Duration::from_millis(1);
+/// Places; more than the longest packet time has milliseconds.
+const PLACES: usize = 64;
+/// When so far behind (the machine slept) the missed sendings are left out.
+const MAX_BEHIND: u64 = 200;
+
+/// The wheel.
+#[derive(Debug)]
+pub(super) struct Wheel {
+    start: Instant,
+    /// The next tick to be served, counted from the start.
+    next: u64,
+    places: Vec<Vec<(u32, u32)>>,
+    streams: usize,
+}
+
+impl Wheel {
+    /// A wheel without streams.
+    pub(super) fn new(start: Instant) -> Self {
+        Self { start, next: 0, places: vec![Vec::new(); PLACES], streams: 0 }
+    }
+
+    /// Lets a stream (slot and the low half of its id) send every `ticks` milliseconds from now on.
+    pub(super) fn add(&mut self, slot: u32, id: u32, ticks: u64, now: Instant) {
+        self.next = self.next.max(self.tick_of(now));
+        let ticks = ticks.clamp(1, PLACES as u64 - 1);
+        let emptiest = (1..=ticks).min_by_key(|after| self.places[self.place(self.next + after)].len());
+        let place = self.place(self.next + emptiest.unwrap_or(1));
+        self.places[place].push((slot, id));
+        self.streams += 1;
+    }
+
+    /// When the next stream sends; `None` without streams.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        if self.streams == 0 {
+            return None;
+        }
+        let tick =
+            (self.next..self.next + PLACES as u64).find(|tick| !self.places[self.place(*tick)].is_empty())?;
+        Some(self.start + TICK * u32::try_from(tick).ok()?)
+    }
+
+    /// Calls `send` for each stream that is due; it returns how many milliseconds later the stream sends again, or `None`
+    /// when it sends no more.
+    pub(super) fn turn(&mut self, now: Instant, mut send: impl FnMut(u32, u32) -> Option<u64>) {
+        let current = self.tick_of(now);
+        if self.streams == 0 {
+            self.next = self.next.max(current);
+            return;
+        }
+        if current.saturating_sub(self.next) > MAX_BEHIND {
+            self.next = current;
+        }
+        while self.next <= current {
+            let place = self.place(self.next);
+            let mut due = std::mem::take(&mut self.places[place]);
+            for (slot, id) in due.drain(..) {
+                match send(slot, id) {
+                    Some(ticks) => {
+                        let after = self.next + ticks.clamp(1, PLACES as u64 - 1);
+                        let place = self.place(after);
+                        self.places[place].push((slot, id));
+                    }
+                    None => self.streams -= 1,
+                }
+            }
+            // Its room is kept for the next time around.
+            self.places[place] = due;
+            self.next += 1;
+        }
+    }
+
+    fn tick_of(&self, now: Instant) -> u64 {
+        (now.saturating_duration_since(self.start).as_nanos() / TICK.as_nanos()) as u64
+    }
+
+    fn place(&self, tick: u64) -> usize {
+        (tick % PLACES as u64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    #[test]
+    fn streams_are_spread_over_their_packet_time_and_keep_their_pace() {
+        let start = clock::now();
+        let mut wheel = Wheel::new(start);
+        assert_eq!(wheel.next_deadline(), None);
+        for slot in 0..100 {
+            wheel.add(slot, 1, 20, start);
+        }
+        assert_eq!(wheel.next_deadline(), Some(start + TICK));
+        let mut sent = vec![Vec::new(); 100];
+        for ms in 1..=200_u64 {
+            let mut now = 0;
+            wheel.turn(start + TICK * ms as u32, |slot, _| {
+                sent[slot as usize].push(ms);
+                now += 1;
+                Some(20)
+            });
+            assert_eq!(now, 5, "{ms}");
+        }
+        for times in sent {
+            assert_eq!(times.len(), 10);
+            assert!(times.windows(2).all(|pair| pair[1] - pair[0] == 20), "{times:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_turn_makes_up_for_what_was_missed_but_not_for_a_sleep() {
+        let start = clock::now();
+        let mut wheel = Wheel::new(start);
+        wheel.add(0, 1, 20, start);
+        let mut sent = 0;
+        let mut count = |slot, id| {
+            assert_eq!((slot, id), (0, 1));
+            sent += 1;
+            Some(20)
+        };
+        wheel.turn(start + TICK * 65, &mut count);
+        wheel.turn(start + Duration::from_secs(10), &mut count);
+        assert!((4..=5).contains(&sent), "{sent}");
+        assert!(wheel.next_deadline().unwrap() <= start + Duration::from_secs(10) + TICK * 20);
+        wheel.turn(start + Duration::from_secs(10) + TICK * 20, |_, _| None);
+        assert_eq!(wheel.next_deadline(), None);
+    }
+}
