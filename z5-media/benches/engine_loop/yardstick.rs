@@ -10,8 +10,8 @@ use tokio::net::UdpSocket;
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;
 
-use super::Work;
-use super::sessions::SUITE;
+use super::packets::Work;
+use super::traffic::SUITE;
 
 fn context() -> Context {
     let key: Vec<u8> = (0..SUITE.key_and_salt_len() as u8).collect();

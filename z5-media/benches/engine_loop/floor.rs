@@ -3,15 +3,18 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mio::Events;
+use mio::{Events, Interest, Poll, Token};
 use z5_media::batch::Batch;
 
-use super::Work;
-use super::sockets::watch;
+use super::packets::Work;
 
 /// A socket per call.
 pub(crate) fn sockets(work: Work) {
-    let (mut poll, sockets) = watch(work.sockets);
+    let mut poll = Poll::new().expect("epoll");
+    let mut sockets: Vec<_> = work.sockets.into_iter().map(mio::net::UdpSocket::from_std).collect();
+    for (n, socket) in sockets.iter_mut().enumerate() {
+        poll.registry().register(socket, Token(n), Interest::READABLE).expect("registered");
+    }
     let mut events = Events::with_capacity(1024);
     let mut inbox = Batch::new(16);
     while !work.stop.load(Ordering::Relaxed) {
@@ -32,21 +35,25 @@ pub(crate) fn sockets(work: Work) {
     }
 }
 
-/// One socket for all.
+/// One socket for all, answers to where each packet came from.
 pub(crate) fn shared(work: Work) {
     let socket = &work.sockets[0];
-    let (mut inbox, mut outbox) = (Batch::new(64), Batch::new(64));
+    Batch::coalesce(socket);
+    let (mut inbox, mut outbox) = (Batch::wide(64), Batch::new(64));
     while !work.stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(Duration::from_millis(1));
         while let Ok(got) = inbox.receive(socket, 64) {
-            for (datagram, _) in inbox.iter_mut() {
+            work.packets.fetch_add(inbox.len() as u64, Ordering::Relaxed);
+            for (datagram, from) in inbox.iter_mut() {
+                if outbox.is_full() {
+                    outbox.send(socket);
+                }
                 if let Some(slot) = outbox.free_slot() {
                     slot[..datagram.len()].copy_from_slice(datagram);
-                    outbox.commit(datagram.len(), work.sink);
+                    outbox.commit(datagram.len(), from);
                 }
             }
             outbox.send(socket);
-            work.packets.fetch_add(got as u64, Ordering::Relaxed);
             if got < 64 {
                 break;
             }

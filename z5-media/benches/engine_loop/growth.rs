@@ -1,0 +1,77 @@
+//! CPU time per call as calls become more. The far ends are streams of a second engine, whose threads do not count.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use z5_media::StreamKind;
+
+use super::{calls, cpu};
+
+/// Numbers of calls.
+const CALLS: [usize; 4] = [1, 16, 256, 2000];
+
+/// Measures calls with codec on sockets of their own, and pre-encoded ones on their own and on shared ones.
+pub(crate) fn run(seconds: u64, rounds: usize) {
+    println!("CPU per G.711 call in the clear, {seconds} s, {rounds} interleaved rounds");
+    let media = calls::tone();
+    let names = ["with codec, own sockets", "pre-encoded, own sockets", "pre-encoded, shared socket"];
+    let mut results = vec![vec![Vec::new(); CALLS.len()]; names.len()];
+    for _ in 0..rounds {
+        for (n, count) in CALLS.into_iter().enumerate() {
+            for (kind, results) in results.iter_mut().enumerate() {
+                let make = || if kind == 0 { calls::g711() } else { calls::load(&media) };
+                results[n].push(measure(make, kind == 2, count, seconds));
+            }
+        }
+    }
+    for (name, results) in names.iter().zip(&results) {
+        let medians: Vec<f64> = results.iter().map(|values| cpu::median(values)).collect();
+        print!("  {name:<28}");
+        for (count, ms) in CALLS.iter().zip(&medians) {
+            print!(" {count:>5}: {ms:.3} ms/s");
+        }
+        // The slope of all CPU time over calls, both as logarithms: 1 is linear.
+        let points: Vec<(f64, f64)> =
+            CALLS.iter().zip(&medians).map(|(n, ms)| ((*n as f64).ln(), (*n as f64 * ms).ln())).collect();
+        println!("   exponent {:.2}, from 16 on {:.2}", slope(&points), slope(&points[1..]));
+    }
+}
+
+/// The slope of a line through points.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let count = points.len() as f64;
+    let (x, y) =
+        (points.iter().map(|p| p.0).sum::<f64>() / count, points.iter().map(|p| p.1).sum::<f64>() / count);
+    let covariance: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
+    covariance / points.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>()
+}
+
+/// Milliseconds of CPU per second and call.
+fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u64) -> f64 {
+    let far = calls::engine();
+    let before = cpu::threads();
+    let near = calls::engine();
+    let threads: BTreeSet<u32> = cpu::threads().difference(&before).copied().collect();
+    let far_port = far.share(calls::LOCAL, 0..=0).expect("a port");
+    let near_port = shared.then(|| near.share(calls::LOCAL, 0..=0).expect("a port"));
+    let media = calls::tone();
+    for call in 0..count as u32 {
+        let (here, there) = (1 + call, (1 << 20) + call);
+        let place = far_port.port(Some(here));
+        let local = match &near_port {
+            Some(port) => port.port(Some(there)),
+            None => near.reserve(calls::LOCAL, 0..=0).expect("a port"),
+        };
+        let towards = calls::stream(calls::load(&media), local.rtp_addr(), there, None);
+        let config = calls::stream(make(), place.rtp_addr(), here, None);
+        far.start_stream(place, towards).expect("started");
+        near.start_stream(local, config).expect("started");
+    }
+    // The playout has begun and the tables have their size.
+    cpu::pass(Duration::from_millis(500));
+    let (began, start) = (cpu::of(&threads), cpu::now());
+    cpu::pass(Duration::from_secs(seconds));
+    let cpu = cpu::of(&threads) - began;
+    let passed = cpu::now() - start;
+    cpu.as_secs_f64() * 1000.0 / passed.as_secs_f64() / count as f64
+}
