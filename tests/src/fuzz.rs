@@ -2,6 +2,8 @@
 //! of whatever was accepted, so that a wrong result is found and not only a panic. `fuzz/fuzz_targets` gives these to
 //! libFuzzer; `tests/tests/fuzz_corpora.rs` replays the committed corpora on every test run.
 
+mod media;
+
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -12,6 +14,8 @@ use z5_sip::auth::{Authenticator, Credentials};
 use z5_sip::ident::Ident;
 use z5_sip::sdp::{Capabilities, Codec, MediaCapability, MediaKind, Origin, SessionDescription, answer};
 use z5_sip::wire::{Edit, Framer, Limits, Message, Method, Name, Rules, redact};
+
+pub use media::{media_session, srtp_operations, telephone_event};
 
 /// One target.
 pub type Target = fn(&[u8]);
@@ -28,6 +32,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("srtp", srtp_packet),
     ("text", text_packets),
     ("video", video_packets),
+    ("media_session", media_session),
+    ("srtp_operations", srtp_operations),
+    ("telephone_event", telephone_event),
     ("config", config),
 ];
 
@@ -180,11 +187,13 @@ pub fn rtcp_compound(bytes: &[u8]) {
 /// # Panics
 /// When a forged packet is accepted.
 pub fn srtp_packet(bytes: &[u8]) {
-    let suite = SrtpSuite::AesCm128HmacSha1_80;
-    let Ok(params) = SrtpParams::new(suite, &[1; 30], &[2; 30]) else { return };
-    let Ok((_, mut receiver)) = params.contexts() else { return };
-    assert!(receiver.unprotect_rtp(&mut bytes.to_vec()).is_err(), "a forged packet");
-    assert!(receiver.unprotect_rtcp(&mut bytes.to_vec()).is_err(), "a forged report");
+    for suite in SrtpSuite::ALL {
+        let key = vec![1; suite.key_and_salt_len()];
+        let Ok(params) = SrtpParams::new(suite, &key, &key) else { return };
+        let Ok((_, mut receiver)) = params.contexts() else { return };
+        assert!(receiver.unprotect_rtp(&mut bytes.to_vec()).is_err(), "a forged packet");
+        assert!(receiver.unprotect_rtcp(&mut bytes.to_vec()).is_err(), "a forged report");
+    }
 }
 
 /// Text packets, each `length, step of the sequence number, payload`: whatever comes, what is shown is bounded by it.

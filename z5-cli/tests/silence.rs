@@ -1,7 +1,5 @@
 //! Calls that fall silent: told with the reason, ended where that is configured, and not mistaken for hold.
 
-#![expect(clippy::unwrap_used, reason = "a figure that is missing has failed the test")]
-
 mod common;
 
 use common::World;

@@ -1,5 +1,7 @@
 //! Vectors, the replay and roll-over rules, and webrtc-srtp as oracle: each opens what the other sealed.
 
+mod order;
+
 use proptest::prelude::*;
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;

@@ -299,3 +299,6 @@ impl AudioStream {
 fn ticks(time: Duration, tick: Duration) -> u32 {
     u32::try_from(time.as_nanos().div_ceil(tick.as_nanos().max(1))).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;
