@@ -112,6 +112,34 @@ fn over_tls_the_bytes_are_those_that_travelled_and_the_secrets_stand_in_the_file
     assert_eq!(found.first().map(|(.., bytes)| bytes[0]), Some(22), "a ClientHello");
 }
 
+/// A limit on the size of files stands for the disk: the write fails in the middle of the call.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_call_is_told_and_the_call_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("full.pcapng");
+    // With the signal ignored a write beyond the limit fails as it does on a full disk.
+    let limited = "trap '' XFSZ; ulimit -f 24; exec \"$0\" demo --json --capture \"$1\"";
+    let output = std::process::Command::new("bash")
+        .args(["-c", limited, env!("CARGO_BIN_EXE_z5"), path.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let result: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
+    assert!(result["capture"]["failure"].as_str().unwrap().contains("too large"), "{}", result["capture"]);
+    let broken: Vec<_> = result["expectations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|expectation| expectation["held"] == false)
+        .map(|expectation| expectation["what"].as_str().unwrap())
+        .collect();
+    assert_eq!(broken, ["capture.complete"], "the call itself held");
+    // What was written before is a good file up to there.
+    assert!(std::fs::metadata(&path).unwrap().len() <= 24 * 1024);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_recording_and_a_capture_are_whole_after_a_kill_in_the_middle_of_a_call() {

@@ -80,7 +80,8 @@ impl World {
         Self::with("alice", Carrier::builder().proxies_over_tls())
     }
 
-    fn with(account: &str, builder: Builder) -> Self {
+    /// For any account of a carrier that the test builds.
+    pub fn with(account: &str, builder: Builder) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let carrier = runtime.block_on(builder.start()).unwrap();

@@ -408,3 +408,54 @@ fn a_colliding_ssrc_is_given_up_once_with_a_goodbye() {
         assert_eq!(a.session.figures().feedback, None);
     }
 }
+
+/// The types of the packets of a compound in the clear.
+fn kinds(compound: &[u8]) -> Vec<u8> {
+    let (mut rest, mut kinds) = (compound, Vec::new());
+    while let [_, kind, high, low, ..] = rest {
+        kinds.push(*kind);
+        rest = &rest[4 * usize::from(u16::from_be_bytes([*high, *low])) + 4..];
+    }
+    kinds
+}
+
+#[test]
+fn feedback_travels_without_a_report_only_where_reduced_size_was_agreed() {
+    for (reduced_size, wanted) in [(true, vec![206]), (false, vec![201, 202, 206])] {
+        let start = clock::now();
+        let config = FeedbackConfig { pli: true, reduced_size, ..FeedbackConfig::default() };
+        let mut a = side(NEAR, FAR, 1, None, start);
+        let mut b = side_with(FAR, NEAR, 2, None, config, start);
+        let wire = a.send(b"first", 0, start);
+        b.take(wire, a.address, start).unwrap();
+        speak(&mut b, &mut a, start).unwrap();
+        let now = start + Duration::from_millis(100);
+        b.session.want_key_frame(now);
+        let mut buffer = [0; 600];
+        let len = b.session.report(&mut buffer, now).unwrap();
+        assert_eq!(kinds(&buffer[..len]), wanted);
+    }
+}
+
+#[test]
+fn who_stops_sending_reports_as_a_receiver_after_two_intervals_and_the_end_is_a_report_with_a_goodbye() {
+    let mut now = clock::now();
+    let mut a = side(NEAR, FAR, 1, None, now);
+    let mut buffer = [0; 600];
+    let mut said = Vec::new();
+    for n in 0..6_u8 {
+        if n < 2 {
+            a.send(b"x", 0, now);
+        }
+        now = now.max(a.session.next_deadline());
+        let len = a.session.report(&mut buffer, now).unwrap();
+        said.push(kinds(&buffer[..len])[0]);
+        // RFC 3550 section 6.3.1: half to one and a half times five seconds, compensated.
+        let next = (a.session.next_deadline() - now).as_secs_f64();
+        assert!((2.05..6.16).contains(&next), "{next}");
+        now += Duration::from_secs(1);
+    }
+    assert_eq!(said, [200, 200, 200, 201, 201, 201], "sender reports, then receiver reports (section 6.4)");
+    let len = a.session.goodbye(&mut buffer, now).unwrap();
+    assert_eq!(kinds(&buffer[..len]), [201, 202, 203], "report, source description, goodbye (section 6.1)");
+}
