@@ -62,8 +62,8 @@ impl Outline {
         hop: Hop<'_>,
         credentials: &[(Name<'static>, String)],
     ) -> Result<Message, BuildError> {
-        let mut builder = RequestBuilder::new(self.method.clone(), &self.uri)
-            .via(hop.transport, hop.local, hop.branch)
+        let mut builder = RequestBuilder::with_uri(self.method.clone(), &self.uri)
+            .via_of(hop.transport, hop.local, hop.branch)
             .max_forwards(MAX_FORWARDS);
         for route in &self.routes {
             builder = builder.header(Name::Route, route);

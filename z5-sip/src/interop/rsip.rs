@@ -89,13 +89,12 @@ pub fn from_rsip(message: &SipMessage) -> Result<Message, Refusal> {
     if *message.version() != rsip::Version::V2 {
         return Err(Refusal::Version);
     }
-    let mut draft = Draft::new();
-    let (headers, body) = match message {
+    let (mut draft, headers, body) = match message {
         SipMessage::Request(request) => {
             let uri = uri_from_rsip(&request.uri)?;
             let method = request.method.to_string();
-            draft.line(&[method.as_bytes(), uri.as_str().as_bytes(), b"SIP/2.0"]);
-            (&request.headers, &request.body)
+            let draft = Draft::request(method.as_bytes(), uri.as_str().as_bytes());
+            (draft, &request.headers, &request.body)
         }
         SipMessage::Response(response) => {
             let status = response.status_code.code();
@@ -107,8 +106,7 @@ pub fn from_rsip(message: &SipMessage) -> Result<Message, Refusal> {
             } else {
                 reason_phrase(status).to_owned()
             };
-            draft.line(&[b"SIP/2.0", status.to_string().as_bytes(), reason.as_bytes()]);
-            (&response.headers, &response.body)
+            (Draft::response(status, reason.as_bytes()), &response.headers, &response.body)
         }
     };
     for header in headers.iter() {

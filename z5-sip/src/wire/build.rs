@@ -17,12 +17,13 @@ pub use request::RequestBuilder;
 pub use response::ResponseBuilder;
 
 use std::fmt;
+use std::io::Write as _;
 
 use bytes::Bytes;
 
 use super::chars;
 use super::header::HeaderError;
-use super::index::{Limits, ParseError};
+use super::index::{Field, Index, Limits, ParseError, Start};
 use super::message::Message;
 use super::name::Name;
 
@@ -72,10 +73,12 @@ pub enum BuildError {
     Unparsable(#[from] ParseError),
 }
 
-/// Header fields and body on their way into a message; keeps the first error for `build`.
+/// Header fields and body on their way into a message, and the index of what is written so far: nobody has to read again
+/// what was just written. Keeps the first error for `build`.
 #[derive(Clone)]
 pub(crate) struct Draft {
     head: Vec<u8>,
+    index: Box<Index>,
     body: Bytes,
     error: Option<BuildError>,
 }
@@ -90,23 +93,35 @@ impl fmt::Debug for Draft {
 }
 
 impl Draft {
-    pub(crate) fn new() -> Self {
-        Self { head: Vec::with_capacity(1024), body: Bytes::new(), error: None }
+    /// A request line whose parts were checked.
+    pub(crate) fn request(method: &[u8], uri: &[u8]) -> Self {
+        let head = line(&[method, uri, VERSION]);
+        let (method_end, uri_end) = (method.len(), method.len() + 1 + uri.len());
+        let start = Start::Request {
+            method_end: method_end as u32,
+            uri: (method_end as u32 + 1, uri_end as u32),
+            version: (uri_end as u32 + 1, (uri_end + 1 + VERSION.len()) as u32),
+        };
+        Self { head, index: Box::new(Index::new(start)), body: Bytes::new(), error: None }
+    }
+
+    /// A status line whose phrase was checked; the status has three digits, or the draft has failed.
+    pub(crate) fn response(status: u16, reason: &[u8]) -> Self {
+        let digits = [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + (digit % 10) as u8);
+        let head = line(&[VERSION, &digits, reason]);
+        let from = (VERSION.len() + 1 + digits.len() + 1) as u32;
+        let reason = (from, from + reason.len() as u32);
+        let start = Start::Response { version_end: VERSION.len() as u32, status, reason };
+        Self { head, index: Box::new(Index::new(start)), body: Bytes::new(), error: None }
     }
 
     pub(crate) fn fail(&mut self, why: BuildError) {
         self.error.get_or_insert(why);
     }
 
-    /// A start line whose parts were checked.
-    pub(crate) fn line(&mut self, parts: &[&[u8]]) {
-        for (i, part) in parts.iter().enumerate() {
-            if i > 0 {
-                self.head.push(b' ');
-            }
-            self.head.extend_from_slice(part);
-        }
-        self.head.extend_from_slice(b"\r\n");
+    /// Whether nothing has failed: what a caller chose was checked.
+    pub(crate) fn is_sound(&self) -> bool {
+        self.error.is_none()
     }
 
     /// A header field with a value from a caller.
@@ -118,31 +133,70 @@ impl Draft {
         if name == Name::ContentLength {
             return;
         }
-        self.head.extend_from_slice(name.as_str().as_bytes());
-        self.head.extend_from_slice(b": ");
-        self.head.extend_from_slice(value);
-        self.head.extend_from_slice(b"\r\n");
+        self.field(name, |head| head.extend_from_slice(value));
+    }
+
+    /// A header field whose value is printed from parts that cannot hold a line break, or were checked.
+    pub(crate) fn printed(&mut self, name: Name<'static>, value: fmt::Arguments<'_>) {
+        // Writing into a vector cannot fail.
+        self.field(name, |head| drop(head.write_fmt(value)));
     }
 
     /// A field copied from a message: its folds are legal and become blanks. A NUL may stand in a quoted
     /// string of the original; the copy is as good as that.
     pub(crate) fn copied(&mut self, name: Name<'_>, value: &[u8]) {
-        self.insert(self.head.len(), name, value);
+        self.field(name, |head| {
+            let from = head.len();
+            head.extend_from_slice(value);
+            if memchr::memchr2(b'\r', b'\n', value).is_some() {
+                let breaks = head[from..].iter_mut().filter(|byte| matches!(byte, b'\r' | b'\n'));
+                breaks.for_each(|byte| *byte = b' ');
+            }
+        });
     }
 
-    /// As [`Self::copied`], in front of what was written from `at` on.
-    pub(crate) fn insert(&mut self, at: usize, name: Name<'_>, value: &[u8]) {
-        let mut field = Vec::with_capacity(name.as_str().len() + value.len() + 4);
-        field.extend_from_slice(name.as_str().as_bytes());
-        field.extend_from_slice(b": ");
-        field.extend(value.iter().map(|&b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
-        field.extend_from_slice(b"\r\n");
-        self.head.splice(at..at, field);
+    /// One field; `write` adds its value, which has no line break.
+    fn field(&mut self, name: Name<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+        let (text, name_start) = (name.as_str().as_bytes(), self.head.len());
+        self.head.extend_from_slice(text);
+        self.head.extend_from_slice(b": ");
+        let from = self.head.len();
+        write(&mut self.head);
+        let to = self.head.len();
+        let value = chars::trim_start(&self.head[from..]);
+        let (value_start, value_end) = (to - value.len(), to - value.len() + chars::trim_end(value).len());
+        self.head.extend_from_slice(b"\r\n");
+        self.index.fields.push(Field {
+            name_start: name_start as u32,
+            name_len: text.len() as u16,
+            id: name.id(),
+            value_start: value_start as u32,
+            value_end: value_end as u32,
+        });
     }
 
-    /// How much of the head is written.
+    /// How many fields are written.
     pub(crate) fn len(&self) -> usize {
-        self.head.len()
+        self.index.fields.len()
+    }
+
+    /// Adds to the end of the value of a field that is written already.
+    pub(crate) fn extend(&mut self, field: usize, more: &[&[u8]]) {
+        let Some(from) = self.index.fields.get(field).map(|field| field.value_end) else { return };
+        let (mut at, end) = (from as usize, self.head.len());
+        let length: usize = more.iter().map(|part| part.len()).sum();
+        self.head.resize(end + length, 0);
+        self.head.copy_within(at..end, at + length);
+        for part in more {
+            self.head[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        self.index.fields[field].value_end += length as u32;
+        for behind in &mut self.index.fields[field + 1..] {
+            for span in [&mut behind.name_start, &mut behind.value_start, &mut behind.value_end] {
+                *span += length as u32;
+            }
+        }
     }
 
     pub(crate) fn body(&mut self, content_type: &str, body: Bytes) {
@@ -160,16 +214,43 @@ impl Draft {
         if let Some(why) = self.error {
             return Err(why);
         }
-        self.head.extend_from_slice(format!("Content-Length: {}\r\n\r\n", self.body.len()).as_bytes());
+        let length = self.body.len();
+        self.head.reserve("Content-Length: 4294967295\r\n\r\n".len() + length);
+        self.printed(Name::ContentLength, format_args!("{length}"));
+        let head_end = self.head.len();
+        self.head.extend_from_slice(b"\r\n");
         self.head.extend_from_slice(&self.body);
-        let unlimited = Limits { line: usize::MAX, head: usize::MAX, headers: usize::MAX, body: usize::MAX };
-        Ok(Message::parse_datagram_within(self.head.into(), &unlimited)?)
+        let mut index = self.index;
+        index.close(head_end, length)?;
+        debug_assert_eq!(Index::datagram(&self.head, &Limits::NONE).as_ref(), Ok(&*index));
+        Ok(Message::new(self.head.into(), *index))
     }
+}
+
+const VERSION: &[u8] = b"SIP/2.0";
+
+/// Room for the head of most messages.
+const HEAD: usize = 1024;
+
+/// A start line, with room for what follows it.
+fn line(parts: &[&[u8]; 3]) -> Vec<u8> {
+    let mut head = Vec::with_capacity(HEAD);
+    for (i, part) in parts.iter().enumerate() {
+        if i > 0 {
+            head.push(b' ');
+        }
+        head.extend_from_slice(part);
+    }
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
 /// That a caller's field cannot break out of its line.
 pub(crate) fn check_header(name: Name<'_>, value: &[u8]) -> Result<(), BuildError> {
-    if !chars::all_token(name.as_str().as_bytes()) {
+    // Spans of names are 16 bits wide.
+    if let Name::Other(letters) = name
+        && (!chars::all_token(letters.as_bytes()) || letters.len() > usize::from(u16::MAX))
+    {
         return Err(BuildError::BadName);
     }
     check_value(name.as_str(), value)

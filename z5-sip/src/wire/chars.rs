@@ -110,7 +110,7 @@ pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
 
 /// True when a caller's value may stand in a header: no CR, LF or NUL.
 pub(crate) fn is_safe(value: &[u8]) -> bool {
-    !value.iter().any(|&b| matches!(b, b'\r' | b'\n' | 0))
+    memchr::memchr3(b'\r', b'\n', 0, value).is_none()
 }
 
 /// ASCII bytes as text; `None` when they are not UTF-8.

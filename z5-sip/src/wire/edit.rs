@@ -189,8 +189,7 @@ impl<'a> Edit<'a> {
         }
         out.extend_from_slice(&bytes[index.head_end as usize..index.body_range().start]);
         out.extend_from_slice(self.body.as_deref().unwrap_or(view.body()));
-        let unlimited = Limits { line: usize::MAX, head: usize::MAX, headers: usize::MAX, body: usize::MAX };
-        Ok(Message::parse_datagram_within(out.into(), &unlimited)?)
+        Ok(Message::parse_datagram_within(out.into(), &Limits::NONE)?)
     }
 
     fn fail(&mut self, why: BuildError) {

@@ -31,6 +31,12 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// For messages of our own.
+    pub(crate) const NONE: Self =
+        Self { line: usize::MAX, head: usize::MAX, headers: usize::MAX, body: usize::MAX };
+}
+
 /// Why bytes are no SIP message at all, or one too large to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
@@ -99,7 +105,7 @@ pub enum Flaw {
 }
 
 /// One header field: the ids and spans of its name and value.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field {
     pub(crate) name_start: u32,
     pub(crate) name_len: u16,
@@ -130,7 +136,7 @@ pub(crate) enum Start {
 }
 
 /// Where everything stands in one message.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Index {
     pub(crate) start: Start,
     pub(crate) fields: SmallVec<[Field; 24]>,
@@ -155,6 +161,33 @@ pub(crate) enum ContentLength {
 }
 
 impl Index {
+    /// Of a message that is only a start line so far.
+    pub(crate) fn new(start: Start) -> Self {
+        Self {
+            start,
+            fields: SmallVec::new(),
+            head_end: 0,
+            body: (0, 0),
+            content_length: ContentLength::Absent,
+            flaw: None,
+        }
+    }
+
+    /// The writer of a message has written its fields, Content-Length last: the empty line stands at `head_end`.
+    pub(crate) fn close(&mut self, head_end: usize, body: usize) -> Result<(), ParseError> {
+        // Spans are 32 bits wide.
+        let limit = u32::MAX as usize / 2;
+        if head_end > limit {
+            return Err(ParseError::HeadTooLong { limit });
+        } else if body > limit {
+            return Err(ParseError::BodyTooLong { limit });
+        }
+        self.head_end = head_end as u32;
+        self.body = (head_end as u32 + 2, head_end as u32 + 2 + body as u32);
+        self.content_length = ContentLength::Is(body as u32);
+        Ok(())
+    }
+
     /// Indexes a whole message as a datagram carries it: the body is what Content-Length says or, without
     /// one, the rest. Bytes behind the body are not part of the message.
     pub(crate) fn datagram(bytes: &[u8], limits: &Limits) -> Result<Self, ParseError> {
@@ -189,14 +222,7 @@ impl Index {
         if line.end > limits.line {
             return Err(ParseError::LineTooLong { limit: limits.line });
         }
-        let mut index = Self {
-            start: Start::Response { version_end: 0, status: 0, reason: (0, 0) },
-            fields: SmallVec::new(),
-            head_end: 0,
-            body: (0, 0),
-            content_length: ContentLength::Absent,
-            flaw: None,
-        };
+        let mut index = Self::new(Start::Response { version_end: 0, status: 0, reason: (0, 0) });
         index.start_line(&head[..line.end])?;
         index.check_line(&line);
 

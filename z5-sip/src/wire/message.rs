@@ -288,6 +288,16 @@ impl<'a> MessageRef<'a> {
         self.header(Name::To).ok_or(HeaderError::Missing).and_then(NameAddr::parse)
     }
 
+    /// The tag of From, whatever the address: for those who look for the dialog of a message that was judged.
+    pub fn from_tag(self) -> Option<&'a str> {
+        NameAddr::params_of(self.header(Name::From)?).ok()?.get("tag")
+    }
+
+    /// The tag of To, as [`Self::from_tag`].
+    pub fn to_tag(self) -> Option<&'a str> {
+        NameAddr::params_of(self.header(Name::To)?).ok()?.get("tag")
+    }
+
     /// CSeq.
     pub fn cseq(self) -> Result<CSeq, HeaderError> {
         self.header(Name::CSeq).ok_or(HeaderError::Missing).and_then(CSeq::parse)
@@ -450,6 +460,8 @@ forward! {
     vias() -> impl Iterator<Item = Result<Via<'_>, HeaderError>>;
     from() -> Result<NameAddr<'_>, HeaderError>;
     to() -> Result<NameAddr<'_>, HeaderError>;
+    from_tag() -> Option<&str>;
+    to_tag() -> Option<&str>;
     cseq() -> Result<CSeq, HeaderError>;
     call_id() -> Result<&str, HeaderError>;
     contacts() -> impl Iterator<Item = Result<Contact<'_>, HeaderError>>;
@@ -473,8 +485,8 @@ forward! {
 
 /// Folds become one blank (RFC 3261 section 7.3.1).
 fn unfold(value: &[u8]) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(value);
-    if !text.contains(['\r', '\n']) {
+    let text = chars::text(value).map_or_else(|| String::from_utf8_lossy(value), Cow::Borrowed);
+    if memchr::memchr2(b'\r', b'\n', value).is_none() {
         return text;
     }
     let mut out = String::with_capacity(text.len());

@@ -223,8 +223,12 @@ fn sip_parts(bytes: &[u8], colon: usize, scheme: Scheme) -> Result<Parts, UriErr
     let host_end = host + name.len();
     let params = host + stop;
     let headers = memchr::memchr(b'?', &bytes[params..]).map_or(bytes.len(), |at| params + at);
-    let well_formed = |list| Params(list).iter().all(|p| !p.name.is_empty() && p.value != Some(b""));
-    if params < headers && !well_formed(&bytes[params..headers]) {
+    // Neither quotes nor white space stand in a URI, so its parameters end at the next `;`.
+    let well_formed = |param: &[u8]| match param.iter().position(|&byte| byte == b'=') {
+        None => !param.is_empty(),
+        Some(equals) => equals > 0 && equals + 1 < param.len(),
+    };
+    if params < headers && !bytes[params + 1..headers].split(|&byte| byte == b';').all(well_formed) {
         return Err(UriError::BadParams);
     }
     Ok(Parts {

@@ -8,11 +8,11 @@ mod date;
 mod tests;
 
 use super::chars;
-use super::header::{HeaderError, NameAddr, Via};
+use super::header::{HeaderError, NameAddr, Values, Via};
 use super::index::Flaw;
 use super::message::{Message, MessageRef};
 use super::method::Method;
-use super::name::Name;
+use super::name::{self, Name};
 use super::uri::{Scheme, UriError};
 
 /// What to do with a message.
@@ -147,7 +147,11 @@ impl Rules {
     /// Judges a borrowed message.
     pub fn validate_ref(&self, message: MessageRef<'_>) -> Verdict {
         let fault = match self.fault(message) {
-            Ok(()) if !message.is_request() && self.role == Role::UserAgent && message.vias().count() > 1 => {
+            Ok(())
+                if !message.is_request()
+                    && self.role == Role::UserAgent
+                    && message.values(Name::Via).nth(1).is_some() =>
+            {
                 return Verdict::Drop { why: DropReason::NotForUs };
             }
             Ok(()) => return Verdict::Accept,
@@ -326,43 +330,52 @@ fn headers(message: MessageRef<'_>) -> Result<(), Fault> {
     if let Some((_, label)) = SINGLE.iter().find(|(name, _)| count(*name) > 1) {
         return Err(Fault::Repeated(label));
     }
-    for value in message.values(Name::Via) {
-        via(value).map_err(|why| header("Via", why))?;
+    let mut vias = 0_usize;
+    // Of a field that may stand there once there is one at most by now.
+    for field in &message.index().fields {
+        let (name, value) = (name::known(field.id), field.value(message.as_bytes()));
+        let sound = match name {
+            Some(Name::Via) => Values::new(value).try_for_each(|value| {
+                vias += 1;
+                via(value)
+            }),
+            Some(Name::From | Name::To | Name::ReferTo) => address(value).map(|_| ()),
+            Some(Name::Route | Name::RecordRoute) => addresses(value),
+            Some(Name::Contact) => contacts(value),
+            Some(Name::CallId) => message.call_id().map(|_| ()),
+            Some(Name::CSeq) => message.cseq().map(|_| ()),
+            Some(Name::MaxForwards) => message.max_forwards().map(|_| ()),
+            Some(Name::Expires) => message.expires().map(|_| ()),
+            Some(Name::MinExpires) => message.min_expires().map(|_| ()),
+            Some(Name::RetryAfter) => message.retry_after().map(|_| ()),
+            Some(Name::SessionExpires) => message.session_expires().map(|_| ()),
+            Some(Name::RSeq) => message.rseq().map(|_| ()),
+            Some(Name::RAck) => message.rack().map(|_| ()),
+            Some(_) | None => Ok(()),
+        };
+        sound.map_err(|why| header(name.map_or("", |name| name.as_str()), why))?;
     }
-    if message.values(Name::Via).next().is_none() {
+    if vias == 0 {
         return Err(header("Via", HeaderError::Empty));
-    }
-    for (name, label) in [(Name::From, "From"), (Name::To, "To"), (Name::ReferTo, "Refer-To")] {
-        if let Some(value) = message.header(name) {
-            address(value).map_err(|why| header(label, why))?;
-        }
-    }
-    message.call_id().map_err(|why| header("Call-ID", why))?;
-    message.cseq().map_err(|why| header("CSeq", why))?;
-    for (name, label) in [(Name::Route, "Route"), (Name::RecordRoute, "Record-Route")] {
-        for value in message.values(name) {
-            address(value).map_err(|why| header(label, why))?;
-        }
-    }
-    for value in message.values(Name::Contact).filter(|value| *value != b"*") {
-        let contact = address(value).map_err(|why| header("Contact", why))?;
-        if contact.params.has("expires") && contact.expires().is_none() {
-            return Err(header("Contact", HeaderError::BadNumber));
-        }
-    }
-    message.max_forwards().map_err(|why| header("Max-Forwards", why))?;
-    message.expires().map_err(|why| header("Expires", why))?;
-    message.min_expires().map_err(|why| header("Min-Expires", why))?;
-    message.retry_after().map_err(|why| header("Retry-After", why))?;
-    message.session_expires().map_err(|why| header("Session-Expires", why))?;
-    message.rseq().map_err(|why| header("RSeq", why))?;
-    if message.header(Name::RAck).is_some() {
-        message.rack().map_err(|why| header("RAck", why))?;
     }
     if message.header(Name::Date).is_some_and(|value| !date::is_sip_date(value)) {
         return Err(Fault::Date);
     }
     Ok(())
+}
+
+fn addresses(value: &[u8]) -> Result<(), HeaderError> {
+    Values::new(value).try_for_each(|value| address(value).map(|_| ()))
+}
+
+fn contacts(value: &[u8]) -> Result<(), HeaderError> {
+    Values::new(value).filter(|value| *value != b"*").try_for_each(|value| {
+        let contact = address(value)?;
+        match contact.params.has("expires") && contact.expires().is_none() {
+            true => Err(HeaderError::BadNumber),
+            false => Ok(()),
+        }
+    })
 }
 
 fn via(value: &[u8]) -> Result<(), HeaderError> {

@@ -1,6 +1,7 @@
 //! Requests (RFC 3261 section 8.1.1), CANCEL (section 9.1) and the ACK to a failure (section 17.1.1.3).
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::net::SocketAddr;
 
 use bytes::Bytes;
 
@@ -24,15 +25,18 @@ pub struct RequestBuilder {
 impl RequestBuilder {
     /// The request line. `uri` is a [`Uri`](crate::wire::Uri), a [`UriRef`] or text.
     pub fn new(method: Method, uri: impl Display) -> Self {
-        let mut draft = Draft::new();
-        let uri = uri.to_string();
+        Self::with_uri(method, &uri.to_string())
+    }
+
+    /// The same with the text of the URI.
+    pub(crate) fn with_uri(method: Method, uri: &str) -> Self {
+        let mut draft = Draft::request(method.as_str().as_bytes(), uri.as_bytes());
         if !chars::all_token(method.as_str().as_bytes()) {
             draft.fail(BuildError::BadMethod);
         }
         if UriRef::parse(uri.as_bytes()).is_err() {
             draft.fail(BuildError::BadUri { name: "the request line".into() });
         }
-        draft.line(&[method.as_str().as_bytes(), uri.as_bytes(), b"SIP/2.0"]);
         Self { method, draft }
     }
 
@@ -43,15 +47,31 @@ impl RequestBuilder {
         if Host::parse_with_port(sent_by.as_bytes()).is_err() {
             self.draft.fail(BuildError::BadParam { name: "sent-by".into() });
         }
+        self.write_via(transport, format_args!("{sent_by}"), branch)
+    }
+
+    /// The same for an address of ours.
+    pub(crate) fn via_of(self, transport: Transport, sent_by: SocketAddr, branch: &str) -> Self {
+        self.write_via(transport, format_args!("{sent_by}"), branch)
+    }
+
+    fn write_via(mut self, transport: Transport, sent_by: fmt::Arguments<'_>, branch: &str) -> Self {
         if !chars::all_token(branch.as_bytes()) {
             self.draft.fail(BuildError::BadParam { name: "branch".into() });
         }
-        self.header(Name::Via, format!("SIP/2.0/{transport} {sent_by};branch={branch};rport"))
+        if self.draft.is_sound() {
+            self.draft.printed(
+                Name::Via,
+                format_args!("SIP/2.0/{} {sent_by};branch={branch};rport", transport.as_str()),
+            );
+        }
+        self
     }
 
     /// Max-Forwards.
-    pub fn max_forwards(self, hops: u8) -> Self {
-        self.header(Name::MaxForwards, hops.to_string())
+    pub fn max_forwards(mut self, hops: u8) -> Self {
+        self.draft.printed(Name::MaxForwards, format_args!("{hops}"));
+        self
     }
 
     /// From.
@@ -86,9 +106,11 @@ impl RequestBuilder {
     }
 
     /// CSeq; the method is the request's own.
-    pub fn cseq(self, number: u32) -> Self {
-        let value = format!("{number} {}", self.method);
-        self.header(Name::CSeq, value)
+    pub fn cseq(mut self, number: u32) -> Self {
+        if self.draft.is_sound() {
+            self.draft.printed(Name::CSeq, format_args!("{number} {}", self.method.as_str()));
+        }
+        self
     }
 
     /// Any header field. A Content-Length is ignored: the builder counts the body itself.
@@ -141,7 +163,7 @@ impl RequestBuilder {
             request.header(name).ok_or(BuildError::Source { name: label, why: super::HeaderError::Missing })
         };
         let cseq = request.cseq().map_err(|why| BuildError::Source { name: "CSeq", why })?;
-        let mut builder = Self::new(method, String::from_utf8_lossy(uri));
+        let mut builder = Self::with_uri(method, &String::from_utf8_lossy(uri));
         let draft = &mut builder.draft;
         draft.copied(Name::Via, required(Name::Via, "Via")?);
         for route in request.headers(Name::Route) {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Address, BuildError, Draft, check_value, reason_phrase};
 use crate::wire::chars;
+use crate::wire::header::NameAddr;
 use crate::wire::message::{Message, MessageRef};
 use crate::wire::name::Name;
 
@@ -14,10 +15,8 @@ use crate::wire::name::Name;
 #[must_use]
 pub struct ResponseBuilder {
     draft: Draft,
-    /// To as the request has it, written at `to_at` once the tag is known.
-    to: Option<Vec<u8>>,
-    to_at: usize,
-    to_has_tag: bool,
+    /// The field To when it may get a tag.
+    untagged: Option<usize>,
 }
 
 /// Lengths only: it may hold a key.
@@ -36,47 +35,40 @@ impl ResponseBuilder {
 
     /// The same for a borrowed message.
     pub fn to_request_ref(request: MessageRef<'_>, status: u16, reason: &str) -> Self {
-        let mut draft = Draft::new();
+        let safe = check_value("the reason phrase", reason.as_bytes());
+        let reason = if reason.is_empty() { reason_phrase(status) } else { reason };
+        let mut draft = Draft::response(status, reason.as_bytes());
         if !request.is_request() {
             draft.fail(BuildError::WrongKind);
         }
         if !(100..700).contains(&status) {
             draft.fail(BuildError::BadStatus(status));
         }
-        if let Err(why) = check_value("the reason phrase", reason.as_bytes()) {
+        if let Err(why) = safe {
             draft.fail(why);
         }
-        let reason = if reason.is_empty() { reason_phrase(status) } else { reason };
-        draft.line(&[b"SIP/2.0", status.to_string().as_bytes(), reason.as_bytes()]);
         for via in request.headers(Name::Via) {
             draft.copied(Name::Via, via);
         }
         // What a malformed request lacks cannot be copied; its refusal is sent without it.
-        let mut to_at = 0;
-        for name in [Name::From, Name::CallId, Name::CSeq] {
-            if let Some(value) = request.header(name) {
-                draft.copied(name, value);
+        let mut untagged = None;
+        for name in [Name::From, Name::To, Name::CallId, Name::CSeq] {
+            let Some(value) = request.header(name) else { continue };
+            if name == Name::To && !NameAddr::params_of(value).is_ok_and(|params| params.has("tag")) {
+                untagged = Some(draft.len());
             }
-            if name == Name::From {
-                to_at = draft.len();
-            }
+            draft.copied(name, value);
         }
-        let to = request.header(Name::To).map(<[u8]>::to_vec);
-        let to_has_tag = request.to().is_ok_and(|to| to.params.has("tag"));
-        Self { draft, to, to_at, to_has_tag }
+        Self { draft, untagged }
     }
 
     /// Adds a tag to To, unless the request's To has one already.
     pub fn to_tag(mut self, tag: &str) -> Self {
         if !chars::all_token(tag.as_bytes()) {
             self.draft.fail(BuildError::BadParam { name: "tag".into() });
-        } else if !self.to_has_tag
-            && let Some(to) = &mut self.to
-        {
+        } else if let Some(to) = self.untagged.take() {
             // With and without brackets, what stands last behind a `;` is the header's own parameter.
-            to.extend_from_slice(b";tag=");
-            to.extend_from_slice(tag.as_bytes());
-            self.to_has_tag = true;
+            self.draft.extend(to, &[b";tag=", tag.as_bytes()]);
         }
         self
     }
@@ -126,10 +118,7 @@ impl ResponseBuilder {
     }
 
     /// The message, or the first error of any setter.
-    pub fn build(mut self) -> Result<Message, BuildError> {
-        if let Some(to) = self.to.take() {
-            self.draft.insert(self.to_at, Name::To, &to);
-        }
+    pub fn build(self) -> Result<Message, BuildError> {
         self.draft.build()
     }
 }

@@ -32,53 +32,13 @@ impl fmt::Debug for NameAddr<'_> {
 impl<'a> NameAddr<'a> {
     /// From one header value or list element.
     pub fn parse(value: &'a [u8]) -> Result<Self, HeaderError> {
-        let value = chars::trim(value);
-        match value.first() {
-            None => Err(HeaderError::Empty),
-            Some(b'"') => {
-                let end = quoted_len(value);
-                let behind = chars::trim_start(&value[end..]);
-                match behind.first() {
-                    Some(b'<') => Self::in_angles(Some(&value[..end]), behind),
-                    Some(_) => Err(HeaderError::BadDisplayName),
-                    None => Err(HeaderError::UnterminatedQuote),
-                }
-            }
-            Some(b'<') => Self::in_angles(None, value),
-            Some(_) => {
-                // Bytes beyond ASCII are no token, but senders of unquoted names in UTF-8 are many.
-                let word = |b: u8| chars::is_token(b) || chars::is_space(b) || b >= 0x80;
-                match value.iter().position(|&b| !word(b)) {
-                    Some(at) if value[at] == b'<' => {
-                        Self::in_angles(Some(chars::trim_end(&value[..at])), &value[at..])
-                    }
-                    Some(at) if value[at] == b':' => Self::bare(value),
-                    Some(_) => Err(HeaderError::BadDisplayName),
-                    None => Err(HeaderError::Uri(super::UriError::NoScheme)),
-                }
-            }
-        }
+        let Cut { display, uri, params } = cut(value)?;
+        Ok(Self { display, uri: UriRef::parse(uri)?, params })
     }
 
-    /// `<uri>;params`.
-    fn in_angles(display: Option<&'a [u8]>, value: &'a [u8]) -> Result<Self, HeaderError> {
-        let close = memchr::memchr(b'>', value).ok_or(HeaderError::UnterminatedAngle)?;
-        let uri = UriRef::parse(&value[1..close])?;
-        let params = chars::trim_start(&value[close + 1..]);
-        match params.first() {
-            None | Some(b';') => Ok(Self { display, uri, params: Params(params) }),
-            Some(_) => Err(HeaderError::TrailingBytes),
-        }
-    }
-
-    /// `uri;params` without brackets: the URI ends at the first semicolon, and has no headers.
-    fn bare(value: &'a [u8]) -> Result<Self, HeaderError> {
-        let end = memchr::memchr3(b';', b'?', b',', value).unwrap_or(value.len());
-        if matches!(value.get(end), Some(b'?' | b',')) {
-            return Err(HeaderError::NeedsAngleBrackets);
-        }
-        let uri = UriRef::parse(chars::trim_end(&value[..end]))?;
-        Ok(Self { display: None, uri, params: Params(&value[end..]) })
+    /// The header's own parameters of one header value or list element, whatever its URI: for those who need no more.
+    pub fn params_of(value: &'a [u8]) -> Result<Params<'a>, HeaderError> {
+        cut(value).map(|cut| cut.params)
     }
 
     /// The display name without quotes and escapes; bytes that are no UTF-8 become U+FFFD.
@@ -126,6 +86,65 @@ impl<'a> NameAddr<'a> {
         }
         thousandths.min(1000)
     }
+}
+
+/// Where the three parts of a value stand.
+struct Cut<'a> {
+    display: Option<&'a [u8]>,
+    uri: &'a [u8],
+    params: Params<'a>,
+}
+
+fn cut(value: &[u8]) -> Result<Cut<'_>, HeaderError> {
+    let value = chars::trim(value);
+    match value.first() {
+        None => Err(HeaderError::Empty),
+        Some(b'"') => {
+            let end = quoted_len(value);
+            let behind = chars::trim_start(&value[end..]);
+            match behind.first() {
+                Some(b'<') => cut_at_angles(Some(&value[..end]), behind),
+                Some(_) => Err(HeaderError::BadDisplayName),
+                None => Err(HeaderError::UnterminatedQuote),
+            }
+        }
+        Some(b'<') => cut_at_angles(None, value),
+        Some(_) => {
+            // Bytes beyond ASCII are no token, but senders of unquoted names in UTF-8 are many.
+            let word = |b: u8| chars::is_token(b) || chars::is_space(b) || b >= 0x80;
+            match value.iter().position(|&b| !word(b)) {
+                Some(at) if value[at] == b'<' => {
+                    cut_at_angles(Some(chars::trim_end(&value[..at])), &value[at..])
+                }
+                Some(at) if value[at] == b':' => cut_bare(value),
+                Some(_) => Err(HeaderError::BadDisplayName),
+                None => Err(HeaderError::Uri(super::UriError::NoScheme)),
+            }
+        }
+    }
+}
+
+/// `<uri>;params`.
+fn cut_at_angles<'a>(display: Option<&'a [u8]>, value: &'a [u8]) -> Result<Cut<'a>, HeaderError> {
+    let close = memchr::memchr(b'>', value).ok_or(HeaderError::UnterminatedAngle)?;
+    let params = chars::trim_start(&value[close + 1..]);
+    match params.first() {
+        None | Some(b';') => Ok(Cut { display, uri: &value[1..close], params: Params(params) }),
+        Some(_) => {
+            // A malformed URI is the more telling fault.
+            UriRef::parse(&value[1..close])?;
+            Err(HeaderError::TrailingBytes)
+        }
+    }
+}
+
+/// `uri;params` without brackets: the URI ends at the first semicolon, and has no headers.
+fn cut_bare(value: &[u8]) -> Result<Cut<'_>, HeaderError> {
+    let end = memchr::memchr3(b';', b'?', b',', value).unwrap_or(value.len());
+    if matches!(value.get(end), Some(b'?' | b',')) {
+        return Err(HeaderError::NeedsAngleBrackets);
+    }
+    Ok(Cut { display: None, uri: chars::trim_end(&value[..end]), params: Params(&value[end..]) })
 }
 
 /// One element of a Contact header.
