@@ -118,7 +118,7 @@ fn answered_codecs(
     Ok((codecs, refused))
 }
 
-fn answered_codec(format: &Format, medium: &MediaCapability) -> Result<NegotiatedCodec, &'static str> {
+fn answered_codec(format: &Format<'_>, medium: &MediaCapability) -> Result<NegotiatedCodec, &'static str> {
     let number = format.payload_type.ok_or("not a payload type")?;
     // An answer may leave the rtpmap of a number that we gave a meaning to ourselves.
     let ours = match &format.encoding {
@@ -130,7 +130,12 @@ fn answered_codec(format: &Format, medium: &MediaCapability) -> Result<Negotiate
     };
     let ours = ours.ok_or("answered, but never offered")?;
     Ok(NegotiatedCodec {
-        codec: Codec { payload_type: number, fmtp: format.fmtp.clone(), ..ours.clone() },
+        codec: Codec {
+            name: ours.name.clone(),
+            payload_type: number,
+            fmtp: format.fmtp.map(str::to_owned),
+            ..*ours
+        },
         send_payload_type: number,
         receive_payload_type: ours.payload_type,
     })

@@ -87,10 +87,9 @@ fn answer_line(
         direction = super::Direction::new(false, direction.receives());
     }
     let mut line = empty_line(&theirs.media, medium.port, &theirs.proto);
-    let answered: Vec<Codec> = codecs.iter().map(|codec| codec.answered.clone()).collect();
-    write_codecs(&mut line, &answered);
+    write_codecs(&mut line, codecs.iter().map(|codec| &codec.answered));
     let key = crypto.as_ref().map(|crypto| &crypto.local);
-    let numbers: Vec<u8> = answered.iter().map(|codec| codec.payload_type).collect();
+    let numbers: Vec<u8> = codecs.iter().map(|codec| codec.answered.payload_type).collect();
     let feedback = feedback::common(theirs, &numbers, &medium.feedback);
     let answering = AnswerLine {
         key,
@@ -150,7 +149,11 @@ fn common_codecs(
     Ok((common, refused))
 }
 
-fn common_codec(format: &Format, line: &[Format], medium: &MediaCapability) -> Result<Common, &'static str> {
+fn common_codec(
+    format: &Format<'_>,
+    line: &[Format<'_>],
+    medium: &MediaCapability,
+) -> Result<Common, &'static str> {
     let number = format.payload_type.ok_or("not a payload type")?;
     if format.encoding.is_none() {
         return Err("no rtpmap, and not a static payload type");
@@ -163,19 +166,19 @@ fn common_codec(format: &Format, line: &[Format], medium: &MediaCapability) -> R
     }
     // Redundancy names payload types of the offer: those are the ones that hold.
     let fmtp = match redundant {
-        true => format.fmtp.clone(),
-        false if formats::is_h264(ours) => Some(h264::answered(ours.fmtp.as_deref(), format.fmtp.as_deref())),
+        true => format.fmtp.map(str::to_owned),
+        false if formats::is_h264(ours) => Some(h264::answered(ours.fmtp.as_deref(), format.fmtp)),
         false => ours.fmtp.clone(),
     };
-    let answered = Codec { payload_type: number, fmtp, ..ours.clone() };
-    let codec = Codec { fmtp: format.fmtp.clone(), ..answered.clone() };
+    let answered = Codec { name: ours.name.clone(), payload_type: number, fmtp, ..*ours };
+    let codec = Codec { name: answered.name.clone(), fmtp: format.fmtp.map(str::to_owned), ..answered };
     let negotiated = NegotiatedCodec { codec, send_payload_type: number, receive_payload_type: number };
     Ok(Common { answered, negotiated })
 }
 
 /// `red` is of use only when every generation it names is a format of this line that we can do.
-fn redundancy_is_ours(red: &Format, line: &[Format], medium: &MediaCapability) -> bool {
-    let Some(fmtp) = &red.fmtp else { return false };
+fn redundancy_is_ours(red: &Format<'_>, line: &[Format<'_>], medium: &MediaCapability) -> bool {
+    let Some(fmtp) = red.fmtp else { return false };
     fmtp.split('/').all(|token| {
         let generation = line.iter().find(|format| format.token == token.trim());
         generation.is_some_and(|format| {
@@ -234,15 +237,15 @@ impl From<RefusedWhy> for Refusal {
     }
 }
 
-pub(super) fn refused_codec(format: &Format, why: &'static str) -> RefusedCodec {
+pub(super) fn refused_codec(format: &Format<'_>, why: &'static str) -> RefusedCodec {
     RefusedCodec {
-        format: format.token.clone(),
+        format: format.token.to_owned(),
         encoding: format.encoding.as_ref().map(|_| format.label()),
         why,
     }
 }
 
-pub(super) fn no_common_codec(theirs: &[Format], medium: &MediaCapability) -> RefusedWhy {
+pub(super) fn no_common_codec(theirs: &[Format<'_>], medium: &MediaCapability) -> RefusedWhy {
     RefusedWhy::NoCommonCodec {
         theirs: theirs.iter().map(Format::label).collect(),
         ours: medium.codecs.iter().map(|codec| format!("{}/{}", codec.name, codec.clock_rate)).collect(),

@@ -12,6 +12,7 @@ use super::capability::{Capabilities, MediaCapability, MediaKind};
 use super::feedback::{self, Feedback};
 use super::formats;
 use super::negotiated::{Negotiated, OfferSummary, OfferedMedia};
+use super::{printing, reading};
 
 /// The identity of our description (the `o=` line): one id per dialog, a version that grows with every change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,10 @@ impl SessionDescription {
     /// [`SdpError`] with the line where the text stops making sense.
     pub fn parse(bytes: &[u8]) -> Result<Self, SdpError> {
         let parsed = match std::str::from_utf8(bytes) {
-            Ok(_) => Session::parse(bytes),
+            Ok(text) => match reading::read(text) {
+                Some(session) => Ok(session),
+                None => Session::parse(bytes),
+            },
             Err(_) => {
                 let text: String = bytes.iter().map(|&byte| char::from(byte)).collect();
                 Session::parse(text.as_bytes())
@@ -48,8 +52,10 @@ impl SessionDescription {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(512);
-        // Writing into a vector cannot fail.
-        let _ = self.session.write(&mut bytes);
+        if !printing::print(&self.session, &mut bytes) {
+            // Writing into a vector cannot fail.
+            let _ = self.session.write(&mut bytes);
+        }
         bytes
     }
 

@@ -14,31 +14,31 @@ use super::negotiated::RefusedWhy;
 
 /// One format of an m-line with what its attributes say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Format {
+pub(super) struct Format<'a> {
     /// As it stands in the m-line.
-    pub(super) token: String,
+    pub(super) token: &'a str,
     /// The token as a payload type.
     pub(super) payload_type: Option<u8>,
     /// Name, clock rate and channels, from `rtpmap` or the static table of RFC 3551.
-    pub(super) encoding: Option<Encoding>,
+    pub(super) encoding: Option<Encoding<'a>>,
     /// The parameters of `fmtp`.
-    pub(super) fmtp: Option<String>,
+    pub(super) fmtp: Option<&'a str>,
 }
 
 /// The value of an `rtpmap`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Encoding {
-    pub(super) name: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Encoding<'a> {
+    pub(super) name: &'a str,
     pub(super) clock_rate: u32,
     pub(super) channels: Option<u8>,
 }
 
-impl Format {
+impl Format<'_> {
     /// `NAME/RATE` for showing; the bare token when nothing is known about it.
     pub(super) fn label(&self) -> String {
         match &self.encoding {
             Some(encoding) => format!("{}/{}", encoding.name, encoding.clock_rate),
-            None => self.token.clone(),
+            None => self.token.to_owned(),
         }
     }
 
@@ -59,7 +59,7 @@ impl Format {
             return Err(Apart::Rate);
         }
         if is_h264(codec) {
-            h264::fit(codec.fmtp.as_deref(), self.fmtp.as_deref()).map_err(|mismatch| match mismatch {
+            h264::fit(codec.fmtp.as_deref(), self.fmtp).map_err(|mismatch| match mismatch {
                 h264::Mismatch::PacketizationMode => Apart::PacketizationMode,
                 h264::Mismatch::Profile => Apart::Profile,
             })?;
@@ -100,18 +100,18 @@ pub(super) fn same_format(one: &Codec, other: &Codec) -> bool {
 }
 
 /// The formats of a line in their order.
-pub(super) fn of_line(media: &Media) -> Vec<Format> {
+pub(super) fn of_line(media: &Media) -> Vec<Format<'_>> {
     media.fmt.split_ascii_whitespace().map(|token| format(media, token)).collect()
 }
 
-fn format(media: &Media, token: &str) -> Format {
+fn format<'a>(media: &'a Media, token: &'a str) -> Format<'a> {
     let payload_type = token.parse::<u8>().ok().filter(|&number| number < 128);
     let mapped = attribute_for(media, "rtpmap", token).and_then(parse_encoding);
     Format {
-        token: token.to_owned(),
+        token,
         payload_type,
         encoding: mapped.or_else(|| payload_type.and_then(static_encoding)),
-        fmtp: attribute_for(media, "fmtp", token).map(str::to_owned),
+        fmtp: attribute_for(media, "fmtp", token),
     }
 }
 
@@ -132,9 +132,9 @@ pub(super) fn values<'a>(media: &'a Media, name: &str) -> impl Iterator<Item = &
         .filter_map(|attribute| attribute.value.as_deref())
 }
 
-fn parse_encoding(value: &str) -> Option<Encoding> {
+fn parse_encoding(value: &str) -> Option<Encoding<'_>> {
     let mut parts = value.split('/');
-    let name = parts.next().filter(|name| !name.is_empty())?.trim().to_owned();
+    let name = parts.next().filter(|name| !name.is_empty())?.trim();
     let clock_rate = parts.next()?.trim().parse().ok()?;
     let channels = match parts.next() {
         Some(text) => Some(text.trim().parse().ok()?),
@@ -144,7 +144,7 @@ fn parse_encoding(value: &str) -> Option<Encoding> {
 }
 
 /// The static payload types still met in the field (RFC 3551 sections 6, tables 4 and 5).
-fn static_encoding(payload_type: u8) -> Option<Encoding> {
+fn static_encoding(payload_type: u8) -> Option<Encoding<'static>> {
     let (name, clock_rate) = match payload_type {
         0 => ("PCMU", 8000),
         3 => ("GSM", 8000),
@@ -159,7 +159,7 @@ fn static_encoding(payload_type: u8) -> Option<Encoding> {
         34 => ("H263", 90_000),
         _ => return None,
     };
-    Some(Encoding { name: name.to_owned(), clock_rate, channels: None })
+    Some(Encoding { name, clock_rate, channels: None })
 }
 
 /// What the writer of the description wants to do with a line: its own attribute, else the session's, else both ways.
@@ -235,15 +235,17 @@ pub(super) enum Profile {
 /// Why the line cannot be carried: a profile that is keyed by DTLS, or one that z5 does not speak.
 pub(super) fn profile(media: &Media) -> Result<Profile, RefusedWhy> {
     let dtls = || RefusedWhy::Dtls { proto: media.proto.clone() };
-    match media.proto.to_ascii_uppercase().as_str() {
-        "RTP/AVP" | "RTP/AVPF" => Ok(Profile::Clear),
+    let is = |names: &[&str]| names.iter().any(|name| media.proto.eq_ignore_ascii_case(name));
+    if is(&["RTP/AVP", "RTP/AVPF"]) {
+        Ok(Profile::Clear)
+    } else if is(&["RTP/SAVP", "RTP/SAVPF"]) {
         // A fingerprint instead of a key: DTLS under the older name (RFC 8829 section 5.1.2).
-        "RTP/SAVP" | "RTP/SAVPF" if !media.has_attribute("crypto") && media.has_attribute("fingerprint") => {
-            Err(dtls())
-        }
-        "RTP/SAVP" | "RTP/SAVPF" => Ok(Profile::Secure),
-        "UDP/TLS/RTP/SAVP" | "UDP/TLS/RTP/SAVPF" | "TCP/DTLS/RTP/SAVP" | "TCP/DTLS/RTP/SAVPF" => Err(dtls()),
-        _ => Err(RefusedWhy::Transport { proto: media.proto.clone() }),
+        let keyed = media.has_attribute("crypto") || !media.has_attribute("fingerprint");
+        if keyed { Ok(Profile::Secure) } else { Err(dtls()) }
+    } else if is(&["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF"]) {
+        Err(dtls())
+    } else {
+        Err(RefusedWhy::Transport { proto: media.proto.clone() })
     }
 }
 

@@ -18,6 +18,8 @@ mod formats;
 mod h264;
 mod negotiated;
 mod offer;
+mod printing;
+mod reading;
 
 #[cfg(test)]
 mod tests;

@@ -99,12 +99,12 @@ fn offered_line(medium: &MediaCapability) -> Media {
         (Security::SdesRequired(_), true) => "RTP/SAVPF",
     };
     let mut line = empty_line(medium.kind.as_str(), medium.port, proto);
-    write_codecs(&mut line, &medium.codecs);
+    write_codecs(&mut line, medium.codecs.iter());
     if medium.port == 0 {
         return line;
     }
     for key in medium.security.keys() {
-        push(&mut line, "crypto", &key.to_attribute());
+        push(&mut line, "crypto", key.to_attribute());
     }
     finish_line(&mut line, medium, medium.direction, None);
     line
@@ -127,17 +127,19 @@ pub(super) fn empty_line(kind: &str, port: u16, proto: &str) -> Media {
 }
 
 /// The formats of a line with an `rtpmap` each, even the static ones: it costs little and helps whoever reads traces.
-pub(super) fn write_codecs(line: &mut Media, codecs: &[Codec]) {
-    let numbers: Vec<String> = codecs.iter().map(|codec| codec.payload_type.to_string()).collect();
-    line.fmt = numbers.join(" ");
+pub(super) fn write_codecs<'a>(line: &mut Media, codecs: impl Iterator<Item = &'a Codec>) {
+    line.attributes.reserve(8);
     for codec in codecs {
-        let mut map = format!("{} {}/{}", codec.payload_type, codec.name, codec.clock_rate);
-        if let Some(channels) = codec.channels.filter(|&channels| channels > 1) {
-            map.push_str(&format!("/{channels}"));
+        let (number, rate) = (codec.payload_type.to_string(), codec.clock_rate.to_string());
+        if !line.fmt.is_empty() {
+            line.fmt.push(' ');
         }
-        push(line, "rtpmap", &map);
+        line.fmt.push_str(&number);
+        let channels = codec.channels.filter(|&channels| channels > 1).map(|channels| format!("/{channels}"));
+        let channels = channels.as_deref().unwrap_or_default();
+        push(line, "rtpmap", [&number, " ", &codec.name, "/", &rate, channels].concat());
         if let Some(fmtp) = &codec.fmtp {
-            push(line, "fmtp", &format!("{} {fmtp}", codec.payload_type));
+            push(line, "fmtp", [&number, " ", fmtp].concat());
         }
     }
 }
@@ -150,7 +152,7 @@ pub(super) fn finish_line(
     answer: Option<AnswerLine<'_>>,
 ) {
     if let Some(AnswerLine { key: Some(key), .. }) = &answer {
-        push(line, "crypto", &key.to_attribute());
+        push(line, "crypto", key.to_attribute());
     }
     if let Some(bps) = medium.bandwidth_bps {
         let kbps = u64::from(bps.div_ceil(1000));
@@ -159,19 +161,19 @@ pub(super) fn finish_line(
             .to_vec();
     }
     if let Some(ptime) = medium.ptime_ms {
-        push(line, "ptime", &ptime.to_string());
+        push(line, "ptime", ptime.to_string());
     }
     match &answer {
         Some(answer) => {
             for (token, feedback) in feedback::of_line(answer.offered) {
                 if feedback::applies(token, answer.numbers) && answer.feedback.contains(&feedback) {
-                    push(line, "rtcp-fb", &format!("{token} {}", feedback.as_str()));
+                    push(line, "rtcp-fb", format!("{token} {}", feedback.as_str()));
                 }
             }
         }
         None => {
             for feedback in &medium.feedback {
-                push(line, "rtcp-fb", &format!("* {}", feedback.as_str()));
+                push(line, "rtcp-fb", format!("* {}", feedback.as_str()));
             }
         }
     }
@@ -183,7 +185,7 @@ pub(super) fn finish_line(
     if let Some(port) = medium.rtcp_port.filter(|&port| Some(port) != medium.port.checked_add(1))
         && !(mux && answer.is_some())
     {
-        push(line, "rtcp", &port.to_string());
+        push(line, "rtcp", port.to_string());
     }
     line.attributes.push(Attribute::new(direction.as_str()));
 }
@@ -201,6 +203,6 @@ pub(super) struct AnswerLine<'a> {
     pub(super) feedback: &'a [Feedback],
 }
 
-fn push(line: &mut Media, name: &str, value: &str) {
-    line.attributes.push(Attribute::with_value(name, value));
+fn push(line: &mut Media, name: &str, value: String) {
+    line.attributes.push(Attribute { attribute: name.to_owned(), value: Some(value) });
 }
