@@ -38,9 +38,9 @@ impl DialogId {
     #[must_use]
     pub fn of_request(request: &Message) -> Option<Self> {
         Some(Self {
+            local_tag: request.to_tag()?.to_owned(),
+            remote_tag: request.from_tag().unwrap_or_default().to_owned(),
             call_id: request.call_id().ok()?.to_owned(),
-            local_tag: request.to().ok()?.tag()?.to_owned(),
-            remote_tag: request.from().ok()?.tag().unwrap_or_default().to_owned(),
         })
     }
 
@@ -48,20 +48,16 @@ impl DialogId {
     #[must_use]
     pub fn of_sent(request: &Message) -> Option<Self> {
         Some(Self {
+            local_tag: request.from_tag()?.to_owned(),
+            remote_tag: request.to_tag()?.to_owned(),
             call_id: request.call_id().ok()?.to_owned(),
-            local_tag: request.from().ok()?.tag()?.to_owned(),
-            remote_tag: request.to().ok()?.tag()?.to_owned(),
         })
     }
 
     /// The dialog a received response belongs to; `None` while the far end has not given its tag.
     #[must_use]
     pub fn of_response(response: &Message) -> Option<Self> {
-        Some(Self {
-            call_id: response.call_id().ok()?.to_owned(),
-            local_tag: response.from().ok()?.tag()?.to_owned(),
-            remote_tag: response.to().ok()?.tag()?.to_owned(),
-        })
+        Self::of_sent(response)
     }
 }
 
@@ -198,16 +194,11 @@ impl Dialog {
         self.outline(Method::Ack, cseq)
     }
 
-    /// The 2xx that confirms this early dialog of ours: the way and the target are those of the 2xx, the order of
+    /// The 2xx confirms this early dialog of ours: the way and the target are those of the dialog that it opens, the order of
     /// requests goes on (section 13.2.2.4).
-    ///
-    /// # Errors
-    /// What the messages lack; nothing changes then.
-    pub fn confirm(&mut self, request: &Message, response: &Message) -> Result<(), HeaderError> {
-        let confirmed = Self::from_response(request, response)?;
-        let (local_cseq, remote_cseq) = (self.local_cseq.max(confirmed.local_cseq), self.remote_cseq);
-        *self = Self { local_cseq, remote_cseq, ..confirmed };
-        Ok(())
+    pub fn confirm(&mut self, opened: Self) {
+        let (local_cseq, remote_cseq) = (self.local_cseq.max(opened.local_cseq), self.remote_cseq);
+        *self = Self { local_cseq, remote_cseq, ..opened };
     }
 
     /// The last CSeq used has moved on elsewhere, as when an INVITE was sent again with credentials.

@@ -3,32 +3,41 @@
 //! One exchange at a time: while an offer of ours is out there is no second one, and an offer that crosses it is refused
 //! by the user agent (491). The version of our description grows only when it says something new.
 
+use std::sync::Arc;
+
 use crate::sdp::{
     Capabilities, Negotiated, NegotiationFailure, Origin, SessionDescription, accept_answer, answer,
     make_offer, reoffer,
 };
 
-/// The session of one dialog.
+/// The session of one dialog. Each fork of a call has a copy, which shares what was offered.
 #[derive(Clone)]
 pub struct Session {
     origin: Origin,
-    capabilities: Capabilities,
+    capabilities: Arc<Capabilities>,
     /// The last description of ours that both ends agreed on.
-    agreed: Option<SessionDescription>,
+    agreed: Option<Arc<SessionDescription>>,
     /// The last description of ours that went out, agreed or not.
-    sent: Option<SessionDescription>,
+    sent: Option<Arc<SessionDescription>>,
     /// Our offer that waits for its answer, and what it was made of.
-    offered: Option<(SessionDescription, Capabilities)>,
+    offered: Option<(Arc<SessionDescription>, Arc<Capabilities>)>,
     negotiated: Option<Negotiated>,
 }
 
 impl Session {
     /// A session of which nothing is agreed yet.
     #[must_use]
-    pub fn new(id: u64, capabilities: Capabilities) -> Self {
+    pub fn new(id: u64, capabilities: impl Into<Arc<Capabilities>>) -> Self {
         // Some far ends read the id as a signed 64-bit number.
         let origin = Origin { id: id >> 1, version: 1 };
-        Self { origin, capabilities, agreed: None, sent: None, offered: None, negotiated: None }
+        Self {
+            origin,
+            capabilities: capabilities.into(),
+            agreed: None,
+            sent: None,
+            offered: None,
+            negotiated: None,
+        }
     }
 
     /// What holds now.
@@ -50,12 +59,13 @@ impl Session {
     }
 
     /// Offers `capabilities`; within a session that stands, every line stays in its place (RFC 3264 section 8).
-    pub fn offer(&mut self, capabilities: Capabilities) -> Vec<u8> {
+    pub fn offer(&mut self, capabilities: impl Into<Arc<Capabilities>>) -> Vec<u8> {
+        let capabilities = capabilities.into();
         let description = match (&self.agreed, &self.negotiated) {
             (Some(agreed), Some(negotiated)) => reoffer(&capabilities, self.origin, agreed, negotiated),
             (Some(_) | None, Some(_) | None) => make_offer(&capabilities, self.origin),
         };
-        let description = self.renumber(description);
+        let description = Arc::new(self.renumber(description));
         let bytes = description.to_bytes();
         self.sent = Some(description.clone());
         self.offered = Some((description, capabilities));
@@ -83,7 +93,7 @@ impl Session {
 
     /// Our offer came to nothing: what held before holds on. Gives back what was offered.
     pub fn withdraw(&mut self) -> Option<Capabilities> {
-        self.offered.take().map(|(_, capabilities)| capabilities)
+        self.offered.take().map(|(_, capabilities)| Arc::unwrap_or_clone(capabilities))
     }
 
     /// Answers an offer with what this end can do.
@@ -91,9 +101,19 @@ impl Session {
     /// # Errors
     /// Why nothing is in common; what held before holds on.
     pub fn answer(&mut self, body: &[u8]) -> Result<(Vec<u8>, Negotiated), NegotiationFailure> {
-        let offer = SessionDescription::parse(body)?;
-        let (description, negotiated) = answer(&offer, &self.capabilities, self.origin)?;
-        let description = self.renumber(description);
+        self.answer_to(&SessionDescription::parse(body)?)
+    }
+
+    /// The same for an offer that was read already.
+    ///
+    /// # Errors
+    /// Why nothing is in common; what held before holds on.
+    pub fn answer_to(
+        &mut self,
+        offer: &SessionDescription,
+    ) -> Result<(Vec<u8>, Negotiated), NegotiationFailure> {
+        let (description, negotiated) = answer(offer, &self.capabilities, self.origin)?;
+        let description = Arc::new(self.renumber(description));
         let bytes = description.to_bytes();
         self.sent = Some(description.clone());
         self.agreed = Some(description);
@@ -112,14 +132,14 @@ impl Session {
     }
 
     /// What this end can do from now on, as when an incoming call is taken.
-    pub fn set_capabilities(&mut self, capabilities: Capabilities) {
-        self.capabilities = capabilities;
+    pub fn set_capabilities(&mut self, capabilities: impl Into<Arc<Capabilities>>) {
+        self.capabilities = capabilities.into();
     }
 
     /// Counts the version up when the description differs from the last one that went out.
     fn renumber(&mut self, description: SessionDescription) -> SessionDescription {
         match &self.sent {
-            Some(sent) if *sent != description => {
+            Some(sent) if **sent != description => {
                 self.origin.version += 1;
                 description.with_version(self.origin.version)
             }

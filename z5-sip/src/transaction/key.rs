@@ -70,18 +70,19 @@ impl ServerKey {
     fn with_method(request: &Message, method: Method) -> Option<Self> {
         let via = request.via().ok()?;
         if let Some(branch) = via.branch().filter(|branch| has_cookie(branch)) {
-            let sent_by = format!("{}:{}", via.host.to_string().to_ascii_lowercase(), via.port_or_default());
+            let mut sent_by = format!("{}:{}", via.host, via.port_or_default());
+            sent_by.make_ascii_lowercase();
             return Some(Self::Branch { branch: branch.to_owned(), sent_by, method });
         }
         let top = request.values(crate::wire::Name::Via).next()?;
         let to_tag = match method == Method::Invite {
             true => None,
-            false => request.to().ok()?.tag().map(str::to_owned),
+            false => request.to_tag().map(str::to_owned),
         };
         Some(Self::Classic {
             request_uri: request.request_uri()?.ok()?.as_str().to_owned(),
             to_tag,
-            from_tag: request.from().ok()?.tag().map(str::to_owned),
+            from_tag: request.from_tag().map(str::to_owned),
             call_id: request.call_id().ok()?.to_owned(),
             cseq: request.cseq().ok()?.number,
             via: String::from_utf8_lossy(top).into_owned(),
@@ -109,11 +110,11 @@ impl MergeKey {
     #[must_use]
     pub fn of(request: &Message) -> Option<Self> {
         let method = request.method()?;
-        if matches!(method, Method::Ack | Method::Cancel) || request.to().ok()?.tag().is_some() {
+        if matches!(method, Method::Ack | Method::Cancel) || request.to_tag().is_some() {
             return None;
         }
         Some(Self {
-            from_tag: request.from().ok()?.tag()?.to_owned(),
+            from_tag: request.from_tag()?.to_owned(),
             call_id: request.call_id().ok()?.to_owned(),
             cseq: request.cseq().ok()?.number,
             method,

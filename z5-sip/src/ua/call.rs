@@ -16,7 +16,7 @@ use super::types::{CallKey, Side};
 use crate::dialog::{Acceptance, DialogId, Provisional, Session, SessionTimer};
 use crate::flow::FlowId;
 use crate::outbox::Deadline;
-use crate::sdp::Capabilities;
+use crate::sdp::{Capabilities, SessionDescription};
 use crate::wire::Message;
 
 pub(super) struct Call {
@@ -67,6 +67,8 @@ pub(super) struct Ringing {
     /// The transaction of the INVITE.
     pub(super) server: u64,
     pub(super) request: Message,
+    /// The description in it, until it is answered.
+    pub(super) offer: Option<Box<SessionDescription>>,
     pub(super) leg: Leg,
     /// When we answer that nobody came.
     pub(super) until: Instant,

@@ -30,7 +30,7 @@ pub(super) fn supported(config: &UaConfig) -> impl Iterator<Item = &'static str>
 impl UserAgent {
     /// The value of Supported.
     pub(super) fn supported(&self) -> String {
-        supported(&self.config).collect::<Vec<_>>().join(", ")
+        self.supported.clone()
     }
 
     /// The URI of our Contact on a flow. The far end's proxy comes back over the connection that it names.
@@ -39,13 +39,16 @@ impl UserAgent {
     }
 
     fn contact_uri_of(&self, user: Option<&str>, flow: &Flow) -> String {
-        let user = user.map(|user| format!("{user}@")).unwrap_or_default();
-        let transport = flow.transport();
-        let transport = match transport == Transport::Udp {
-            true => String::new(),
-            false => format!(";transport={}", transport.as_str().to_ascii_lowercase()),
+        let (user, at) = user.map_or(("", ""), |user| (user, "@"));
+        let (param, transport) = match flow.transport() {
+            Transport::Udp => ("", ""),
+            Transport::Tcp => (";transport=", "tcp"),
+            Transport::Tls => (";transport=", "tls"),
+            Transport::Sctp => (";transport=", "sctp"),
+            Transport::Ws => (";transport=", "ws"),
+            Transport::Wss => (";transport=", "wss"),
         };
-        format!("sip:{user}{}{transport}", flow.local())
+        format!("sip:{user}{at}{}{param}{transport}", flow.local())
     }
 
     /// The value of our Contact within dialogs: the GRUU where the registrar made one (RFC 5627 section 4.4), else our

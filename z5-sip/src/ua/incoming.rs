@@ -13,13 +13,13 @@ use super::types::{CallKey, Event, Reason, Side};
 use super::{Turn, UserAgent};
 use crate::dialog::{Acceptance, Dialog, Provisional, SHORTEST, Session, TimerAnswer};
 use crate::flow::FlowId;
-use crate::sdp::{Capabilities, NegotiationFailure, OfferSummary, SessionDescription};
+use crate::sdp::{Capabilities, NegotiationFailure, SessionDescription};
 use crate::wire::{Message, Name, ResponseBuilder};
 
 impl UserAgent {
     pub(super) fn on_incoming(&mut self, flow: FlowId, number: u64, request: Message, turn: &mut Turn<'_>) {
-        let offered = match summary(&request) {
-            Ok(offered) => offered,
+        let offer = match offer(&request) {
+            Ok(offer) => offer,
             Err(Unreadable::MediaType) => {
                 self.respond(number, 415, turn, |builder| builder.header(Name::Accept, ACCEPT));
                 return;
@@ -57,7 +57,7 @@ impl UserAgent {
             from: from.uri.to_uri(),
             to: to.uri.to_uri(),
             display_name,
-            offered,
+            offered: offer.as_ref().map(|offer| offer.summary()).unwrap_or_default(),
             replaces,
             asserted: asserted(&request),
             call_info: call_info(&request),
@@ -79,6 +79,7 @@ impl UserAgent {
             server: number,
             reliability: self.reliability(&request),
             request,
+            offer,
             leg,
             until: turn.now + patience,
             rseq,
@@ -108,18 +109,18 @@ impl UserAgent {
         }
         let (number, request) = (ringing.server, ringing.request.clone());
         let session = &mut ringing.leg.session;
-        let (body, negotiated) = match (session.negotiated().cloned(), is_sdp(&request)) {
+        let (body, negotiated) = match (session.negotiated().cloned(), &ringing.offer) {
             // What a provisional response said is the answer; the 2xx repeats it when that one may have been lost.
             (Some(negotiated), _) => (ringing.previewed.clone(), Some(negotiated)),
-            (None, true) => {
+            (None, Some(offer)) => {
                 session.set_capabilities(capabilities);
-                match session.answer(request.body()) {
+                match session.answer_to(offer) {
                     Ok((body, negotiated)) => (Some(body), Some(negotiated)),
                     Err(failure) => return self.refuse_offer(key, number, failure, turn),
                 }
             }
             // No offer came, so ours is in the 2xx and the answer in the ACK (RFC 3261 section 13.2.1).
-            (None, false) => {
+            (None, None) => {
                 session.set_capabilities(capabilities.clone());
                 (Some(session.offer(capabilities)), None)
             }
@@ -232,16 +233,16 @@ enum Unreadable {
     Description(String),
 }
 
-/// What an INVITE offers; empty when it offers nothing.
-fn summary(request: &Message) -> Result<OfferSummary, Unreadable> {
+/// What an INVITE offers, if anything.
+fn offer(request: &Message) -> Result<Option<Box<SessionDescription>>, Unreadable> {
     if request.body().is_empty() {
-        return Ok(OfferSummary::default());
+        return Ok(None);
     }
     if !is_sdp(request) {
         return Err(Unreadable::MediaType);
     }
     SessionDescription::parse(request.body())
-        .map(|offer| offer.summary())
+        .map(|offer| Some(Box::new(offer)))
         .map_err(|error| Unreadable::Description(error.to_string()))
 }
 

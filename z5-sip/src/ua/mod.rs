@@ -135,6 +135,8 @@ pub struct UserAgent {
     refused: u32,
     /// Ask for outbound (RFC 5626) with `reg-id`; off after a 439.
     outbound: bool,
+    /// The value of Supported.
+    supported: String,
     /// What requests may require of us and carry: exactly what this user agent does.
     rules: Rules,
     transactions: Transactions,
@@ -196,6 +198,7 @@ impl UserAgent {
     pub fn new(config: UaConfig, ident: Ident) -> Self {
         Self {
             authenticator: Authenticator::new(config.credentials.clone()),
+            supported: compose::supported(&config).collect::<Vec<_>>().join(", "),
             rules: Rules { extensions: compose::supported(&config).collect(), ..rules() },
             config,
             ident,

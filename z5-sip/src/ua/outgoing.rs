@@ -1,5 +1,7 @@
 //! An outgoing call until its final answer (RFC 3261 sections 9.1 and 13.2).
 
+use std::sync::Arc;
+
 use super::call::{Active, Call, Calling, Cancel, Fork, State};
 use super::compose::SDP;
 use super::config::ReliableProvisionals;
@@ -32,6 +34,7 @@ impl UserAgent {
         let Some(flow) = self.current else {
             return turn.emit(Event::Failed { call: key, failure: CallFailure::NoFlow });
         };
+        let offer = Arc::new(offer);
         let mut session = Session::new(self.ident.number(), offer.clone());
         let body = (!options.late_offer).then(|| session.offer(offer));
         let tag = self.ident.tag();
@@ -218,8 +221,7 @@ impl UserAgent {
         let Some(calling) = self.calling(key, number) else { return };
         let mut leg = match fork {
             Some(mut fork) => {
-                // The messages opened a dialog just now.
-                let _ = fork.leg.dialog.confirm(&invite, response);
+                fork.leg.dialog.confirm(dialog);
                 fork.leg
             }
             None => Leg::new(dialog, calling.session.clone(), false),

@@ -68,17 +68,17 @@ impl UserAgent {
         if reliable && ringing.unacknowledged.is_some() {
             return ringing.waiting.push_back(Waiting::Progress(answer));
         }
-        let (number, request) = (ringing.server, ringing.request.clone());
+        let number = ringing.server;
         let session = &mut ringing.leg.session;
         session.set_capabilities(answer.clone());
-        let (body, negotiated) = match (is_sdp(&request), reliable) {
-            (true, _) => match session.answer(request.body()) {
+        let (body, negotiated) = match (&ringing.offer, reliable) {
+            (Some(offer), _) => match session.answer_to(offer) {
                 Ok((body, negotiated)) => (Some(body), Some(negotiated)),
                 Err(failure) => return self.refuse_offer(key, number, failure, turn),
             },
-            (false, true) => (Some(session.offer(answer)), None),
+            (None, true) => (Some(session.offer(answer)), None),
             // An offer cannot be in a response that may be lost (RFC 3261 section 13.2.1).
-            (false, false) => (None, None),
+            (None, false) => (None, None),
         };
         if !reliable {
             ringing.previewed.clone_from(&body);

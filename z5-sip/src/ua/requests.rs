@@ -53,7 +53,7 @@ impl UserAgent {
             self.respond(number, 482, turn, |builder| builder);
             return;
         }
-        let inside = request.to().is_ok_and(|to| to.tag().is_some());
+        let inside = request.to_tag().is_some();
         match method {
             Some(Method::Cancel) => self.on_cancel(number, &request, turn),
             Some(_) if !inside && !self.is_welcome(flow, turn) => {

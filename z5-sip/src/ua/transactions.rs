@@ -1,6 +1,7 @@
 //! The tables of running transactions, and how a message of ours gets onto a flow.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::apart::Apart;
@@ -55,7 +56,7 @@ pub(super) struct Client {
     pub(super) outline: Outline,
     /// The ACK of each 2xx that came, one per fork.
     pub(super) acks: Vec<(DialogId, Message)>,
-    key: ClientKey,
+    key: Arc<ClientKey>,
     machine: ClientMachine,
 }
 
@@ -108,8 +109,8 @@ pub(super) struct Server {
     pub(super) call: Option<CallKey>,
     /// Our tag in its responses, when the request brought none.
     pub(super) tag: String,
-    key: ServerKey,
-    merge: Option<MergeKey>,
+    key: Arc<ServerKey>,
+    merge: Option<Arc<MergeKey>>,
     machine: ServerMachine,
 }
 
@@ -169,10 +170,10 @@ impl Server {
 pub(super) struct Transactions {
     next: u64,
     pub(super) clients: BTreeMap<u64, Client>,
-    client_keys: HashMap<ClientKey, u64>,
+    client_keys: HashMap<Arc<ClientKey>, u64>,
     pub(super) servers: BTreeMap<u64, Server>,
-    server_keys: HashMap<ServerKey, u64>,
-    merges: HashMap<MergeKey, u64>,
+    server_keys: HashMap<Arc<ServerKey>, u64>,
+    merges: HashMap<Arc<MergeKey>, u64>,
 }
 
 impl Transactions {
@@ -263,7 +264,7 @@ impl UserAgent {
     ) -> Result<u64, StartError> {
         let reliable = self.flows.get(&flow).ok_or(StartError::NoFlow)?.transport().is_reliable();
         let missing = BuildError::Source { name: "Via", why: crate::wire::HeaderError::Missing };
-        let key = ClientKey::of(&message).ok_or(StartError::Build(missing))?;
+        let key = Arc::new(ClientKey::of(&message).ok_or(StartError::Build(missing))?);
         let timers = self.config.timers;
         let mut effects = Outbox::new();
         let machine = match outline.method == Method::Invite {
@@ -311,7 +312,8 @@ impl UserAgent {
     pub(super) fn start_server(&mut self, key: ServerKey, request: Message, flow: FlowId) -> u64 {
         let reliable = self.flows.get(&flow).is_some_and(|flow| flow.transport().is_reliable());
         let timers = self.config.timers;
-        let merge = MergeKey::of(&request);
+        let merge = MergeKey::of(&request).map(Arc::new);
+        let key = Arc::new(key);
         let machine = match request.method() == Some(Method::Invite) {
             true => ServerMachine::Invite(ServerInvite::new(request, reliable, timers)),
             false => ServerMachine::Other(ServerNonInvite::new(request, reliable, timers)),
