@@ -8,6 +8,7 @@ packages=(
   baresip-core                                                         # client
   sip-tester                                                           # SIPp: scenarios of our own
   dnsmasq-base                                                         # name server
+  nftables iptables                                                    # packet filters for the rules of z5 firewall
   sox ffmpeg tshark openssl python3 iproute2                           # judges and tools
 )
 

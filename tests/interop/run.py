@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import captures
+import firewall
 import judge
 import scenarios
 import transports
@@ -253,6 +254,8 @@ JOURNEYS = {
     "peer-calls-z5-hangs-up": (peer_calls_z5_hangs_up, {}),
     **transports.JOURNEYS,
     **captures.JOURNEYS,
+    # needs no server at all
+    **firewall.JOURNEYS,
     # no server beside SIPp, which is one itself
     **scenarios.JOURNEYS,
 }

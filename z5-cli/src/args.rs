@@ -61,10 +61,78 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  z5 explain invite.sip\n  z5 explain --stream --json flow.bin\n  \
         z5 explain --fix-newlines --expect 488 - < offer.txt")]
     Explain(ExplainArgs),
+    /// List the phone numbers of the account (steps 1 and 2)
+    #[command(after_help = "Example:\n  z5 --config z5.toml numbers")]
+    Numbers(AccountArgs),
+    /// Show the licence (steps 1 to 3)
+    #[command(after_help = "Example:\n  z5 --config z5.toml licence --json")]
+    Licence(AccountArgs),
+    /// Judge a configuration, show it without its secrets, or write one to begin with
+    Config(ConfigArgs),
+    /// Whether the network lets through what the configuration needs; signs in nowhere
+    #[command(
+        after_help = "Examples:\n  z5 --config z5.toml check\n  z5 --config z5.toml check --patience 10s --json"
+    )]
+    Check(CheckArgs),
     /// What a firewall must permit: the documented requirement, or that of a configuration
     #[command(after_help = "Examples:\n  z5 firewall\n  z5 firewall --format nftables\n  \
-        z5 --config z5.toml firewall --json")]
+        z5 --config z5.toml firewall --resolve --format iptables")]
     Firewall(FirewallArgs),
+    /// What this program can do
+    #[command(after_help = "Example:\n  z5 capabilities --json")]
+    Capabilities,
+    /// A script that completes commands and options in a shell
+    #[command(after_help = "Example:\n  z5 completions bash")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// The manual page
+    #[command(after_help = "Example:\n  z5 man")]
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AccountArgs {
+    /// The phone number to sign in with, when the account has several
+    #[arg(long, value_name = "+E164")]
+    pub(crate) number: Option<String>,
+    /// Believe the authorities of this PEM file in place of the configuration's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(crate) command: ConfigCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Judge it, with every file and variable that it names; nothing is sent
+    #[command(after_help = "Example:\n  z5 --config z5.toml config check")]
+    Check,
+    /// Show what it says, secrets as ***
+    #[command(after_help = "Example:\n  z5 --config z5.toml config show")]
+    Show,
+    /// Write a commented one; to standard output without a file
+    #[command(after_help = "Example:\n  z5 config init z5.toml")]
+    Init(InitArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where; it must not be there yet
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// How long one answer may take
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s")]
+    pub(crate) patience: Duration,
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +140,9 @@ pub(crate) struct FirewallArgs {
     /// How it is written
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
     pub(crate) format: firewall::Format,
+    /// Ask the nameservers of the configuration for its names; without it nothing is sent
+    #[arg(long)]
+    pub(crate) resolve: bool,
 }
 
 #[derive(Debug, Args)]
@@ -143,8 +214,9 @@ pub(crate) struct MockArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RegisterArgs {
-    /// Stay registered for this time (Ctrl-C ends it earlier)
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    /// Stay registered for this time, without a time until Ctrl-C
+    #[arg(long, value_name = "TIME", value_parser = stay, default_value = "0s", num_args = 0..=1,
+        default_missing_value = FOREVER)]
     pub(crate) stay: Duration,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
@@ -289,6 +361,14 @@ fn srtp_mode(text: &str) -> Result<SrtpMode, String> {
     }
 }
 
+/// The word for a time that only Ctrl-C ends.
+const FOREVER: &str = "forever";
+
+/// A time, or for ever.
+fn stay(text: &str) -> Result<Duration, String> {
+    if text == FOREVER { Ok(Duration::MAX) } else { duration(text) }
+}
+
 /// "5s", "500ms", "2m 30s"; a bare number is refused because its unit would be a guess.
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|why| format!("{why}; write for example 5s, 500ms or 2m"))
@@ -309,6 +389,51 @@ mod tests {
     fn a_duration_needs_a_unit() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert!(duration("5").unwrap_err().contains("5s"));
+    }
+
+    #[test]
+    fn staying_without_a_time_is_for_ever() {
+        let of = |arguments: &[&str]| {
+            let all = ["z5", "register"].iter().chain(arguments);
+            let Command::Register(args) = Cli::try_parse_from(all).unwrap().command else {
+                panic!("register")
+            };
+            args.stay
+        };
+        assert_eq!(of(&[]), Duration::ZERO);
+        assert_eq!(of(&["--stay", "30s"]), Duration::from_secs(30));
+        assert_eq!(of(&["--stay", "--seed", "1"]), Duration::MAX);
+    }
+
+    /// Every example of the help is a command line that can be read.
+    #[test]
+    fn the_examples_of_the_help_can_be_typed() {
+        fn examples(command: &clap::Command, out: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            out.extend(help.lines().filter_map(|line| line.strip_prefix("  ")).map(str::to_owned));
+            command.get_subcommands().for_each(|below| examples(below, out));
+        }
+        let mut lines = Vec::new();
+        examples(&Cli::command(), &mut lines);
+        assert!(lines.len() > 15, "{lines:?}");
+        for line in lines {
+            let words = words(line.split(" < ").next().unwrap_or(&line));
+            Cli::try_parse_from(&words).unwrap_or_else(|error| panic!("{line}\n{error}"));
+        }
+    }
+
+    /// As a shell takes a line apart: blanks, and two kinds of quotes.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut quote) = (vec![String::new()], None);
+        for c in line.chars() {
+            match (c, quote) {
+                (' ', None) => words.push(String::new()),
+                ('"' | '\'', None) => quote = Some(c),
+                (c, Some(open)) if c == open => quote = None,
+                (c, _) => words.last_mut().unwrap().push(c),
+            }
+        }
+        words
     }
 
     #[test]

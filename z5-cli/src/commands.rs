@@ -1,6 +1,10 @@
 //! The commands: what each does with its arguments, from configuration to exit status.
 
+mod account;
+mod check;
+mod config;
 mod demo;
+mod describe;
 mod explain;
 mod firewall;
 mod mock;
@@ -26,6 +30,10 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
             output::error("usage.config: explain needs no configuration and takes no --config");
             Exit::Usage
         }
+        Command::Capabilities | Command::Completions { .. } | Command::Man if cli.config.is_some() => {
+            output::error("usage.config: this command needs no configuration and takes no --config");
+            Exit::Usage
+        }
         Command::Demo(_) | Command::Mock(_) if cli.config.is_some() => {
             output::error("usage.config: demo and mock make their own configuration and take no --config");
             Exit::Usage
@@ -33,7 +41,18 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Demo(args) => demo::run(&args, out, process_start).await,
         Command::Mock(args) => mock::run(&args, out).await,
         Command::Explain(args) => explain::run(&args, out),
-        Command::Firewall(args) => firewall::run(&args, cli.config.as_deref(), &mut out),
+        Command::Numbers(args) => {
+            account::run(account::Goal::Numbers, &args, cli.config.as_deref(), &mut out).await
+        }
+        Command::Licence(args) => {
+            account::run(account::Goal::Licence, &args, cli.config.as_deref(), &mut out).await
+        }
+        Command::Config(args) => config::run(&args.command, cli.config.as_deref(), &mut out),
+        Command::Capabilities => describe::capabilities(&mut out),
+        Command::Completions { shell } => describe::completions(shell),
+        Command::Man => describe::man(),
+        Command::Check(args) => check::run(&args, cli.config.as_deref(), &mut out).await,
+        Command::Firewall(args) => firewall::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Register(args) => {
             let plan = || Ok(Plan::Register { stay: args.stay });
             configured("register", plan, cli.config.as_deref(), &args.session, out, process_start).await
@@ -149,13 +168,19 @@ fn seed_of_environment() -> Result<Option<u64>, Failure> {
     }
 }
 
-fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
+/// The configuration as its file says.
+fn load_file(path: Option<&Path>) -> Result<Config, Failure> {
     let Some(path) = path else {
         let message = "no configuration: name one with --config FILE. `z5 mock --write-config z5.toml` writes one for the \
                        mock carrier, docs/configuration.md lists every key";
         return Err(usage("usage.no-configuration", message));
     };
-    let mut config = Config::load(path).map_err(|error| usage(error.code(), error.to_string()))?;
+    Config::load(path).map_err(|error| usage(error.code(), error.to_string()))
+}
+
+/// The configuration with what the command line puts in place.
+fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
+    let mut config = load_file(path)?;
     if let Some(ca) = &session.ca {
         config.tls.ca_file = Some(ca.clone());
         config.tls.ca_pem = None;

@@ -5,6 +5,7 @@ mod expr;
 mod names;
 
 pub(crate) use expr::Expr;
+pub(crate) use names::NAMES;
 
 use serde::Serialize;
 use z5_core::Heard;

@@ -10,8 +10,8 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
-use z5_core::Event;
 use z5_core::explain::Explanation;
+use z5_core::{Event, Failure};
 
 use crate::report::Report;
 
@@ -81,18 +81,35 @@ impl Output {
             Self::Human(human) => human.result(report),
         }
         if let Some(failure) = report.unwanted_failure() {
-            let step =
-                failure.step.map_or_else(String::new, |step| format!("step {} ({step}): ", step.number()));
-            let retry =
-                failure.retry_after_s.map_or_else(String::new, |seconds| format!(" (in {seconds} s)"));
-            error(&format!(
-                "{step}{}: {}\n  what to do: {}{retry}",
-                failure.code,
-                failure.message,
-                failure.advice.text()
-            ));
+            self::failure(failure);
         }
     }
+
+    /// A line of a list with a mark before it: good, bad, or neither. Readable only.
+    pub(crate) fn row(&mut self, text: &str, good: Option<bool>) {
+        if let Self::Human(human) = self {
+            human.row(text, good);
+        }
+    }
+
+    /// The last line. Readable only.
+    pub(crate) fn verdict(&mut self, good: bool, text: &str) {
+        if let Self::Human(human) = self {
+            human.verdict(good, text);
+        }
+    }
+}
+
+/// A failure in words, on standard error.
+pub(crate) fn failure(failure: &Failure) {
+    let step = failure.step.map_or_else(String::new, |step| format!("step {} ({step}): ", step.number()));
+    let retry = failure.retry_after_s.map_or_else(String::new, |seconds| format!(" (in {seconds} s)"));
+    error(&format!(
+        "{step}{}: {}\n  what to do: {}{retry}",
+        failure.code,
+        failure.message,
+        failure.advice.text()
+    ));
 }
 
 /// Set when standard output took no more, for another reason than a reader that had read enough.

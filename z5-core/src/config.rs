@@ -7,6 +7,7 @@ mod check;
 mod error;
 mod load;
 mod schema;
+mod template;
 mod values;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use error::{ConfigError, Problem, ProblemKind};
+pub use template::TEMPLATE;
 pub use values::{
     AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, Transport, WhenSilent,
 };

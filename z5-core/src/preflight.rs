@@ -88,6 +88,17 @@ pub fn nameservers(config: &Config) -> Vec<SocketAddr> {
     policy::nameservers(config, &system)
 }
 
+/// Reads everything that a session would read before it sends anything: the configuration, its passwords, licence keys and
+/// authorities.
+///
+/// # Errors
+/// The first that cannot be used.
+pub fn readable(config: &Config) -> Result<(), StartError> {
+    machine::plan::Plan::new(config, &[], String::new(), &crate::StartOptions::default())?;
+    driver::Prober::new(&config.tls, Duration::ZERO)?;
+    Ok(())
+}
+
 /// Probes everything; `each` gets every row as soon as it and those before it are known. No probe waits longer than
 /// `patience` for any one answer. Needs a tokio runtime with time and network.
 ///
@@ -103,40 +114,59 @@ pub async fn run(
     let wanted = policy::wanted(config);
     let mut rows = Vec::new();
 
-    let naming = plan::naming(config, &wanted, &nameservers(config));
-    let mut found: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
     let mut take = |probe: Probe, finding: Finding| {
-        if let Probe::Name { name, .. } = &probe {
-            let known = found.entry(name.clone()).or_default();
-            known.extend(
-                finding
-                    .addresses
-                    .iter()
-                    .filter(|address| !known.contains(address))
-                    .copied()
-                    .collect::<Vec<_>>(),
-            );
-        }
         let row = row(&probe, finding);
         each(&row);
         rows.push(row);
     };
-    all(&prober, naming, &mut take).await;
+    let found = names(config, &prober, &wanted, &mut take).await;
     let known = |name: &str| {
         machine::plan::fixed(&config.dns.hosts, name).or_else(|| found.get(name).cloned()).unwrap_or_default()
     };
     let services = plan::services(&wanted, known);
-    let mut take = |probe: Probe, finding: Finding| {
-        let row = row(&probe, finding);
-        each(&row);
-        rows.push(row);
-    };
     all(&prober, services, &mut take).await;
 
     let mut offsets: Vec<i64> = rows.iter().filter_map(|row| row.clock_offset_s).collect();
     offsets.sort_unstable();
     let clock_offset_s = offsets.get(offsets.len() / 2).copied();
     Ok(Preflight { rows, clock_offset_s })
+}
+
+/// Asks the nameservers alone: every name of the configuration with the addresses that any of them gave. Needs a tokio runtime with
+/// time and network.
+///
+/// # Errors
+/// As [`run`].
+pub async fn resolve(
+    config: &Config,
+    patience: Duration,
+) -> Result<BTreeMap<String, Vec<IpAddr>>, StartError> {
+    config.check()?;
+    let prober = driver::Prober::new(&config.tls, patience)?;
+    Ok(names(config, &prober, &policy::wanted(config), &mut |_, _| {}).await)
+}
+
+/// The naming probes, and what the names are.
+async fn names(
+    config: &Config,
+    prober: &driver::Prober,
+    wanted: &[policy::Wanted],
+    take: &mut impl FnMut(Probe, Finding),
+) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut found: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+    let mut each = |probe: Probe, finding: Finding| {
+        if let Probe::Name { name, .. } = &probe {
+            let known = found.entry(name.clone()).or_default();
+            for address in &finding.addresses {
+                if !known.contains(address) {
+                    known.push(*address);
+                }
+            }
+        }
+        take(probe, finding);
+    };
+    all(prober, plan::naming(config, wanted, &nameservers(config)), &mut each).await;
+    found
 }
 
 /// Runs the probes, a few at a time, and hands the findings over in the probes' order.

@@ -1,11 +1,14 @@
-//! `z5 firewall`: the documented requirement, or that of a configuration, as rules. Sends nothing.
+//! `z5 firewall`: the documented requirement, or that of a configuration, as rules. Sends nothing, unless `--resolve` asks the
+//! configured nameservers.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
-use z5_core::Config;
 use z5_core::policy::{self, Destination, Requirement};
+use z5_core::{Failure, preflight};
 
+use super::{load_file, usage};
 use crate::args::FirewallArgs;
 use crate::exit::Exit;
 use crate::firewall::{self, Format};
@@ -34,17 +37,19 @@ struct Rule<'a> {
     destination: &'a Destination,
 }
 
-pub(super) fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Output) -> Exit {
+pub(super) async fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Output) -> Exit {
     let (rows, source, words) = match config {
+        None if args.resolve => {
+            output::error(
+                "usage.no-configuration: --resolve asks the nameservers of a configuration: name one with --config FILE",
+            );
+            return Exit::Usage;
+        }
         None => (policy::documented(), "requirement", "the documented requirement".to_owned()),
-        Some(path) => match Config::load(path) {
-            Ok(config) => {
-                let servers = z5_core::preflight::nameservers(&config);
-                let rows = policy::of_configuration(&config, &servers);
-                (rows, "configuration", path.display().to_string().replace(char::is_control, " "))
-            }
-            Err(error) => {
-                output::error(&format!("{}: {error}", error.code()));
+        Some(path) => match of_configuration(path, args.resolve).await {
+            Ok(rows) => (rows, "configuration", path.display().to_string().replace(char::is_control, " ")),
+            Err(failure) => {
+                output::failure(&failure);
                 return Exit::Usage;
             }
         },
@@ -54,8 +59,8 @@ pub(super) fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Output) 
         && let Some(name) = first_name(&rows)
     {
         output::error(&format!(
-            "firewall.name: a rule needs addresses, and {name} is a name\n  what to do: write its addresses into \
-             dns.hosts of the configuration, or use --format table, csv or json"
+            "firewall.name: a rule needs addresses, and {name} is a name without one\n  what to do: add --resolve to ask \
+             the configured nameservers, write its addresses into dns.hosts, or use --format table, csv or json"
         ));
         return Exit::Usage;
     }
@@ -72,6 +77,20 @@ pub(super) fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Output) 
         output::print(&firewall::text(format, &rows, &words));
     }
     Exit::Ok
+}
+
+/// How long a nameserver may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+async fn of_configuration(path: &Path, resolve: bool) -> Result<Vec<Requirement>, Failure> {
+    let config = load_file(Some(path))?;
+    let rows = policy::of_configuration(&config, &preflight::nameservers(&config));
+    if !resolve {
+        return Ok(rows);
+    }
+    let found = preflight::resolve(&config, PATIENCE).await;
+    let found = found.map_err(|error| usage(error.code(), error.to_string()))?;
+    Ok(policy::resolved(&rows, |name| found.get(name).cloned().unwrap_or_default()))
 }
 
 fn first_name(rows: &[Requirement]) -> Option<&str> {

@@ -43,6 +43,21 @@ impl Human {
         self.line(text);
     }
 
+    /// A line of a list: good, bad, or neither.
+    pub(crate) fn row(&mut self, text: &str, good: Option<bool>) {
+        let mark = match good {
+            Some(true) => self.paint(OK, "ok    "),
+            Some(false) => self.paint(BAD, "FAILED"),
+            None => "      ".to_owned(),
+        };
+        self.line(&format!("{mark} {}", plain(text)));
+    }
+
+    pub(crate) fn verdict(&mut self, good: bool, text: &str) {
+        let word = if good { self.paint(OK, "PASS") } else { self.paint(BAD, "FAIL") };
+        self.line(&format!("{word}  {}", plain(text)));
+    }
+
     /// A step and its time; blank where it was not measured.
     fn step(&mut self, step: Step, ok: bool, took_ms: Option<f64>, what: &str) {
         let verdict = if ok { self.paint(OK, "ok    ") } else { self.paint(BAD, "FAILED") };

@@ -55,9 +55,12 @@ impl CertificateFacts {
 
     /// In words, as seen at `now_s` (seconds since 1970).
     pub(crate) fn words(&self, now_s: u64) -> String {
-        let mut words = match self.names.is_empty() {
-            true => "certificate without a DNS name".to_owned(),
-            false => format!("certificate for {}", self.names.join(", ")),
+        let mut words = match self.names.as_slice() {
+            [] => "certificate without a DNS name".to_owned(),
+            [first, second, third, more @ ..] if !more.is_empty() => {
+                format!("certificate for {first}, {second}, {third} and {} more", more.len())
+            }
+            few => format!("certificate for {}", few.join(", ")),
         };
         if let Some(issuer) = &self.issuer {
             words += &format!(", signed by {issuer}");

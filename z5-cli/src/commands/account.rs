@@ -1,0 +1,212 @@
+//! `z5 numbers` and `z5 licence`: a session that goes as far as its answer, and no further.
+
+use std::path::Path;
+
+use serde::Serialize;
+use z5_core::config::{Profile, RetryMode};
+use z5_core::events::{LicenceReport, NumberOffer, StepDetail};
+use z5_core::{Advice, Config, EventKind, Failure, Session, StartOptions, Step};
+
+use super::{load_file, usage};
+use crate::args::AccountArgs;
+use crate::exit::Exit;
+use crate::output::{self, Output};
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The numbers of the account (step 2).
+    Numbers,
+    /// The licence (step 3).
+    Licence,
+}
+
+/// The result object.
+#[derive(Serialize)]
+struct Line {
+    event: &'static str,
+    command: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    failure: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    numbers: Option<Vec<NumberOffer>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    licence: Option<LicenceReport>,
+}
+
+/// What was found, or why not.
+#[derive(Default)]
+struct Found {
+    numbers: Option<Vec<NumberOffer>>,
+    licence: Option<LicenceReport>,
+    failure: Option<Failure>,
+    usage: bool,
+    fault: bool,
+}
+
+pub(super) async fn run(goal: Goal, args: &AccountArgs, path: Option<&Path>, out: &mut Output) -> Exit {
+    let found = match load(args, path) {
+        Ok(config) => ask(goal, config, out).await,
+        Err(failure) => Found { failure: Some(failure), usage: true, ..Found::default() },
+    };
+    let exit = match &found.failure {
+        _ if output::is_lost() => Exit::Expectation,
+        _ if found.fault => Exit::Bug,
+        None => Exit::Ok,
+        Some(_) if found.usage => Exit::Usage,
+        Some(Failure { step: Some(step), .. }) => Exit::Step(*step),
+        Some(Failure { step: None, .. }) => Exit::Expectation,
+    };
+    for number in found.numbers.iter().flatten() {
+        out.note(&output::plain(&number_line(number)));
+    }
+    if let Some(licence) = &found.licence {
+        licence_lines(licence).iter().for_each(|line| out.note(&output::plain(line)));
+    }
+    if let Some(failure) = &found.failure {
+        output::failure(failure);
+    }
+    out.object(&Line {
+        event: "result",
+        command: if goal == Goal::Numbers { "numbers" } else { "licence" },
+        verdict: if exit == Exit::Ok { "ok" } else { "failed" },
+        exit_code: exit.status(),
+        failure: found.failure,
+        numbers: found.numbers,
+        licence: found.licence,
+    });
+    exit
+}
+
+fn load(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Failure> {
+    let mut config = load_file(path)?;
+    if config.profile == Profile::Generic {
+        return Err(usage(
+            "usage.profile",
+            "profile generic has no sign-in: numbers and licences belong to profile z5",
+        ));
+    }
+    if let Some(ca) = &args.ca {
+        config.tls.ca_file = Some(ca.clone());
+        config.tls.ca_pem = None;
+    }
+    if let (Some(number), Some(zdial)) = (&args.number, &mut config.zdial) {
+        zdial.number = Some(number.clone());
+    }
+    // who asks wants an answer, also when that is a failure
+    config.retry.mode = None;
+    config.check().map_err(|error| usage(error.code(), error.to_string()))?;
+    Ok(config)
+}
+
+/// Until the answer is there, then politely back.
+async fn ask(goal: Goal, config: Config, out: &mut Output) -> Found {
+    let mut found = Found::default();
+    let options =
+        StartOptions { interactive_number: true, retry: RetryMode::Once, ..StartOptions::default() };
+    let (session, mut events) = match Session::start(config, options) {
+        Ok(started) => started,
+        Err(error) => {
+            found.failure = Some(usage(error.code(), error.to_string()));
+            found.usage = true;
+            return found;
+        }
+    };
+    let mut reached = false;
+    let mut ended = false;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = tokio::signal::ctrl_c() => {
+                found.failure.get_or_insert(Failure {
+                    step: None,
+                    code: "run.interrupted",
+                    message: "interrupted before it was done".to_owned(),
+                    advice: Advice::RetryNow,
+                    retry_after_s: None,
+                });
+                session.stop();
+                continue;
+            }
+        };
+        let Some(event) = event else { break };
+        if matches!(out, Output::Json) {
+            out.event(&event);
+        }
+        // every other event is only shown
+        if let EventKind::StepDone { detail, .. } = event.kind {
+            if let (StepDetail::SignedIn { offered, .. }, Goal::Numbers) = (&detail, goal) {
+                found.numbers = Some(offered.clone());
+                reached = true;
+            } else if let (StepDetail::Provisioned { licence, .. }, Goal::Licence) = (&detail, goal) {
+                found.licence = Some(licence.clone());
+                reached = true;
+            }
+        } else if let EventKind::NumberRequired { numbers } = event.kind {
+            if goal == Goal::Numbers {
+                found.numbers = Some(numbers);
+                reached = true;
+            } else {
+                found.failure.get_or_insert(number_required());
+                session.stop();
+            }
+        } else if let EventKind::StepFailed { error, .. } = event.kind {
+            // what fails behind the answer is of no interest
+            if !reached {
+                found.failure.get_or_insert(error.failure());
+            }
+        } else if let EventKind::Stopped { error, fault } = event.kind {
+            ended = true;
+            if let Some(error) = error.filter(|_| !reached) {
+                found.failure.get_or_insert(error.failure());
+            }
+            if let Some(fault) = fault {
+                found.fault = true;
+                found.failure = Some(fault.failure());
+            }
+        }
+        if reached {
+            session.stop();
+        }
+    }
+    found.fault |= !ended;
+    found
+}
+
+fn number_required() -> Failure {
+    Failure {
+        step: Some(Step::SignIn),
+        code: "sign-in.number-required",
+        message: "the account has several numbers: choose one with --number (`z5 numbers` lists them)"
+            .to_owned(),
+        advice: Advice::CheckSettings,
+        retry_after_s: None,
+    }
+}
+
+fn number_line(number: &NumberOffer) -> String {
+    let mut line = number.number.clone();
+    for text in [&number.label, &number.display_name].into_iter().flatten() {
+        line += &format!("  {text}");
+    }
+    let state = serde_json::to_value(number.state).ok();
+    let state = state.as_ref().and_then(|state| state.as_str()).unwrap_or("unknown");
+    let default = if number.default { ", default" } else { "" };
+    let address = match number.emergency_address_on_file {
+        true => "",
+        false => ", no address for emergency calls on file",
+    };
+    format!("{line}  ({state}{default}{address})")
+}
+
+fn licence_lines(licence: &LicenceReport) -> Vec<String> {
+    let days = licence.expires_in_s / 86_400;
+    let left = if days >= 2 { format!("{days} days") } else { format!("{} h", licence.expires_in_s / 3600) };
+    vec![
+        format!("features        {}", licence.features.join(" ")),
+        format!("calls at once   {}", licence.max_calls),
+        format!("ends in         {left}"),
+        format!("signed with     {}", licence.kid),
+    ]
+}

@@ -1,0 +1,162 @@
+//! `z5 check` against the mock carrier: all good, and one fault after the other with its verdict and its rule.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{Run, World, z5};
+use serde_json::Value;
+use z5_mock::{CertificateFault, Fault, Service};
+
+const QUICK: [&str; 3] = ["check", "--patience", "700ms"];
+
+/// Rows of a step.
+fn rows(run: &Run, step: u64) -> Vec<&Value> {
+    run.events.iter().filter(|row| row["event"] == "probe" && row["step"] == step).collect()
+}
+
+fn verdicts(run: &Run, step: u64) -> BTreeSet<&str> {
+    rows(run, step).iter().filter_map(|row| row["verdict"].as_str()).collect()
+}
+
+#[test]
+fn a_good_network_passes_row_by_row() {
+    let world = World::new(&[]);
+    let run = world.z5(&QUICK);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let result = run.result();
+    assert_eq!((&result["verdict"], &result["failed"]), (&"ok".into(), &Value::Array(vec![])));
+    assert_eq!(result["clock_is_right"], true);
+    for step in 1..=4 {
+        assert_eq!(verdicts(&run, step), BTreeSet::from(["reachable"]), "step {step}");
+    }
+    // every name over both, every name's certificate once, one address for SIP
+    assert_eq!([1, 2, 3, 4].map(|step| rows(&run, step).len()), [10, 1, 4, 1], "{}", run.stdout);
+    let zdial = rows(&run, 2)[0];
+    assert!(zdial["detail"].as_str().unwrap().starts_with("answers 401 (Digest"), "{zdial}");
+    assert!(zdial["latency_ms"].is_f64() && zdial["certificate"]["not_after_unix_s"].is_i64(), "{zdial}");
+    assert!(rows(&run, 5).iter().all(|row| row["verdict"] != "blocked"), "{}", run.stdout);
+}
+
+/// Runs with a fault; nothing may have been asked of the services that costs an account something.
+fn with(fault: Fault) -> Run {
+    let world = World::new(&[fault]);
+    let run = world.z5(&QUICK);
+    assert_eq!((run.status, &run.result()["verdict"]), (1, &"failed".into()), "{fault}: {}", run.stdout);
+    assert!(run.stderr.contains("check.failed") && run.stderr.contains("what to do"), "{}", run.stderr);
+    run
+}
+
+#[test]
+fn each_fault_has_its_verdict() {
+    for (fault, step, verdict, closed) in [
+        (Fault::Refuse(Service::Sip), 4, "refused", true),
+        (Fault::Refuse(Service::Zdial), 2, "refused", true),
+        (Fault::BlackHole(Service::Sip), 4, "something-else", false),
+        (Fault::Garbage(Service::Zdial), 2, "something-else", false),
+        (Fault::Garbage(Service::Sip), 4, "something-else", false),
+        (Fault::Reset(Service::Mcs), 3, "something-else", false),
+        (Fault::Certificate(Service::Zdial, CertificateFault::Expired), 2, "wrong-certificate", false),
+        (Fault::Certificate(Service::Mcs, CertificateFault::UnknownCa), 3, "wrong-certificate", false),
+        (Fault::Redirect(Service::Zdial), 2, "something-else", false),
+        (Fault::ServerError(Service::Zdial), 2, "wrong-answer", false),
+        (Fault::NameNotFound, 1, "wrong-answer", false),
+        (Fault::NameServerRefused, 1, "wrong-answer", false),
+    ] {
+        let run = with(fault);
+        let row = rows(&run, step)[0];
+        assert_eq!(row["verdict"], verdict, "{fault}: {row}");
+        assert_eq!(row["rule"].is_object(), closed, "{fault}: {row}");
+        if fault == Fault::Certificate(Service::Zdial, CertificateFault::Expired) {
+            assert!(row["detail"].as_str().unwrap().contains("expired"), "{row}");
+            assert!(row["certificate"]["not_after_unix_s"].is_i64(), "a bad certificate is shown too: {row}");
+        }
+    }
+}
+
+#[test]
+fn a_blocked_udp_port_of_the_nameserver_is_seen_beside_tcp() {
+    let run = with(Fault::UdpBlocked);
+    let of = |protocol: &str| -> BTreeSet<&str> {
+        let rows = rows(&run, 1).into_iter().filter(|row| row["protocol"] == protocol);
+        rows.filter_map(|row| row["verdict"].as_str()).collect()
+    };
+    assert_eq!((of("udp"), of("tcp")), (BTreeSet::from(["timed-out"]), BTreeSet::from(["reachable"])));
+    let rule = &rows(&run, 1)[0]["rule"];
+    assert_eq!((&rule["protocol"], &rule["destination"]), (&"udp".into(), &"127.0.0.1".into()), "{rule}");
+    // what TCP said is enough to go on
+    assert_eq!(verdicts(&run, 2), BTreeSet::from(["reachable"]));
+}
+
+#[test]
+fn a_plain_account_is_checked_over_each_transport() {
+    let world = World::new(&[]);
+    let (sip, sips) = (world.carrier.sip_addr(), world.carrier.sips_addr());
+    let account = |proxy: String, transport: &str| {
+        let file = world.folder.path().join(format!("{transport}.toml"));
+        let text = format!(
+            "profile = \"generic\"\n[dns]\nhosts = {{ \"{domain}\" = [\"127.0.0.1\"] }}\n[tls]\nca_file = \"ca.pem\"\n\
+             [sip]\ndomain = \"{domain}\"\nusername = \"a\"\npassword = \"b\"\nproxy = \"{proxy}\"\ntransport = \"{transport}\"\n",
+            domain = world.carrier.domain()
+        );
+        std::fs::write(&file, text).unwrap();
+        z5(&["--config", file.to_str().unwrap(), "--json", "check", "--patience", "700ms"])
+    };
+    let domain = world.carrier.domain();
+    for (proxy, transport, wanted) in [
+        (format!("{domain}:{}", sip.port()), "udp", 2),
+        (format!("{domain}:{}", sip.port()), "tcp", 1),
+        (format!("{domain}:{}", sips.port()), "tls", 1),
+    ] {
+        let run = account(proxy, transport);
+        assert_eq!(run.status, 0, "{transport}: {}\n{}", run.stderr, run.stdout);
+        let sip = rows(&run, 4);
+        assert_eq!(sip.len(), wanted, "{transport}: {}", run.stdout);
+        assert!(sip.iter().all(|row| row["verdict"] == "reachable"), "{transport}: {}", run.stdout);
+        assert_eq!(verdicts(&run, 5), BTreeSet::from(["not-judged"]), "{transport}");
+    }
+}
+
+#[test]
+fn without_a_configuration_nothing_is_contacted() {
+    let run = z5(&["check", "--json"]);
+    assert_eq!(run.status, 2, "{}", run.stdout);
+    assert_eq!(run.result()["failure"]["code"], "usage.no-configuration");
+    assert_eq!(run.events.len(), 1);
+    assert!(run.stderr.contains("--config"), "{}", run.stderr);
+}
+
+#[test]
+fn the_readable_form_names_the_rule_and_the_next_command() {
+    let world = World::new(&[Fault::Refuse(Service::Sip)]);
+    let config = world.config_of("alice");
+    let run = z5(&["--config", config.to_str().unwrap(), "check", "--patience", "700ms"]);
+    let rule = format!("permit: outbound {} tcp 127.0.0.1", world.carrier.sip_addr().port());
+    for words in ["ok     1 DNS", "FAILED 4 SIP", &rule, "clock  right", "FAIL  ", "firewall"] {
+        assert!(run.stdout.contains(words), "no {words} in\n{}", run.stdout);
+    }
+}
+
+#[test]
+fn rules_of_a_configuration_have_addresses_when_its_nameservers_are_asked() {
+    let world = World::new(&[]);
+    let config = world.config_of("alice");
+    let z5 = |more: &[&str]| {
+        let mut all = vec!["--config", config.to_str().unwrap(), "firewall"];
+        all.extend(more);
+        z5(&all)
+    };
+    let names = z5(&["--format", "csv"]);
+    assert!(names.stdout.lines().any(|line| line.starts_with("2,ZDial,") && !line.ends_with(",127.0.0.1")));
+    let refused = z5(&["--format", "nftables"]);
+    assert_eq!((refused.status, refused.stdout.as_str()), (2, ""));
+    assert!(
+        refused.stderr.contains("firewall.name") && refused.stderr.contains("--resolve"),
+        "{}",
+        refused.stderr
+    );
+    let rules = z5(&["--format", "nftables", "--resolve"]);
+    let port = world.carrier.sip_addr().port();
+    let sip = format!("ip daddr {{ 127.0.0.1 }} tcp dport {port} accept comment \"step 4: SIP\"");
+    assert!(rules.status == 0 && rules.stdout.contains(&sip), "{}{}", rules.stdout, rules.stderr);
+}
