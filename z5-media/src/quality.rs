@@ -30,7 +30,7 @@ pub struct Listener {
     active_energy: f64,
     /// What came since the last spectrum; as 16-bit samples, because there are many listeners.
     block: Vec<i16>,
-    spectrum: Vec<f64>,
+    spectrum: Vec<f32>,
     spectra: u32,
 }
 
@@ -102,11 +102,11 @@ impl Listener {
         // The lowest bins hold the offset, not a tone.
         let inner = 2..self.spectrum.len() - 2;
         let at = inner.max_by(|a, b| self.spectrum[*a].total_cmp(&self.spectrum[*b]))?;
-        let total: f64 = self.spectrum.iter().sum();
+        let total: f64 = self.spectrum.iter().copied().map(f64::from).sum();
         // A Hann window spreads a tone over its main lobe of two bins to each side.
-        let tone: f64 = self.spectrum[at - 2..=at + 2].iter().sum();
+        let tone: f64 = self.spectrum[at - 2..=at + 2].iter().copied().map(f64::from).sum();
         let [left, middle, right] = [-1_isize, 0, 1]
-            .map(|d| self.spectrum[at.saturating_add_signed(d)].max(f64::MIN_POSITIVE).sqrt());
+            .map(|d| f64::from(self.spectrum[at.saturating_add_signed(d)]).max(f64::MIN_POSITIVE).sqrt());
         // With a Hann window the two greatest amplitudes give the place between bins exactly.
         let offset = if right >= left {
             let ratio = right / middle;

@@ -16,10 +16,10 @@ use crate::clock::{self, WallAnchor};
 use crate::stream::{FeedbackConfig, Session, SessionConfig};
 use crate::video;
 
-/// Bytes of the ring for received frames: half a second of G.711 in 20 ms frames.
-const AUDIO_RECEIVE_RING: usize = 4800;
+/// Bytes of the ring for received frames: a third of a second of G.711 in 20 ms frames, 300 ms in 60 ms ones.
+const AUDIO_RECEIVE_RING: usize = 3200;
 /// Bytes of the ring for frames to send.
-const AUDIO_SEND_RING: usize = 2400;
+const AUDIO_SEND_RING: usize = 1600;
 /// Bytes of each text ring: text is sparse, but a packet may hold three generations.
 const TEXT_RING: usize = 4096;
 /// Bytes of each video ring: a key frame of a hundred kilobytes fits twice.

@@ -21,7 +21,7 @@ static TABLES: LazyLock<Tables> = LazyLock::new(|| {
 });
 
 /// Adds the power of the lower half of the bins of `block` to `spectrum`.
-pub(super) fn add_power(block: &[f32; BLOCK], spectrum: &mut [f64]) {
+pub(super) fn add_power(block: &[f32; BLOCK], spectrum: &mut [f32]) {
     let tables = &*TABLES;
     let mut work = [(0.0_f32, 0.0_f32); BLOCK];
     for (n, (sample, window)) in block.iter().zip(&tables.window).enumerate() {
@@ -43,6 +43,6 @@ pub(super) fn add_power(block: &[f32; BLOCK], spectrum: &mut [f64]) {
         half *= 2;
     }
     for (sum, (re, im)) in spectrum.iter_mut().zip(&work) {
-        *sum += f64::from(re * re + im * im);
+        *sum += re * re + im * im;
     }
 }
