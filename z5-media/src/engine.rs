@@ -11,6 +11,7 @@ mod load;
 mod net;
 mod pace;
 mod ports;
+mod prefetch;
 mod priority;
 mod registry;
 mod ring;

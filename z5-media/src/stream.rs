@@ -42,6 +42,8 @@ use crate::stats::{DropCounts, DropReason};
 
 /// Payload types a stream may accept at most.
 const MAX_PAYLOAD_TYPES: usize = 8;
+/// No packet can carry this one.
+const NO_TYPE: u8 = u8::MAX;
 
 /// What a session needs to know.
 #[derive(Debug)]
@@ -124,7 +126,8 @@ pub struct Session {
     clock_rate: u32,
     cname: String,
     receive: bool,
-    payload_types: Vec<u8>,
+    /// Those accepted; [`NO_TYPE`] where there are fewer.
+    payload_types: [u8; MAX_PAYLOAD_TYPES],
     latch: Latch,
     srtp: Option<(Sender, Receiver)>,
     remote: Option<Remote>,
@@ -145,8 +148,10 @@ impl Session {
     /// A session that has neither sent nor received.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
-        let mut payload_types = config.payload_types;
-        payload_types.truncate(MAX_PAYLOAD_TYPES);
+        let mut payload_types = [NO_TYPE; MAX_PAYLOAD_TYPES];
+        for (slot, payload_type) in payload_types.iter_mut().zip(&config.payload_types) {
+            *slot = *payload_type;
+        }
         let seed = u64::from(config.ssrc) << 32 | u64::from(config.first_timestamp);
         Self {
             ssrc: config.ssrc,

@@ -23,6 +23,7 @@ use stream::{Next, Taken};
 
 use super::config::{EventSender, StreamEvent, StreamId};
 use super::pace::Pace;
+use super::prefetch::prefetch;
 use super::registry;
 use super::shared::SharedSockets;
 use super::wheel::Wheel;
@@ -416,6 +417,8 @@ impl Net {
         let (mut sum, mut taken, mut more) = (Taken::default(), 0, true);
         while taken < share {
             let wanted = RECEIVE_BATCH.min(share - taken);
+            // The session's memory comes while the system looks for the packet.
+            prefetch(&stream.session);
             let Sockets::Own { rtp, rtcp, .. } = &stream.sockets else { break };
             let source = if socket.is_multiple_of(2) { rtp } else { rtcp };
             let got = match self.inbox.receive(source, wanted) {
@@ -465,8 +468,11 @@ impl Net {
                 }
             }
             taken += inbox.len();
-            for (datagram, from) in inbox.iter_mut() {
-                self.deal(index, end, datagram, from, now);
+            let mut datagrams = inbox.iter_mut();
+            let mut next = datagrams.next().map(|next| self.find(index, end, next));
+            while let Some((found, datagram, from)) = next {
+                next = datagrams.next().map(|next| self.find(index, end, next));
+                self.deal((index, end), found, datagram, from, now);
             }
             if !more {
                 break;
@@ -476,15 +482,37 @@ impl Net {
         (more, taken)
     }
 
-    /// Gives a datagram of a shared socket to the stream that claims it.
-    fn deal(&mut self, index: usize, end: usize, datagram: &mut [u8], from: SocketAddr, now: Instant) {
-        let Some(sharing) = self.sharing.get(index) else { return };
+    /// Finds the stream that claims a datagram of a shared socket, and asks for its memory.
+    fn find<'d>(
+        &self,
+        index: usize,
+        end: usize,
+        (datagram, from): (&'d mut [u8], SocketAddr),
+    ) -> (Option<usize>, &'d mut [u8], SocketAddr) {
         let is_rtcp = end == 1 || rtp::is_rtcp(datagram);
-        let found = sharing.tables[end].find(datagram, is_rtcp, from);
+        let found =
+            self.sharing.get(index).and_then(|sharing| sharing.tables[end].find(datagram, is_rtcp, from));
+        if let Some(Some(Some(stream))) = found.map(|slot| self.streams.get(slot)) {
+            prefetch(&**stream);
+        }
+        (found, datagram, from)
+    }
+
+    /// Gives a datagram of a shared socket to the stream that claims it.
+    fn deal(
+        &mut self,
+        (index, end): (usize, usize),
+        found: Option<usize>,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        now: Instant,
+    ) {
         let Some((slot, Some(stream))) =
             found.and_then(|slot| Some((slot, self.streams.get_mut(slot)?.as_mut())))
         else {
-            sharing.drops.count(DropReason::UnknownStream);
+            if let Some(sharing) = self.sharing.get(index) {
+                sharing.drops.count(DropReason::UnknownStream);
+            }
             return;
         };
         let taken = stream.take(datagram, from, end, (now, self.epoch), &self.events);
@@ -569,8 +597,11 @@ impl Net {
     fn turn_wheel(&mut self, now: Instant) -> usize {
         let Some(mut wheel) = self.wheel.take() else { return 0 };
         let mut sent = 0;
-        wheel.turn(now, |slot, id| {
+        wheel.turn(now, |slot, id, after| {
             sent += 1;
+            if let Some(Some(Some(stream))) = after.map(|after| self.streams.get(after as usize)) {
+                prefetch(&**stream);
+            }
             self.send_load(slot as usize, id, now)
         });
         self.wheel = Some(wheel);

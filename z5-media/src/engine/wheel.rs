@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// Length of a place.
 const TICK: Duration = Duration::from_millis(1);
+/// Streams that send together before another millisecond is taken into use: few calls then cost few wake-ups.
+const TOGETHER: usize = 8;
 /// Places; more than the longest packet time has milliseconds.
 const PLACES: usize = 64;
 /// When so far behind (the machine slept) the missed sendings are left out.
@@ -33,8 +35,10 @@ impl Wheel {
     pub(super) fn add(&mut self, slot: u32, id: u32, ticks: u64, now: Instant) {
         self.next = self.next.max(self.tick_of(now));
         let ticks = ticks.clamp(1, PLACES as u64 - 1);
-        let emptiest = (1..=ticks).min_by_key(|after| self.places[self.place(self.next + after)].len());
-        let place = self.place(self.next + emptiest.unwrap_or(1));
+        let len = |after: &u64| self.places[self.place(self.next + after)].len();
+        let company = (1..=ticks).filter(|after| (1..TOGETHER).contains(&len(after))).max_by_key(len);
+        let emptiest = || (1..=ticks).min_by_key(len);
+        let place = self.place(self.next + company.or_else(emptiest).unwrap_or(1));
         self.places[place].push((slot, id));
         self.streams += 1;
     }
@@ -49,9 +53,9 @@ impl Wheel {
         Some(self.start + TICK * u32::try_from(tick).ok()?)
     }
 
-    /// Calls `send` for each stream that is due; it returns how many milliseconds later the stream sends again, or `None`
-    /// when it sends no more.
-    pub(super) fn turn(&mut self, now: Instant, mut send: impl FnMut(u32, u32) -> Option<u64>) {
+    /// Calls `send` for each stream that is due, with the slot of the one after it; it returns how many milliseconds later
+    /// the stream sends again, or `None` when it sends no more.
+    pub(super) fn turn(&mut self, now: Instant, mut send: impl FnMut(u32, u32, Option<u32>) -> Option<u64>) {
         let current = self.tick_of(now);
         if self.streams == 0 {
             self.next = self.next.max(current);
@@ -63,8 +67,8 @@ impl Wheel {
         while self.next <= current {
             let place = self.place(self.next);
             let mut due = std::mem::take(&mut self.places[place]);
-            for (slot, id) in due.drain(..) {
-                match send(slot, id) {
+            for (n, (slot, id)) in due.iter().copied().enumerate() {
+                match send(slot, id, due.get(n + 1).map(|(slot, _)| *slot)) {
                     Some(ticks) => {
                         let after = self.next + ticks.clamp(1, PLACES as u64 - 1);
                         let place = self.place(after);
@@ -73,6 +77,7 @@ impl Wheel {
                     None => self.streams -= 1,
                 }
             }
+            due.clear();
             // Its room is kept for the next time around.
             self.places[place] = due;
             self.next += 1;
@@ -98,19 +103,22 @@ mod tests {
         let start = clock::now();
         let mut wheel = Wheel::new(start);
         assert_eq!(wheel.next_deadline(), None);
-        for slot in 0..100 {
+        for slot in 0..200 {
             wheel.add(slot, 1, 20, start);
+            // Few send together, many are spread.
+            let used = wheel.places.iter().filter(|place| !place.is_empty()).count();
+            assert_eq!(used, (slot as usize / TOGETHER + 1).min(20));
         }
         assert_eq!(wheel.next_deadline(), Some(start + TICK));
-        let mut sent = vec![Vec::new(); 100];
+        let mut sent = vec![Vec::new(); 200];
         for ms in 1..=200_u64 {
             let mut now = 0;
-            wheel.turn(start + TICK * ms as u32, |slot, _| {
+            wheel.turn(start + TICK * ms as u32, |slot, _, _| {
                 sent[slot as usize].push(ms);
                 now += 1;
                 Some(20)
             });
-            assert_eq!(now, 5, "{ms}");
+            assert_eq!(now, 10, "{ms}");
         }
         for times in sent {
             assert_eq!(times.len(), 10);
@@ -124,7 +132,7 @@ mod tests {
         let mut wheel = Wheel::new(start);
         wheel.add(0, 1, 20, start);
         let mut sent = 0;
-        let mut count = |slot, id| {
+        let mut count = |slot, id, _| {
             assert_eq!((slot, id), (0, 1));
             sent += 1;
             Some(20)
@@ -133,7 +141,7 @@ mod tests {
         wheel.turn(start + Duration::from_secs(10), &mut count);
         assert!((4..=5).contains(&sent), "{sent}");
         assert!(wheel.next_deadline().unwrap() <= start + Duration::from_secs(10) + TICK * 20);
-        wheel.turn(start + Duration::from_secs(10) + TICK * 20, |_, _| None);
+        wheel.turn(start + Duration::from_secs(10) + TICK * 20, |_, _, _| None);
         assert_eq!(wheel.next_deadline(), None);
     }
 }

@@ -9,8 +9,6 @@ use crate::stats::DropReason;
 /// Synchronisation sources one session keeps state for. Only authenticated packets make state. None is ever forgotten, because
 /// its packets could then be replayed; a far end takes a new one with every transfer and hold music, so there are many.
 pub(super) const MAX_SOURCES: usize = 64;
-/// Sources that there is room for without allocating.
-const USUAL_SOURCES: usize = 4;
 
 /// State of one authenticated synchronisation source.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,8 +23,11 @@ struct Source {
 /// The opening half of a session.
 pub struct Receiver {
     rtp: Cipher,
-    rtcp: Cipher,
-    sources: Vec<Source>,
+    /// Apart, because it is seldom needed and would stand between what every packet needs.
+    rtcp: Box<Cipher>,
+    /// The first source, which normally is the only one, and the others.
+    first: Option<Source>,
+    others: Vec<Source>,
     /// Opens in place of the above when chosen.
     #[cfg(any(test, feature = "webrtc-srtp"))]
     second: Option<Box<super::second::Second>>,
@@ -38,7 +39,8 @@ impl std::fmt::Debug for Receiver {
         if let Some(second) = &self.second {
             return f.debug_struct("Receiver").field("sources", &second.sources()).finish_non_exhaustive();
         }
-        f.debug_struct("Receiver").field("sources", &self.sources.len()).finish_non_exhaustive()
+        let sources = usize::from(self.first.is_some()) + self.others.len();
+        f.debug_struct("Receiver").field("sources", &sources).finish_non_exhaustive()
     }
 }
 
@@ -46,8 +48,9 @@ impl Receiver {
     pub(super) fn new(suite: SrtpSuite, key_and_salt: &[u8]) -> Result<Self, KeyError> {
         Ok(Self {
             rtp: Cipher::rtp(suite, key_and_salt)?,
-            rtcp: Cipher::rtcp(suite, key_and_salt)?,
-            sources: Vec::with_capacity(USUAL_SOURCES),
+            rtcp: Box::new(Cipher::rtcp(suite, key_and_salt)?),
+            first: None,
+            others: Vec::new(),
             #[cfg(any(test, feature = "webrtc-srtp"))]
             second: None,
         })
@@ -70,15 +73,15 @@ impl Receiver {
         }
         let header = rtp::header_len(packet)?;
         let (ssrc, sequence) = (rtp::ssrc(packet), rtp::sequence(packet));
-        let known = self.sources.iter().position(|source| source.ssrc == ssrc);
-        let mut source = self.source(known, ssrc)?;
-        let index = estimate_index(source.highest, sequence);
-        source.rtp.check(index)?;
-        let len = self.rtp.open_rtp(packet, header, ssrc, index)?;
-        source.rtp.mark(index);
-        source.highest = Some(source.highest.map_or(index, |highest| highest.max(index)));
-        self.keep(known, source);
-        Ok(len)
+        let Self { rtp, first, others, .. } = self;
+        with_source(first, others, ssrc, |source| {
+            let index = estimate_index(source.highest, sequence);
+            source.rtp.check(index)?;
+            let len = rtp.open_rtp(packet, header, ssrc, index)?;
+            source.rtp.mark(index);
+            source.highest = Some(source.highest.map_or(index, |highest| highest.max(index)));
+            Ok(len)
+        })
     }
 
     /// Opens an SRTCP packet in place. Returns the length of the compound RTCP packet it leaves.
@@ -97,30 +100,40 @@ impl Receiver {
             return Err(DropReason::NotEncrypted);
         }
         let index = word & !E_BIT;
-        let known = self.sources.iter().position(|source| source.ssrc == ssrc);
-        let mut source = self.source(known, ssrc)?;
-        source.rtcp.check(u64::from(index))?;
-        let len = self.rtcp.open_rtcp(packet, ssrc, index)?;
-        source.rtcp.mark(u64::from(index));
-        self.keep(known, source);
-        Ok(len)
+        let Self { rtcp, first, others, .. } = self;
+        with_source(first, others, ssrc, |source| {
+            source.rtcp.check(u64::from(index))?;
+            let len = rtcp.open_rtcp(packet, ssrc, index)?;
+            source.rtcp.mark(u64::from(index));
+            Ok(len)
+        })
     }
+}
 
-    /// The state of a source, or a fresh one that is not kept yet.
-    fn source(&self, known: Option<usize>, ssrc: u32) -> Result<Source, DropReason> {
-        match known {
-            Some(at) => Ok(self.sources[at]),
-            None if self.sources.len() < MAX_SOURCES => Ok(Source { ssrc, ..Source::default() }),
-            None => Err(DropReason::SsrcLimit),
-        }
+/// Opens a packet with the state of its source, or with a fresh one that is kept only if the packet proves authentic.
+fn with_source(
+    first: &mut Option<Source>,
+    others: &mut Vec<Source>,
+    ssrc: u32,
+    open: impl FnOnce(&mut Source) -> Result<usize, DropReason>,
+) -> Result<usize, DropReason> {
+    if let Some(first) = first.as_mut().filter(|first| first.ssrc == ssrc) {
+        return open(first);
     }
-
-    fn keep(&mut self, known: Option<usize>, source: Source) {
-        match known {
-            Some(at) => self.sources[at] = source,
-            None => self.sources.push(source),
-        }
+    if let Some(other) = others.iter_mut().find(|other| other.ssrc == ssrc) {
+        return open(other);
     }
+    if others.len() + 1 >= MAX_SOURCES {
+        return Err(DropReason::SsrcLimit);
+    }
+    let mut fresh = Source { ssrc, ..Source::default() };
+    let len = open(&mut fresh)?;
+    if first.is_none() {
+        *first = Some(fresh);
+    } else {
+        others.push(fresh);
+    }
+    Ok(len)
 }
 
 /// RFC 3711 section 3.3.1 and appendix A: the index nearest to the highest one that has this sequence number.

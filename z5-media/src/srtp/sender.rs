@@ -18,7 +18,8 @@ impl From<KeyError> for KeyExhausted {
 /// The protecting half of a session.
 pub struct Sender {
     rtp: Cipher,
-    rtcp: Cipher,
+    /// Apart, because it is seldom needed and would stand between what every packet needs.
+    rtcp: Box<Cipher>,
     /// Roll-over counter and the last sequence number sent.
     last: Option<(u32, u16)>,
     next_rtcp_index: u32,
@@ -37,7 +38,7 @@ impl Sender {
     pub(super) fn new(suite: SrtpSuite, key_and_salt: &[u8]) -> Result<Self, KeyError> {
         Ok(Self {
             rtp: Cipher::rtp(suite, key_and_salt)?,
-            rtcp: Cipher::rtcp(suite, key_and_salt)?,
+            rtcp: Box::new(Cipher::rtcp(suite, key_and_salt)?),
             last: None,
             next_rtcp_index: 0,
             #[cfg(any(test, feature = "webrtc-srtp"))]
