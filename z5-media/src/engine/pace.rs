@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(1);
 /// How often the load is judged.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Datagrams per window from which ticks are cheaper: about 100 calls of 50 packets a second.
-const BUSY: usize = 500;
+/// Datagrams per window, both ways, from which ticks are cheaper: about 20 calls of 50 packets a second each way.
+const BUSY: usize = 200;
 
 /// The choice between blocking and ticking.
 #[derive(Debug)]

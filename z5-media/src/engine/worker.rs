@@ -1,6 +1,7 @@
 //! The worker thread: sources, codecs, playout, text and sinks, each stream at its own absolute deadlines.
 
 mod audio;
+mod phases;
 mod text;
 mod video;
 
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub(super) use audio::{AudioParts, AudioStream};
 use mio::Waker;
+use phases::Phases;
 use rtrb::{Consumer, Producer};
 pub(super) use text::TextStream;
 pub(super) use video::VideoStream;
@@ -132,6 +134,7 @@ pub(super) struct Worker {
     /// Deadlines; an entry counts only if its stream still waits for exactly that moment.
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     armed: Vec<Option<Instant>>,
+    phases: Phases,
 }
 
 /// The way to one packet thread.
@@ -161,6 +164,7 @@ impl Worker {
             streams: Vec::new(),
             timers: BinaryHeap::with_capacity(256),
             armed: Vec::new(),
+            phases: Phases::new(clock::now()),
         }
     }
 
@@ -304,13 +308,19 @@ impl Worker {
         }
         self.armed[slot] = None;
         self.streams[slot] = Some(stream);
+        // The first packet leaves at once, the others in company.
         self.handle(slot, clock::now());
+        if let Some(Some(Stream::Audio(stream))) = self.streams.get_mut(slot) {
+            stream.align(|next, tick| self.phases.enter(slot, next, tick));
+            self.arm(slot);
+        }
     }
 
     fn stop(&mut self, id: StreamId) -> Option<WorkerFigures> {
         self.stream(id)?;
         let mut stream = self.streams.get_mut(id.slot())?.take()?;
         self.armed[id.slot()] = None;
+        self.phases.leave(id.slot());
         Some(stream.finish(clock::now(), &self.events))
     }
 }

@@ -55,7 +55,6 @@ pub(in crate::engine) struct AudioStream {
     last_sent: Option<Instant>,
     frame: Vec<i16>,
     encoded: Vec<u8>,
-    payload: Box<[u8; MAX_PAYLOAD]>,
 }
 
 /// What a new audio stream is made of.
@@ -111,7 +110,6 @@ impl AudioStream {
             last_sent: None,
             frame: vec![0; samples],
             encoded: vec![0; samples],
-            payload: Box::new([0; MAX_PAYLOAD]),
         }
     }
 
@@ -126,6 +124,11 @@ impl AudioStream {
 
     pub(super) fn next_deadline(&self) -> Instant {
         self.next_tick
+    }
+
+    /// Lets the next tick come at the moment that `moment` says of it and of the time between ticks.
+    pub(super) fn align(&mut self, moment: impl FnOnce(Instant, Duration) -> Instant) {
+        self.next_tick = moment(self.next_tick, self.tick);
     }
 
     pub(super) fn set_send(&mut self, send: bool) {
@@ -164,12 +167,13 @@ impl AudioStream {
     }
 
     fn take_incoming(&mut self, events: &EventSender) {
-        while let Some((head, len)) = self.incoming.pop(&mut self.payload[..]) {
+        let mut payload = [0; MAX_PAYLOAD];
+        while let Some((head, len)) = self.incoming.pop(&mut payload) {
             if head.restarted {
                 self.playout.restart();
                 self.presses = Presses::default();
             }
-            let payload = &self.payload[..len];
+            let payload = &payload[..len];
             if self.telephone_event.is_some_and(|t| t.receive_payload_type == head.payload_type) {
                 self.playout.insert_soundless(head.sequence, head.timestamp);
                 let Some(event) = Payload::parse(payload) else {
