@@ -1,10 +1,12 @@
-//! What one packet costs: SRTP in place beside webrtc-srtp, and RTP parsing beside rtp-rs alone.
+//! What one packet costs: SRTP in place beside the cryptographic primitive alone and beside webrtc-srtp, and RTP parsing
+//! beside rtp-rs alone.
 //!
 //! `cargo bench -p z5-media --bench packet`
 #![expect(clippy::expect_used, reason = "a benchmark may stop at what cannot happen")]
 
 use std::hint::black_box;
 
+use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use webrtc_srtp::context::Context;
 use webrtc_srtp::protection_profile::ProtectionProfile;
@@ -35,6 +37,46 @@ fn oracle(suite: SrtpSuite, profile: ProtectionProfile) -> Context {
     let (_, key) = params(suite);
     let (master, salt) = key.split_at(suite.key_len());
     Context::new(master, salt, profile, None, None).expect("keys of the right length")
+}
+
+/// AEAD_AES_128_GCM over the same bytes without anything around it: the floor under SRTP.
+fn primitive(c: &mut Criterion) {
+    let key = || LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &[7; 16]).expect("16 bytes"));
+    let nonce = |n: u32| {
+        let mut nonce = [9; 12];
+        nonce[8..].copy_from_slice(&n.to_be_bytes());
+        Nonce::assume_unique_for_key(nonce)
+    };
+    for size in SIZES {
+        let mut group = c.benchmark_group("srtp_protect");
+        let key = key();
+        let mut buffer = packet(size, 0);
+        let mut n = 0;
+        group.bench_function(BenchmarkId::new("primitive", format!("AEAD_AES_128_GCM/{size}")), |b| {
+            b.iter(|| {
+                n += 1;
+                let (header, payload) = black_box(&mut buffer).split_at_mut(HEADER_LEN);
+                key.seal_in_place_separate_tag(nonce(n), Aad::from(&*header), payload).expect("room")
+            });
+        });
+        group.finish();
+        let mut group = c.benchmark_group("srtp_unprotect");
+        let mut sealed = packet(size, 0);
+        let (header, payload) = sealed.split_at_mut(HEADER_LEN);
+        let tag = key.seal_in_place_separate_tag(nonce(0), Aad::from(&*header), payload).expect("room");
+        sealed.extend_from_slice(tag.as_ref());
+        group.bench_function(BenchmarkId::new("primitive", format!("AEAD_AES_128_GCM/{size}")), |b| {
+            b.iter_batched_ref(
+                || sealed.clone(),
+                |wire| {
+                    let (header, payload) = black_box(wire).split_at_mut(HEADER_LEN);
+                    key.open_in_place(nonce(0), Aad::from(&*header), payload).expect("authentic").len()
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        group.finish();
+    }
 }
 
 fn protect(c: &mut Criterion) {
@@ -143,5 +185,5 @@ fn send_picture(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, protect, unprotect, parse, send_picture);
+criterion_group!(benches, primitive, protect, unprotect, parse, send_picture);
 criterion_main!(benches);

@@ -10,9 +10,21 @@ use super::packets::Work;
 
 /// A socket per call.
 pub(crate) fn sockets(work: Work) {
+    run(work, false);
+}
+
+/// A socket per call, connected to where its packets come from, and answers go there.
+pub(crate) fn connected(work: Work) {
+    run(work, true);
+}
+
+fn run(work: Work, connect: bool) {
     let mut poll = Poll::new().expect("epoll");
     let mut sockets: Vec<_> = work.sockets.into_iter().map(mio::net::UdpSocket::from_std).collect();
     for (n, socket) in sockets.iter_mut().enumerate() {
+        if connect {
+            socket.connect(work.source).expect("connected");
+        }
         poll.registry().register(socket, Token(n), Interest::READABLE).expect("registered");
     }
     let mut events = Events::with_capacity(1024);
@@ -24,7 +36,7 @@ pub(crate) fn sockets(work: Work) {
             let socket = &sockets[event.token().0];
             while let Ok(got) = inbox.receive(socket, 16) {
                 for (datagram, _) in inbox.iter_mut() {
-                    let _ = socket.send_to(datagram, work.sink);
+                    let _ = if connect { socket.send(datagram) } else { socket.send_to(datagram, work.sink) };
                 }
                 work.packets.fetch_add(got as u64, Ordering::Relaxed);
                 if got < 16 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use z5_media::StreamKind;
 
+use super::traffic::RATE;
 use super::{calls, cpu};
 
 /// Numbers of calls.
@@ -55,6 +56,7 @@ fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u
     let far_port = far.share(calls::LOCAL, 0..=0).expect("a port");
     let near_port = shared.then(|| near.share(calls::LOCAL, 0..=0).expect("a port"));
     let media = calls::tone();
+    let mut streams = Vec::new();
     for call in 0..count as u32 {
         let (here, there) = (1 + call, (1 << 20) + call);
         let place = far_port.port(Some(here));
@@ -65,13 +67,31 @@ fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u
         let towards = calls::stream(calls::load(&media), local.rtp_addr(), there, None);
         let config = calls::stream(make(), place.rtp_addr(), here, None);
         far.start_stream(place, towards).expect("started");
-        near.start_stream(local, config).expect("started");
+        streams.push(near.start_stream(local, config).expect("started"));
     }
     // The playout has begun and the tables have their size.
     cpu::pass(Duration::from_millis(500));
+    let packets = || -> (u64, u64) {
+        let stats = streams.iter().map(|stream| near.stats(*stream).expect("running"));
+        stats.fold((0, 0), |sum, stats| (sum.0 + stats.packets_sent, sum.1 + stats.packets_received))
+    };
+    let before = packets();
     let (began, start) = (cpu::of(&threads), cpu::now());
     cpu::pass(Duration::from_secs(seconds));
     let cpu = cpu::of(&threads) - began;
     let passed = cpu::now() - start;
+    let after = packets();
+    // A machine that is too busy sends less, which must not pass for cheapness.
+    let wanted = count as f64 * RATE as f64 * passed.as_secs_f64();
+    for (what, share) in
+        [("sent", (after.0 - before.0) as f64 / wanted), ("received", (after.1 - before.1) as f64 / wanted)]
+    {
+        if share < 0.95 {
+            println!(
+                "  {count} calls {what} only {:.0} % of their packets: the machine is too busy",
+                share * 100.0
+            );
+        }
+    }
     cpu.as_secs_f64() * 1000.0 / passed.as_secs_f64() / count as f64
 }

@@ -44,6 +44,9 @@ fn main() {
     let rounds = numbers.next().unwrap_or(3) as usize;
     let what = arguments.iter().find(|a| a.parse::<u64>().is_err()).map_or("packets", String::as_str);
     let wanted = |name| what == name || what == "all";
+    if let Some(kind) = what.strip_prefix(memory::ONE) {
+        return memory::one(kind);
+    }
     // Memory first: what the others leave behind would be counted.
     if wanted("memory") {
         memory::run();

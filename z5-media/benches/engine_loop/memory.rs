@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use z5_media::{Engine, SrtpParams, StreamKind};
+use z5_media::{Engine, SrtpParams, SrtpSuite, StreamKind};
 
 use super::{calls, cpu, traffic};
 
@@ -64,17 +64,45 @@ fn resident() -> i64 {
     pages * 4096
 }
 
+/// Kinds of calls, each measured in a process of its own: what another one freed would be used again.
+const KINDS: [&str; 5] = [
+    "with codec, own sockets, in the clear",
+    "with codec, own sockets, AEAD_AES_128_GCM",
+    "with codec, own sockets, AES_CM_128_HMAC_SHA1_80",
+    "pre-encoded, own sockets, AEAD_AES_128_GCM",
+    "pre-encoded, shared socket, AEAD_AES_128_GCM",
+];
+
 /// Measures calls with codec, in the clear and with SRTP, and pre-encoded ones.
 pub(crate) fn run() {
     println!("memory per G.711 call beyond the first, {CALLS} calls");
+    let program = std::env::current_exe().expect("this program");
+    for kind in 0..KINDS.len() {
+        let status = std::process::Command::new(&program).arg(format!("{ONE}{kind}")).status();
+        assert!(status.expect("this program").success());
+    }
+}
+
+/// The argument, with its number, by which this program measures one kind only.
+pub(crate) const ONE: &str = "memory-";
+
+/// Measures one kind.
+pub(crate) fn one(kind: &str) {
     COUNTING.store(true, Ordering::Relaxed);
     let media = calls::tone();
-    let keys = || Some(traffic::params());
-    measure("with codec, own sockets, in the clear", calls::g711, || None, false);
-    measure("with codec, own sockets, AEAD_AES_128_GCM", calls::g711, keys, false);
-    measure("pre-encoded, own sockets, AEAD_AES_128_GCM", || calls::load(&media), keys, false);
-    measure("pre-encoded, shared socket, AEAD_AES_128_GCM", || calls::load(&media), keys, true);
-    COUNTING.store(false, Ordering::Relaxed);
+    let gcm = || Some(traffic::params());
+    let name = kind.parse().ok().and_then(|n: usize| KINDS.get(n)).expect("a kind");
+    match kind {
+        "0" => measure(name, calls::g711, || None, false),
+        "1" => measure(name, calls::g711, gcm, false),
+        "2" => {
+            let keys =
+                || Some(SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, &[1; 30], &[1; 30]).expect("keys"));
+            measure(name, calls::g711, keys, false);
+        }
+        "3" => measure(name, || calls::load(&media), gcm, false),
+        _ => measure(name, || calls::load(&media), gcm, true),
+    }
 }
 
 /// Pairs of calls of one engine talk to each other, so that every buffer is used.
