@@ -66,6 +66,8 @@ pub enum FlowDeath {
 pub struct Flow {
     transport: Transport,
     local: SocketAddr,
+    /// Our address as it stands in every Via and Contact.
+    sent_by: Box<str>,
     remote: SocketAddr,
     framer: Framer,
     keep_alive: Option<KeepAlive>,
@@ -111,7 +113,8 @@ impl Flow {
             ping_at: now + interval,
             pong_by: None,
         });
-        Self { transport, local, remote, framer: Framer::new(Limits::default()), keep_alive }
+        let framer = Framer::new(Limits::default());
+        Self { transport, local, sent_by: local.to_string().into(), remote, framer, keep_alive }
     }
 
     /// What carries it.
@@ -124,6 +127,12 @@ impl Flow {
     #[must_use]
     pub fn local(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Our address on it as text, IPv6 in brackets.
+    #[must_use]
+    pub fn sent_by(&self) -> &str {
+        &self.sent_by
     }
 
     /// The server's address.

@@ -2,7 +2,6 @@
 //! flow (RFC 3261 section 8.1).
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 
@@ -39,8 +38,8 @@ pub struct Outline {
 pub struct Hop<'a> {
     /// What carries it.
     pub transport: Transport,
-    /// Our address on the flow.
-    pub local: SocketAddr,
+    /// Our address on the flow, as [`Flow::sent_by`](crate::flow::Flow::sent_by) gives it.
+    pub sent_by: &'a str,
     /// The transaction.
     pub branch: &'a str,
 }
@@ -63,7 +62,7 @@ impl Outline {
         credentials: &[(Name<'static>, String)],
     ) -> Result<Message, BuildError> {
         let mut builder = RequestBuilder::with_uri(self.method.clone(), &self.uri)
-            .via_of(hop.transport, hop.local, hop.branch)
+            .via_of(hop.transport, hop.sent_by, hop.branch)
             .max_forwards(MAX_FORWARDS);
         for route in &self.routes {
             builder = builder.header(Name::Route, route);

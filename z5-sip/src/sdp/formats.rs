@@ -118,8 +118,8 @@ fn format<'a>(media: &'a Media, token: &'a str) -> Format<'a> {
 /// The value of `a=name:token value`, without the token.
 fn attribute_for<'a>(media: &'a Media, name: &str, token: &str) -> Option<&'a str> {
     values(media, name).find_map(|value| {
-        let (first, rest) = value.trim_start().split_once(' ')?;
-        (first == token).then(|| rest.trim())
+        let rest = value.strip_prefix(token).or_else(|| value.trim_start().strip_prefix(token))?;
+        rest.strip_prefix(' ').map(str::trim)
     })
 }
 

@@ -15,7 +15,7 @@ impl ClientKey {
     /// Of a request we send, or of a response we received. `None` when a header it needs is missing or malformed.
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {
-        let branch = message.via().ok()?.branch()?.to_owned();
+        let branch = message.branch()?.to_owned();
         Some(Self { branch, method: message.cseq().ok()?.method })
     }
 }

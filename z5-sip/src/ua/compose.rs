@@ -48,7 +48,7 @@ impl UserAgent {
             Transport::Ws => (";transport=", "ws"),
             Transport::Wss => (";transport=", "wss"),
         };
-        format!("sip:{user}{at}{}{param}{transport}", flow.local())
+        ["sip:", user, at, flow.sent_by(), param, transport].concat()
     }
 
     /// The value of our Contact within dialogs: the GRUU where the registrar made one (RFC 5627 section 4.4), else our

@@ -237,7 +237,7 @@ impl UserAgent {
             }
         };
         let branch = self.ident.branch();
-        let hop = Hop { transport: connection.transport(), local: connection.local(), branch: &branch };
+        let hop = Hop { transport: connection.transport(), sent_by: connection.sent_by(), branch: &branch };
         outline.write(hop, &credentials).map_err(StartError::Build)
     }
 

@@ -17,7 +17,6 @@ pub use request::RequestBuilder;
 pub use response::ResponseBuilder;
 
 use std::fmt;
-use std::io::Write as _;
 
 use bytes::Bytes;
 
@@ -136,10 +135,25 @@ impl Draft {
         self.field(name, |head| head.extend_from_slice(value));
     }
 
-    /// A header field whose value is printed from parts that cannot hold a line break, or were checked.
-    pub(crate) fn printed(&mut self, name: Name<'static>, value: fmt::Arguments<'_>) {
-        // Writing into a vector cannot fail.
-        self.field(name, |head| drop(head.write_fmt(value)));
+    /// A header field made of parts that cannot hold a line break, or were checked.
+    pub(crate) fn parts(&mut self, name: Name<'static>, parts: &[&str]) {
+        self.field(name, |head| parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes())));
+    }
+
+    /// A header field that opens with a number; the rest is as for [`Self::parts`].
+    pub(crate) fn number(&mut self, name: Name<'static>, number: u64, parts: &[&str]) {
+        let mut digits = [0; 20];
+        let mut at = digits.len();
+        let mut left = number;
+        while at == digits.len() || left > 0 {
+            at -= 1;
+            digits[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        self.field(name, |head| {
+            head.extend_from_slice(&digits[at..]);
+            parts.iter().for_each(|part| head.extend_from_slice(part.as_bytes()));
+        });
     }
 
     /// A field copied from a message: its folds are legal and become blanks. A NUL may stand in a quoted
@@ -216,7 +230,7 @@ impl Draft {
         }
         let length = self.body.len();
         self.head.reserve("Content-Length: 4294967295\r\n\r\n".len() + length);
-        self.printed(Name::ContentLength, format_args!("{length}"));
+        self.number(Name::ContentLength, length as u64, &[]);
         let head_end = self.head.len();
         self.head.extend_from_slice(b"\r\n");
         self.head.extend_from_slice(&self.body);

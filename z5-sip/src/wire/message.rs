@@ -273,6 +273,14 @@ impl<'a> MessageRef<'a> {
         self.values(Name::Via).next().ok_or(HeaderError::Missing).and_then(Via::parse)
     }
 
+    /// The branch of the topmost Via, whatever else stands there: for those who look for the transaction of a message that
+    /// was judged.
+    pub fn branch(self) -> Option<&'a str> {
+        let via = self.values(Name::Via).next()?;
+        let params = memchr::memchr(b';', via)?;
+        super::Params::new(&via[params..]).get("branch")
+    }
+
     /// Every Via, topmost first.
     pub fn vias(self) -> impl Iterator<Item = Result<Via<'a>, HeaderError>> {
         self.values(Name::Via).map(Via::parse)
@@ -457,6 +465,7 @@ forward! {
     values(name: Name<'_>) -> impl Iterator<Item = &[u8]>;
     lists_token(name: Name<'_>, token: &str) -> bool;
     via() -> Result<Via<'_>, HeaderError>;
+    branch() -> Option<&str>;
     vias() -> impl Iterator<Item = Result<Via<'_>, HeaderError>>;
     from() -> Result<NameAddr<'_>, HeaderError>;
     to() -> Result<NameAddr<'_>, HeaderError>;

@@ -1,7 +1,6 @@
 //! Requests (RFC 3261 section 8.1.1), CANCEL (section 9.1) and the ACK to a failure (section 17.1.1.3).
 
-use std::fmt::{self, Display};
-use std::net::SocketAddr;
+use std::fmt::Display;
 
 use bytes::Bytes;
 
@@ -47,30 +46,24 @@ impl RequestBuilder {
         if Host::parse_with_port(sent_by.as_bytes()).is_err() {
             self.draft.fail(BuildError::BadParam { name: "sent-by".into() });
         }
-        self.write_via(transport, format_args!("{sent_by}"), branch)
+        self.via_of(transport, &sent_by, branch)
     }
 
     /// The same for an address of ours.
-    pub(crate) fn via_of(self, transport: Transport, sent_by: SocketAddr, branch: &str) -> Self {
-        self.write_via(transport, format_args!("{sent_by}"), branch)
-    }
-
-    fn write_via(mut self, transport: Transport, sent_by: fmt::Arguments<'_>, branch: &str) -> Self {
+    pub(crate) fn via_of(mut self, transport: Transport, sent_by: &str, branch: &str) -> Self {
         if !chars::all_token(branch.as_bytes()) {
             self.draft.fail(BuildError::BadParam { name: "branch".into() });
         }
         if self.draft.is_sound() {
-            self.draft.printed(
-                Name::Via,
-                format_args!("SIP/2.0/{} {sent_by};branch={branch};rport", transport.as_str()),
-            );
+            let parts = ["SIP/2.0/", transport.as_str(), " ", sent_by, ";branch=", branch, ";rport"];
+            self.draft.parts(Name::Via, &parts);
         }
         self
     }
 
     /// Max-Forwards.
     pub fn max_forwards(mut self, hops: u8) -> Self {
-        self.draft.printed(Name::MaxForwards, format_args!("{hops}"));
+        self.draft.number(Name::MaxForwards, hops.into(), &[]);
         self
     }
 
@@ -108,7 +101,7 @@ impl RequestBuilder {
     /// CSeq; the method is the request's own.
     pub fn cseq(mut self, number: u32) -> Self {
         if self.draft.is_sound() {
-            self.draft.printed(Name::CSeq, format_args!("{number} {}", self.method.as_str()));
+            self.draft.number(Name::CSeq, number.into(), &[" ", self.method.as_str()]);
         }
         self
     }
