@@ -19,10 +19,8 @@ pub(super) fn print(session: &Session, out: &mut Vec<u8>) -> bool {
     text(out, &origin.sess_id);
     // Writing into a vector cannot fail, here and below.
     let _ = write!(out, " {} ", origin.sess_version);
-    for part in [origin.nettype.as_str(), " ", origin.addrtype.as_str(), " ", &origin.unicast_address] {
-        text(out, part);
-    }
-    out.extend_from_slice(b"\r\n");
+    let (net, kind) = (origin.nettype.as_str(), origin.addrtype.as_str());
+    line(out, "", &[net, " ", kind, " ", &origin.unicast_address]);
     line(out, "s=", &[&session.session_name]);
     session.connection.iter().for_each(|connection| print_connection(out, connection));
     session.bandwidths.iter().for_each(|bandwidth| print_bandwidth(out, bandwidth));
@@ -76,14 +74,20 @@ fn print_attribute(out: &mut Vec<u8>, attribute: &Attribute) {
 
 fn line(out: &mut Vec<u8>, key: &str, parts: &[&str]) {
     out.extend_from_slice(key.as_bytes());
-    parts.iter().for_each(|part| text(out, part));
+    texts(out, parts);
     out.extend_from_slice(b"\r\n");
 }
 
-/// Without what would end the line.
 fn text(out: &mut Vec<u8>, text: &str) {
-    match memchr::memchr3(b'\r', b'\n', 0, text.as_bytes()) {
-        None => out.extend_from_slice(text.as_bytes()),
-        Some(_) => out.extend(text.bytes().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0))),
+    texts(out, &[text]);
+}
+
+/// Without what would end the line.
+fn texts(out: &mut Vec<u8>, parts: &[&str]) {
+    let from = out.len();
+    parts.iter().for_each(|part| out.extend_from_slice(part.as_bytes()));
+    if memchr::memchr3(b'\r', b'\n', 0, &out[from..]).is_some() {
+        let kept: Vec<u8> = out.drain(from..).filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
+        out.extend_from_slice(&kept);
     }
 }
