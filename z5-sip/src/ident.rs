@@ -69,6 +69,13 @@ impl Ident {
         self.source.next_u64()
     }
 
+    /// 96 random bits, as a STUN transaction is known by (RFC 8489 section 5).
+    pub fn bits(&mut self) -> [u8; 12] {
+        let mut bits = [0; 12];
+        self.source.fill_bytes(&mut bits);
+        bits
+    }
+
     fn word(&mut self, letters: usize) -> String {
         let mut text = String::with_capacity(letters);
         self.letters(letters, &mut text);

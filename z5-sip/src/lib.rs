@@ -9,6 +9,7 @@
 //! - [`dialog`]: the lasting relation of two ends, and the session in it.
 //! - [`flow`], [`registration`] and [`subscription`]: a connection that is kept alive, a binding and a subscription
 //!   that are kept fresh; [`mwi`] reads what waits in a mailbox.
+//! - [`stun`]: what keeps a UDP flow alive.
 //! - [`multipart`]: bodies of several parts.
 //! - [`locate`]: where a request goes by RFC 3263.
 //! - [`ua`]: a user agent made of all of it; this is what a driver runs.
@@ -32,6 +33,7 @@ pub mod outbox;
 pub mod registration;
 pub mod request;
 pub mod sdp;
+pub mod stun;
 pub mod subscription;
 pub mod transaction;
 pub mod ua;

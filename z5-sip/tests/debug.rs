@@ -70,7 +70,7 @@ fn no_debug_form_shows_a_secret() {
     #[expect(clippy::disallowed_methods, reason = "a test needs one instant to count from")]
     let now = std::time::Instant::now();
     let address = "127.0.0.1:5060".parse().unwrap();
-    let mut flow = Flow::new(Transport::Tcp, address, address, None, false, now);
+    let mut flow = Flow::new(Transport::Tcp, address, address, None, now);
     flow.on_bytes(&MESSAGE.as_bytes()[..200]);
     check("a flow", &flow);
 

@@ -79,6 +79,8 @@ fn outcome(why: FlowDeath) -> AttemptOutcome {
         FlowDeath::Down(FlowEnd::Closed | FlowEnd::Reset | FlowEnd::Local) => AttemptOutcome::Reset,
         FlowDeath::Down(FlowEnd::Stuck)
         | FlowDeath::NoPong
+        | FlowDeath::NoStunAnswer
+        | FlowDeath::AddressChanged
         | FlowDeath::Framing(_)
         | FlowDeath::RequestTimedOut => AttemptOutcome::Failed { why: why.to_string() },
     }

@@ -15,6 +15,11 @@ use crate::wire::Uri;
 pub enum Command {
     /// Register on the newest flow of each `reg_id` and keep it so. Again while registered: refresh now.
     Register,
+    /// The same for one of our ways to the registrar alone.
+    RegisterWay {
+        /// Which (RFC 5626 section 4.2.1).
+        reg_id: u32,
+    },
     /// Ask the registrar which bindings it holds (RFC 3261 section 10.2.3), ours and those of other devices.
     FetchBindings,
     /// Other credentials from now on, as after [`Event::RegistrationFailed`](super::Event::RegistrationFailed) with refused ones.
@@ -61,7 +66,7 @@ pub enum Command {
         status: u16,
     },
     /// Change what flows in a call, as hold and resume do: by INVITE when it stands, by UPDATE before, once early media
-    /// is agreed on. Every medium of the call stays in its place; one that is left out is closed.
+    /// is agreed on; with a far end that takes no UPDATE, in our next PRACK, or by INVITE as soon as the call stands. Every medium of the call stays in its place; one that is left out is closed.
     Renegotiate {
         /// The call.
         call: CallKey,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::extras::CallInfo;
 use crate::auth::Credentials;
+use crate::flow::StunUse;
 use crate::multipart::BodyPart;
 use crate::transaction::Timers;
 use crate::wire::Uri;
@@ -30,11 +31,14 @@ pub struct UaConfig {
     pub contact_user: Option<String>,
     /// The binding's lifetime that we ask for; what is granted decides the refresh.
     pub expires: Duration,
-    /// How long a stream may be silent from our side before a ping goes out (RFC 5626 section 3.5.1); `None`: no pings.
+    /// How long a flow may be silent from our side before a ping goes out (RFC 5626 section 3.5.1); `None`: no pings. A
+    /// registrar that asks for more by Flow-Timer gets it.
     pub keep_alive: Option<Duration>,
-    /// Whether a ping without an answer within 10 s ends the flow (RFC 5626 section 4.4.1). False for a server that is
-    /// known not to answer pings.
+    /// Whether a ping without an answer ends the flow (RFC 5626 section 4.4): 10 s on a stream, 39.5 s for STUN. False for
+    /// a server that is known not to answer pings.
     pub pong_required: bool,
+    /// Whether UDP flows are pinged by STUN.
+    pub stun: StunUse,
     /// RFC 3261's T1, T2 and T4, and how long a transaction waits.
     pub timers: Timers,
     /// How long an incoming call may ring before it is answered 480.
@@ -77,6 +81,7 @@ impl UaConfig {
             expires: Duration::from_secs(600),
             keep_alive: Some(Duration::from_secs(25)),
             pong_required: true,
+            stun: StunUse::default(),
             timers: Timers::default(),
             ring_timeout: Duration::from_secs(180),
             session_interval: Some(Duration::from_secs(1800)),

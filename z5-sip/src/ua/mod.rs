@@ -89,7 +89,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub use crate::flow::{FlowDeath, FlowEnd, FlowId};
+pub use crate::flow::{FlowDeath, FlowEnd, FlowId, StunUse};
 pub use crate::multipart::BodyPart;
 pub use crate::wire::Transport;
 pub use body::Body;
@@ -113,9 +113,10 @@ use self::schedule::{Schedule, Sleeper};
 use self::transactions::Transactions;
 use crate::auth::Authenticator;
 use crate::dialog::DialogId;
-use crate::flow::{self, Flow};
+use crate::flow::{self, Flow, Habits, Stun};
 use crate::ident::Ident;
 use crate::outbox::{Deadline, Outbox};
+use crate::stun;
 use crate::transaction::{ClientInput, ServerInput};
 use crate::wire::{Frame, Message, Rules, redact};
 
@@ -233,9 +234,8 @@ impl UserAgent {
         let turn = &mut turn;
         match input {
             Input::FlowUp { flow, transport, local, remote, reg_id } => {
-                let keep_alive = self.config.keep_alive.map(|interval| self.jittered(interval));
-                let pong = self.config.pong_required;
-                self.flows.insert(flow, Flow::new(transport, local, remote, keep_alive, pong, now));
+                let habits = self.habits();
+                self.flows.insert(flow, Flow::new(transport, local, remote, habits, now));
                 self.on_flow_up(flow, reg_id, turn.now);
                 self.dirty.push(Sleeper::Flow(flow));
             }
@@ -287,6 +287,7 @@ impl UserAgent {
     fn on_command(&mut self, command: Command, turn: &mut Turn<'_>) {
         match command {
             Command::Register => self.on_register(turn),
+            Command::RegisterWay { reg_id } => self.on_register_way(reg_id, turn),
             Command::FetchBindings => self.on_fetch_bindings(turn),
             Command::Credentials(credentials) => self.authenticator.replace_credentials(credentials),
             Command::Unregister => self.on_unregister(turn),
@@ -323,6 +324,15 @@ impl UserAgent {
         connection.on_bytes(bytes);
         self.dirty.push(Sleeper::Flow(flow));
         if !connection.transport().is_reliable() {
+            if stun::is_stun(bytes) {
+                return match connection.on_stun(bytes) {
+                    Stun::Alive => {}
+                    Stun::Unasked => {
+                        turn.emit(Event::Unexpected { flow, what: "STUN that nobody asked for" })
+                    }
+                    Stun::Moved => self.close_flow(flow, FlowDeath::AddressChanged, turn),
+                };
+            }
             match Flow::datagram(bytes) {
                 Some(message) => self.on_message(flow, message, turn),
                 None if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) => {}
@@ -331,7 +341,7 @@ impl UserAgent {
             return;
         }
         // A message may end the flow, so it is looked up again for each.
-        while let Some(frame) = self.flows.get_mut(&flow).and_then(Flow::next_frame) {
+        while let Some(frame) = self.flows.get_mut(&flow).and_then(|flow| flow.next_frame(turn.now)) {
             match frame {
                 Ok(Frame::Message(message)) => self.on_message(flow, message, turn),
                 // We opened the connection: pinging is ours (RFC 5626 section 4.4.1).
@@ -380,8 +390,11 @@ impl UserAgent {
 
     fn on_flow_deadline(&mut self, flow: FlowId, turn: &mut Turn<'_>) {
         let Some(connection) = self.flows.get_mut(&flow) else { return };
-        match connection.on_deadline(turn.now) {
+        match connection.on_deadline(turn.now, &mut self.ident) {
             flow::Due::Nothing => {}
+            flow::Due::Ask(request) => {
+                turn.out.push(Effect::Send { flow, bytes: bytes::Bytes::copy_from_slice(&request) });
+            }
             flow::Due::Ping => {
                 turn.out.push(Effect::Send { flow, bytes: bytes::Bytes::from_static(flow::PING) });
             }
@@ -421,6 +434,12 @@ impl UserAgent {
     /// The flow for a request of a call: its own while that is up, else the newest.
     fn flow_of(&self, call: &Call) -> Option<FlowId> {
         self.flows.contains_key(&call.flow).then_some(call.flow).or(self.current)
+    }
+
+    /// How a new flow is kept alive.
+    fn habits(&mut self) -> Option<Habits> {
+        let interval = self.config.keep_alive.map(|interval| self.jittered(interval))?;
+        Some(Habits { interval, required: self.config.pong_required, stun: self.config.stun })
     }
 
     /// 80 to 100 percent of an interval (RFC 5626 section 4.4.1).

@@ -1,7 +1,7 @@
 //! How bindings are sent: the glue between [`Registration`](crate::registration::Registration) and the transactions, one
 //! of each for every way to the registrar (RFC 5626 section 4.2.1).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::failure::RegisterFailure;
 use super::options::Privacy;
@@ -113,6 +113,10 @@ impl UserAgent {
         }
     }
 
+    pub(super) fn on_register_way(&mut self, reg_id: u32, turn: &mut Turn<'_>) {
+        self.with_registration(reg_id, turn, |machine, _, out| machine.register(out));
+    }
+
     pub(super) fn on_unregister(&mut self, turn: &mut Turn<'_>) {
         self.binding(FIRST);
         let ways: Vec<u32> = self.bindings.keys().copied().collect();
@@ -167,11 +171,7 @@ impl UserAgent {
         }
         if (200..300).contains(&status) && !taking_back {
             self.refused = 0;
-            if response.lists_token(Name::Require, "outbound")
-                && let Some(flow) = self.flows.get_mut(&flow)
-            {
-                flow.expect_pongs();
-            }
+            self.on_granted_flow(flow, response, turn.now);
             self.authenticator.bind_to_known_realms();
             let routes = response.values(Name::ServiceRoute);
             let routes = routes.map(|route| String::from_utf8_lossy(route).into_owned()).collect();
@@ -188,6 +188,21 @@ impl UserAgent {
             self.move_calls(flow, turn);
             self.move_subscriptions(turn);
         }
+    }
+
+    /// What the registrar says of the flow itself (RFC 5626 sections 4.2.1 and 4.4).
+    fn on_granted_flow(&mut self, flow: FlowId, response: &Message, now: Instant) {
+        let seconds = response.text(Name::FlowTimer).and_then(|value| value.trim().parse::<u32>().ok());
+        let timer = seconds.filter(|&seconds| seconds > 0).map(|seconds| Duration::from_secs(seconds.into()));
+        let timer = timer.map(|timer| self.jittered(timer));
+        let Some(connection) = self.flows.get_mut(&flow) else { return };
+        if timer.is_some() || response.lists_token(Name::Require, "outbound") {
+            connection.expect_answers(now);
+        }
+        if let Some(timer) = timer {
+            connection.hasten(timer, now);
+        }
+        self.dirty.push(Sleeper::Flow(flow));
     }
 
     /// A REGISTER of ours came to nothing.

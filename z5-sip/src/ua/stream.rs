@@ -29,9 +29,8 @@ impl UserAgent {
         if !self.flows.contains_key(&beside) {
             return;
         }
-        let keep_alive = self.config.keep_alive.map(|interval| self.jittered(interval));
-        let pong = self.config.pong_required;
-        self.flows.insert(flow, Flow::new(Transport::Tcp, local, remote, keep_alive, pong, now));
+        let habits = self.habits();
+        self.flows.insert(flow, Flow::new(Transport::Tcp, local, remote, habits, now));
         self.streams.insert(beside, flow);
         self.dirty.push(Sleeper::Flow(flow));
     }

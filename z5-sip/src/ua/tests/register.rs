@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::script::{FLOW, Script};
 use super::world::World;
 use crate::flow::{FlowDeath, FlowEnd};
-use crate::ua::{Command, Event, Input, RegisterFailure};
+use crate::ua::{Command, Event, Input, RegisterFailure, StunUse, UaConfig};
 use crate::wire::{Message, Method, Name, Transport};
 
 const CHALLENGE: &str = "Digest realm=\"example.com\", nonce=\"n1\", qop=\"auth\", algorithm=SHA-256";
@@ -236,6 +236,67 @@ fn a_dead_flow_is_noticed_by_its_pong() {
     });
     assert!(world.now - began <= Duration::from_secs(35), "{:?}", world.now - began);
     assert!(!world.ends[0].agent.is_registered(world.now));
+}
+
+/// A UDP flow that is bound, with headers of the registrar's.
+fn bound_over_udp(headers: &[(Name<'static>, &str)], tune: impl FnOnce(&mut UaConfig)) -> Script {
+    let mut script = Script::with(Transport::Udp, tune);
+    script.command(Command::Register);
+    let register = script.next_request(Method::Register);
+    let bound = contact(&register);
+    let mut headers = headers.to_vec();
+    headers.push((Name::Contact, &bound));
+    script.reply(&register, 200, &headers);
+    script.take_events();
+    script
+}
+
+#[test]
+fn a_udp_flow_is_asked_by_stun_where_the_registrar_has_outbound_and_dies_when_our_address_moves() {
+    let required = [(Name::Require, "outbound")];
+    let mut script = bound_over_udp(&required, |_| {});
+    script.pass(Duration::ZERO);
+    assert_eq!(script.asked.len(), 1, "at once: later answers are compared with this one");
+    let answer = |script: &Script, address: &str| {
+        let request = script.asked.last().unwrap();
+        crate::stun::answer(request, address.parse().unwrap()).unwrap()
+    };
+    let here = answer(&script, "192.0.2.1:4000");
+    script.input(Input::Received { flow: FLOW, bytes: &here });
+    script.input(Input::Received { flow: FLOW, bytes: &here });
+    let unasked =
+        |event: &Event| matches!(event, Event::Unexpected { what: "STUN that nobody asked for", .. });
+    assert_eq!(script.events.iter().filter(|event| unasked(event)).count(), 1, "the copy alone");
+    let asked = script.now;
+    while script.asked.len() == 1 {
+        script.pass(Duration::from_millis(50));
+    }
+    let interval = Duration::from_secs(20)..=Duration::from_millis(25_050);
+    assert!(interval.contains(&(script.now - asked)), "{:?}", script.now - asked);
+    let elsewhere = answer(&script, "192.0.2.1:4001");
+    script.input(Input::Received { flow: FLOW, bytes: &elsewhere });
+    let dead = |event: &Event| matches!(event, Event::FlowDead { why: FlowDeath::AddressChanged, .. });
+    assert!(script.closed && script.events.iter().any(dead), "{:?}", script.events);
+    assert!(!script.agent.is_registered(script.now));
+
+    // An answer that stays away ends the flow as well.
+    let mut script = bound_over_udp(&required, |_| {});
+    script.pass(Duration::from_secs(40));
+    assert_eq!(script.asked.len(), 7);
+    let dead = |event: &Event| matches!(event, Event::FlowDead { why: FlowDeath::NoStunAnswer, .. });
+    assert!(script.closed && script.events.iter().any(dead), "{:?}", script.events);
+}
+
+#[test]
+fn without_outbound_a_udp_flow_is_kept_by_line_ends_and_flow_timer_sets_the_pace() {
+    let mut script = bound_over_udp(&[], |_| {});
+    script.pass(Duration::from_secs(60));
+    assert!(script.asked.is_empty() && script.pings >= 2, "{} pings", script.pings);
+    assert!(!script.closed, "nobody answers them");
+
+    let mut script = bound_over_udp(&[(Name::FlowTimer, "5")], |config| config.stun = StunUse::Never);
+    script.pass(Duration::from_secs(20));
+    assert!((4..=5).contains(&script.pings), "{} pings: 80 to 100 percent of 5 s each", script.pings);
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(super) struct Script {
     pub(super) events: Vec<Event>,
     pub(super) closed: bool,
     pub(super) pings: usize,
+    /// STUN requests.
+    pub(super) asked: Vec<Vec<u8>>,
     out: Outbox<Effect>,
 }
 
@@ -41,6 +43,7 @@ impl Script {
             events: Vec::new(),
             closed: false,
             pings: 0,
+            asked: Vec::new(),
             out: Outbox::new(),
         };
         let local = "127.0.0.1:40001".parse().unwrap();
@@ -68,6 +71,7 @@ impl Script {
         for effect in self.out.drain() {
             match effect {
                 Effect::Send { bytes, .. } if &bytes[..] == b"\r\n\r\n" => self.pings += 1,
+                Effect::Send { bytes, .. } if crate::stun::is_stun(&bytes) => self.asked.push(bytes.to_vec()),
                 Effect::Send { bytes, .. } => {
                     let mut framer = Framer::new(Limits::default());
                     framer.push(&bytes);

@@ -19,9 +19,11 @@ impl Drop for Seed {
     }
 }
 
+/// The seeds of a test: `Z5_SEED` alone, or the first `Z5_SEEDS` of them in place of the usual few.
 pub(super) fn seeds(count: u64) -> impl Iterator<Item = u64> {
-    let one = std::env::var("Z5_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-    one.map_or(1..=count, |seed| seed..=seed)
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let count = number("Z5_SEEDS").unwrap_or(count);
+    number("Z5_SEED").map_or(1..=count, |seed| seed..=seed)
 }
 
 fn over(event: &Event) -> bool {

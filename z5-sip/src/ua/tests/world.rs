@@ -421,7 +421,7 @@ impl Server {
                     Frame::Pong => panic!("a pong at a server"),
                 }
             }
-        } else {
+        } else if !bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             messages.push(Message::parse_datagram(bytes::Bytes::copy_from_slice(bytes)).unwrap());
         }
         for message in messages {
