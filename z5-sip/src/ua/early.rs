@@ -113,12 +113,28 @@ impl UserAgent {
                 }
             }
         }
+        let held = if body.is_none() && fork.leg.may_hold() { fork.leg.held.take() } else { None };
+        // An offer of our own, to be answered in the 200 of the PRACK (section 5).
+        let offers = held.is_some();
+        if let Some(offer) = held {
+            body = Some(fork.leg.session.offer(offer));
+        }
         let mut outline = fork.leg.dialog.next(Method::Prack);
         outline = outline.with(Name::RAck, format!("{rseq} {} INVITE", cseq.number));
         outline.body = body.map(|body| (SDP.into(), body.into()));
         let outline = self.signed(outline);
         // When it cannot go out, the far end repeats its response or gives the call up.
-        let _ = self.start_client(outline, flow, Owner::Prack, turn);
+        let owner = if offers { Owner::Update(key) } else { Owner::Prack };
+        let started = self.start_client(outline, flow, owner, turn);
+        if let Some(calling) = self.calling(key, number).filter(|_| offers)
+            && let Some(fork) = calling.forks.get_mut(index)
+        {
+            fork.leg.refreshing = false;
+            match started {
+                Ok(prack) => fork.leg.offering = Some(prack),
+                Err(_) => drop(fork.leg.session.withdraw()),
+            }
+        }
         if let (Some(failure), Some(calling)) = (unusable, self.calling(key, number)) {
             calling.unusable.get_or_insert(CallFailure::Negotiation(failure));
             self.cancel_calling(key, turn);
@@ -141,13 +157,19 @@ impl UserAgent {
         turn: &mut Turn<'_>,
     ) -> Option<Fork> {
         let forks = std::mem::take(&mut self.calling(key, number)?.forks);
-        let mut kept = None;
-        for fork in forks {
+        let mut kept: Option<Fork> = None;
+        let mut held = None;
+        for mut fork in forks {
             if Some(fork.leg.dialog.id()) == keep {
                 kept = Some(fork);
             } else {
+                held = held.or(fork.leg.held.take());
                 self.forget_leg(&fork.leg, turn);
             }
+        }
+        // What we want holds for whoever takes the call.
+        if let Some(kept) = &mut kept {
+            kept.leg.held = kept.leg.held.take().or(held);
         }
         kept
     }

@@ -21,6 +21,9 @@ pub(super) struct Leg {
     pub(super) put_off: u32,
     /// The far end takes UPDATE.
     pub(super) updatable: bool,
+    /// An offer of ours for a far end that takes no UPDATE: it goes with the next PRACK (RFC 3262 section 5), or by INVITE
+    /// once the call stands.
+    pub(super) held: Option<Capabilities>,
     /// An offer of the far end that waits for the application.
     pub(super) asked: Option<Asked>,
 }
@@ -44,6 +47,7 @@ impl Leg {
             retry: None,
             put_off: 0,
             updatable,
+            held: None,
             asked: None,
         }
     }
@@ -57,6 +61,11 @@ impl Leg {
     /// UPDATE (RFC 3311 section 5.1).
     pub(super) fn may_update(&self) -> bool {
         self.may_offer() && self.updatable && self.session.negotiated().is_some()
+    }
+
+    /// Whether an offer may wait for the next PRACK: the first exchange is over by a reliable response.
+    pub(super) fn may_hold(&self) -> bool {
+        self.may_offer() && self.session.negotiated().is_some()
     }
 
     /// Whether what waits for the application is an UPDATE.

@@ -248,12 +248,17 @@ impl UserAgent {
         match outcome {
             Ok(negotiated) => {
                 self.dialogs.insert(leg.dialog.id().clone(), key);
+                let held = leg.held.take();
                 let mut active = Active::new(leg, true);
                 active.timer = SessionTimer::from_response(response, turn.now);
                 self.calls.insert(key, Call { flow, state: State::Active(active) });
                 self.dirty.push(Sleeper::Call(key));
                 self.tell_call_info(key, response, turn);
                 turn.emit(Event::Established { call: key, negotiated });
+                if let Some(offer) = held {
+                    // No PRACK came to carry it.
+                    self.send_reinvite(key, offer, false, turn);
+                }
             }
             Err(failure) => {
                 self.forget_leg(&leg, turn);

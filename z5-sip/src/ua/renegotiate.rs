@@ -32,11 +32,22 @@ impl UserAgent {
             }
             Some(state @ (State::Calling(_) | State::Ringing(_))) => match state.updatable() {
                 Some(id) => return self.send_update(key, &id, Some(offer), turn),
+                None if self.hold_offer(key, &offer) => return,
                 None => CommandRefusal::WrongState,
             },
             Some(State::Active(_)) => CommandRefusal::WrongState,
         };
         turn.emit(Event::CommandRefused { call: Some(key), why });
+    }
+
+    /// Keeps an offer for the next PRACK of an early dialog whose far end takes no UPDATE. False where there is none.
+    fn hold_offer(&mut self, key: CallKey, offer: &Capabilities) -> bool {
+        let Some(State::Calling(calling)) = self.calls.get_mut(&key).map(|call| &mut call.state) else {
+            return false;
+        };
+        let Some(fork) = calling.forks.iter_mut().find(|fork| fork.leg.may_hold()) else { return false };
+        fork.leg.held = Some(offer.clone());
+        true
     }
 
     /// Sends an INVITE within the call; one that only refreshes it is not told to the application.

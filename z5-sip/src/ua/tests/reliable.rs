@@ -93,6 +93,70 @@ fn repeated_and_early_reliable_responses_are_not_acknowledged_again() {
     assert_eq!(script.events.len(), 3);
 }
 
+/// A provisional response that wants a PRACK, of a far end that takes no UPDATE.
+fn reliably_without_update(script: &mut Script, invite: &Message, rseq: &str, sdp: Option<&str>) {
+    script.reply_with(invite, 183, "bobtag", &[CONTACT, REQUIRED, (Name::RSeq, rseq)], sdp);
+}
+
+/// What we can do, and want nothing back.
+fn one_way() -> crate::sdp::Capabilities {
+    let mut offer = capabilities(20_000);
+    offer.media[0].direction = Direction::SendOnly;
+    offer
+}
+
+/// A call of ours whose first exchange is over before it stands, and an offer that waits.
+fn offer_held() -> (Script, Message) {
+    let mut script = Script::registered();
+    let invite = script.invite();
+    reliably_without_update(&mut script, &invite, "1", Some(ANSWER));
+    let prack = script.next_request(Method::Prack);
+    assert!(prack.body().is_empty());
+    script.reply(&prack, 200, &[]);
+    script.command(Command::Renegotiate { call: CALL, offer: one_way() });
+    assert!(script.sent.is_empty(), "the far end takes no UPDATE");
+    script.take_events();
+    (script, invite)
+}
+
+#[test]
+fn our_own_offer_goes_with_a_prack_and_is_answered_in_its_200() {
+    let (mut script, invite) = offer_held();
+    reliably_without_update(&mut script, &invite, "2", None);
+    let prack = script.next_request(Method::Prack);
+    assert!(text(&prack).contains("a=sendonly"), "{}", text(&prack));
+    let answer = ANSWER.replace("m=audio 7000 RTP/AVP 8\r\n", "m=audio 7000 RTP/AVP 8\r\na=recvonly\r\n");
+    script.reply_with(&prack, 200, "bobtag", &[], Some(&answer));
+    let changed = |event: &Event| match event {
+        Event::Renegotiated { negotiated, .. } => negotiated.media[0].direction == Direction::SendOnly,
+        _ => false,
+    };
+    assert!(script.events.iter().any(changed), "{:?}", script.events);
+    script.reply_with(&invite, 200, "bobtag", &[CONTACT], None);
+    assert!(script.next_request(Method::Ack).body().is_empty());
+    assert!(script.sent.is_empty(), "the offer has been made");
+
+    // Refused, it changes nothing.
+    let (mut script, invite) = offer_held();
+    reliably_without_update(&mut script, &invite, "2", None);
+    let prack = script.next_request(Method::Prack);
+    script.reply(&prack, 488, &[]);
+    let told = |event: &Event| matches!(event, Event::RenegotiationFailed { .. });
+    assert!(script.events.iter().any(told), "{:?}", script.events);
+    script.reply_with(&invite, 200, "bobtag", &[CONTACT], None);
+    script.next_request(Method::Ack);
+    assert!(script.events.iter().any(|event| matches!(event, Event::Established { .. })));
+}
+
+#[test]
+fn an_offer_that_no_prack_came_for_goes_by_invite_once_the_call_stands() {
+    let (mut script, invite) = offer_held();
+    script.reply_with(&invite, 200, "bobtag", &[CONTACT], None);
+    script.next_request(Method::Ack);
+    let again = script.next_request(Method::Invite);
+    assert!(again.to().unwrap().tag() == Some("bobtag") && text(&again).contains("a=sendonly"));
+}
+
 #[test]
 fn a_prack_is_challenged_like_any_request() {
     let mut script = Script::registered();
@@ -451,7 +515,10 @@ fn an_update_that_is_not_taken_in_an_early_dialog_leaves_it_as_it_was() {
         assert!(matches!(script.events.pop(), Some(Event::RenegotiationFailed { .. })), "{status}");
     }
     script.command(Command::Renegotiate { call: CALL, offer: capabilities(20_000) });
-    assert!(matches!(script.events.pop(), Some(Event::CommandRefused { .. })), "it takes no UPDATE");
+    assert!(
+        script.events.is_empty() && script.sent.is_empty(),
+        "it takes no UPDATE: the offer waits for a PRACK"
+    );
 }
 
 #[test]
