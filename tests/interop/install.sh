@@ -4,7 +4,8 @@
 set -euo pipefail
 
 packages=(
-  kamailio kamailio-extra-modules kamailio-tls-modules rtpengine-daemon # SIP server, media relay
+  kamailio kamailio-extra-modules kamailio-tls-modules kamailio-outbound-modules # SIP server; STUN on its UDP ports
+  rtpengine-daemon                                                     # media relay
   baresip-core                                                         # client
   sip-tester                                                           # SIPp: scenarios of our own
   dnsmasq-base                                                         # name server

@@ -6,8 +6,10 @@ and is stopped by `close()`. Nothing here judges z5; that is run.py's work.
 
 import json
 import re
+import select
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -197,6 +199,55 @@ class Server:
     def close(self):
         for process in [p for p in [self.kamailio] if p] + self.processes[::-1]:
             process.close()
+
+
+class Nat:
+    """A NAT for SIP over UDP: each client leaves from a port of its own, until forget() and its next datagram."""
+
+    def __init__(self, server_port):
+        self.server = ("127.0.0.1", server_port)
+        self.inside = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.inside.bind(("127.0.0.1", 0))
+        self.address = "127.0.0.1:%d" % self.inside.getsockname()[1]
+        self.outside, self.answered, self.open = {}, 0, True
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def forget(self):
+        """Every binding is gone; what the server sends to the old ones is lost."""
+        old, self.outside = self.outside, {}
+        for s in old.values():
+            s.close()
+
+    def _run(self):
+        while self.open:
+            outside = dict(self.outside)
+            try:
+                ready, _, _ = select.select([self.inside, *outside.values()], [], [], 0.05)
+                for s in ready:
+                    data, peer = s.recvfrom(65535)
+                    if s is self.inside:
+                        self._out(data, peer)
+                    else:
+                        # RFC 7983: STUN begins with a byte from 0 to 3
+                        self.answered += data[0] < 4
+                        client = next((c for c, own in outside.items() if own is s), None)
+                        self.inside.sendto(data, client)
+            except (OSError, ValueError):
+                # a binding was forgotten, or a client left, between two looks
+                continue
+
+    def _out(self, data, client):
+        if client not in self.outside:
+            self.outside[client] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.outside[client].bind(("127.0.0.1", 0))
+        self.outside[client].sendto(data, self.server)
+
+    def close(self):
+        self.open = False
+        self.thread.join(2)
+        self.forget()
+        self.inside.close()
 
 
 class NameServer:

@@ -90,7 +90,7 @@ class World:
         self.run, self.media, self.server = run, media, server
 
     def config(self, user="alice", password=None, srtp="off", codecs='["PCMA", "PCMU"]', transport="tcp", expires=60,
-               ipv6=False, ca=None, proxy=None, dns=None, mwi=None):
+               ipv6=False, ca=None, proxy=None, dns=None, mwi=None, more=""):
         """A configuration file. `proxy=""`: the domain is looked up at the name server `dns`."""
         path = self.run / f"{user}.toml"
         here = "::1" if ipv6 else "127.0.0.1"
@@ -105,7 +105,7 @@ class World:
         path.write_text(
             f'profile = "generic"\n\n{names}{trust}'
             f'[sip]\ndomain = "{REALM}"\nusername = "{user}"\npassword = "{password or user + "-pw"}"\n{route}'
-            f'transport = "{transport}"\nexpires = {expires}\n{mailbox}\n'
+            f'transport = "{transport}"\nexpires = {expires}\n{mailbox}{more}\n'
             f'[media]\nbind = "{here}"\nports = "41000-41199"\ncodecs = {codecs}\nsrtp = "{srtp}"\ntext = false\n'
         )
         path.chmod(0o600)

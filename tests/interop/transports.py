@@ -2,7 +2,7 @@
 
 import time
 
-from peers import REALM, NameServer
+from peers import REALM, NameServer, Nat, until
 
 
 def expect(world, truth, what):
@@ -166,9 +166,27 @@ def restart_mid_call(transport):
     return journey
 
 
+def nat_forgets(world):
+    """A NAT forgets its binding: STUN finds it out, a new flow is registered, and a call comes in over it."""
+    nat = Nat(world.server.sip_port)
+    try:
+        stun = {"more": 'keep_alive = 1\nudp_keep_alive = "stun"\n'}
+        answer = world.z5("answer", "--audio", "tone:1000", user="bob", transport="udp", proxy=nat.address, **stun)
+        answer.wait_event("ready")
+        until(5, "the server answers STUN", lambda: nat.answered)
+        nat.forget()
+        answer.wait_event("refreshed")
+        call = world.z5("call", f"sip:bob@{REALM}", "--audio", "tone:440", "--duration", "2s", transport="udp")
+        heard(world, call.result(), answer.result())
+        return f"{nat.answered} answers to STUN"
+    finally:
+        nat.close()
+
+
 JOURNEYS = {
     "register-tls": (over("tls"), {}),
     "register-udp": (over("udp"), {}),
+    "stun-nat-forgets": (nat_forgets, {}),
     "bad-certificate": (bad_certificate, {}),
     "z5-calls-z5-tls": (z5_calls_z5(transport="tls"), {}),
     "z5-calls-z5-udp": (z5_calls_z5(transport="udp"), {}),

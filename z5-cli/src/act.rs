@@ -24,6 +24,8 @@ pub(crate) enum Deed {
     Resume,
     /// Mute or unmute a medium on this side.
     Mute(MediaKind, bool),
+    /// Add a medium to the call.
+    Add(MediaKind),
     /// Press keys.
     Keys(String),
     /// Type text.
@@ -34,8 +36,7 @@ pub(crate) enum Deed {
     Hangup,
 }
 
-const ACTIONS: &str =
-    "hold, resume, mute[:audio|:text], unmute[:audio|:text], dtmf:KEYS, text:TEXT, transfer:TARGET or hangup";
+const ACTIONS: &str = "hold, resume, mute[:audio|:text], unmute[:audio|:text], dtmf:KEYS, text:TEXT, add:text, transfer:TARGET or hangup";
 
 impl FromStr for Act {
     type Err = String;
@@ -64,6 +65,7 @@ impl FromStr for Deed {
             ("hangup", None) => Self::Hangup,
             ("mute", kind) => Self::Mute(medium(kind)?, true),
             ("unmute", kind) => Self::Mute(medium(kind)?, false),
+            ("add", Some(kind)) => Self::Add(medium(Some(kind))?),
             ("dtmf", Some(keys)) if !keys.is_empty() => Self::Keys(keys.to_owned()),
             ("transfer", Some(target)) if !target.is_empty() => Self::Transfer(target.to_owned()),
             ("text", Some(typed)) if !typed.is_empty() => Self::Text(typed.to_owned()),
@@ -87,6 +89,7 @@ impl Deed {
             Self::Hold => session.hold(call),
             Self::Resume => session.resume(call),
             Self::Mute(kind, muted) => session.mute(call, *kind, *muted),
+            Self::Add(kind) => session.add(call, *kind),
             Self::Keys(keys) => session.send_digits(call, keys),
             Self::Text(text) => session.send_text(call, text),
             Self::Transfer(target) => session.transfer(call, target),
@@ -101,6 +104,7 @@ impl Deed {
             Self::Resume => "resume".to_owned(),
             Self::Mute(kind, true) => format!("mute {}", kind.name()),
             Self::Mute(kind, false) => format!("unmute {}", kind.name()),
+            Self::Add(kind) => format!("add {}", kind.name()),
             Self::Keys(keys) => format!("press {keys}"),
             Self::Text(text) => format!("type {text:?}"),
             Self::Transfer(target) => format!("hand over to {target}"),
@@ -125,6 +129,7 @@ mod tests {
             ("1500ms=resume", Deed::Resume),
             ("1500ms=mute", Deed::Mute(MediaKind::Audio, true)),
             ("1500ms=unmute:text", Deed::Mute(MediaKind::Text, false)),
+            ("1500ms=add:text", Deed::Add(MediaKind::Text)),
             ("1500ms=dtmf:12#", Deed::Keys("12#".to_owned())),
             ("1500ms=text:a=b:c", Deed::Text("a=b:c".to_owned())),
             ("1500ms=transfer:sip:carol@c.test", Deed::Transfer("sip:carol@c.test".to_owned())),
@@ -136,7 +141,9 @@ mod tests {
 
     #[test]
     fn what_is_no_action_is_told_with_those_that_are() {
-        for text in ["hold", "2s=fly", "2s=dtmf:", "2s=mute:video", "2=hold", "2s=hold:1"] {
+        for text in
+            ["hold", "2s=fly", "2s=dtmf:", "2s=mute:video", "2s=add", "2s=add:picture", "2=hold", "2s=hold:1"]
+        {
             assert!(act(text).is_err(), "{text}");
         }
         assert!(act("2s=fly").unwrap_err().contains("resume"));

@@ -49,7 +49,8 @@ pub(crate) enum Command {
     Register(RegisterArgs),
     /// Place one call
     #[command(after_help = "Examples:\n  z5 --config z5.toml call echo --duration 5s\n  \
-        z5 --config z5.toml call +15555550900 --audio hello.wav --record out --text \"HELLO\"")]
+        z5 --config z5.toml call +15555550900 --audio hello.wav --record out --text \"HELLO\"\n  \
+        z5 --config z5.toml call 911 --location geo:38.8977,-77.0365 --duration 5s")]
     Call(CallArgs),
     /// Send one text message, outside any call
     #[command(after_help = "Example:\n  z5 --config z5.toml message +15555550102 \"are you there?\"")]
@@ -258,7 +259,7 @@ pub(crate) struct MediaArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
     /// Do something this long after the answer: hold, resume, mute, unmute, dtmf:KEYS, text:TEXT, transfer:TARGET,
-    /// hangup; may be given several times, for example --at 2s=hold --at 5s=resume
+    /// add:text, hangup; may be given several times, for example --at 2s=hold --at 5s=resume
     #[arg(long, value_name = "TIME=ACTION")]
     pub(crate) at: Vec<Act>,
     /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call
@@ -273,6 +274,10 @@ pub(crate) struct CallArgs {
     /// Do not let the far end learn who calls (RFC 3323)
     #[arg(long)]
     pub(crate) anonymous: bool,
+    /// Where the call comes from: geo:LATITUDE,LONGITUDE, a PIDF-LO file, or the address of a location server. An emergency
+    /// call (911) without it takes the configuration's
+    #[arg(long, value_name = "FILE|geo:...|https:...")]
+    pub(crate) location: Option<String>,
     #[command(flatten)]
     pub(crate) media: MediaArgs,
     #[command(flatten)]

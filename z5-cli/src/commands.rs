@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use z5_core::{Advice, Config, Failure, RetryMode, Session, StartOptions, Step};
+use z5_core::{Advice, Config, Failure, Location, RetryMode, Session, StartOptions, Step};
 
 use crate::args::{CaptureArgs, Cli, Command, MediaArgs, SessionArgs};
 use crate::capture;
@@ -60,7 +60,9 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Call(args) => {
             let plan = || {
                 let anonymous = args.anonymous;
-                media(args.media).map(|media| Plan::Call { target: args.target, anonymous, media })
+                let location = location(args.location.as_deref())?;
+                let media = media(args.media)?;
+                Ok(Plan::Call { target: args.target, anonymous, location, media })
             };
             configured("call", plan, cli.config.as_deref(), &args.session, out, process_start).await
         }
@@ -202,6 +204,17 @@ fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
         config.check().map_err(|error| usage(error.code(), error.to_string()))?;
     }
     Ok(config)
+}
+
+/// What `--location` names.
+fn location(text: Option<&str>) -> Result<Option<Location>, Failure> {
+    let Some(text) = text else { return Ok(None) };
+    let path = Path::new(text);
+    let location = match path.is_file() || !text.contains(':') {
+        true => Location::load(path),
+        false => text.parse(),
+    };
+    location.map(Some).map_err(|error| usage("usage.location", format!("--location: {error}")))
 }
 
 /// Makes the folder of the recording and picks a file name that is free: nothing recorded earlier is lost.

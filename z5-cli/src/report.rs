@@ -256,6 +256,9 @@ impl Report {
             | EventKind::NumberRequired { .. }
             | EventKind::Incoming { .. }
             | EventKind::CallProgress { .. }
+            | EventKind::CallInfo { .. }
+            | EventKind::FlowRegistered { .. }
+            | EventKind::FlowLost { .. }
             | EventKind::Text { .. }
             | EventKind::MediaSilent { .. }
             | EventKind::MediaBack { .. }

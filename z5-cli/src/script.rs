@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use z5_core::events::{Events, NumberOffer};
 use z5_core::{
-    Advice, AudioIn, AudioOut, CallId, CallMedia, CallRequest, Event, EventKind, Failure, Session, Side, Step,
+    Advice, AudioIn, AudioOut, CallId, CallMedia, CallRequest, Event, EventKind, Failure, Location, Session,
+    Side, Step,
 };
 
 use crate::act::{Act, Deed};
@@ -37,6 +38,8 @@ pub(crate) enum Plan {
         target: String,
         /// Do not tell who calls.
         anonymous: bool,
+        /// Where the call comes from.
+        location: Option<Location>,
         /// What is sent and kept.
         media: Media,
     },
@@ -309,7 +312,7 @@ impl Script<'_> {
                 let done = match &act.deed {
                     Deed::Hold => self.held,
                     Deed::Resume => !self.held,
-                    Deed::Transfer(_) => false,
+                    Deed::Transfer(_) | Deed::Add(_) => false,
                     Deed::Mute(..) | Deed::Keys(_) | Deed::Text(_) | Deed::Hangup => true,
                 };
                 if let Some(progress) = self.acts.get_mut(number) {
@@ -365,6 +368,10 @@ impl Script<'_> {
             self.held = local;
             self.agreed(|deed| matches!((deed, local), (Deed::Hold, true) | (Deed::Resume, false)));
         }
+        if let EventKind::CallChanged { media, .. } = &event.kind {
+            let flows = |kind| media.streams.iter().any(|stream| stream.kind == kind && stream.send);
+            self.agreed(|deed| matches!(deed, Deed::Add(kind) if flows(*kind)));
+        }
         if let EventKind::Transferred { .. } = event.kind {
             self.agreed(|deed| matches!(deed, Deed::Transfer(_)));
         }
@@ -382,9 +389,10 @@ impl Script<'_> {
                 self.session.stop();
             }
             (EventKind::MessageFailed { .. }, Plan::Message { .. }) => self.session.stop(),
-            (EventKind::Ready { .. }, Plan::Call { target, anonymous, media }) => {
+            (EventKind::Ready { .. }, Plan::Call { target, anonymous, location, media }) => {
                 let mut request = CallRequest::to(target.as_str()).with(media.to_call_media());
                 request.anonymous = *anonymous;
+                request.location.clone_from(location);
                 self.call = Some(self.session.call(request));
             }
             (EventKind::Ready { .. }, Plan::Answer { wait, .. }) => self.set_alarm(*wait, Alarm::Wait),

@@ -410,3 +410,58 @@ fn sip_over_tls_over_ipv6_by_the_mock_s_own_configuration() {
     assert_eq!((refused.status, unknown.status), (2, 2));
     assert!(refused.stderr.contains("sip.transport"), "{}", refused.stderr);
 }
+
+/// On Linux `SSL_CERT_FILE` names the system's authorities, so a test can be the system.
+#[cfg(target_os = "linux")]
+#[test]
+fn sip_over_tls_believes_the_system_s_authorities_and_nobody_else() {
+    let world = World::new(&[]);
+    let mut client = world.carrier.generic_config_by_name("alice", "tls").unwrap();
+    client.tls = None;
+    let folder = world.folder.path().join("system");
+    std::fs::create_dir(&folder).unwrap();
+    let config = client.write_to(&folder).unwrap();
+    let authority = folder.join("system.pem");
+    std::fs::write(&authority, world.carrier.ca_pem()).unwrap();
+    let run = |believed: bool| {
+        let mut command = command(&["--config", config.to_str().unwrap(), "--json", "register"]);
+        // Nothing of the machine's own may count.
+        command.env_remove("SSL_CERT_DIR").env_remove("SSL_CERT_FILE");
+        if believed {
+            command.env("SSL_CERT_FILE", &authority);
+        }
+        let output = command.output().unwrap();
+        let last = String::from_utf8(output.stdout).unwrap().lines().last().unwrap_or_default().to_owned();
+        (output.status.code(), serde_json::from_str::<Value>(&last).unwrap())
+    };
+    let (status, result) = run(true);
+    assert_eq!(status, Some(0), "{result}");
+    let (status, result) = run(false);
+    assert_eq!(status, Some(14), "{result}");
+    assert_eq!(result["failure"]["code"], "register.tls-unknown-issuer", "{result}");
+}
+
+#[test]
+fn an_emergency_call_tells_its_location_and_a_bad_one_is_told_before_anything_starts() {
+    let world = World::new(&[]);
+    let run = world.z5(&["call", "911", "--location", "geo:38.8977,-77.0365", "--duration", "2s"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let typed = run.result()["call"]["text_received"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(typed, "location 38.8977 -77.0365");
+    for bad in ["geo:91,0", "nowhere.xml", "ftp://ls.test/1"] {
+        let run = world.z5(&["call", "911", "--location", bad]);
+        assert_eq!((run.status, run.events.len()), (2, 1), "{bad}: {}", run.stdout);
+        assert_eq!(run.result()["failure"]["code"], "usage.location", "{bad}");
+    }
+}
+
+#[test]
+fn text_is_added_while_a_call_runs() {
+    let world = World::new(&[]);
+    world.edit("[media]\n", "[media]\ntext = false\n");
+    let run =
+        world.z5(&["call", "echo", "--at", "300ms=add:text", "--at", "700ms=text:HELLO", "--duration", "2s"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    assert_eq!(run.result()["call"]["text_received"], "HELLO");
+    run.event("call-changed");
+}

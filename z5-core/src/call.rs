@@ -9,6 +9,7 @@ use z5_media::{AudioSink, AudioSource, StreamStats, sink, source};
 
 use crate::error::CallError;
 use crate::events::{CallTimings, MediaKind};
+use crate::location::Location;
 
 /// Names a call within its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -67,18 +68,27 @@ pub struct CallRequest {
     pub media: CallMedia,
     /// Do not let the far end learn who calls (RFC 3323).
     pub anonymous: bool,
+    /// Where the caller is (RFC 6442). An emergency call without one takes the configuration's.
+    pub location: Option<Location>,
 }
 
 impl CallRequest {
     /// A call with silence out and nothing recorded.
     pub fn to(target: impl Into<String>) -> Self {
-        Self { target: target.into(), media: CallMedia::default(), anonymous: false }
+        Self { target: target.into(), media: CallMedia::default(), anonymous: false, location: None }
     }
 
     /// Without our number or name in any header that the far end sees (RFC 3323, RFC 9248 section 5.2.1).
     #[must_use]
     pub fn anonymous(mut self) -> Self {
         self.anonymous = true;
+        self
+    }
+
+    /// From this place (RFC 6442), as an emergency call says it.
+    #[must_use]
+    pub fn from_location(mut self, location: Location) -> Self {
+        self.location = Some(location);
         self
     }
 

@@ -10,6 +10,8 @@ mod schema;
 mod template;
 mod values;
 
+pub(crate) use check::read_part;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -19,7 +21,8 @@ use serde::Deserialize;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use template::TEMPLATE;
 pub use values::{
-    AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, Transport, WhenSilent,
+    AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, Transport, UdpKeepAlive,
+    WhenSilent,
 };
 
 use crate::secret::Secret;
@@ -44,6 +47,8 @@ pub struct Config {
     pub licence: Option<Licence>,
     /// SIP: the account of profile `generic`; overrides for profile `z5`.
     pub sip: Sip,
+    /// What an emergency call says beside the call itself.
+    pub emergency: Emergency,
     /// Media.
     pub media: Media,
     /// Deadlines.
@@ -180,6 +185,16 @@ pub struct Sip {
     pub expires: u32,
     /// The mailbox whose state is watched (RFC 3842), as a `sip:` URI; profile `z5` takes ZDial's when left out.
     pub mwi: Option<String>,
+    /// Where the card of the owner is (`Call-Info` with `purpose=rue-owner`, RFC 9248 section 5.2.3); `https:`.
+    pub owner_uri: Option<String>,
+    /// The same as a file (xCard, RFC 6351) that goes with the calls themselves.
+    pub owner_card: Option<PathBuf>,
+    /// How many servers hold a registration at a time, each over a connection of its own (RFC 5626); fewer when there are fewer.
+    pub flows: u32,
+    /// Seconds of silence after which the connection to the server is kept alive.
+    pub keep_alive: u32,
+    /// What keeps a UDP flow alive.
+    pub udp_keep_alive: UdpKeepAlive,
 }
 
 impl Default for Sip {
@@ -196,7 +211,46 @@ impl Default for Sip {
             transport: Transport::Tcp,
             expires: 600,
             mwi: None,
+            owner_uri: None,
+            owner_card: None,
+            flows: 1,
+            keep_alive: 25,
+            udp_keep_alive: UdpKeepAlive::default(),
         }
+    }
+}
+
+/// What an emergency call carries: the caller's location (RFC 6442) and additional data (RFC 7852). All of it is optional.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Emergency {
+    /// `geo:LATITUDE,LONGITUDE`, or the address of a location server.
+    pub location: Option<String>,
+    /// A PIDF-LO document instead.
+    pub location_file: Option<PathBuf>,
+    /// Files with `EmergencyCallData.ProviderInfo` and its like (XML).
+    pub provider_info: Option<PathBuf>,
+    /// `EmergencyCallData.ServiceInfo`.
+    pub service_info: Option<PathBuf>,
+    /// `EmergencyCallData.DeviceInfo`.
+    pub device_info: Option<PathBuf>,
+    /// `EmergencyCallData.SubscriberInfo`.
+    pub subscriber_info: Option<PathBuf>,
+    /// `EmergencyCallData.Comment`.
+    pub comment: Option<PathBuf>,
+}
+
+impl Emergency {
+    /// The blocks with their purpose and where they are, in the order of RFC 7852 section 4.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        let all = [
+            ("ProviderInfo", &self.provider_info),
+            ("ServiceInfo", &self.service_info),
+            ("DeviceInfo", &self.device_info),
+            ("SubscriberInfo", &self.subscriber_info),
+            ("Comment", &self.comment),
+        ];
+        all.into_iter().filter_map(|(name, path)| Some((name, path.as_ref()?)))
     }
 }
 

@@ -106,6 +106,12 @@ pub enum EventKind {
         /// The caller's display name.
         #[serde(skip_serializing_if = "Option::is_none")]
         display_name: Option<String>,
+        /// Who the network says is calling (P-Asserted-Identity, RFC 3325).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        asserted: Option<String>,
+        /// What the caller says about themselves, such as `rue-owner` (RFC 9248 section 5.2.3).
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        about: Vec<About>,
         /// The call of ours whose place it takes when it is answered (RFC 3891).
         #[serde(skip_serializing_if = "Option::is_none")]
         replaces: Option<CallId>,
@@ -113,6 +119,24 @@ pub enum EventKind {
         audio: bool,
         /// Text is offered.
         text: bool,
+    },
+    /// Another server holds a registration of ours beside the first one (RFC 5626), or the first does again.
+    FlowRegistered {
+        /// Which of our ways: from 2, or 1 when the first is back.
+        reg_id: u32,
+        /// tcp, tls or udp.
+        transport: &'static str,
+        /// Our address.
+        local: SocketAddr,
+        /// The server's.
+        server: SocketAddr,
+    },
+    /// One of several does no longer, while another one does; the connection is made again by itself.
+    FlowLost {
+        /// Which of our ways.
+        reg_id: u32,
+        /// Why.
+        why: String,
     },
     /// A provisional answer: ringing and the like.
     CallProgress {
@@ -122,6 +146,13 @@ pub enum EventKind {
         status: u16,
         /// Its phrase.
         reason: String,
+    },
+    /// Who takes our call says something about themselves; comes before `CallEstablished`.
+    CallInfo {
+        /// The call.
+        call: CallId,
+        /// Such as `rue-owner`.
+        about: Vec<About>,
     },
     /// Answered: media flows.
     CallEstablished {
@@ -394,6 +425,9 @@ impl EventKind {
             Self::Ready { .. } => "ready",
             Self::Incoming { .. } => "incoming",
             Self::CallProgress { .. } => "call-progress",
+            Self::CallInfo { .. } => "call-info",
+            Self::FlowRegistered { .. } => "flow-registered",
+            Self::FlowLost { .. } => "flow-lost",
             Self::CallEstablished { .. } => "call-established",
             Self::FirstMedia { .. } => "first-media",
             Self::MediaSilent { .. } => "media-silent",
@@ -454,6 +488,21 @@ pub enum NetworkCause {
     Route,
     /// The machine slept, or its clock was set forward.
     Wake,
+}
+
+/// Something that a far end says about itself or its call (Call-Info, RFC 3261 section 20.9).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct About {
+    /// `rue-owner`, `icon`, `EmergencyCallData.SubscriberInfo` and the like.
+    pub purpose: String,
+    /// Where it is: `https:`, or `cid:` for what came with the message.
+    pub uri: String,
+    /// Of what came with the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// What came with the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<String>,
 }
 
 /// Messages of one class in a mailbox.

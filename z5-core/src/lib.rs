@@ -16,6 +16,7 @@ mod entropy;
 pub mod error;
 pub mod events;
 pub mod explain;
+pub mod location;
 mod machine;
 pub mod policy;
 pub mod preflight;
@@ -27,6 +28,7 @@ pub use call::{AudioIn, AudioOut, CallId, CallMedia, CallReport, CallRequest, Si
 pub use config::{Config, ConfigError, RetryMode};
 pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartError, Step};
 pub use events::{Event, EventKind, Events, SessionState};
+pub use location::{Location, LocationError};
 pub use session::{Session, Snapshot, StartOptions};
 pub use z5_media::capture::{Capture, CaptureError, CaptureOutcome};
 pub use z5_media::{Heard, StreamStats};

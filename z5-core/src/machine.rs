@@ -107,6 +107,8 @@ struct Ready {
     registered: Registered,
     /// False while a lost connection is being replaced.
     online: bool,
+    /// The first connection is being replaced while another one keeps us reachable.
+    covered: bool,
     /// When the names were looked up last.
     resolved_at: Instant,
     /// The names being looked up anew, because no server can be reached where they were.
@@ -186,6 +188,12 @@ impl Machine {
                 if self.line.is_stream(flow) {
                     let events = self.line.on_stream_up(flow, (local, remote), now, out);
                     self.on_agent(events, now, out);
+                } else if self.line.is_spare(flow) && !matches!(self.state, State::Ready(_)) {
+                    // Leaving: nothing new is registered.
+                    self.line.close_spares(out);
+                } else if self.line.is_spare(flow) {
+                    let events = self.line.on_spare_connected(flow, transport, (local, remote), now, out);
+                    self.on_agent(events, now, out);
                 } else if self.line.on_connected(flow, transport, (local, remote), tried, out) {
                     self.on_line_up(now, out);
                 } else {
@@ -196,6 +204,9 @@ impl Machine {
                 if self.line.is_stream(flow) {
                     // RFC 3261 section 18.1.1: then everything goes over UDP.
                     self.line.on_stream_gone();
+                } else if self.line.is_spare(flow) {
+                    let spread = self.ident.number();
+                    self.line.on_spare_failed(flow, attempts, line::Loss { now, spread }, out);
                 } else if self.line.on_connect_failed(flow, attempts, out) {
                     self.on_line_failed(now, out);
                 }
@@ -205,7 +216,7 @@ impl Machine {
                 self.on_agent(events, now, out);
             }
             Input::Closed { flow, why } => {
-                self.line.on_closed(flow, ua::FlowDeath::Down(why), out);
+                self.line_closed(flow, ua::FlowDeath::Down(why), now, out);
                 let events = self.line.bury(flow, why, now, out);
                 self.on_agent(events, now, out);
                 self.on_line_lost(now, out);
@@ -286,12 +297,13 @@ impl Machine {
                     self.after_sign_in(progress, now, out);
                 }
             }
-            Command::Call { call, target, audio, text, anonymous } => {
-                if self.park(call, (&target, audio, text, anonymous), now, out) {
+            Command::Call { call, target, audio, text, anonymous, location } => {
+                let extras = calls::Extras { anonymous, location };
+                if self.park(call, (&target, audio, text, &extras), now, out) {
                     return;
                 }
                 let done = self.when_ready(now, |calls, desk| {
-                    calls.dial(call, &target, (audio, text), anonymous, desk, out);
+                    calls.dial(call, &target, (audio, text), extras, desk, out);
                 });
                 if done.is_none() {
                     let error = crate::error::CallError::NotReady { state: self.told.name() };
@@ -349,6 +361,11 @@ impl Machine {
                 self.order(orders, now, out);
             }
             Command::Message { message, target, text } => self.send_message(message, &target, text, now, out),
+            Command::Add { call, kind } => {
+                if self.with_desk(now, |calls, desk| calls.add(call, kind, desk, out)).is_none() {
+                    self.refuse(call, out);
+                }
+            }
             Command::Mute { call, kind, muted } => self.calls.mute(call, kind, muted, out),
             Command::SendDigits { call, digits } => {
                 let orders = self.calls.send_digits(call, &digits, out);

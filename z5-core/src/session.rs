@@ -83,8 +83,9 @@ impl Session {
     /// Makes a call. What becomes of it is told by events: `CallEstablished` and `CallEnded`, or `CallFailed`.
     pub fn call(&self, request: CallRequest) -> CallId {
         let call = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
-        let CallRequest { target, media, anonymous } = request;
-        let command = Command::Call { call, target, audio: media.audio, text: media.text, anonymous };
+        let CallRequest { target, media, anonymous, location } = request;
+        let (audio, text) = (media.audio, media.text);
+        let command = Command::Call { call, target, audio, text, anonymous, location };
         self.send(Order::Call { call, media: Box::new(media), command });
         call
     }
@@ -125,6 +126,12 @@ impl Session {
     /// still go out, so that no NAT binding is lost.
     pub fn mute(&self, call: CallId, kind: MediaKind, muted: bool) {
         self.send(Order::Plain(Command::Mute { call, kind, muted }));
+    }
+
+    /// Adds a medium to a call that stands, such as text to a call that began with sound alone (RFC 3264 section 8.1).
+    /// `CallChanged` tells that the far end agreed, `CallTrouble` that it did not.
+    pub fn add(&self, call: CallId, kind: MediaKind) {
+        self.send(Order::Plain(Command::Add { call, kind }));
     }
 
     /// Presses keys: 0-9, *, #, A-D, one after another (RFC 4733).

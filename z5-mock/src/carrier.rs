@@ -23,7 +23,7 @@ use crate::names::Names;
 use crate::recorder::{Recorder, Service};
 use crate::relay::{Relay, RelayFigures, RelayStats};
 use crate::sip::switch::{RegistrationLimits, Switch};
-use crate::sip::{Door, SWITCH_INPUTS, datagrams};
+use crate::sip::{Door, Input, SWITCH_INPUTS, datagrams};
 use crate::state::{Addresses, Dice, State};
 use crate::tls::{Tls, TlsSetupError};
 use crate::{http, mcs, zdial};
@@ -58,6 +58,8 @@ pub struct Carrier {
     tasks: JoinSet<()>,
     dns: Option<Server<Zone>>,
     relay_figures: RelayFigures,
+    /// The SIP switch; it ends with the tasks.
+    switch: Option<mpsc::WeakSender<Input>>,
 }
 
 impl Carrier {
@@ -111,7 +113,8 @@ impl Carrier {
         );
         let limits =
             RegistrationLimits { granted_expires: builder.granted_expires, min_expires: builder.min_expires };
-        let mut carrier = Self { state, tasks: JoinSet::new(), dns: None, relay_figures: figures };
+        let mut carrier =
+            Self { state, tasks: JoinSet::new(), dns: None, switch: None, relay_figures: figures };
         carrier.serve_dns(dns_udp, dns_tcp, zone)?;
         carrier.serve_https(Service::Zdial, zdial, zdial::router(Arc::clone(&carrier.state)));
         carrier.serve_https(Service::Mcs, mcs, mcs::router(Arc::clone(&carrier.state)));
@@ -150,6 +153,7 @@ impl Carrier {
         limits: RegistrationLimits,
     ) {
         let (switch, inputs) = mpsc::channel(SWITCH_INPUTS);
+        self.switch = Some(switch.downgrade());
         let (to_far_ends, far_end_messages) = mpsc::unbounded_channel();
         let state = &self.state;
         let far_ends = FarEnds::new(Arc::clone(state), switch.clone(), state.addresses.sip.ip());
@@ -270,6 +274,14 @@ impl Carrier {
     /// The faults, to arm and disarm while running.
     pub fn faults(&self) -> &Faults {
         &self.state.faults
+    }
+
+    /// Ends every SIP connection at one of the carrier's addresses, as a server that is switched off does.
+    pub async fn cut_sip(&self, here: IpAddr) {
+        if let Some(switch) = self.switch.as_ref().and_then(mpsc::WeakSender::upgrade) {
+            // A switch that has ended has no connections.
+            let _ = switch.send(Input::Cut { here }).await;
+        }
     }
 
     /// What crossed the wire.

@@ -22,6 +22,7 @@ use crate::state::State;
 
 mod answer;
 mod kind;
+mod location;
 mod media;
 mod rtp;
 mod text;

@@ -118,6 +118,8 @@ pub enum Fault {
     InviteStatus(u16),
     /// The CRLF ping is not answered.
     NoPong,
+    /// STUN answers name another address than the one they go to, as after a NAT that has forgotten a binding.
+    AddressMoves,
 
     /// A UDP datagram of SIP vanishes, in either direction; each is an occasion.
     DatagramLost,

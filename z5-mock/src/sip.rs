@@ -3,7 +3,7 @@
 //! A connection task only frames (RFC 3261 section 18.3), answers keep-alive pings (RFC 5626 section 4.4.1) and writes
 //! what the switch sends; everything else is decided in the switch.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -54,6 +54,10 @@ pub(crate) enum Input {
     },
     Closed {
         id: ConnectionId,
+    },
+    /// Every connection at this address of the carrier ends.
+    Cut {
+        here: IpAddr,
     },
 }
 

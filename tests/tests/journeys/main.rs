@@ -10,6 +10,7 @@
 )]
 
 mod calls;
+mod extras;
 mod faults;
 mod privacy;
 mod steps;

@@ -41,7 +41,7 @@ async fn echo_call(client: &mut Client) {
 }
 
 /// What the carrier received and sent over SIP, each message as text.
-fn messages(carrier: &Carrier, start: &str) -> Vec<String> {
+pub(crate) fn messages(carrier: &Carrier, start: &str) -> Vec<String> {
     let entries = carrier.recorder().entries();
     entries
         .into_iter()

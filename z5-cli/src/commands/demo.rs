@@ -54,6 +54,7 @@ async fn against(carrier: &Carrier, args: &DemoArgs, report: &mut Report, out: &
     let plan = Plan::Call {
         target: ECHO.to_owned(),
         anonymous: false,
+        location: None,
         media: Media {
             audio: AudioArg::Tone { hz: TONE_HZ, dbm0: TONE_DBM0 },
             recording: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use z5_core::events::{EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
+use z5_core::events::{About, EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
 use z5_core::{CallReport, Event, Side, Step, StreamStats};
 
 use super::{plain, write};
@@ -65,6 +65,14 @@ impl Human {
         self.line(&format!("{} {:<6}{verdict} {took}  {}", step.number(), name(step), plain(what)));
     }
 
+    /// What a far end says about itself: what it is and where, never the documents themselves.
+    fn about(&mut self, about: &[About]) {
+        for About { purpose, uri, content, .. } in about {
+            let size = content.as_ref().map_or_else(String::new, |text| format!(" ({} bytes)", text.len()));
+            self.under(&format!("{purpose}: {uri}{size}"));
+        }
+    }
+
     fn under(&mut self, text: &str) {
         self.line(&format!("{:28}{}", "", plain(text)));
     }
@@ -88,9 +96,23 @@ impl Human {
             EventKind::ServerFailed { server, transport, outcome } => {
                 self.line(&format!("4 SIP   {:<19} {transport} {server}: {outcome}", "next server"));
             }
-            EventKind::Incoming { from, display_name, .. } => {
+            EventKind::Incoming { from, display_name, asserted, about, .. } => {
                 let name = display_name.as_ref().map_or_else(String::new, |name| format!("{name} "));
                 self.call_line("incoming", &format!("{name}<{from}>"));
+                if let Some(asserted) = asserted.as_ref().filter(|asserted| *asserted != from) {
+                    self.under(&format!("the network says: {asserted}"));
+                }
+                self.about(about);
+            }
+            EventKind::FlowRegistered { transport, server, .. } => {
+                self.line(&format!("4 SIP   {:<19} {transport} {server}", "also registered"));
+            }
+            EventKind::FlowLost { why, .. } => {
+                self.line(&format!("4 SIP   {:<19} {why}", "one way less"));
+            }
+            EventKind::CallInfo { about, .. } => {
+                self.call_line("far end", &format!("{} documents about it", about.len()));
+                self.about(about);
             }
             EventKind::CallProgress { status, reason, .. } => {
                 self.call_line("progress", &format!("{status} {reason}"))

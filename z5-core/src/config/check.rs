@@ -1,13 +1,23 @@
 //! Whether the values make sense together, and the reading of passwords.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Config, ConfigError, LicenceKey, PortRange, Problem, Profile, Transport, ZDial};
+use crate::location::{Location, LocationError};
 use crate::secret::Secret;
+
+/// One flow is no redundancy, two are the rule, more than four help nobody (RFC 5626 section 4.2.1).
+const FLOWS: std::ops::RangeInclusive<u32> = 1..=4;
+
+/// Seconds: bindings in NATs last 30 s over UDP and some minutes over TCP (RFC 5626 section 4.4).
+const KEEP_ALIVE: std::ops::RangeInclusive<u32> = 1..=840;
+
+/// Bytes of a document that goes with calls.
+const PART: usize = 64 * 1024;
 
 /// Seconds: the shortest registration worth asking for and the longest any registrar grants in practice.
 const EXPIRES: std::ops::RangeInclusive<u32> = 5..=604_800;
@@ -152,6 +162,17 @@ impl Config {
         {
             out.push(Problem::bad("sip.mwi", format!("`{mailbox}` is no `sip:` address")));
         }
+        if !FLOWS.contains(&self.sip.flows) {
+            let why = format!("{} is outside {} to {}", self.sip.flows, FLOWS.start(), FLOWS.end());
+            out.push(Problem::bad("sip.flows", why));
+        }
+        if !KEEP_ALIVE.contains(&self.sip.keep_alive) {
+            let (least, most) = (KEEP_ALIVE.start(), KEEP_ALIVE.end());
+            let why = format!("{} is outside {least} to {most} seconds", self.sip.keep_alive);
+            out.push(Problem::bad("sip.keep_alive", why));
+        }
+        self.check_owner(out);
+        self.check_emergency(out);
         if !EXPIRES.contains(&self.sip.expires) {
             let why =
                 format!("{} is outside {} to {} seconds", self.sip.expires, EXPIRES.start(), EXPIRES.end());
@@ -192,6 +213,57 @@ impl Config {
         }
     }
 
+    fn check_owner(&self, out: &mut Vec<Problem>) {
+        if self.sip.owner_uri.is_some() && self.sip.owner_card.is_some() {
+            out.push(Problem::bad("sip.owner_card", "give either `owner_uri` or `owner_card`, not both"));
+        }
+        if let Some(uri) = &self.sip.owner_uri
+            && !(uri.starts_with("https://") && z5_sip::wire::Uri::parse(uri).is_ok())
+        {
+            out.push(Problem::bad("sip.owner_uri", format!("`{uri}` is no `https:` address")));
+        }
+        if let Some(path) = &self.sip.owner_card
+            && let Err(why) = read_part(path)
+        {
+            out.push(Problem::bad("sip.owner_card", why));
+        }
+    }
+
+    fn check_emergency(&self, out: &mut Vec<Problem>) {
+        let emergency = &self.emergency;
+        if emergency.location.is_some() && emergency.location_file.is_some() {
+            let why = "give either `location` or `location_file`, not both";
+            out.push(Problem::bad("emergency.location_file", why));
+        } else if let Err(error) = self.location() {
+            let key = if emergency.location.is_some() { "location" } else { "location_file" };
+            out.push(Problem::bad(&format!("emergency.{key}"), error.to_string()));
+        }
+        for (name, path) in emergency.blocks() {
+            if let Err(why) = read_part(path) {
+                let key = match name {
+                    "ProviderInfo" => "provider_info",
+                    "ServiceInfo" => "service_info",
+                    "DeviceInfo" => "device_info",
+                    "SubscriberInfo" => "subscriber_info",
+                    _ => "comment",
+                };
+                out.push(Problem::bad(&format!("emergency.{key}"), why));
+            }
+        }
+    }
+
+    /// Where emergency calls come from, when the configuration says so.
+    ///
+    /// # Errors
+    /// When it is no location, or its file cannot be used.
+    pub(crate) fn location(&self) -> Result<Option<Location>, LocationError> {
+        match (&self.emergency.location, &self.emergency.location_file) {
+            (Some(text), _) => text.parse().map(Some),
+            (None, Some(path)) => Location::load(path).map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// The password of step 2.
     ///
     /// # Errors
@@ -208,6 +280,18 @@ impl Config {
     pub(crate) fn sip_password(&self) -> Result<Option<Secret>, ConfigError> {
         let sip = &self.sip;
         read("sip", sip.password.as_ref(), sip.password_env.as_deref(), sip.password_file.as_ref())
+    }
+}
+
+/// A document that goes with calls: XML of reasonable length.
+pub(crate) fn read_part(path: &Path) -> Result<Vec<u8>, String> {
+    let name = path.display();
+    let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
+    match bytes.len() {
+        0 => Err(format!("{name} is empty")),
+        PART.. => Err(format!("{name} has {} bytes; a call carries less than {PART}", bytes.len())),
+        _ if !bytes.trim_ascii_start().starts_with(b"<") => Err(format!("{name} is no XML document")),
+        _ => Ok(bytes),
     }
 }
 

@@ -43,7 +43,19 @@ impl Config {
 
     fn make_absolute(&mut self, base: &Path) {
         let zdial = self.zdial.as_mut().and_then(|zdial| zdial.password_file.as_mut());
-        let files = [zdial, self.sip.password_file.as_mut(), self.tls.ca_file.as_mut()];
+        let emergency = &mut self.emergency;
+        let files = [
+            zdial,
+            self.sip.password_file.as_mut(),
+            self.sip.owner_card.as_mut(),
+            self.tls.ca_file.as_mut(),
+            emergency.location_file.as_mut(),
+            emergency.provider_info.as_mut(),
+            emergency.service_info.as_mut(),
+            emergency.device_info.as_mut(),
+            emergency.subscriber_info.as_mut(),
+            emergency.comment.as_mut(),
+        ];
         for file in files.into_iter().flatten() {
             *file = base.join(&*file);
         }

@@ -46,6 +46,20 @@ impl FromStr for Transport {
     }
 }
 
+/// What keeps the way to a UDP server open (RFC 5626 section 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UdpKeepAlive {
+    /// STUN where the registrar says that the first hop supports outbound, else `Crlf`.
+    #[default]
+    Auto,
+    /// STUN: the server is known to answer it. An answer that stays away, or that names another address of ours than
+    /// before, ends the flow, and a new one is registered.
+    Stun,
+    /// Line ends that nobody answers.
+    Crlf,
+}
+
 /// Encryption of media by SDES keys (RFC 4568).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -12,6 +12,7 @@ mod transfer;
 pub(super) use failure::side;
 pub(crate) use incoming::Incoming;
 pub(super) use incoming::TEMPORARILY_UNAVAILABLE;
+pub(super) use incoming::about;
 pub(super) use incoming::kinds_of;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ use crate::clock::{WallAnchor, ms};
 use crate::config::{Profile, WhenSilent};
 use crate::error::{CallError, millis};
 use crate::events::{CallState, CallTimings, EventKind, MediaKind};
+use crate::location::Location;
 
 /// What a call is answered with whose media cannot be carried here (section 21.4.26).
 const NOT_ACCEPTABLE_HERE: u16 = 488;
@@ -85,11 +87,20 @@ struct Call {
     referred: bool,
     /// This call was asked for in that one.
     transfer_of: Option<CallKey>,
-    anonymous: bool,
+    extras: Extras,
+    /// Media of `adding` that we want, to be offered; else they answer an offer.
+    proposing: bool,
     /// When the far end has not answered until then, we give up.
     patience: Option<Instant>,
     gave_up: bool,
     end: Option<(Side, Option<String>)>,
+}
+
+/// What a call asks for beside its target and media.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Extras {
+    pub(crate) anonymous: bool,
+    pub(crate) location: Option<Location>,
 }
 
 /// What the calls borrow while they handle something.
@@ -121,7 +132,7 @@ impl Calls {
         id: CallId,
         target: &str,
         (audio, text): (bool, Option<bool>),
-        anonymous: bool,
+        extras: Extras,
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) {
@@ -139,7 +150,7 @@ impl Calls {
                 if target.emergency {
                     self.emergency_at = Some(desk.now);
                 }
-                call.anonymous = anonymous;
+                call.extras = extras;
                 call.text_wanted = text;
                 self.calls.insert(id, call);
                 self.set_state(id, CallState::Dialling, out);
@@ -217,8 +228,7 @@ impl Calls {
                 vec![ua::Command::AcceptTransfer { call, new_call: key, offer: capabilities }]
             }
             (None, Some(target)) => {
-                let privacy = if call.anonymous { Privacy::Anonymous } else { Privacy::Off };
-                let options = Box::new(CallOptions { privacy, ..CallOptions::default() });
+                let options = Box::new(call.options(desk));
                 vec![ua::Command::Invite { call: key, target, offer: capabilities, options }]
             }
             (None, None) => vec![ua::Command::Accept { call: key, answer: capabilities }],
@@ -529,6 +539,28 @@ impl Call {
         call_media::capabilities(ready(), &desk.plan.media, address, hold)
     }
 
+    /// What an INVITE of ours carries beside the offer.
+    fn options(&self, desk: &Desk<'_>) -> CallOptions {
+        let privacy = if self.extras.anonymous { Privacy::Anonymous } else { Privacy::Off };
+        let mut options = CallOptions { privacy, ..CallOptions::default() };
+        // What names a part must be told from that of every other message (RFC 2392).
+        let name = |what: &str| format!("{what}.{}@{}.invalid", self.key.0, desk.plan.instance_id);
+        let mut location = self.extras.location.as_ref();
+        if self.emergency {
+            location = location.or(desk.plan.emergency.location.as_ref());
+            for (block, bytes) in &desk.plan.emergency.blocks {
+                let (purpose, kind) = (
+                    format!("EmergencyCallData.{block}"),
+                    format!("application/EmergencyCallData.{block}+xml"),
+                );
+                options = options.with_block(&purpose, &kind, &name(block), bytes.clone());
+            }
+        }
+        options.location =
+            location.and_then(|location| location.to_sip(&desk.account.address, &name("location")));
+        options
+    }
+
     fn new(key: CallKey, incoming: bool, now: Instant) -> Self {
         Self {
             key,
@@ -553,7 +585,8 @@ impl Call {
             emergency: false,
             referred: false,
             transfer_of: None,
-            anonymous: false,
+            extras: Extras::default(),
+            proposing: false,
             patience: None,
             gave_up: false,
             end: None,

@@ -12,6 +12,9 @@ const E164_MAX: usize = 15;
 /// Numbers that reach emergency services; no licence is asked for them (wire.md step 3).
 const EMERGENCY: &[&str] = &["911", "112"];
 
+/// What an emergency call is addressed to (RFC 5031).
+const SOS: &str = "urn:service:sos";
+
 /// What will be called.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Target {
@@ -49,7 +52,10 @@ pub(crate) fn target(text: &str, domain: &str, carrier: bool) -> Result<Target, 
         return Err(bad("it is the address of something on the web"));
     }
     let user = uri.user().unwrap_or_default().trim_start_matches('+');
-    let emergency = EMERGENCY.contains(&user) || written.to_ascii_lowercase().starts_with("urn:service:sos");
+    let number = EMERGENCY.contains(&user);
+    let emergency = number || written.to_ascii_lowercase().starts_with("urn:service:sos");
+    // RFC 6881 ED-4: proxies know an emergency call by its service name, whatever is dialled for it in this country.
+    let uri = if number && carrier { SOS.parse().unwrap_or(uri) } else { uri };
     Ok(Target { uri, emergency })
 }
 
@@ -122,6 +128,9 @@ mod tests {
     #[test]
     fn emergency_numbers_are_known() {
         assert!(target("911", "c.test", true).unwrap().emergency);
+        assert_eq!(at_carrier("911"), "urn:service:sos");
+        assert_eq!(at_carrier("112"), "urn:service:sos");
+        assert_eq!(target("911", "c.test", false).unwrap().uri.as_str(), "sip:911@c.test");
         assert!(target("urn:service:sos", "c.test", true).unwrap().emergency);
         assert!(!target("9110", "c.test", true).unwrap().emergency);
     }

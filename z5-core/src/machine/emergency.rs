@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use z5_sip::outbox::{Deadline, Outbox};
 
+use super::calls::Extras;
 use super::io::Effect;
 use super::{Machine, State, dial};
 use crate::call::{CallId, Side};
@@ -27,7 +28,7 @@ struct Call {
     target: String,
     audio: bool,
     text: Option<bool>,
-    anonymous: bool,
+    extras: Extras,
     until: Instant,
 }
 
@@ -43,7 +44,7 @@ impl Machine {
     pub(super) fn park(
         &mut self,
         call: CallId,
-        (target, audio, text, anonymous): (&str, bool, Option<bool>, bool),
+        (target, audio, text, extras): (&str, bool, Option<bool>, &Extras),
         now: Instant,
         out: &mut Outbox<Effect>,
     ) -> bool {
@@ -63,7 +64,8 @@ impl Machine {
             return false;
         }
         let until = now + PATIENCE;
-        self.parked.0.push(Call { call, target: target.to_owned(), audio, text, anonymous, until });
+        let extras = extras.clone();
+        self.parked.0.push(Call { call, target: target.to_owned(), audio, text, extras, until });
         out.push(Effect::Emit(EventKind::CallState { call, state: CallState::Dialling }));
         if self.plan.retry.mode == RetryMode::Supervised {
             self.retry_now(now, out);
@@ -74,9 +76,9 @@ impl Machine {
     /// There is a registration: calls that waited go out.
     pub(super) fn call_parked(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         for parked in std::mem::take(&mut self.parked.0) {
-            let Call { call, target, audio, text, anonymous, .. } = parked;
+            let Call { call, target, audio, text, extras, .. } = parked;
             let dialled = self.with_desk(now, |calls, desk| {
-                calls.dial(call, &target, (audio, text), anonymous, desk, out);
+                calls.dial(call, &target, (audio, text), extras, desk, out);
             });
             if dialled.is_none() {
                 self.refuse_parked(call, out);

@@ -13,6 +13,7 @@ use crate::clock::WallAnchor;
 use crate::config::PortRange;
 use crate::error::{Attempt, CallError, TlsFailure};
 use crate::events::{EventKind, MediaKind};
+use crate::location::Location;
 use crate::secret::Secret;
 
 /// One question to one nameserver.
@@ -247,20 +248,71 @@ pub(crate) struct StoppedMedia {
 /// A command of the application. Sources and sinks stay with the driver, the machine knows only what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
-    Call { call: CallId, target: String, audio: bool, text: Option<bool>, anonymous: bool },
-    Answer { call: CallId, audio: bool, text: Option<bool> },
-    Reject { call: CallId },
-    Hangup { call: CallId },
-    SendText { call: CallId, text: String },
-    Hold { call: CallId, hold: bool },
-    Mute { call: CallId, kind: MediaKind, muted: bool },
-    SendDigits { call: CallId, digits: String },
-    Transfer { call: CallId, target: String },
-    Connect { call: CallId, other: CallId },
-    AcceptTransfer { call: CallId, new: CallId, audio: bool, text: Option<bool> },
-    RejectTransfer { call: CallId },
-    Message { message: MessageId, target: String, text: String },
-    ChooseNumber { number: String },
+    Call {
+        call: CallId,
+        target: String,
+        audio: bool,
+        text: Option<bool>,
+        anonymous: bool,
+        location: Option<Location>,
+    },
+    Answer {
+        call: CallId,
+        audio: bool,
+        text: Option<bool>,
+    },
+    Reject {
+        call: CallId,
+    },
+    Hangup {
+        call: CallId,
+    },
+    SendText {
+        call: CallId,
+        text: String,
+    },
+    Hold {
+        call: CallId,
+        hold: bool,
+    },
+    Mute {
+        call: CallId,
+        kind: MediaKind,
+        muted: bool,
+    },
+    Add {
+        call: CallId,
+        kind: MediaKind,
+    },
+    SendDigits {
+        call: CallId,
+        digits: String,
+    },
+    Transfer {
+        call: CallId,
+        target: String,
+    },
+    Connect {
+        call: CallId,
+        other: CallId,
+    },
+    AcceptTransfer {
+        call: CallId,
+        new: CallId,
+        audio: bool,
+        text: Option<bool>,
+    },
+    RejectTransfer {
+        call: CallId,
+    },
+    Message {
+        message: MessageId,
+        target: String,
+        text: String,
+    },
+    ChooseNumber {
+        number: String,
+    },
     NetworkChanged,
     RetryNow,
     Stop,

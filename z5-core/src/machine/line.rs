@@ -8,6 +8,8 @@
 //! must not get the call in the clear. Beside a UDP flow stands a TCP connection to the same server for what is larger than
 //! 1300 bytes (RFC 3261 section 18.1.1); without it everything goes over UDP.
 
+mod spares;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ use z5_sip::locate::{Origin, Target};
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua::{self, FlowDeath, FlowEnd, FlowId, Transport, UserAgent};
 
+pub(crate) use self::spares::Loss;
+use self::spares::Spare;
 use super::io::Effect;
 use crate::error::{Attempt, AttemptOutcome};
 use crate::events::EventKind;
@@ -38,6 +42,8 @@ pub(crate) struct Line {
     served: bool,
     /// The TCP connection beside a UDP flow.
     stream: Stream,
+    /// The connections beside this one.
+    spares: Vec<Spare>,
     last_flow: u64,
     agent: Option<Box<UserAgent>>,
     again: Option<Instant>,
@@ -86,6 +92,12 @@ fn outcome(why: FlowDeath) -> AttemptOutcome {
     }
 }
 
+/// The pause before a lost connection is opened again: longer with each failure, spread so that clients stay apart.
+fn pause(failures: u32, spread: u64) -> Duration {
+    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(7)).min(LONGEST_PAUSE);
+    pause.mul_f64((spread % 1000) as f64 / 1000.0)
+}
+
 /// As it is written in reports.
 pub(crate) const fn transport_name(transport: Transport) -> &'static str {
     match transport {
@@ -108,6 +120,7 @@ impl Line {
             server: None,
             served: false,
             stream: Stream::None,
+            spares: Vec::new(),
             last_flow: 0,
             agent: None,
             again: None,
@@ -135,6 +148,11 @@ impl Line {
         self.targets.first().map(|target| target.address)
     }
 
+    /// Whether the first connection stands.
+    pub(crate) const fn is_up(&self) -> bool {
+        matches!(self.link, Link::Up { .. })
+    }
+
     /// What carries the connection that stands.
     pub(crate) const fn transport(&self) -> Option<Transport> {
         match self.link {
@@ -143,11 +161,11 @@ impl Line {
         }
     }
 
-    /// Both ends of the connection.
-    pub(crate) const fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+    /// Both ends of the connection, or of one that stands beside it.
+    pub(crate) fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
         match self.link {
             Link::Up { local, remote, .. } => Some((local, remote)),
-            Link::None | Link::Connecting(_) | Link::Failed | Link::Lost { .. } => None,
+            Link::None | Link::Connecting(_) | Link::Failed | Link::Lost { .. } => self.spare_ends(),
         }
     }
 
@@ -169,7 +187,7 @@ impl Line {
             self.targets = targets;
             return;
         }
-        self.close(out);
+        self.close_first(out);
         self.targets = targets;
         self.begin_round(out);
     }
@@ -283,6 +301,11 @@ impl Line {
 
     /// Closes whatever stands.
     pub(crate) fn close(&mut self, out: &mut Outbox<Effect>) {
+        self.close_first(out);
+        self.close_spares(out);
+    }
+
+    fn close_first(&mut self, out: &mut Outbox<Effect>) {
         self.close_stream(out);
         match self.link {
             Link::Connecting(flow) | Link::Up { flow, .. } => out.push(Effect::Close { flow }),
@@ -409,10 +432,8 @@ impl Line {
         if matches!(self.link, Link::Connecting(_) | Link::Up { .. }) {
             return;
         }
-        let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(7)).min(LONGEST_PAUSE);
-        let pause = pause.mul_f64((spread % 1000) as f64 / 1000.0);
+        self.again = Some(now + pause(self.failures, spread).max(at_least));
         self.failures = self.failures.saturating_add(1);
-        self.again = Some(now + pause.max(at_least));
     }
 
     #[cfg(test)]
@@ -437,6 +458,7 @@ impl Line {
         if self.again.is_some_and(|at| at <= now) {
             self.begin_round(out);
         }
+        self.open_spares(now, out);
     }
 
     /// Hands something to the user agent; its bytes go to `out`, its events come back in order.
@@ -481,7 +503,7 @@ impl Line {
     /// Closes a connection that is of no use any more, and tells the user agent.
     pub(crate) fn give_up(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
         let Link::Up { flow, .. } = self.link else { return Vec::new() };
-        self.close(out);
+        self.close_first(out);
         self.bury(flow, FlowEnd::Local, now, out)
     }
 
@@ -503,6 +525,7 @@ impl Line {
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
         let again = self.again.map(|at| Deadline::new(at, "step 4: connect again"));
+        let again = Deadline::earlier(again, self.spares_deadline());
         Deadline::earlier(again, self.agent.as_ref().and_then(|agent| agent.next_deadline()))
     }
 }

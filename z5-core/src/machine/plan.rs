@@ -6,10 +6,15 @@ use std::time::Duration;
 
 use jsonwebtoken::DecodingKey;
 use z5_sip::locate::{Abilities, Destination};
-use z5_sip::ua;
+use z5_sip::ua::{self, BodyPart, CallInfo, StunUse};
+use z5_sip::wire::Uri;
 
-use crate::config::{Config, HostPort, LicenceKey, Media, Profile, RetryMode, Timeouts, Transport};
+use crate::config::{
+    Config, ConfigError, HostPort, LicenceKey, Media, Problem, Profile, RetryMode, Timeouts, Transport,
+    UdpKeepAlive, read_part,
+};
 use crate::error::StartError;
+use crate::location::Location;
 use crate::policy::NameRole;
 use crate::secret::Secret;
 use crate::session::StartOptions;
@@ -27,6 +32,7 @@ pub(crate) struct Plan {
     pub(crate) zdial: Option<ZDialPlan>,
     pub(crate) mcs: Option<McsPlan>,
     pub(crate) sip: SipPlan,
+    pub(crate) emergency: EmergencyPlan,
     pub(crate) media: Media,
     pub(crate) timeouts: Timeouts,
     pub(crate) instance_id: String,
@@ -73,6 +79,19 @@ pub(crate) struct SipPlan {
     /// The mailbox to watch.
     pub(crate) mwi: Option<String>,
     pub(crate) expires_s: u32,
+    /// Connections to different servers at a time.
+    pub(crate) flows: u32,
+    pub(crate) keep_alive_s: u32,
+    pub(crate) stun: StunUse,
+    /// What our calls say about their owner, and the part it refers to (RFC 9248 section 5.2.3).
+    pub(crate) owner: Option<(CallInfo, Option<BodyPart>)>,
+}
+
+/// What an emergency call says beside the call.
+pub(crate) struct EmergencyPlan {
+    pub(crate) location: Option<Location>,
+    /// Additional data (RFC 7852): the name of each block and its document.
+    pub(crate) blocks: Vec<(&'static str, Vec<u8>)>,
 }
 
 /// The account of profile `generic`.
@@ -142,7 +161,16 @@ impl Plan {
                 display_name: config.sip.display_name.clone(),
                 mwi: config.sip.mwi.clone(),
                 expires_s: config.sip.expires,
+                flows: config.sip.flows,
+                keep_alive_s: config.sip.keep_alive,
+                stun: match config.sip.udp_keep_alive {
+                    UdpKeepAlive::Auto => StunUse::WhereKnown,
+                    UdpKeepAlive::Stun => StunUse::Always,
+                    UdpKeepAlive::Crlf => StunUse::Never,
+                },
+                owner: owner(config)?,
             },
+            emergency: emergency(config)?,
             media: config.media.clone(),
             timeouts: config.timeouts.clone(),
             instance_id: config.device.instance_id.clone().unwrap_or(instance_id),
@@ -184,6 +212,34 @@ fn five_names(config: &Config) -> Vec<(Option<NameRole>, String)> {
         (Some(NameRole::McsNode1), names.mcs_node1.clone()),
         (Some(NameRole::McsNode2), names.mcs_node2.clone()),
     ]
+}
+
+/// The card of the owner, by reference or as a part of the message.
+fn owner(config: &Config) -> Result<Option<(CallInfo, Option<BodyPart>)>, StartError> {
+    let info = |uri: &str| {
+        let uri = Uri::parse(uri).ok()?;
+        Some(CallInfo { uri, purpose: "rue-owner".to_owned() })
+    };
+    if let Some(uri) = &config.sip.owner_uri {
+        return Ok(info(uri).map(|info| (info, None)));
+    }
+    let Some(path) = &config.sip.owner_card else { return Ok(None) };
+    let card = read_part(path).map_err(|why| bad("sip.owner_card", why))?;
+    const CARD: &str = "owner@z5.invalid";
+    let part = BodyPart::referred("application/vcard+xml", CARD, card);
+    Ok(info(&format!("cid:{CARD}")).map(|info| (info, Some(part))))
+}
+
+fn bad(key: &str, why: String) -> ConfigError {
+    ConfigError::Invalid(vec![Problem::bad(key, why)])
+}
+
+fn emergency(config: &Config) -> Result<EmergencyPlan, StartError> {
+    let location = config.location().map_err(|error| bad("emergency.location", error.to_string()))?;
+    let block = |(name, path): (&'static str, &std::path::PathBuf)| {
+        read_part(path).map(|bytes| (name, bytes)).map_err(|why| bad("emergency", why))
+    };
+    Ok(EmergencyPlan { location, blocks: config.emergency.blocks().map(block).collect::<Result<_, _>>()? })
 }
 
 type Search = (Destination, Abilities);

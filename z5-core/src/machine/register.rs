@@ -166,6 +166,12 @@ impl LineAccount {
         config.contact_user = Some(self.user_name.clone());
         config.instance_id = Some(plan.instance_id.clone());
         config.expires = Duration::from_secs(plan.sip.expires_s.into());
+        config.keep_alive = Some(Duration::from_secs(plan.sip.keep_alive_s.into()));
+        config.stun = plan.sip.stun;
+        if let Some((info, part)) = &plan.sip.owner {
+            config.call_info.push(info.clone());
+            config.parts.extend(part.clone());
+        }
         Ok(config)
     }
 }

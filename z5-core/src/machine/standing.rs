@@ -10,7 +10,7 @@ use z5_sip::ua::{self, RegisterFailure};
 
 use super::calls::{self, Incoming};
 use super::io::Effect;
-use super::line::{Link, transport_name};
+use super::line::{Link, Loss, transport_name};
 use super::resolve::{Progress, Resolved, Resolving};
 use super::supervise::Remedy;
 use super::{Machine, Ready, State, register};
@@ -31,7 +31,8 @@ impl Machine {
                     step.on_server(now);
                 }
                 let mut events = self.line.introduce(now, out);
-                events.extend(self.line.agent(ua::Input::Command(ua::Command::Register), now, out));
+                let register = ua::Command::RegisterWay { reg_id: 1 };
+                events.extend(self.line.agent(ua::Input::Command(register), now, out));
                 self.on_agent(events, now, out);
             }
             State::Idle
@@ -83,8 +84,13 @@ impl Machine {
                 }
             }
             State::Ready(ready) => {
-                ready.online = false;
-                self.tell(SessionState::Registering, out);
+                // The registrar may reach us over another connection meanwhile.
+                ready.online = self.line.is_covered();
+                if !ready.online {
+                    self.tell(SessionState::Registering, out);
+                } else if !std::mem::replace(&mut ready.covered, true) {
+                    out.push(Effect::Emit(EventKind::FlowLost { reg_id: 1, why }));
+                }
                 // One that takes connections and nothing else must not keep us from the others.
                 if self.line.is_unproved()
                     && let Some(events) = self.line.move_on(outcome, now, out)
@@ -102,6 +108,75 @@ impl Machine {
             | State::Waiting(_)
             | State::Stopped => {}
         }
+    }
+
+    /// A connection is gone, the first or a spare one.
+    pub(super) fn line_closed(
+        &mut self,
+        flow: ua::FlowId,
+        why: ua::FlowDeath,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        if self.line.is_spare(flow) {
+            let spread = self.ident.number();
+            self.line.on_spare_closed(flow, &why.to_string(), Loss { now, spread }, out);
+            // It may have been the last one that stood.
+            let reached = self.line.is_up() || self.line.is_covered();
+            if let State::Ready(ready) = &mut self.state
+                && ready.online
+                && !reached
+            {
+                ready.online = false;
+                self.tell(SessionState::Registering, out);
+            }
+            return;
+        }
+        self.line.on_closed(flow, why, out);
+    }
+
+    /// One of several bindings is gone while another one holds.
+    fn on_binding_lost(
+        &mut self,
+        reg_id: u32,
+        failure: RegisterFailure,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        if !matches!(self.state, State::Ready(_)) {
+            return;
+        }
+        // What passes by itself is tried again, as when no other binding holds; what does not is not.
+        let wait = match failure {
+            RegisterFailure::Unavailable { retry_after, .. } => Some(retry_after.unwrap_or_default()),
+            RegisterFailure::NoFlow | RegisterFailure::ConnectionLost | RegisterFailure::TimedOut { .. } => {
+                Some(Duration::ZERO)
+            }
+            RegisterFailure::NoUsableChallenge { .. }
+            | RegisterFailure::CredentialsRefused { .. }
+            | RegisterFailure::Forbidden { .. }
+            | RegisterFailure::UnknownAccount { .. }
+            | RegisterFailure::IntervalTooBrief { .. }
+            | RegisterFailure::BadReply { .. }
+            | RegisterFailure::Unbuildable { .. }
+            | RegisterFailure::Redirected { .. }
+            | RegisterFailure::Refused { .. } => None,
+        };
+        let spread = self.ident.number();
+        let events = match (reg_id, wait) {
+            (1, None) => return self.on_registration_failed(failure, now, out),
+            (1, Some(wait)) => {
+                // The loss of the connection may have seen to it already.
+                let events = self.line.give_up(now, out);
+                self.line.connect_again_later(now, spread, wait);
+                events
+            }
+            (_, wait) => {
+                let why = failure.to_string();
+                self.line.on_spare_refused(reg_id, &why, Loss { now, spread }, wait, out)
+            }
+        };
+        self.on_agent(events, now, out);
     }
 
     /// No server can be reached where the names were: perhaps they are elsewhere by now. What is found counts from the next round
@@ -168,6 +243,8 @@ impl Machine {
             reason = "a non-exhaustive type; what is not listed needs nothing here"
         )]
         match event {
+            ua::Event::Registered { reg_id: 2.., .. } if !matches!(self.state, State::Ready(_)) => {}
+            ua::Event::Registered { reg_id: reg_id @ 2.., .. } => self.line.on_spare_registered(reg_id, out),
             ua::Event::Registered { granted, refresh_in, .. } => {
                 self.on_registered(granted, refresh_in, now, out)
             }
@@ -177,9 +254,20 @@ impl Machine {
                     self.finish(true, now, out);
                 }
             }
-            ua::Event::Incoming { call, from, display_name, offered, replaces, .. } => {
+            ua::Event::Incoming {
+                call,
+                from,
+                display_name,
+                offered,
+                replaces,
+                asserted,
+                call_info,
+                parts,
+                ..
+            } => {
                 let id = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
-                let incoming = Incoming { key: call, from, display_name, offered, replaces };
+                let about = calls::about(call_info, &parts);
+                let incoming = Incoming { key: call, from, display_name, offered, replaces, asserted, about };
                 let ready = matches!(self.state, State::Ready(_));
                 let orders = match ready {
                     true => self.with_desk(now, |calls, desk| calls.on_incoming(id, incoming, desk, out)),
@@ -191,6 +279,9 @@ impl Machine {
             }
             ua::Event::Progress { call, status, reason, .. } => {
                 self.calls.on_progress(call, status, reason, now, out)
+            }
+            ua::Event::CallInfo { call, call_info, parts } => {
+                self.calls.on_call_info(call, calls::about(call_info, &parts), out)
             }
             ua::Event::Established { call, negotiated } => {
                 let orders = self.calls.on_established(call, &negotiated, now, out);
@@ -236,9 +327,10 @@ impl Machine {
             }
             ua::Event::Failed { call, failure } => self.calls.on_failed(call, failure, now, out),
             ua::Event::FlowDead { flow, why } => {
-                self.line.on_closed(flow, why, out);
+                self.line_closed(flow, why, now, out);
                 self.on_line_lost(now, out);
             }
+            ua::Event::BindingLost { reg_id, failure } => self.on_binding_lost(reg_id, failure, now, out),
             ua::Event::CommandRefused { call: Some(call), why } => {
                 self.calls.on_command_refused(call, why, now, out)
             }
@@ -278,11 +370,13 @@ impl Machine {
                     refresh_s: refresh_in.as_secs(),
                 };
                 self.line.healthy();
+                self.line.open_spares(now, out);
                 self.timings.register_ms = Some(self.end_step(Step::Register, detail, now, out));
                 self.timings.ready_ms = Some(ms(self.started, now));
                 self.state = State::Ready(Box::new(Ready {
                     registered,
                     online: true,
+                    covered: false,
                     resolved_at: now,
                     renewing: None,
                 }));
@@ -305,7 +399,15 @@ impl Machine {
             }
             State::Ready(mut ready) => {
                 ready.online = true;
+                if std::mem::take(&mut ready.covered)
+                    && let (Some(transport), Some((local, server))) =
+                        (self.line.transport(), self.line.ends())
+                {
+                    let transport = transport_name(transport);
+                    out.push(Effect::Emit(EventKind::FlowRegistered { reg_id: 1, transport, local, server }));
+                }
                 self.line.healthy();
+                self.line.open_spares(now, out);
                 let state = self.standing_state(&ready.registered.account);
                 if state == SessionState::Ready {
                     self.rejections = 0;

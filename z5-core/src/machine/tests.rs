@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::{Config, RetryMode};
 use crate::session::StartOptions;
 
+mod flows;
 mod mid_call;
 mod retry;
 mod servers;
@@ -154,7 +155,9 @@ impl World {
                     }];
                     self.input(Input::ConnectFailed { flow, attempts });
                 } else if self.silent != "connect" {
-                    let local = "127.0.0.1:40000".parse().unwrap();
+                    // The first is at 40000.
+                    let port = 39_999 + u16::try_from(flow.0).unwrap();
+                    let local = ([127, 0, 0, 1], port).into();
                     let (transport, remote) = (targets[0].transport, targets[0].address);
                     self.input(Input::Connected { flow, transport, local, remote, tried: Vec::new() });
                 }
@@ -405,6 +408,7 @@ fn a_call_before_ready_is_refused() {
         audio: true,
         text: None,
         anonymous: false,
+        location: None,
     }));
     world.settle();
     let Some(EventKind::CallFailed { error, .. }) = world.events.last() else { panic!("{:?}", world.events) };
@@ -420,6 +424,7 @@ fn the_ports_of_the_group_are_used_for_media() {
         audio: true,
         text: None,
         anonymous: false,
+        location: None,
     }));
     let prepared = world.wishes.iter().find_map(|wish| {
         if let Effect::PrepareMedia { ports, kinds, .. } = wish {
@@ -440,6 +445,7 @@ impl World {
             audio: true,
             text: None,
             anonymous: false,
+            location: None,
         }));
         self.settle();
         let failed = self.events[before..].iter().find_map(|event| {
@@ -461,6 +467,52 @@ fn the_licence_limits_calls_but_never_an_emergency_call() {
     world.now += Duration::from_secs(2000);
     assert_eq!(world.call(1, "+15555550102"), "call.licence-expired");
     assert_eq!(world.call(2, "911"), "going");
+}
+
+#[test]
+fn an_emergency_call_says_where_it_comes_from_and_others_only_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let block = dir.path().join("provider.xml");
+    std::fs::write(&block, "<ad:EmergencyCallData.ProviderInfo/>").unwrap();
+    let text = format!(
+        "{CONFIG}[emergency]\nlocation = \"geo:38.8977,-77.0365\"\nprovider_info = {:?}\n",
+        block.display().to_string()
+    );
+    for (target, location, expected) in [
+        ("911", None, Some("38.8977 -77.0365")),
+        ("911", Some("geo:1,2"), Some("1 2")),
+        ("911", Some("https://ls.test/1"), Some("Geolocation: <https://ls.test/1>")),
+        ("echo", None, None),
+        ("echo", Some("geo:1,2"), Some("1 2")),
+    ] {
+        let mut world = World::with(&text, false).start();
+        let call = CallId(9);
+        let location = location.map(|text: &str| text.parse().unwrap());
+        world.input(Input::Command(Command::Call {
+            call,
+            target: target.into(),
+            audio: true,
+            text: None,
+            anonymous: false,
+            location,
+        }));
+        world.settle();
+        let pair = io::PortPair {
+            rtp: "127.0.0.1:30000".parse().unwrap(),
+            rtcp: "127.0.0.1:30001".parse().unwrap(),
+        };
+        let key = io::KeyAndSalt(zeroize::Zeroizing::new([7; 30]));
+        let ready = vec![io::ReadyMedium { kind: crate::events::MediaKind::Audio, ports: pair, key }];
+        world.input(Input::MediaReady { call, outcome: Ok(ready) });
+        world.settle();
+        let invite = world.sent.iter().find(|message| message.starts_with("INVITE ")).unwrap();
+        assert_eq!(invite.starts_with("INVITE urn:service:sos "), target == "911", "{invite}");
+        assert_eq!(invite.contains("purpose=EmergencyCallData.ProviderInfo"), target == "911", "{invite}");
+        match expected {
+            Some(expected) => assert!(invite.contains(expected), "{expected} in {invite}"),
+            None => assert!(!invite.contains("Geolocation:"), "{invite}"),
+        }
+    }
 }
 
 #[test]

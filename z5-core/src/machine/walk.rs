@@ -237,7 +237,10 @@ impl Machine {
         let seed = self.ident.number();
         match account.agent(&self.plan) {
             Err(error) => return self.fail(error.into(), now, out),
-            Ok(config) => self.line.install(config, Ident::from_seed(seed)),
+            Ok(config) => {
+                self.line.install(config, Ident::from_seed(seed));
+                self.line.keep_flows(self.plan.sip.flows);
+            }
         }
         self.line.open(account.targets.clone(), out);
         self.state = State::Registering(Box::new(Registering::begin(account, &self.plan, now)));

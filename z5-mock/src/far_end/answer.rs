@@ -9,9 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use z5_media::srtp::{SrtpParams, SrtpSuite};
 use z5_sip::wire::Message;
 
-use super::Kind;
 use super::media::{Lines, Plan, Sends};
+use super::{Kind, location};
 use crate::relay::Ports;
+use crate::sip::description;
 
 const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
 
@@ -31,8 +32,12 @@ struct Offered<'a> {
 
 /// The answer's text, with the media it describes running; `None` when nothing can be agreed on.
 pub(super) fn answer(request: &Message, kind: Kind, lines: &mut Lines, ports: &mut Ports) -> Option<String> {
-    let offer = std::str::from_utf8(request.body()).ok()?;
-    let (session, offered) = read(offer);
+    let offer = description::of(request)?;
+    let (session, offered) = read(std::str::from_utf8(&offer).ok()?);
+    let says = match kind == Kind::Emergency {
+        true => location::heard(request),
+        false => super::ANNOUNCEMENT_TEXT.to_owned(),
+    };
     let address = ports.address;
     let family = if address.is_ipv4() { "IP4" } else { "IP6" };
     let session_direction = session.iter().find_map(|line| direction(line));
@@ -43,7 +48,7 @@ pub(super) fn answer(request: &Message, kind: Kind, lines: &mut Lines, ports: &m
     );
     let mut accepted = 0;
     for (index, media) in offered.iter().enumerate() {
-        let answered = accept(media, session_direction, kind)
+        let answered = accept(media, session_direction, kind, &says)
             .and_then(|accepted| Some((lines.start(index, accepted.plan.clone()?, ports)?, accepted)));
         match answered {
             Some((port, media_answer)) => {
@@ -78,6 +83,7 @@ fn accept<'a>(
     media: &Offered<'a>,
     session_direction: Option<&'a str>,
     kind: Kind,
+    says: &str,
 ) -> Option<MediaAnswer<'a>> {
     if media.port == 0 || !media.profile.starts_with("RTP/") {
         return None;
@@ -131,23 +137,22 @@ fn accept<'a>(
     let numbered = |wanted: &str| {
         chosen.iter().find(|format| encoding(media, format) == wanted).and_then(|format| format.parse().ok())
     };
-    let sends = if sends { what_to_send(media.kind, kind, numbered) } else { Sends::Nothing };
+    let sends = if sends { what_to_send(media.kind, kind, says, numbered) } else { Sends::Nothing };
     Some(MediaAnswer { formats: chosen, attributes, plan: Some(Plan { sends, srtp }) })
 }
 
-fn what_to_send(media: &str, kind: Kind, numbered: impl Fn(&str) -> Option<u8>) -> Sends {
+fn what_to_send(media: &str, kind: Kind, says: &str, numbered: impl Fn(&str) -> Option<u8>) -> Sends {
     let tone = |hertz: f64| {
         let pcmu = numbered("PCMU").map(|payload_type| (payload_type, z5_media::codec::g711::Law::Mu));
         let pcma = numbered("PCMA").map(|payload_type| (payload_type, z5_media::codec::g711::Law::A));
         pcmu.or(pcma).map_or(Sends::Nothing, |(payload_type, law)| Sends::Tone { payload_type, law, hertz })
     };
     match (kind, media) {
+        (Kind::Announcement | Kind::Emergency, "text") => numbered("T140")
+            .map_or(Sends::Nothing, |t140| Sends::Text { t140, red: numbered("RED"), text: says.to_owned() }),
         (kind, _) if kind.echoes() => Sends::Echo,
         (Kind::Tone, "audio") => tone(1000.0),
         (Kind::Announcement, "audio") => tone(440.0),
-        (Kind::Announcement, "text") => {
-            numbered("T140").map_or(Sends::Nothing, |t140| Sends::Text { t140, red: numbered("RED") })
-        }
         _ => Sends::Nothing,
     }
 }

@@ -38,7 +38,7 @@ pub enum Kind {
     Reinvite,
     /// Echoes, holds the call after a second and resumes it a second later.
     Hold,
-    /// 911 and `urn:service:sos`: an echo.
+    /// 911 and `urn:service:sos`: an echo that types the location it was told.
     Emergency,
 }
 

@@ -34,7 +34,7 @@ pub(super) enum Sends {
     Nothing,
     Echo,
     Tone { payload_type: u8, law: Law, hertz: f64 },
-    Text { t140: u8, red: Option<u8> },
+    Text { t140: u8, red: Option<u8>, text: String },
 }
 
 #[derive(Clone)]
@@ -144,8 +144,8 @@ impl Task {
                 let step = TAU * hertz / SAMPLE_RATE;
                 (Made::Tone { payload_type, law, step, phase: 0.0, sequence: 1, timestamp: 0 }, FRAME)
             }
-            Sends::Text { t140, red } => {
-                let writer = Writer::new(super::ANNOUNCEMENT_TEXT, t140, red);
+            Sends::Text { t140, red, text } => {
+                let writer = Writer::new(&text, t140, red);
                 (Made::Text { writer, sequence: 1, timestamp: 0 }, TEXT_PACE)
             }
             Sends::Nothing | Sends::Echo => (Made::Nothing, FRAME),

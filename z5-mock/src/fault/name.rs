@@ -84,6 +84,7 @@ impl Fault {
             Self::DropAfterRegister,
             Self::InviteStatus(503),
             Self::NoPong,
+            Self::AddressMoves,
             Self::DatagramLost,
             Self::LostAck,
             Self::DuplicateBye,
@@ -158,6 +159,7 @@ impl fmt::Display for Fault {
             Self::DropAfterRegister => f.write_str("sip.drop-after-register"),
             Self::InviteStatus(status) => write!(f, "sip.invite-status={status}"),
             Self::NoPong => f.write_str("sip.no-pong"),
+            Self::AddressMoves => f.write_str("sip.address-moves"),
             Self::OneWayMedia => f.write_str("media.one-way"),
             Self::NoMedia => f.write_str("media.none"),
         }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use z5_sip::stun;
 use z5_sip::wire::{Message, Transport};
 
 use super::{ConnectionId, Door, Input, OUTBOUND_MESSAGES};
@@ -190,6 +191,9 @@ impl Sources<'_> {
             self.door.recorder.record(Service::Sip, Direction::Received, peer, "[datagram lost]".to_owned());
             return;
         }
+        if stun::is_stun(bytes) {
+            return self.on_stun(bytes, peer).await;
+        }
         // A keep-alive or nonsense: nobody can answer it.
         let Ok(message) = Message::parse_datagram(Bytes::copy_from_slice(bytes)) else { return };
         let redacted = z5_sip::wire::redact(&message);
@@ -220,6 +224,26 @@ impl Sources<'_> {
         }
         // The switch may be gone already; then nobody needs to know.
         let _ = self.door.switch.send(Input::Message { id: source.id, message }).await;
+    }
+
+    /// A keep-alive that wants to know where it came from (RFC 5626 section 4.4.2).
+    async fn on_stun(&self, bytes: &[u8], peer: SocketAddr) {
+        let faults = &self.door.faults;
+        let record = |direction, text: String| self.door.recorder.record(Service::Sip, direction, peer, text);
+        record(Direction::Received, "[STUN]".to_owned());
+        if faults.strikes(Fault::NoPong) {
+            return;
+        }
+        // Another address than before is what a NAT that has forgotten a binding looks like.
+        let seen = match faults.strikes(Fault::AddressMoves) {
+            true => SocketAddr::new(peer.ip(), peer.port() ^ 1),
+            false => peer,
+        };
+        if let Some(answer) = stun::answer(bytes, seen) {
+            record(Direction::Sent, format!("[STUN: {seen}]"));
+            // Loss is what UDP does.
+            let _ = self.socket.send_to(&answer, peer).await;
+        }
     }
 
     async fn open(&mut self, peer: SocketAddr) {

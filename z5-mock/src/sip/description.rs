@@ -4,6 +4,11 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
+use z5_sip::ident::Ident;
+use z5_sip::multipart;
+use z5_sip::wire::Message;
+
 /// A media line as the relay sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MediaLine {
@@ -21,6 +26,32 @@ pub(crate) struct MediaLine {
 pub(crate) struct Replacement {
     pub(crate) port: u16,
     pub(crate) rtcp_port: u16,
+}
+
+/// The session description of a message, alone or among other parts.
+pub(crate) fn of(message: &Message) -> Option<Bytes> {
+    if is_sdp(message.content_type()?) {
+        return Some(Bytes::copy_from_slice(message.body()));
+    }
+    let parts = multipart::is_multipart(message).then(|| multipart::read(message).ok())??;
+    parts.into_iter().find(|part| part.media_type() == SDP).map(|part| part.body.0)
+}
+
+/// The whole body, and its type when that changes, with another session description in the place of its own.
+pub(crate) fn with(message: &Message, sdp: String, ident: &mut Ident) -> Option<(Option<String>, Bytes)> {
+    if message.content_type().is_some_and(is_sdp) {
+        return Some((None, sdp.into_bytes().into()));
+    }
+    let mut parts = multipart::read(message).ok()?;
+    let part = parts.iter_mut().find(|part| part.media_type() == SDP)?;
+    part.body = sdp.into_bytes().into();
+    multipart::write(&parts, ident).ok().map(|(kind, body)| (Some(kind), body))
+}
+
+const SDP: &str = "application/sdp";
+
+fn is_sdp(content_type: &str) -> bool {
+    content_type.eq_ignore_ascii_case(SDP)
 }
 
 /// The media lines in order.

@@ -26,7 +26,13 @@ impl Switch {
             return true;
         }
         let Some(subscriber) = self.authenticate(from, request, true) else { return true };
-        let mailbox = request_user(request)
+        // Within its dialog it is addressed to us; whose mailbox it is says To.
+        let within = request.to().ok().filter(|to| to.tag().is_some());
+        let named = match within {
+            Some(to) => to.uri.user_unescaped().map(|user| user.into_owned()),
+            None => request_user(request),
+        };
+        let mailbox = named
             .and_then(|user| account::find(&self.state.accounts, &user).map(|(_, number)| number.clone()));
         let Some(mailbox) = mailbox else {
             self.answer(from, request, 404, "");

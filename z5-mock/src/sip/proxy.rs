@@ -6,6 +6,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use bytes::Bytes;
 use z5_sip::wire::{Edit, Message, Method, Name, Transport};
 
 use super::calls::{Call, Party};
@@ -56,10 +57,13 @@ impl Switch {
 
     /// The first request of a call, or one that stands alone.
     fn forward_first(&mut self, from: ConnectionId, request: &Message, method: &Method, call_id: &str) {
-        let mut caller = None;
+        let (mut caller, mut identity) = (None, None);
         if from != FAR_ENDS {
             let Some(user) = self.authenticate(from, request, true) else { return };
-            caller = account::find(&self.state.accounts, &user).map(|(_, number)| number.sip_user.clone());
+            let number = account::find(&self.state.accounts, &user).map(|(_, number)| number);
+            caller = number.map(|number| number.sip_user.clone());
+            let domain = self.state.names.domain();
+            identity = number.map(|number| format!("<sip:{}@{domain};user=phone>", number.e164));
         }
         if *method == Method::Invite {
             let struck = self
@@ -92,7 +96,10 @@ impl Switch {
             );
         }
         let body = self.relayed_body(request, call_id, Side::Caller);
-        self.pass_request(from, connection, request, contact.as_deref(), body, *method == Method::Invite);
+        // Who asks for privacy of the identity is not named to the callee (RFC 3325 section 9.3).
+        let asserted = identity.filter(|_| !request.lists_token(Name::Privacy, "id"));
+        let invite = *method == Method::Invite;
+        self.pass_request(from, connection, request, contact.as_deref(), (asserted, body), invite);
     }
 
     fn forward_within(&mut self, from: ConnectionId, request: &Message, method: &Method, call_id: &str) {
@@ -126,7 +133,8 @@ impl Switch {
         let body = self.relayed_body(request, call_id, side);
         let of_first_invite = *method == Method::Cancel || (*method == Method::Ack && !established);
         let contact = target.contact.filter(|_| of_first_invite);
-        self.pass_request(from, connection, request, contact.as_deref(), body, *method == Method::Invite);
+        let invite = *method == Method::Invite;
+        self.pass_request(from, connection, request, contact.as_deref(), (None, body), invite);
         if *method == Method::Ack && self.calls.find(call_id).is_some_and(|call| call.ending) {
             self.calls.remove(call_id);
         }
@@ -151,7 +159,7 @@ impl Switch {
         to: ConnectionId,
         request: &Message,
         contact: Option<&str>,
-        body: Option<String>,
+        (asserted, body): (Option<String>, Option<(Option<String>, Bytes)>),
         record_route: bool,
     ) {
         let sip = self.local(from);
@@ -159,8 +167,11 @@ impl Switch {
         if self.top_route_is_ours(request) {
             edit = edit.remove_first_value(Name::Route);
         }
-        // Credentials for this proxy are nobody else's business.
-        edit = edit.remove(Name::ProxyAuthorization);
+        // Credentials for this proxy are nobody else's business, and who calls is its own to say (RFC 3325 section 5).
+        edit = edit.remove(Name::ProxyAuthorization).remove(Name::PAssertedIdentity);
+        if let Some(asserted) = asserted {
+            edit = edit.set(Name::PAssertedIdentity, asserted);
+        }
         let hops = request.max_forwards().ok().flatten().unwrap_or(70).saturating_sub(1);
         edit = edit.set(Name::MaxForwards, hops.to_string());
         if record_route {
@@ -174,8 +185,8 @@ impl Switch {
         if let Some(contact) = contact {
             edit = edit.request_uri(contact);
         }
-        if let Some(body) = body {
-            edit = edit.body(body);
+        if let Some((content_type, body)) = body {
+            edit = replaced(edit, content_type, body);
         }
         let branch = format!("z9hG4bK-{:016x}-{}", derived_branch(request, from), from.0);
         let (transport, sent_by) = (self.transport(to).as_str(), self.local(to));
@@ -212,8 +223,8 @@ impl Switch {
             }
             body = self.relayed_body(response, &call_id, side);
         }
-        if let Some(body) = body {
-            edit = edit.body(body);
+        if let Some((content_type, body)) = body {
+            edit = replaced(edit, content_type, body);
         }
         match edit.build() {
             Ok(message) => self.send(to, message),
@@ -224,10 +235,16 @@ impl Switch {
         }
     }
 
-    /// The message's session description with the relay's address and ports for the other side, if it has one.
-    fn relayed_body(&mut self, message: &Message, call_id: &str, sender: Side) -> Option<String> {
-        let is_sdp = message.content_type().is_some_and(|kind| kind.eq_ignore_ascii_case("application/sdp"));
-        let text = std::str::from_utf8(message.body()).ok().filter(|text| is_sdp && !text.is_empty())?;
+    /// The message's body with the relay's address and ports for the other side in its session description, if it has one;
+    /// with its type when that changes.
+    fn relayed_body(
+        &mut self,
+        message: &Message,
+        call_id: &str,
+        sender: Side,
+    ) -> Option<(Option<String>, Bytes)> {
+        let sdp = description::of(message)?;
+        let text = std::str::from_utf8(&sdp).ok().filter(|text| !text.is_empty())?;
         let call = self.calls.find(call_id)?;
         if call.ending {
             return None;
@@ -256,7 +273,8 @@ impl Switch {
             let facing = stream.facing(sender.other());
             replacements.push(Some(Replacement { port: facing, rtcp_port: facing + 1 }));
         }
-        Some(description::rewrite(text, self.relay.address(), &replacements))
+        let rewritten = description::rewrite(text, self.relay.address(), &replacements);
+        description::with(message, rewritten, &mut self.ident)
     }
 
     fn top_route_is_ours(&self, request: &Message) -> bool {
@@ -265,6 +283,13 @@ impl Switch {
         let named = self.state.names.all().iter().any(|name| host.to_string().eq_ignore_ascii_case(name));
         self.is_ours(host.ip(), route.uri.port())
             || (named && route.uri.port().is_none_or(|port| self.is_our_port(port)))
+    }
+}
+
+fn replaced<'m>(edit: Edit<'m>, content_type: Option<String>, body: Bytes) -> Edit<'m> {
+    match content_type {
+        Some(content_type) => edit.set(Name::ContentType, content_type).body(body),
+        None => edit.body(body),
     }
 }
 

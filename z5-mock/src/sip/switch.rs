@@ -84,6 +84,12 @@ impl Switch {
                     self.connections.insert(id, Connection { transport, peer, local, outlet });
                 }
                 Input::Closed { id } => self.close(id),
+                Input::Cut { here } => {
+                    let ends = |connection: &Connection| connection.local.ip() == here;
+                    let ids = self.connections.iter().filter(|(_, connection)| ends(connection));
+                    let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
+                    ids.into_iter().for_each(|id| self.close(id));
+                }
                 Input::Message { id, message } if message.is_request() => self.request(id, message),
                 Input::Message { id, message } => self.response(id, &message),
             }

@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use z5_sip::outbox::Outbox;
 use z5_sip::sdp::{MediaKind as SdpKind, OfferSummary};
-use z5_sip::ua::{self, CallKey};
+use z5_sip::ua::{self, BodyPart, CallInfo, CallKey};
 use z5_sip::wire::Uri;
 
 use super::{Call, Calls, Desk, Orders, check_licence, kinds, licensed_text, nothing_to_carry, prepare};
 use crate::call::CallId;
 use crate::error::CallError;
-use crate::events::{CallState, EventKind, MediaKind};
+use crate::events::{About, CallState, EventKind, MediaKind};
 use crate::machine::io::Effect;
 
 /// What an incoming call is answered with that the licence has no room for (RFC 3261 section 21.4.24).
@@ -28,6 +28,23 @@ pub(crate) struct Incoming {
     pub(crate) display_name: Option<String>,
     pub(crate) offered: OfferSummary,
     pub(crate) replaces: Option<CallKey>,
+    pub(crate) asserted: Option<Uri>,
+    pub(crate) about: Vec<About>,
+}
+
+/// What a far end says about itself or the call (Call-Info), with the part that it refers to.
+pub(in crate::machine) fn about(infos: Vec<CallInfo>, parts: &[BodyPart]) -> Vec<About> {
+    let about = |info: CallInfo| {
+        let part = info.uri.as_str().split_once(':').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("cid"));
+        let part = part.and_then(|(_, id)| parts.iter().find(|part| part.content_id.as_deref() == Some(id)));
+        About {
+            purpose: info.purpose,
+            uri: info.uri.as_str().to_owned(),
+            content_type: part.map(BodyPart::media_type),
+            content: part.map(|part| String::from_utf8_lossy(part.body.as_bytes()).into_owned()),
+        }
+    };
+    infos.into_iter().map(about).collect()
 }
 
 /// For how long after an emergency call its far end may call back whatever the licence says. RFC 6881 ED-68 keeps
@@ -48,7 +65,7 @@ impl Calls {
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) -> Orders {
-        let Incoming { key, from, display_name, offered, replaces } = incoming;
+        let Incoming { key, from, display_name, offered, replaces, asserted, about } = incoming;
         let replaces = replaces.and_then(|key| self.id_of(key));
         // Emergency services that call back ask for no licence (RFC 6881 ED-69).
         let called_back = self.awaits_call_back(desk.now);
@@ -72,8 +89,25 @@ impl Calls {
         self.calls.insert(id, call);
         self.set_state(id, CallState::Ringing, out);
         let from = from.as_str().to_owned();
-        out.push(Effect::Emit(EventKind::Incoming { call: id, from, display_name, replaces, audio, text }));
+        let asserted = asserted.map(|uri| uri.as_str().to_owned());
+        out.push(Effect::Emit(EventKind::Incoming {
+            call: id,
+            from,
+            display_name,
+            asserted,
+            about,
+            replaces,
+            audio,
+            text,
+        }));
         vec![ua::Command::Ring { call: key }]
+    }
+
+    /// Who takes our call says something about themselves.
+    pub(crate) fn on_call_info(&mut self, key: CallKey, about: Vec<About>, out: &mut Outbox<Effect>) {
+        if let Some((id, _)) = self.by_key(key) {
+            out.push(Effect::Emit(EventKind::CallInfo { call: id, about }));
+        }
     }
 
     /// The user takes an incoming call.

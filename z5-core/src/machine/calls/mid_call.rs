@@ -3,7 +3,7 @@
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallFailure, CallKey, Info};
 
-use super::{Call, Calls, Desk, Orders};
+use super::{Call, Calls, Desk, Orders, licensed_text, prepare};
 use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{CallState, EventKind, MediaKind};
@@ -75,8 +75,52 @@ impl Calls {
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
         call.hold.wanted = None;
+        if std::mem::take(&mut call.proposing) {
+            let missing = std::mem::take(&mut call.adding);
+            call.ready.retain(|medium| !missing.contains(&medium.kind));
+        }
         let error = CallError::ChangeRefused { why: failure.to_string() };
         out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
+    }
+
+    /// Adds a medium to a call: first its port and key, then the offer.
+    pub(crate) fn add(&mut self, id: CallId, kind: MediaKind, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
+        let licensed = licensed_text((kind == MediaKind::Audio, Some(kind == MediaKind::Text)), desk);
+        let Some(call) = self.standing(id, "add", out) else { return };
+        let flows = call.media.streams.iter().any(|stream| stream.kind == kind);
+        let refused = match licensed {
+            Err(error) => Some(error),
+            Ok(_) if flows => {
+                Some(CallError::Media { why: format!("the call carries {} already", kind.name()) })
+            }
+            Ok(_) if !call.adding.is_empty() => {
+                Some(CallError::Media { why: "another medium is being added".to_owned() })
+            }
+            Ok(_) => None,
+        };
+        if let Some(error) = refused {
+            return out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+        }
+        call.adding = vec![kind];
+        call.proposing = true;
+        call.text_wanted |= kind == MediaKind::Text;
+        prepare(id, vec![kind], desk, out);
+    }
+
+    /// The far end's answer is here: a medium that we wanted and that does not flow is told and forgotten.
+    pub(super) fn settle_proposal(&mut self, id: CallId, out: &mut Outbox<Effect>) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.proposing) else { return };
+        call.proposing = false;
+        let flows = |kind: &MediaKind| call.media.streams.iter().any(|stream| stream.kind == *kind);
+        let missing: Vec<MediaKind> = call.adding.drain(..).filter(|kind| !flows(kind)).collect();
+        call.ready.retain(|medium| !missing.contains(&medium.kind));
+        for kind in missing {
+            let why = format!("the far end did not agree to {}", kind.name());
+            out.push(Effect::Emit(EventKind::CallTrouble {
+                call: id,
+                error: CallError::ChangeRefused { why },
+            }));
+        }
     }
 
     /// Sends nothing of a medium, or sends it again; the far end is told nothing.

@@ -87,7 +87,9 @@ impl Calls {
                     }
                 }
                 call.keys = keys(&streams);
-                call.adding.clear();
+                if !call.proposing {
+                    call.adding.clear();
+                }
                 call.media = media.clone();
                 let told = (call.hold.local, call.hold.remote);
                 call.hold = hold;
@@ -102,6 +104,7 @@ impl Calls {
                     let Hold { local, remote, .. } = hold;
                     out.push(Effect::Emit(EventKind::CallHold { call: id, local, remote }));
                 }
+                self.settle_proposal(id, out);
             }
         }
     }

@@ -207,6 +207,7 @@ impl Calls {
         out: &mut Outbox<Effect>,
     ) -> Orders {
         let Some(call) = self.calls.get_mut(&id) else { return Vec::new() };
+        let failed = outcome.is_err();
         match outcome {
             Ok(ready) => call.ready.extend(ready),
             Err(error) => {
@@ -214,7 +215,22 @@ impl Calls {
                 out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
             }
         }
-        self.answer_offer(id, desk, out)
+        if !call.proposing {
+            return self.answer_offer(id, desk, out);
+        }
+        if failed {
+            call.proposing = false;
+            return Vec::new();
+        }
+        match call.capabilities(call.hold.local, desk) {
+            Ok(offer) => vec![ua::Command::Renegotiate { call: call.key, offer }],
+            Err(error) => {
+                call.proposing = false;
+                call.adding.clear();
+                out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
+                Vec::new()
+            }
+        }
     }
 
     /// Answers an offer within a call with everything that flows, and what was just made ready.

@@ -118,6 +118,56 @@ fn keys_are_pressed_only_where_they_can_be_heard() {
     assert!(world.wishes.contains(&Effect::SendDigits { call, digits: "12#A".into() }), "{:?}", world.wishes);
 }
 
+impl World {
+    /// The user adds text, and its port is there.
+    fn add_text(&mut self, call: CallId) {
+        self.command(Command::Add { call, kind: MediaKind::Text });
+        assert_eq!(self.prepared, [MediaKind::Text]);
+        let pair = io::PortPair {
+            rtp: "127.0.0.1:30002".parse().unwrap(),
+            rtcp: "127.0.0.1:30003".parse().unwrap(),
+        };
+        let key = io::KeyAndSalt(zeroize::Zeroizing::new([8; 30]));
+        let ready = vec![io::ReadyMedium { kind: MediaKind::Text, ports: pair, key }];
+        self.input(Input::MediaReady { call, outcome: Ok(ready) });
+        self.settle();
+    }
+}
+
+#[test]
+fn text_is_added_to_a_call_and_started_when_the_far_end_agrees() {
+    let (mut world, call) = World::standing(AUDIO);
+    world.add_text(call);
+    let invite = world.sent.iter().rev().find(|message| message.starts_with("INVITE ")).unwrap();
+    let lines: Vec<&str> = invite.lines().filter(|line| line.starts_with("m=")).collect();
+    assert!(lines.len() == 2 && lines[1].starts_with("m=text 30002 "), "{invite}");
+    assert!(!world.names().contains(&"call-changed"), "not before the far end has agreed");
+    world.reply(200, &format!("{AUDIO}m=text 41002 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n"));
+    assert_eq!(world.started, [MediaKind::Text]);
+    assert!(world.names().contains(&"call-changed"));
+    assert_eq!(world.trouble(), None);
+    world.input(Input::Command(Command::SendText { call, text: "hi".into() }));
+    assert!(world.wishes.contains(&Effect::SendText { call, text: "hi".into() }), "{:?}", world.wishes);
+    world.settle();
+    world.command(Command::Add { call, kind: MediaKind::Text });
+    assert_eq!(world.refused(), "call.media", "it is there already");
+}
+
+#[test]
+fn text_that_the_far_end_does_not_take_is_told_and_the_call_goes_on() {
+    for (status, answer) in [(200, format!("{AUDIO}m=text 0 RTP/AVP 98\r\n")), (488, String::new())] {
+        let (mut world, call) = World::standing(AUDIO);
+        world.started.clear();
+        world.add_text(call);
+        world.reply(status, &answer);
+        assert_eq!(world.trouble(), Some("call.change-refused"), "{status}");
+        assert!(world.started.is_empty(), "{status}");
+        world.input(Input::Command(Command::SendText { call, text: "hi".into() }));
+        world.settle();
+        assert_eq!(world.refused(), "call.no-text", "{status}");
+    }
+}
+
 #[test]
 fn nothing_is_done_to_a_call_that_does_not_stand() {
     let mut world = World::new().start();
@@ -126,6 +176,7 @@ fn nothing_is_done_to_a_call_that_does_not_stand() {
         Command::Hold { call, hold: true },
         Command::Mute { call, kind: MediaKind::Audio, muted: true },
         Command::SendDigits { call, digits: "1".into() },
+        Command::Add { call, kind: MediaKind::Text },
     ] {
         world.command(command);
         assert_eq!(world.refused(), "call.wrong-state");

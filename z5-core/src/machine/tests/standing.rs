@@ -265,6 +265,7 @@ fn a_call_without_any_medium_is_refused() {
         call: CallId(9),
         target: "echo".into(),
         anonymous: false,
+        location: None,
         audio: false,
         text: Some(false),
     }));
