@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use z5_core::config::UdpKeepAlive;
 use z5_core::events::StepDetail;
 use z5_core::{AudioIn, CallMedia, CallRequest, Event, EventKind};
 use z5_media::source::Tone;
@@ -98,7 +99,12 @@ async fn two_sessions_over_udp_survive_lost_datagrams() {
     // Without TCP beside it: the carrier's proxy keeps no transactions, so nobody would repeat what came in over TCP and is lost
     // on its way out over UDP.
     let carrier = carrier(|carrier| carrier.fault(Fault::Reset(Service::Sip))).await;
-    let config_of = |name| load(&carrier.generic_config_over(name, "udp").unwrap());
+    let config_of = |name| {
+        let (mut config, files) = load(&carrier.generic_config_over(name, "udp").unwrap());
+        // STUN has datagrams too, whose moment would decide which ones are lost.
+        config.sip.udp_keep_alive = UdpKeepAlive::Crlf;
+        (config, files)
+    };
     let mut alice = Client::start(config_of("alice"));
     // The first REGISTER, the first challenge and the answer after that are lost.
     for from in [1, 3, 6] {
