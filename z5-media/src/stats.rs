@@ -169,6 +169,8 @@ pub struct StreamStats {
     pub heard: Option<Heard>,
     /// Estimated quality of a narrowband voice path; `None` for other codecs and before a second was played.
     pub voice: Option<VoiceQuality>,
+    /// What the far end heard of us, by its extended reports; `None` until it told.
+    pub remote_voice: Option<RemoteVoice>,
     /// Real-time text; `None` for audio and video.
     pub text: Option<TextFigures>,
     /// Pictures; `None` for audio and text.
@@ -236,6 +238,25 @@ pub struct VoiceQuality {
     /// Mean opinion score of listening, 1.0 to 4.41: losses only.
     pub mos_listening: f64,
     /// Mean opinion score of conversation: losses and delay; `None` without a measured round trip.
+    pub mos_conversation: Option<f64>,
+}
+
+/// VoIP metrics of the far end (RFC 3611 section 4.7). What it did not have is `None`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RemoteVoice {
+    /// Share of our packets that were lost, 0.0 to 1.0.
+    pub loss: f64,
+    /// Share of our packets that came and could not be played.
+    pub discard: f64,
+    /// Delay within the far end, in milliseconds.
+    pub end_system_ms: u16,
+    /// Its jitter buffer, in milliseconds.
+    pub jitter_buffer_ms: u16,
+    /// Transmission rating, 0 to 100.
+    pub r_factor: Option<u8>,
+    /// Estimated listening quality, 1.0 to 5.0.
+    pub mos_listening: Option<f64>,
+    /// Estimated conversational quality.
     pub mos_conversation: Option<f64>,
 }
 

@@ -18,6 +18,7 @@ mod history;
 mod latch;
 mod remote;
 mod reporting;
+mod voice;
 mod watch;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ use latch::Latch;
 use remote::Remote;
 pub use reporting::Told;
 use reporting::{Ears, Reporting};
+pub use voice::VoiceHeard;
 use watch::Watch;
 pub use watch::{Flow, Silence, SilenceReason};
 
@@ -140,6 +142,7 @@ pub struct Session {
     bytes_sent: u64,
     drops: DropCounts,
     watch: Watch,
+    voice: Option<VoiceHeard>,
     start: Instant,
     first_packet: Option<Duration>,
 }
@@ -177,6 +180,7 @@ impl Session {
             bytes_sent: 0,
             drops: DropCounts::default(),
             watch: Watch::new(config.receive, config.start),
+            voice: None,
             start: config.start,
             first_packet: None,
         }
@@ -206,6 +210,11 @@ impl Session {
     /// Watches whether media comes: after so long without any, [`flow`](Self::flow) tells. `None`: it is not watched.
     pub fn set_patience(&mut self, patience: Option<Duration>) {
         self.watch.set_patience(patience);
+    }
+
+    /// What was heard so far; where extended reports were agreed, the far end is told (RFC 3611 section 4.7).
+    pub fn set_voice(&mut self, heard: VoiceHeard) {
+        self.voice = Some(heard);
     }
 
     /// What is to be told of media that is missing or comes again; to be called when
@@ -452,7 +461,12 @@ impl Session {
         }
         if regular && self.feedback.config.extended_reports {
             let room = buffer.get_mut(len..)?;
-            len += self.reporting.write_extended(room, self.ssrc, now).unwrap_or(0);
+            let round_trip = self.reporting.round_trip;
+            let voip = self.remote.as_ref().zip(self.voice).map(|(remote, heard)| {
+                let counts = (remote.reception.expected(), remote.reception.lost());
+                heard.metrics(remote.ssrc, counts, round_trip)
+            });
+            len += self.reporting.write_extended(room, self.ssrc, voip, now).unwrap_or(0);
         }
         if let Some(old) = self.given_up.take() {
             len += crate::rtcp::write_bye(old, buffer.get_mut(len..)?).unwrap_or(0);

@@ -13,7 +13,7 @@ use super::start::clock_rate;
 use super::worker::WorkerFigures;
 use crate::clock::WallAnchor;
 use crate::quality::emodel;
-use crate::stats::{DropCounts, DropReason, MediaKind, StreamStats};
+use crate::stats::{DropCounts, DropReason, MediaKind, RemoteVoice, StreamStats};
 
 /// Less than this is too little to be judged.
 const LEAST_JUDGED_MS: f64 = 1000.0;
@@ -223,6 +223,15 @@ pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) ->
         playout: work.playout,
         heard: work.heard,
         voice,
+        remote_voice: session.remote_voip.map(|voip| RemoteVoice {
+            loss: voip.loss,
+            discard: voip.discard,
+            end_system_ms: voip.end_system_ms,
+            jitter_buffer_ms: voip.jitter_buffer_ms,
+            r_factor: voip.r_factor,
+            mos_listening: voip.mos_listening,
+            mos_conversation: voip.mos_conversation,
+        }),
         text: work.text,
         video: work.video,
     }

@@ -14,6 +14,8 @@ pub(super) mod word {
     pub(in crate::engine) const KEY_FRAME_CAME: u8 = 0x81;
     /// To the worker: a limit, 8 bytes of bits per second.
     pub(in crate::engine) const LIMIT: u8 = 0x82;
+    /// To the packet thread: what was heard, as `VoiceHeard` packs it.
+    pub(in crate::engine) const VOICE: u8 = 0x84;
     /// To the worker: a report came, 8 bytes with the share lost in 1/2^32.
     pub(in crate::engine) const LOSS: u8 = 0x83;
 }

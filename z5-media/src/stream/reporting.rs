@@ -196,14 +196,20 @@ impl Reporting {
         Ok(told)
     }
 
-    /// Writes an extended report: our clock, and the answer to the far end's (RFC 3611 sections 4.4 and 4.5).
-    pub(super) fn write_extended(&mut self, buffer: &mut [u8], ssrc: u32, now: Instant) -> Option<usize> {
+    /// Writes an extended report: our clock, the answer to the far end's, and what we heard (RFC 3611 sections 4.4, 4.5, 4.7).
+    pub(super) fn write_extended(
+        &mut self,
+        buffer: &mut [u8],
+        ssrc: u32,
+        voip: Option<VoipMetrics>,
+        now: Instant,
+    ) -> Option<usize> {
         let since = self.last_reference.map(|(last, from, at)| {
             let delay = now.saturating_duration_since(at).as_secs_f64() * 65536.0;
             (from, last, delay as u32)
         });
         let reference_time = Some(self.anchor.ntp(now));
-        let report = ExtendedReport { ssrc, reference_time, since_reference: since, voip: None };
+        let report = ExtendedReport { ssrc, reference_time, since_reference: since, voip };
         rtcp::write_extended(&report, buffer)
     }
 

@@ -459,3 +459,35 @@ fn who_stops_sending_reports_as_a_receiver_after_two_intervals_and_the_end_is_a_
     let len = a.session.goodbye(&mut buffer, now).unwrap();
     assert_eq!(kinds(&buffer[..len]), [201, 202, 203], "report, source description, goodbye (section 6.1)");
 }
+
+#[test]
+fn what_was_heard_is_told_in_extended_reports_only_where_they_were_agreed() {
+    for extended_reports in [true, false] {
+        let start = clock::now();
+        let config = FeedbackConfig { extended_reports, ..FeedbackConfig::default() };
+        let mut a = side_with(NEAR, FAR, 1, None, config, start);
+        let mut b = side_with(FAR, NEAR, 2, None, config, start);
+        for n in 0..10_u8 {
+            let wire = a.send(&[n; 160], u32::from(n) * 160, start);
+            if n != 4 {
+                b.take(wire, a.address, start).unwrap();
+            }
+        }
+        speak(&mut b, &mut a, start).unwrap();
+        assert_eq!(a.session.figures().remote_voip, None, "nothing was played yet");
+        let delay = Duration::from_millis(60);
+        b.session.set_voice(VoiceHeard { concealed: 0.1, late: 2, delay, g711: true });
+        speak(&mut b, &mut a, start + Duration::from_secs(7)).unwrap();
+        let told = a.session.figures().remote_voip;
+        assert_eq!(told.is_some(), extended_reports);
+        if let Some(voip) = told {
+            assert_eq!(
+                (voip.loss, voip.discard),
+                (25.0 / 256.0, 51.0 / 256.0),
+                "a tenth and a fifth, in 1/256"
+            );
+            assert_eq!((voip.jitter_buffer_ms, voip.r_factor), (60, None), "no round trip, no rating");
+            assert!(voip.mos_listening.is_some_and(|mos| (3.0..3.9).contains(&mos)), "{voip:?}");
+        }
+    }
+}

@@ -16,7 +16,7 @@ use crate::engine::registry::SharedClaim;
 use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::rtp::{self, HEADER_LEN};
 use crate::stats::DropReason;
-use crate::stream::{Session, SessionFigures, Told};
+use crate::stream::{Session, SessionFigures, Told, VoiceHeard};
 
 /// The packet thread's part of a stream's figures.
 pub(in crate::engine) struct NetFigures {
@@ -218,6 +218,11 @@ impl NetStream {
             }
             word::LIMIT => {
                 self.session.request_limit(ring::value(&room[HEADER_LEN..HEADER_LEN + len]), now);
+                return Next::Nothing;
+            }
+            word::VOICE => {
+                let heard = ring::value(&room[HEADER_LEN..HEADER_LEN + len]);
+                self.session.set_voice(VoiceHeard::unpack(heard));
                 return Next::Nothing;
             }
             word::KEY_FRAME_CAME => {

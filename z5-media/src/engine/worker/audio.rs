@@ -8,12 +8,13 @@ use crate::codec::audio::Encoder;
 use crate::codec::comfort_noise::{self, Detector, Send};
 use crate::codec::telephone_event::{Dialer, Payload, Presses};
 use crate::engine::config::{AudioCodec, AudioOptions, EventSender, StreamEvent, StreamId, TelephoneEvent};
-use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
+use crate::engine::ring::{FrameHead, FrameReader, FrameWriter, word};
 use crate::playout::AudioPlayout;
 use crate::quality::Listener;
 use crate::sink::{AudioSink, SinkError};
 use crate::source::{AudioSource, SourceState};
 use crate::stats::{DropCounts, DropReason};
+use crate::stream::VoiceHeard;
 
 /// After so many missed ticks (the machine slept) the missed ones are left out.
 const MAX_BEHIND: u32 = 10;
@@ -21,6 +22,8 @@ const MAX_BEHIND: u32 = 10;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Silence after a key press (70 ms or more, RFC 9248 section 6.5).
 const DIGIT_GAP: Duration = Duration::from_millis(80);
+/// Reports are at least two seconds apart.
+const VOICE_INTERVAL: Duration = Duration::from_secs(1);
 /// Largest payload taken from the ring.
 const MAX_PAYLOAD: usize = 2048;
 
@@ -43,6 +46,10 @@ pub(in crate::engine) struct AudioStream {
     epoch: Instant,
     playout: AudioPlayout,
     listener: Listener,
+    /// The far end is told what was heard (extended reports were agreed).
+    tells_voice: bool,
+    g711: bool,
+    ticks_to_voice: u32,
     presses: Presses,
     dialer: Dialer,
     drops: DropCounts,
@@ -99,6 +106,9 @@ impl AudioStream {
             epoch: parts.epoch,
             playout: AudioPlayout::new(parts.codec, &others),
             listener: Listener::new(sample_rate),
+            tells_voice: parts.options.feedback.extended_reports,
+            g711: matches!(parts.codec, AudioCodec::Pcmu | AudioCodec::Pcma),
+            ticks_to_voice: 0,
             presses: Presses::default(),
             dialer: Dialer::new(ticks(DIGIT_GAP, parts.tick)),
             drops: DropCounts::default(),
@@ -155,6 +165,7 @@ impl AudioStream {
         }
         self.take_incoming(events);
         self.play(events);
+        self.tell_voice();
         let sent = self.send_frame(now, events);
         self.timestamp = self.timestamp.wrapping_add(self.units());
         self.next_tick += self.tick;
@@ -210,6 +221,23 @@ impl AudioStream {
         self.listener.hear(&self.frame);
         let written = self.sink.as_mut().map_or(Ok(()), |sink| sink.write(&self.frame));
         self.check_sink(written, events);
+    }
+
+    /// Hands what was heard to the packet thread for its next report, a few times between two of them.
+    fn tell_voice(&mut self) {
+        if !self.tells_voice || self.ticks_to_voice > 0 {
+            self.ticks_to_voice = self.ticks_to_voice.saturating_sub(1);
+            return;
+        }
+        let Some(playout) = self.playout.figures().filter(|playout| playout.played_ms > 0.0) else { return };
+        self.ticks_to_voice = ticks(VOICE_INTERVAL, self.tick);
+        let heard = VoiceHeard {
+            concealed: playout.concealed_ms / playout.played_ms,
+            late: self.drops.of(DropReason::Late),
+            delay: Duration::from_secs_f64(playout.target_delay_ms / 1000.0),
+            g711: self.g711,
+        };
+        self.outgoing.say(word::VOICE, heard.pack());
     }
 
     fn check_sink(&mut self, result: Result<(), SinkError>, events: &EventSender) {

@@ -1,4 +1,5 @@
-//! What leaves while nothing may be sent, in fake time (RFC 6263; RFC 9248 section 6.7: at least every 15 s).
+//! What leaves while nothing may be sent (RFC 6263; RFC 9248 section 6.7: at least every 15 s), and what is told of what was
+//! heard, in fake time.
 
 use std::sync::Arc;
 
@@ -7,15 +8,15 @@ use crate::clock;
 use crate::engine::ring::ring;
 use crate::sink::Null;
 use crate::source::Tone;
+use crate::stream::FeedbackConfig;
 
-#[test]
-fn a_held_or_muted_stream_says_something_at_once_and_then_every_fifteen_seconds() {
-    let start = clock::now();
-    let ((_to_worker, incoming), (outgoing, mut leaves)) = (ring(2400), ring(2400));
-    let mut stream = AudioStream::new(AudioParts {
+/// A stream of a tone with the far ends of its rings.
+fn stream(options: AudioOptions, send: bool, start: Instant) -> (AudioStream, FrameWriter, FrameReader) {
+    let ((to_worker, incoming), (outgoing, leaves)) = (ring(4800), ring(4800));
+    let stream = AudioStream::new(AudioParts {
         id: StreamId::new(1, 0),
         codec: AudioCodec::Pcmu,
-        options: AudioOptions { comfort_noise: Some(13), ..AudioOptions::default() },
+        options,
         payload_type: 0,
         receive_payload_type: 0,
         telephone_event: None,
@@ -27,8 +28,16 @@ fn a_held_or_muted_stream_says_something_at_once_and_then_every_fifteen_seconds(
         start,
         tick: Duration::from_millis(20),
         first_timestamp: 5,
-        send: false,
+        send,
     });
+    (stream, to_worker, leaves)
+}
+
+#[test]
+fn a_held_or_muted_stream_says_something_at_once_and_then_every_fifteen_seconds() {
+    let start = clock::now();
+    let options = AudioOptions { comfort_noise: Some(13), ..AudioOptions::default() };
+    let (mut stream, _to_worker, mut leaves) = stream(options, false, start);
     let events: EventSender = Arc::new(|_| ());
     let mut left = Vec::new();
     let mut payload = [0; 400];
@@ -49,4 +58,42 @@ fn a_held_or_muted_stream_says_something_at_once_and_then_every_fifteen_seconds(
     let (head, _) = leaves.pop(&mut payload).unwrap();
     assert!(head.marker);
     assert!(payload[..160].iter().any(|byte| *byte != 0xff), "the tone is back");
+}
+
+#[test]
+fn what_was_heard_goes_to_the_packet_thread_once_a_second_where_extended_reports_were_agreed() {
+    for extended_reports in [true, false] {
+        let start = clock::now();
+        let feedback = FeedbackConfig { extended_reports, ..FeedbackConfig::default() };
+        let options = AudioOptions { feedback, ..AudioOptions::default() };
+        let (mut stream, mut to_worker, mut leaves) = stream(options, true, start);
+        let events: EventSender = Arc::new(|_| ());
+        let (mut told, mut payload) = (Vec::new(), [0; 400]);
+        for n in 0..150_u32 {
+            let after = Duration::from_millis(20) * n;
+            let at_nanos = after.as_nanos() as u64;
+            let head = FrameHead {
+                timestamp: n * 160,
+                sequence: u64::from(n) + 70_000,
+                at_nanos,
+                ..FrameHead::default()
+            };
+            // A fifth is lost.
+            if n % 5 != 2 {
+                assert!(to_worker.push(&head, &[0x20; 160]));
+            }
+            stream.tick(start + after, &events);
+            while let Some((head, len)) = leaves.pop(&mut payload) {
+                if head.payload_type == word::VOICE {
+                    told.push((n, VoiceHeard::unpack(crate::engine::ring::value(&payload[..len]))));
+                }
+            }
+        }
+        assert_eq!(told.len(), if extended_reports { 3 } else { 0 }, "{told:?}");
+        if let Some((n, heard)) = told.last() {
+            assert!((100..150).contains(n) && heard.g711 && heard.late == 0, "{heard:?}");
+            assert!((0.15..0.25).contains(&heard.concealed), "{heard:?}");
+            assert!(heard.delay >= Duration::from_millis(40), "{heard:?}");
+        }
+    }
 }
