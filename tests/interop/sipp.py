@@ -76,10 +76,11 @@ REGISTERED = f"""
   </recv>
   {BINDING}
   <pause milliseconds="100"/>"""
+RELEASED = f"""{RELEASE}
+  <Reference variables="contact"/>"""
 UNREGISTERED = f"""
   <recv request="REGISTER"/>
-  {RELEASE}
-  <Reference variables="contact"/>"""
+  {RELEASED}"""
 
 
 def request(method, cseq, *headers, call="a", uri="[$contact]", to_tag="[$tag]", sdp=None, branch="[branch]"):
@@ -138,6 +139,7 @@ def blocks():
         "REGISTRAR": REGISTRAR,
         "REGISTRATION": REGISTRATION,
         "REGISTERED": REGISTERED,
+        "RELEASED": RELEASED,
         "UNREGISTERED": UNREGISTERED,
         "SDP": body(),
         "SDP_HOLD": body("sendonly", 2),
