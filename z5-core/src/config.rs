@@ -25,6 +25,7 @@ pub use values::{
     WhenSilent,
 };
 
+use crate::egress::{Allow, GuardMode};
 use crate::secret::Secret;
 
 /// Everything a session needs to know.
@@ -55,6 +56,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// What is tried again, and when.
     pub retry: Retry,
+    /// Which destinations are permitted.
+    pub egress: Egress,
     /// This installation.
     pub device: Device,
 }
@@ -315,6 +318,16 @@ impl Default for Timeouts {
             media_silent: Millis(20_000),
         }
     }
+}
+
+/// Which destinations are permitted, whatever servers answer.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Egress {
+    /// Off, or held to the documented requirement.
+    pub guard: GuardMode,
+    /// What is permitted besides the documented requirement.
+    pub allow: Vec<Allow>,
 }
 
 /// What happens after a failure of steps 1 to 4.

@@ -32,6 +32,7 @@ use z5_sip::ua::{FlowEnd, FlowId};
 use crate::call::{CallId, CallMedia};
 use crate::clock::{self, WallAnchor};
 use crate::config::Config;
+use crate::egress::{Guard, Passage};
 use crate::entropy;
 use crate::error::{Attempt, InternalError, StartError};
 use crate::events::{EventKind, EventSender, Events, event_channel};
@@ -131,6 +132,7 @@ pub(crate) fn start(
         sip: BTreeMap::new(),
         closing: Vec::new(),
         media,
+        guard: Guard::new(config.egress.guard, &config.egress.allow),
         capture: options.capture,
     };
     std::thread::Builder::new()
@@ -170,6 +172,7 @@ struct Core {
     /// Connections whose last bytes are still going out.
     closing: Vec<JoinHandle<()>>,
     media: media::Media,
+    guard: Guard,
     capture: Option<Arc<Capture>>,
 }
 
@@ -281,6 +284,17 @@ impl Core {
     fn perform(&mut self, out: &mut Outbox<Effect>) {
         let mut writes: BTreeMap<FlowId, Vec<Bytes>> = BTreeMap::new();
         while let Some(effect) = out.pop() {
+            let effect = match self.guard.judge(effect) {
+                Passage::Open(effect) => effect,
+                Passage::Shut(input) => {
+                    self.machine.handle(input, clock::now(), out);
+                    continue;
+                }
+                Passage::Muted(effect, call, error) => {
+                    self.emit(EventKind::CallTrouble { call, error });
+                    effect
+                }
+            };
             match effect {
                 Effect::Write { flow, bytes } => writes.entry(flow).or_default().push(bytes),
                 Effect::Close { flow } => {

@@ -12,6 +12,7 @@ pub mod call;
 pub mod clock;
 pub mod config;
 mod driver;
+pub mod egress;
 mod entropy;
 pub mod error;
 pub mod events;

@@ -20,6 +20,10 @@ pub enum CertificateFault {
     Expired,
     /// Made for another name.
     WrongName,
+    /// Its validity has not begun.
+    NotYetValid,
+    /// Made for clients, not for servers.
+    WrongPurpose,
 }
 
 /// Something that goes wrong.
@@ -72,6 +76,10 @@ pub enum Fault {
     Maintenance(Service, Option<Duration>),
     /// Even the right credentials are answered 401.
     CredentialsRejected(Service),
+    /// Requests over HTTPS are challenged with a scheme nobody has.
+    SchemeUnusable(Service),
+    /// The account has no number.
+    NoNumbers,
     /// 403 `account-suspended`.
     AccountSuspended,
     /// 409 `number-in-use` for whichever number is chosen.
@@ -87,6 +95,8 @@ pub enum Fault {
     LicenceForeignKey,
     /// The licence is bound to another device (`cnf`).
     LicenceWrongDevice,
+    /// The licence is for another number.
+    LicenceWrongNumber,
     /// The licence is for another audience.
     LicenceWrongAudience,
     /// The licence comes from another issuer.
@@ -108,6 +118,8 @@ pub enum Fault {
     RegisterForbidden,
     /// REGISTER is answered with this status, without Retry-After.
     RegisterStatus(u16),
+    /// REGISTER is answered 200 without the binding that was asked for.
+    BindingMissing,
     /// The challenge has an algorithm nobody supports.
     ChallengeUnusable,
     /// Right credentials are called stale; struck once, the next ones are accepted.

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State as Shared};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 
 use crate::fault::Fault;
 use crate::http::auth::Realm;
+use crate::http::problem::Problem;
 use crate::http::trouble;
 use crate::recorder::Service;
 use crate::state::State;
@@ -42,6 +44,11 @@ async fn sign_in(Shared(mcs): Shared<Arc<Mcs>>, mut request: Request, next: Next
     let state = &mcs.state;
     if let Some(instead) = trouble::instead(&state.faults, Service::Mcs) {
         return instead;
+    }
+    if state.faults.strikes(Fault::SchemeUnusable(Service::Mcs)) {
+        return Problem::new(StatusCode::UNAUTHORIZED, "credentials-required", "Credentials are required")
+            .challenges(vec!["Negotiate".to_owned()])
+            .into_response();
     }
     let password = |user: &str| {
         let mut numbers = state.accounts.iter().flat_map(|account| account.numbers());

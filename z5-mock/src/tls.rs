@@ -34,6 +34,8 @@ pub(crate) struct Tls {
     unknown_ca: TlsAcceptor,
     expired: TlsAcceptor,
     wrong_name: TlsAcceptor,
+    not_yet_valid: TlsAcceptor,
+    wrong_purpose: TlsAcceptor,
 }
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -52,6 +54,10 @@ impl Tls {
             }
         }
         let valid = leaf(subjects.clone())?;
+        let mut future = leaf(subjects.clone())?;
+        future.not_before = rcgen::date_time_ymd(4000, 1, 1);
+        let mut for_clients = leaf(subjects.clone())?;
+        for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let mut past = leaf(subjects)?;
         past.not_after = rcgen::date_time_ymd(2001, 1, 1);
         Ok(Self {
@@ -59,6 +65,8 @@ impl Tls {
             good: acceptor(&ours, &valid)?,
             unknown_ca: acceptor(&foreign, &valid)?,
             expired: acceptor(&ours, &past)?,
+            not_yet_valid: acceptor(&ours, &future)?,
+            wrong_purpose: acceptor(&ours, &for_clients)?,
             wrong_name: acceptor(&ours, &leaf(vec!["somebody-else.test".to_owned()])?)?,
         })
     }
@@ -68,6 +76,8 @@ impl Tls {
             None => self.good.clone(),
             Some(CertificateFault::UnknownCa) => self.unknown_ca.clone(),
             Some(CertificateFault::Expired) => self.expired.clone(),
+            Some(CertificateFault::NotYetValid) => self.not_yet_valid.clone(),
+            Some(CertificateFault::WrongPurpose) => self.wrong_purpose.clone(),
             Some(CertificateFault::WrongName) => self.wrong_name.clone(),
         }
     }

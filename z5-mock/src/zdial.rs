@@ -48,6 +48,11 @@ async fn sign_in(Shared(zdial): Shared<Arc<Zdial>>, mut request: Request, next: 
     if let Some(instead) = trouble::instead(&state.faults, Service::Zdial) {
         return instead;
     }
+    if state.faults.strikes(Fault::SchemeUnusable(Service::Zdial)) {
+        return Problem::new(StatusCode::UNAUTHORIZED, "credentials-required", "Credentials are required")
+            .challenges(vec!["Negotiate".to_owned()])
+            .into_response();
+    }
     let password = |user: &str| account(&state.accounts, user).map(|account| account.password().to_owned());
     let checked =
         zdial.realm.check(&state.dice, request.method(), request.uri(), request.headers(), password);
@@ -77,6 +82,7 @@ async fn numbers(
     if zdial.state.faults.strikes(Fault::MissingMember(Service::Zdial)) {
         return Ok(Json(json!({ "max-registrations": MAX_REGISTRATIONS })));
     }
+    let numbers = if zdial.state.faults.strikes(Fault::NoNumbers) { &[][..] } else { numbers };
     Ok(Json(json!({ "numbers": list(numbers), "max-registrations": MAX_REGISTRATIONS })))
 }
 

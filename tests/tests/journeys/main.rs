@@ -12,6 +12,7 @@
 mod calls;
 mod extras;
 mod faults;
+mod matrix;
 mod privacy;
 mod steps;
 mod support;

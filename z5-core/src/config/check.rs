@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::{Config, ConfigError, LicenceKey, PortRange, Problem, Profile, Transport, ZDial};
+use crate::egress::GuardMode;
 use crate::location::{Location, LocationError};
 use crate::secret::Secret;
 
@@ -196,6 +197,9 @@ impl Config {
         }
         if self.retry.longest_pause < self.retry.first_pause {
             out.push(Problem::bad("retry.longest_pause", "it is shorter than `retry.first_pause`"));
+        }
+        if !self.egress.allow.is_empty() && self.egress.guard == GuardMode::Off {
+            out.push(Problem::bad("egress.allow", "it has no effect without `egress.guard = \"policy\"`"));
         }
         if let Some(id) = &self.device.instance_id {
             let form = [8, 4, 4, 4, 12];

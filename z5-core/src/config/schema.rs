@@ -19,6 +19,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "media",
             "timeouts",
             "retry",
+            "egress",
             "device",
         ],
     ),
@@ -65,6 +66,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
     ("media", &["bind", "ports", "codecs", "srtp", "text", "when_silent"]),
     ("timeouts", &["dns", "sign_in", "provision", "register", "call", "media_silent"]),
     ("retry", &["mode", "first_pause", "longest_pause"]),
+    ("egress", &["guard", "allow"]),
     ("device", &["instance_id"]),
 ];
 

@@ -33,6 +33,8 @@ pub enum AttemptOutcome {
     Unreachable,
     /// The local system does not permit it (a firewall on this machine).
     NotPermitted,
+    /// The configuration does not permit it (`egress.guard`).
+    OutsidePolicy,
     /// The connection was made and then broken.
     Reset,
     /// TLS was not made, or the certificate is not good.
@@ -88,6 +90,7 @@ impl fmt::Display for AttemptOutcome {
             Self::TimedOut { after_ms } => write!(f, "no answer in {after_ms} ms"),
             Self::Unreachable => f.write_str("network unreachable"),
             Self::NotPermitted => f.write_str("not permitted by this machine"),
+            Self::OutsidePolicy => f.write_str(crate::egress::OUTSIDE),
             Self::Reset => f.write_str("connection broken"),
             Self::Tls { why } => why.fmt(f),
             Self::Answered { status } => write!(f, "SIP {status}"),

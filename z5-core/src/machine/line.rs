@@ -315,6 +315,12 @@ impl Line {
         self.again = None;
     }
 
+    /// Closes whatever stands; the user agent goes with it, there are no calls.
+    pub(crate) fn retire(&mut self, out: &mut Outbox<Effect>) {
+        self.close(out);
+        self.agent = None;
+    }
+
     fn close_stream(&mut self, out: &mut Outbox<Effect>) {
         match self.stream {
             Stream::Connecting(flow) | Stream::Up(flow) => out.push(Effect::Close { flow }),
@@ -434,6 +440,19 @@ impl Line {
         }
         self.again = Some(now + pause(self.failures, spread).max(at_least));
         self.failures = self.failures.saturating_add(1);
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn is_connecting(&self) -> bool {
+        matches!(self.link, Link::Connecting(_))
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn flow(&self) -> Option<FlowId> {
+        match self.link {
+            Link::Connecting(flow) | Link::Up { flow, .. } => Some(flow),
+            Link::None | Link::Failed | Link::Lost { .. } => None,
+        }
     }
 
     #[cfg(test)]

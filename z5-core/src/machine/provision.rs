@@ -220,6 +220,13 @@ impl Provisioning {
     }
 
     fn take_contacts(&mut self, reply: &HttpsReply) -> Result<(), ProvisionError> {
+        if (200..300).contains(&reply.status) && reply.status != 207 {
+            return Err(ProvisionError::BadReply {
+                phase: ADDRESS_BOOK,
+                field: "status".to_owned(),
+                why: format!("HTTP {} in place of 207", reply.status),
+            });
+        }
         if reply.status != 207 {
             return Err(refusal(reply, ADDRESS_BOOK));
         }

@@ -325,6 +325,7 @@ pub(crate) fn unreachable(line: &Line) -> RegisterError {
         | AttemptOutcome::TimedOut { .. }
         | AttemptOutcome::Unreachable
         | AttemptOutcome::NotPermitted
+        | AttemptOutcome::OutsidePolicy
         | AttemptOutcome::Reset
         | AttemptOutcome::Answered { .. }
         | AttemptOutcome::Failed { .. } => None,

@@ -121,7 +121,7 @@ impl Machine {
             }
             (Remedy::Fresh, _) => {
                 self.onward = None;
-                self.line.close(out);
+                self.line.retire(out);
                 self.state = State::Waiting(Box::new(Waiting { until: now, step: Step::SignIn }));
                 self.resume(now, out);
             }
@@ -153,7 +153,7 @@ impl Machine {
         let wish = error.retry_after_s().map(Duration::from_secs);
         let (attempt, pause) = self.backoff.next(step, wish, self.plan.retry, lot);
         // A connection that nobody needs for minutes is a burden to its server.
-        self.line.close(out);
+        self.line.retire(out);
         self.state = State::Waiting(Box::new(Waiting { until: now + pause, step }));
         self.tell(SessionState::Waiting, out);
         let (number, in_ms) = (step.number(), millis(pause));

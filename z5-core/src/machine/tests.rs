@@ -17,9 +17,11 @@ use crate::session::StartOptions;
 mod flows;
 mod mid_call;
 mod retry;
+mod secrets;
 mod servers;
 mod standing;
 mod wake;
+mod worlds;
 
 const DEVICE: &str = "00000000-0000-4000-8000-000000000001";
 const UNIX_S: u64 = 1_800_000_000;

@@ -29,6 +29,9 @@ pub(super) struct Seen {
 impl Machine {
     /// What the clocks and routes say now.
     pub(super) fn on_look(&mut self, look: Look, now: Instant, out: &mut Outbox<Effect>) {
+        if matches!(self.state, State::Stopped) {
+            return;
+        }
         let before = std::mem::replace(&mut self.seen, Seen { at: Some(now), route: look.route });
         let expected = i64::try_from(self.wall.unix_s(now)).unwrap_or(i64::MAX);
         let by_s = i64::try_from(look.wall.unix_s(now)).unwrap_or(i64::MAX).saturating_sub(expected);

@@ -104,9 +104,10 @@ pub(crate) fn of_attempt(outcome: &AttemptOutcome) -> Finding {
     let verdict = match outcome {
         AttemptOutcome::Refused => Verdict::Refused,
         AttemptOutcome::TimedOut { .. } => Verdict::TimedOut,
-        AttemptOutcome::Unreachable | AttemptOutcome::NotPermitted | AttemptOutcome::Failed { .. } => {
-            Verdict::Blocked
-        }
+        AttemptOutcome::Unreachable
+        | AttemptOutcome::NotPermitted
+        | AttemptOutcome::OutsidePolicy
+        | AttemptOutcome::Failed { .. } => Verdict::Blocked,
         AttemptOutcome::Tls { why: TlsFailure::Protocol } | AttemptOutcome::Reset => Verdict::SomethingElse,
         AttemptOutcome::Tls { .. } => Verdict::WrongCertificate,
         AttemptOutcome::Answered { .. } => Verdict::Reachable,

@@ -36,8 +36,14 @@ impl Fault {
         }
         for service in TLS {
             all.extend(
-                [CertificateFault::UnknownCa, CertificateFault::Expired, CertificateFault::WrongName]
-                    .map(|fault| Self::Certificate(service, fault)),
+                [
+                    CertificateFault::UnknownCa,
+                    CertificateFault::Expired,
+                    CertificateFault::WrongName,
+                    CertificateFault::NotYetValid,
+                    CertificateFault::WrongPurpose,
+                ]
+                .map(|fault| Self::Certificate(service, fault)),
             );
         }
         for service in HTTPS {
@@ -52,6 +58,7 @@ impl Fault {
                 Self::Maintenance(service, None),
                 Self::Maintenance(service, Some(Duration::from_secs(30))),
                 Self::CredentialsRejected(service),
+                Self::SchemeUnusable(service),
             ]);
         }
         all.extend([
@@ -62,6 +69,8 @@ impl Fault {
             Self::NameServerRefused,
             Self::UdpBlocked,
             Self::Truncated,
+            Self::CredentialsRejected(Service::Sip),
+            Self::NoNumbers,
             Self::AccountSuspended,
             Self::NumberInUse,
             Self::LicenceExpired,
@@ -69,6 +78,7 @@ impl Fault {
             Self::LicenceForged,
             Self::LicenceForeignKey,
             Self::LicenceWrongDevice,
+            Self::LicenceWrongNumber,
             Self::LicenceWrongAudience,
             Self::LicenceWrongIssuer,
             Self::LicenceUnsigned,
@@ -79,6 +89,7 @@ impl Fault {
             Self::SyncTokenInvalid,
             Self::RegisterForbidden,
             Self::RegisterStatus(503),
+            Self::BindingMissing,
             Self::ChallengeUnusable,
             Self::StaleNonce,
             Self::DropAfterRegister,
@@ -114,6 +125,12 @@ impl fmt::Display for Fault {
             Self::Certificate(service, CertificateFault::WrongName) => {
                 write!(f, "{}.certificate-name", service.name())
             }
+            Self::Certificate(service, CertificateFault::NotYetValid) => {
+                write!(f, "{}.certificate-not-yet-valid", service.name())
+            }
+            Self::Certificate(service, CertificateFault::WrongPurpose) => {
+                write!(f, "{}.certificate-purpose", service.name())
+            }
             Self::Slow(service) => write!(f, "{}.slow", service.name()),
             Self::Cut(service) => write!(f, "{}.cut", service.name()),
             Self::HugeBody(service) => write!(f, "{}.huge-body", service.name()),
@@ -137,6 +154,10 @@ impl fmt::Display for Fault {
             Self::RateLimited(service, after) => with_seconds(f, service, "rate-limited", after),
             Self::Maintenance(service, after) => with_seconds(f, service, "maintenance", after),
             Self::CredentialsRejected(service) => write!(f, "{}.credentials-rejected", service.name()),
+            Self::SchemeUnusable(service) => write!(f, "{}.scheme-unusable", service.name()),
+            Self::NoNumbers => f.write_str("zdial.no-numbers"),
+            Self::BindingMissing => f.write_str("sip.binding-missing"),
+            Self::LicenceWrongNumber => f.write_str("licence.wrong-number"),
             Self::AccountSuspended => f.write_str("zdial.account-suspended"),
             Self::NumberInUse => f.write_str("zdial.number-in-use"),
             Self::LicenceExpired => f.write_str("licence.expired"),

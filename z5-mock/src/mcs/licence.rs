@@ -156,10 +156,11 @@ impl Signer {
         } else {
             instance_id
         };
+        let subject = if strikes(Fault::LicenceWrongNumber) { "+15555550000" } else { phone_number };
         json!({
             "iss": issuer,
             "aud": audience,
-            "sub": phone_number,
+            "sub": subject,
             "jti": id,
             "iat": issued,
             "nbf": not_before,

@@ -9,6 +9,7 @@ use super::{ConnectionId, FAR_ENDS};
 use crate::account;
 use crate::clock;
 use crate::fault::Fault;
+use crate::recorder::Service;
 
 /// Granted when a client names no interval (RFC 3261 section 10.2.1.1).
 const DEFAULT_EXPIRES_SECONDS: u32 = 3600;
@@ -43,6 +44,10 @@ impl Switch {
             return;
         }
         let Some(username) = self.authenticate(from, request, false) else { return };
+        if faults.strikes(Fault::CredentialsRejected(Service::Sip)) {
+            self.challenge(from, request, false, false);
+            return;
+        }
         if faults.strikes(Fault::StaleNonce) {
             self.challenge(from, request, false, true);
             return;
@@ -100,7 +105,8 @@ impl Switch {
             }
         }
         let mut response = ResponseBuilder::to_request(request, 200, "");
-        for (binding, left) in self.bindings.of(user, now) {
+        let missing = self.state.faults.strikes(Fault::BindingMissing);
+        for (binding, left) in self.bindings.of(user, now).into_iter().filter(|_| !missing) {
             let value = format!("<{}>;expires={}", binding.contact, left.as_secs());
             response = response.header(Name::Contact, value);
         }

@@ -1,0 +1,156 @@
+//! Step x fault x (every address, one of two): each row of the table in docs/mock.md ends with the code it names, and where only one
+//! of two addresses has the fault of a connection, with a session that is ready.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use tokio::task::JoinSet;
+use z5_core::config::Millis;
+use z5_core::error::{ProvisionError, RegisterError, ResolveError, SignInError};
+use z5_core::{EventKind, RetryMode, StartOptions};
+use z5_mock::Fault;
+
+use crate::support::{Client, carrier, config, load};
+
+/// Codes that no server can cause, and why.
+const NOT_BY_A_SERVER: [(&str, &str); 8] = [
+    ("resolve.invalid-name", "the configuration: config::tests"),
+    ("resolve.no-nameservers", "the configuration: resolve::tests"),
+    ("sign-in.tls-revoked", "z5 reads no revocation lists; the code is for platforms that do"),
+    ("provision.tls-revoked", "as above"),
+    ("register.tls-revoked", "as above"),
+    ("sign-in.number-required", "several numbers and none chosen: faults::several_numbers_and_none_chosen"),
+    ("sign-in.unknown-number", "a number of someone else: faults::a_number_of_someone_else"),
+    ("register.tls-protocol", "a port that speaks no TLS: transports::every_bad_certificate_has_its_code"),
+];
+
+/// What a fault at one of two addresses does not hinder: it strikes before anything is said.
+const PASSED_BY: [&str; 3] = ["zdial.refuse", "mcs.refuse", "sip.refuse"];
+
+/// Code and faults of each row.
+fn rows() -> Vec<(String, Vec<String>)> {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mock.md")).unwrap();
+    let table = page.split("## Which fault leads to which code").nth(1).unwrap();
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    table
+        .split("\n## ")
+        .next()
+        .unwrap()
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.split('|').collect();
+            (words(cells[1]).remove(0), words(cells[2]))
+        })
+        .collect()
+}
+
+/// The code that a session with this fault ends with; empty when it becomes ready.
+async fn end(fault: Fault, at_one_of_two: bool) -> String {
+    let second = Ipv4Addr::new(127, 0, 0, 2);
+    let carrier = carrier(|carrier| match at_one_of_two {
+        true => carrier.further_address(second),
+        false => carrier.fault(fault),
+    })
+    .await;
+    if at_one_of_two {
+        carrier.faults().arm_at(fault, Ipv4Addr::LOCALHOST.into());
+    }
+    let name = fault.to_string();
+    // What is seen only over TLS, or in SRV records, needs an account that is registered so.
+    let over_tls = name.starts_with("sip.certificate") || name == "sip.unknown-ca";
+    let (mut configuration, files) = match (name.as_str(), over_tls) {
+        ("dns.no-sip-service", _) => load(&carrier.generic_config_by_name("alice", "tcp").unwrap()),
+        (_, true) => load(&carrier.generic_config_by_name("alice", "tls").unwrap()),
+        (_, false) => config(&carrier, "alice", |_| {}),
+    };
+    if name.ends_with("black-hole") || name.ends_with("slow") {
+        let times = &mut configuration.timeouts;
+        for time in [&mut times.dns, &mut times.sign_in, &mut times.provision, &mut times.register] {
+            *time = Millis(1500);
+        }
+    }
+    let options = StartOptions { seed: Some(1), retry: RetryMode::Once, ..StartOptions::default() };
+    let mut client = Client::start_with((configuration, files), options);
+    let is_over = |kind: &EventKind| matches!(kind, EventKind::Ready { .. } | EventKind::Stopped { .. });
+    let end = client.until("an end", is_over).await;
+    if let EventKind::Stopped { error: Some(error), .. } = end {
+        error.code().to_owned()
+    } else {
+        String::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_fault_of_every_step_ends_with_the_code_of_its_row() {
+    let mut runs = JoinSet::new();
+    let mut wrong = BTreeMap::new();
+    for (code, faults) in rows() {
+        for name in faults {
+            let fault: Fault = name.parse().unwrap();
+            let code = code.clone();
+            // A few at a time: the deadlines of the silent ones are real.
+            while runs.len() >= 12 {
+                note(runs.join_next().await, &mut wrong);
+            }
+            if PASSED_BY.contains(&name.as_str()) {
+                let name = format!("{name} at one of two addresses");
+                runs.spawn(async move { (name, String::new(), end(fault, true).await) });
+            }
+            runs.spawn(async move { (name, code, end(fault, false).await) });
+        }
+    }
+    while let Some(run) = runs.join_next().await {
+        note(Some(run), &mut wrong);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+type Run = (String, String, String);
+
+fn note(run: Option<Result<Run, tokio::task::JoinError>>, wrong: &mut BTreeMap<String, String>) {
+    let (name, wanted, seen) = run.unwrap().expect("the run does not panic");
+    if wanted != seen {
+        wrong.insert(name, format!("{seen:?} in place of {wanted:?}"));
+    }
+}
+
+#[test]
+fn every_code_of_steps_1_to_4_has_a_fault_that_provokes_it() {
+    let rows = rows();
+    let provoked: BTreeSet<&str> = rows.iter().map(|(code, _)| code.as_str()).collect();
+    let known: BTreeSet<&str> =
+        [ResolveError::CODES, SignInError::CODES, ProvisionError::CODES, RegisterError::CODES]
+            .concat()
+            .into_iter()
+            .collect();
+    let excused: BTreeSet<&str> = NOT_BY_A_SERVER.iter().map(|(code, _)| *code).collect();
+    let missing: Vec<_> =
+        known.iter().filter(|code| !provoked.contains(*code) && !excused.contains(*code)).collect();
+    assert!(missing.is_empty(), "without a fault: {missing:?}");
+    assert!(provoked.is_subset(&known) && excused.is_subset(&known), "a row for a code that is none");
+    assert!(rows.iter().all(|(_, faults)| !faults.is_empty()));
+}
+
+/// The guard of z5-core holds on the wire too: nothing reaches a carrier that is outside the policy, step by step.
+#[tokio::test]
+async fn nothing_leaves_for_a_destination_outside_the_policy() {
+    use z5_core::egress::GuardMode;
+    for (allow, code) in [
+        (&[][..], "resolve.blocked"),
+        (&["udp 127.0.0.1:1-65535"][..], "sign-in.unreachable"),
+        (&["udp 127.0.0.1:1-65535", "tcp 127.0.0.0/8:1-65535"][..], ""),
+    ] {
+        let carrier = carrier(|carrier| carrier).await;
+        let (mut configuration, files) = config(&carrier, "alice", |_| {});
+        configuration.egress.guard = GuardMode::Policy;
+        configuration.egress.allow = allow.iter().map(|text| text.parse().unwrap()).collect();
+        let options = StartOptions { seed: Some(1), retry: RetryMode::Once, ..StartOptions::default() };
+        let mut client = Client::start_with((configuration, files), options);
+        let is_over = |kind: &EventKind| matches!(kind, EventKind::Ready { .. } | EventKind::Stopped { .. });
+        let end = client.until("an end", is_over).await;
+        let seen = if let EventKind::Stopped { error: Some(error), .. } = end { error.code() } else { "" };
+        assert_eq!(seen, code);
+        assert_eq!(carrier.recorder().entries().is_empty(), code == "resolve.blocked");
+    }
+}
