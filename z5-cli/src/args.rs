@@ -17,20 +17,23 @@ use crate::firewall;
 #[command(name = "z5", version, about, max_term_width = 100, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// Configuration file (TOML); docs/configuration.md lists every key
-    #[arg(long, short, global = true, value_name = "FILE")]
+    #[arg(long, short, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     pub(crate) config: Option<PathBuf>,
 
     /// JSON lines on standard output: every event, then one result object
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     pub(crate) json: bool,
 
     /// Log to standard error: -v events and connections, -vv everything (may hold personal data)
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = EVERYWHERE)]
     pub(crate) verbose: u8,
 
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+/// The heading of what every command takes.
+const EVERYWHERE: &str = "With every command";
 
 const EXIT_CODES: &str = "Exit status: 0 ok, 1 an expectation failed, 2 usage or configuration, 70 a bug in z5;\n\
     11 DNS, 12 sign-in, 13 licence or address book, 14 registration, 15 call failed;\n\
@@ -225,6 +228,7 @@ pub(crate) struct RegisterArgs {
 
 /// What every command with a session takes.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Session and verdict")]
 pub(crate) struct SessionArgs {
     /// A condition on the result, for example audio.heard, setup_ms<500, text.echo=HELLO or code=busy; docs/expect.md
     /// lists the names. May be given several times, all must hold

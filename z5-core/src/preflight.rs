@@ -7,6 +7,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod plan;
+mod servers;
 pub(crate) mod verdict;
 
 use std::collections::BTreeMap;
@@ -14,11 +15,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Serialize;
+use z5_sip::locate::Target;
 
 pub use certificate::CertificateFacts;
 pub use verdict::Verdict;
 
-use crate::config::Config;
+use crate::config::{Config, PortRange};
 use crate::error::StartError;
 use crate::policy::{self, Destination, Protocol, Purpose, Requirement};
 use crate::{driver, machine};
@@ -109,22 +111,20 @@ pub async fn run(
     patience: Duration,
     mut each: impl FnMut(&Row),
 ) -> Result<Preflight, StartError> {
-    config.check()?;
-    let prober = driver::Prober::new(&config.tls, patience)?;
-    let wanted = policy::wanted(config);
+    let world = World::new(config, patience).await?;
     let mut rows = Vec::new();
-
     let mut take = |probe: Probe, finding: Finding| {
         let row = row(&probe, finding);
         each(&row);
         rows.push(row);
     };
-    let found = names(config, &prober, &wanted, &mut take).await;
+    let found = world.names(&mut take).await;
     let known = |name: &str| {
         machine::plan::fixed(&config.dns.hosts, name).or_else(|| found.get(name).cloned()).unwrap_or_default()
     };
-    let services = plan::services(&wanted, known);
-    all(&prober, services, &mut take).await;
+    let mut services = world.targets.as_deref().map_or_else(Vec::new, servers::probes);
+    services.extend(plan::services(&world.wanted, known));
+    all(&world.prober, services, &mut take).await;
 
     let mut offsets: Vec<i64> = rows.iter().filter_map(|row| row.clock_offset_s).collect();
     offsets.sort_unstable();
@@ -132,41 +132,82 @@ pub async fn run(
     Ok(Preflight { rows, clock_offset_s })
 }
 
-/// Asks the nameservers alone: every name of the configuration with the addresses that any of them gave. Needs a tokio runtime with
-/// time and network.
+/// What a firewall must permit, with the addresses that the configured nameservers give; a name that they have none for stays. Needs a
+/// tokio runtime with time and network.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn resolve(
-    config: &Config,
-    patience: Duration,
-) -> Result<BTreeMap<String, Vec<IpAddr>>, StartError> {
-    config.check()?;
-    let prober = driver::Prober::new(&config.tls, patience)?;
-    Ok(names(config, &prober, &policy::wanted(config), &mut |_, _| {}).await)
-}
-
-/// The naming probes, and what the names are.
-async fn names(
-    config: &Config,
-    prober: &driver::Prober,
-    wanted: &[policy::Wanted],
-    take: &mut impl FnMut(Probe, Finding),
-) -> BTreeMap<String, Vec<IpAddr>> {
-    let mut found: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
-    let mut each = |probe: Probe, finding: Finding| {
-        if let Probe::Name { name, .. } = &probe {
-            let known = found.entry(name.clone()).or_default();
-            for address in &finding.addresses {
-                if !known.contains(address) {
-                    known.push(*address);
-                }
+pub async fn requirements(config: &Config, patience: Duration) -> Result<Vec<Requirement>, StartError> {
+    let world = World::new(config, patience).await?;
+    let found = world.names(&mut |_, _| {}).await;
+    let rows = policy::of_configuration(config, &world.nameservers);
+    let mut rows = policy::resolved(&rows, |name| found.get(name).cloned().unwrap_or_default());
+    let Some(targets) = &world.targets else { return Ok(rows) };
+    let at = rows.iter().position(|row| row.purpose == Purpose::Sip).unwrap_or(rows.len());
+    rows.retain(|row| row.purpose != Purpose::Sip);
+    let mut servers: Vec<Requirement> = Vec::new();
+    for target in targets {
+        let Some((protocol, _)) = servers::way(target) else { continue };
+        // large requests go over TCP where the server takes them
+        let also = (protocol == Protocol::Udp).then_some(Protocol::Tcp);
+        for protocol in [Some(protocol), also].into_iter().flatten() {
+            let ports = PortRange::single(target.address.port());
+            let destination = Destination::Address(target.address.ip());
+            let row = Requirement { purpose: Purpose::Sip, protocol, ports, destination };
+            if !servers.contains(&row) {
+                servers.push(row);
             }
         }
-        take(probe, finding);
-    };
-    all(prober, plan::naming(config, wanted, &nameservers(config)), &mut each).await;
-    found
+    }
+    rows.splice(at..at, servers);
+    Ok(rows)
+}
+
+/// What a preflight goes by.
+struct World<'a> {
+    config: &'a Config,
+    prober: driver::Prober,
+    nameservers: Vec<SocketAddr>,
+    /// The SIP servers of profile `generic`, where they were found; then `wanted` has nothing about SIP.
+    targets: Option<Vec<Target>>,
+    wanted: Vec<policy::Wanted>,
+}
+
+impl<'a> World<'a> {
+    async fn new(config: &'a Config, patience: Duration) -> Result<Self, StartError> {
+        let plan = machine::plan::Plan::new(config, &[], String::new(), &crate::StartOptions::default())?;
+        let prober = driver::Prober::new(&config.tls, patience)?;
+        let nameservers = nameservers(config);
+        let mut wanted = policy::wanted(config);
+        let targets = match plan.sip.search {
+            Some(search) => servers::find(config, search, &prober, &nameservers).await,
+            None => None,
+        };
+        if targets.is_some() {
+            wanted = servers::without_sip(&wanted);
+        }
+        Ok(Self { config, prober, nameservers, targets, wanted })
+    }
+
+    /// The naming probes, and what the names are.
+    async fn names(&self, take: &mut impl FnMut(Probe, Finding)) -> BTreeMap<String, Vec<IpAddr>> {
+        let mut asked = plan::names(self.config, &self.wanted);
+        asked.extend(self.targets.iter().flat_map(|targets| servers::names(self.config, targets)));
+        let mut found: BTreeMap<String, Vec<IpAddr>> = BTreeMap::new();
+        let mut each = |probe: Probe, finding: Finding| {
+            if let Probe::Name { name, .. } = &probe {
+                let known = found.entry(name.clone()).or_default();
+                for address in &finding.addresses {
+                    if !known.contains(address) {
+                        known.push(*address);
+                    }
+                }
+            }
+            take(probe, finding);
+        };
+        all(&self.prober, plan::naming(&asked, &self.nameservers), &mut each).await;
+        found
+    }
 }
 
 /// Runs the probes, a few at a time, and hands the findings over in the probes' order.

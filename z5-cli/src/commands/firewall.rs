@@ -84,13 +84,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 async fn of_configuration(path: &Path, resolve: bool) -> Result<Vec<Requirement>, Failure> {
     let config = load_file(Some(path))?;
-    let rows = policy::of_configuration(&config, &preflight::nameservers(&config));
     if !resolve {
-        return Ok(rows);
+        return Ok(policy::of_configuration(&config, &preflight::nameservers(&config)));
     }
-    let found = preflight::resolve(&config, PATIENCE).await;
-    let found = found.map_err(|error| usage(error.code(), error.to_string()))?;
-    Ok(policy::resolved(&rows, |name| found.get(name).cloned().unwrap_or_default()))
+    let rows = preflight::requirements(&config, PATIENCE).await;
+    rows.map_err(|error| usage(error.code(), error.to_string()))
 }
 
 fn first_name(rows: &[Requirement]) -> Option<&str> {

@@ -12,9 +12,9 @@ use hickory_resolver::config::{
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record as Resource, RecordType};
 use tokio::task::JoinSet;
-use z5_sip::locate::{Naptr, Srv};
+use z5_sip::locate::{self, Miss, Naptr, Srv};
 
 use super::{Fact, Facts};
 use crate::machine::io::{DnsTransport, LookupAnswer, LookupFailure, LookupId, Record};
@@ -121,8 +121,14 @@ async fn ask(resolver: &TokioResolver, name: &str, record: Record) -> Result<Loo
         Record::Naptr => RecordType::NAPTR,
     };
     let lookup = resolver.lookup(name, kind).await.map_err(failure)?;
+    let answer = collected(lookup.answers(), lookup.additionals());
+    if answer.count(record) == 0 { Err(LookupFailure::NoRecords) } else { Ok(answer) }
+}
+
+/// The records that this program knows.
+fn collected(answers: &[Resource], additionals: &[Resource]) -> LookupAnswer {
     let mut answer = LookupAnswer { ttl_s: u32::MAX, ..LookupAnswer::default() };
-    for found in lookup.answers() {
+    for found in answers {
         if let RData::SRV(srv) = &found.data {
             answer.srv.push(Srv {
                 priority: srv.priority,
@@ -147,12 +153,26 @@ async fn ask(resolver: &TokioResolver, name: &str, record: Record) -> Result<Loo
         }
         answer.ttl_s = answer.ttl_s.min(found.ttl);
     }
-    for found in lookup.additionals() {
+    for found in additionals {
         if let Some(address) = address(&found.data) {
             answer.additional.push((found.name.to_ascii(), address));
         }
     }
-    if answer.count(record) == 0 { Err(LookupFailure::NoRecords) } else { Ok(answer) }
+    answer
+}
+
+/// What a message says to a question of the search for SIP servers.
+pub(super) fn records(
+    answers: &[Resource],
+    additionals: &[Resource],
+    record: Record,
+) -> Result<locate::Answer, Miss> {
+    let answer = collected(answers, additionals);
+    if answer.count(record) == 0 {
+        return Err(Miss::NoRecords);
+    }
+    let LookupAnswer { addresses, srv, naptr, additional, .. } = answer;
+    Ok(locate::Answer { naptr, srv, addresses, additional })
 }
 
 fn address(data: &RData) -> Option<IpAddr> {

@@ -12,15 +12,17 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+use z5_sip::locate::{self, Miss, RecordKind};
 
 use super::tls;
 use crate::clock::{self, WallAnchor};
 use crate::config::Tls;
 use crate::entropy;
 use crate::error::{AttemptOutcome, StartError, millis};
+use crate::machine::io::Record;
 use crate::policy::{Protocol, Purpose};
 use crate::preflight::certificate::CertificateFacts;
-use crate::preflight::plan::Probe;
+use crate::preflight::plan::{Probe, Sought};
 use crate::preflight::verdict::{self, Finding, Verdict};
 
 /// The longest head of an answer that is read.
@@ -53,7 +55,9 @@ impl Prober {
     pub(crate) async fn probe(&self, probe: &Probe) -> Finding {
         let began = clock::now();
         match probe {
-            Probe::Name { server, protocol, name } => self.name(*server, *protocol, name, began).await,
+            Probe::Name { server, protocol, name, sought } => {
+                self.name(*server, *protocol, (name, *sought), began).await
+            }
             Probe::Https { purpose, host, address } => self.https(*purpose, host, *address, began).await,
             Probe::Sip { protocol, tls, host, address } => {
                 self.sip(*protocol, *tls, host, *address, began).await
@@ -68,18 +72,24 @@ impl Prober {
         }
     }
 
-    async fn name(&self, server: SocketAddr, protocol: Protocol, name: &str, began: Instant) -> Finding {
+    async fn name(
+        &self,
+        server: SocketAddr,
+        protocol: Protocol,
+        (name, sought): (&str, Sought),
+        began: Instant,
+    ) -> Finding {
         let mut finding = Finding::default();
-        // IPv6 alone will do
-        for record in [RecordType::A, RecordType::AAAA] {
-            let Some((id, question)) = question(name, record) else {
+        let records = match sought {
+            // IPv6 alone will do
+            Sought::Address => &[RecordType::A, RecordType::AAAA][..],
+            Sought::Service => &[RecordType::SRV],
+        };
+        for record in records {
+            let Some((id, question)) = question(name, *record) else {
                 return Finding::new(Verdict::WrongAnswer, "it is not a host name");
             };
-            let answer = match protocol {
-                Protocol::Udp => datagram(server, &question, self.patience).await,
-                Protocol::Tcp => self.over_tcp(server, &question).await,
-            };
-            finding = match answer {
+            finding = match self.exchange(server, protocol, &question).await {
                 Ok(bytes) => of_message(id, &bytes),
                 Err(outcome) => return verdict::of_attempt(&outcome),
             };
@@ -88,6 +98,46 @@ impl Prober {
             }
         }
         finding.after(since(began))
+    }
+
+    async fn exchange(
+        &self,
+        server: SocketAddr,
+        protocol: Protocol,
+        question: &[u8],
+    ) -> Result<Vec<u8>, AttemptOutcome> {
+        match protocol {
+            Protocol::Udp => datagram(server, question, self.patience).await,
+            Protocol::Tcp => self.over_tcp(server, question).await,
+        }
+    }
+
+    /// The first answer that any of the nameservers gives, over UDP or TCP; none when nobody gives one.
+    pub(crate) async fn records(
+        &self,
+        servers: &[SocketAddr],
+        asked: &locate::Question,
+    ) -> Option<Result<locate::Answer, Miss>> {
+        let (record, kind) = match asked.kind {
+            RecordKind::Naptr => (Record::Naptr, RecordType::NAPTR),
+            RecordKind::Srv => (Record::Srv, RecordType::SRV),
+            RecordKind::A => (Record::A, RecordType::A),
+            RecordKind::Aaaa => (Record::Aaaa, RecordType::AAAA),
+        };
+        for server in servers {
+            for protocol in [Protocol::Udp, Protocol::Tcp] {
+                let (id, question) = question(&asked.name, kind)?;
+                let Ok(bytes) = self.exchange(*server, protocol, &question).await else { continue };
+                let Some(message) = response(id, &bytes) else { continue };
+                match u16::from(message.metadata.response_code) {
+                    0 if message.metadata.truncation => {}
+                    0 => return Some(super::dns::records(&message.answers, &message.additionals, record)),
+                    3 => return Some(Err(Miss::NameNotFound)),
+                    _ => {}
+                }
+            }
+        }
+        None
     }
 
     /// RFC 1035 section 4.2.2: two octets of length before each message.
@@ -323,13 +373,8 @@ fn question(name: &str, record: RecordType) -> Option<(u16, Vec<u8>)> {
 }
 
 fn of_message(id: u16, bytes: &[u8]) -> Finding {
-    let message = match Message::from_vec(bytes) {
-        Ok(message)
-            if message.metadata.id == id && message.metadata.message_type == MessageType::Response =>
-        {
-            message
-        }
-        Ok(_) | Err(_) => return Finding::new(Verdict::SomethingElse, "what answers does not speak DNS"),
+    let Some(message) = response(id, bytes) else {
+        return Finding::new(Verdict::SomethingElse, "what answers does not speak DNS");
     };
     let addresses = message.answers.iter().filter_map(|record| {
         if let RData::A(a) = &record.data {
@@ -341,7 +386,25 @@ fn of_message(id: u16, bytes: &[u8]) -> Finding {
         }
     });
     let code = message.metadata.response_code;
+    let services: Vec<String> = message
+        .answers
+        .iter()
+        .filter_map(|record| {
+            let RData::SRV(srv) = &record.data else { return None };
+            Some(format!("{}:{}", srv.target.to_ascii().trim_end_matches('.'), srv.port))
+        })
+        .collect();
+    if u16::from(code) == 0 && !services.is_empty() {
+        return Finding::new(Verdict::Reachable, services.join(" "));
+    }
     verdict::of_name(u16::from(code), code.to_str(), message.metadata.truncation, addresses.collect())
+}
+
+/// A response to this question; none for anything else.
+fn response(id: u16, bytes: &[u8]) -> Option<Message> {
+    let message = Message::from_vec(bytes).ok()?;
+    let ours = message.metadata.id == id && message.metadata.message_type == MessageType::Response;
+    ours.then_some(message)
 }
 
 /// OPTIONS that asks a server about itself (RFC 3261 section 11.1).

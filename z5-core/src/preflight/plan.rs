@@ -6,11 +6,20 @@ use crate::config::{Config, PortRange};
 use crate::machine::plan::fixed;
 use crate::policy::{Protocol, Purpose, Wanted};
 
+/// What a nameserver is asked about a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sought {
+    /// A, and AAAA where there is none.
+    Address,
+    /// SRV.
+    Service,
+}
+
 /// One thing to be probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Probe {
     /// Ask a nameserver for a name.
-    Name { server: SocketAddr, protocol: Protocol, name: String },
+    Name { server: SocketAddr, protocol: Protocol, name: String, sought: Sought },
     /// HTTPS for a host; what comes is judged by the purpose.
     Https { purpose: Purpose, host: String, address: SocketAddr },
     /// SIP OPTIONS for a host.
@@ -25,7 +34,7 @@ impl Probe {
     /// Purpose, protocol, address and name of its row.
     pub(crate) fn place(&self) -> (Purpose, Protocol, Option<SocketAddr>, Option<String>) {
         match self {
-            Self::Name { server, protocol, name } => {
+            Self::Name { server, protocol, name, .. } => {
                 (Purpose::Naming, *protocol, Some(*server), Some(name.clone()))
             }
             Self::Https { purpose, host, address } => {
@@ -50,19 +59,26 @@ impl Probe {
     }
 }
 
-/// Every name that has to be asked for, at every nameserver, over UDP and TCP.
-pub(crate) fn naming(config: &Config, wanted: &[Wanted], servers: &[SocketAddr]) -> Vec<Probe> {
-    let mut names: Vec<&String> = Vec::new();
+/// Every name that has to be asked for.
+pub(crate) fn names(config: &Config, wanted: &[Wanted]) -> Vec<(String, Sought)> {
+    let mut names: Vec<(String, Sought)> = Vec::new();
     for host in wanted.iter().filter_map(|wanted| wanted.host.as_ref()) {
-        if fixed(&config.dns.hosts, host).is_none() && !names.contains(&host) {
-            names.push(host);
+        let one = (host.clone(), Sought::Address);
+        if fixed(&config.dns.hosts, host).is_none() && !names.contains(&one) {
+            names.push(one);
         }
     }
+    names
+}
+
+/// Each at every nameserver, over UDP and TCP.
+pub(crate) fn naming(names: &[(String, Sought)], servers: &[SocketAddr]) -> Vec<Probe> {
     let mut probes = Vec::new();
     for protocol in [Protocol::Udp, Protocol::Tcp] {
         for server in servers {
-            for name in &names {
-                probes.push(Probe::Name { server: *server, protocol, name: (*name).clone() });
+            for (name, sought) in names {
+                let (server, name, sought) = (*server, name.clone(), *sought);
+                probes.push(Probe::Name { server, protocol, name, sought });
             }
         }
     }
@@ -150,7 +166,7 @@ mod tests {
     fn five_names_at_every_nameserver_over_both() {
         let config = Config::parse(FIVE, "test.toml").unwrap();
         let servers = ["192.0.2.53:53".parse().unwrap(), "192.0.2.54:53".parse().unwrap()];
-        let probes = naming(&config, &wanted(&config), &servers);
+        let probes = naming(&names(&config, &wanted(&config)), &servers);
         assert_eq!(probes.len(), 5 * 2 * 2);
     }
 
