@@ -198,3 +198,25 @@ fn servers_that_srv_records_name_are_found_and_probed() {
         .collect();
     assert_eq!(ports, BTreeSet::from([sip.into(), sips.into()]));
 }
+
+/// What the egress guard keeps a session from, it keeps a preflight from too.
+#[test]
+fn the_egress_guard_holds_a_preflight_as_well() {
+    let world = World::new(&[]);
+    let dns = world.carrier.dns_addr();
+    world.append(&format!(
+        "\n[egress]\nguard = \"policy\"\nallow = [\"udp 127.0.0.1:{0}\", \"tcp 127.0.0.1:{0}\"]\n",
+        dns.port()
+    ));
+    let run = world.z5(&QUICK);
+    assert_eq!(run.status, 1, "{}", run.stdout);
+    assert_eq!(verdicts(&run, 1), BTreeSet::from(["reachable"]));
+    for step in 2..=5 {
+        for row in rows(&run, step) {
+            assert_eq!((&row["verdict"], row["rule"].is_null()), (&"blocked".into(), true), "{row}");
+            assert!(row["detail"].as_str().unwrap().contains("egress.guard"), "{row}");
+        }
+    }
+    let contacted = world.carrier.recorder().entries();
+    assert!(contacted.iter().all(|entry| entry.service == Service::Dns), "{contacted:?}");
+}

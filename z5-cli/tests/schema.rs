@@ -60,6 +60,7 @@ fn what_is_printed_is_what_the_schema_says() {
     }
     for arguments in [
         &["firewall", "--json"][..],
+        &["firewall", "--json", "--config", "no-such.toml"],
         &["capabilities", "--json"],
         &["config", "init", "--json"],
         &["check", "--json"],

@@ -2,7 +2,7 @@
 //! ([`crate::policy`]) nor in `egress.allow`, whatever servers answer or descriptions announce.
 //!
 //! It stands between the machine and its drivers, where every wish to reach somebody passes: questions to nameservers, HTTPS, SIP, and
-//! the addresses that session descriptions announce for media. What it stops ends as any other destination that cannot be
+//! the addresses that session descriptions announce for media; the probes of a preflight ask it too. What it stops ends as any other destination that cannot be
 //! reached. It does not see packets: what the media engine answers to, once a call stands, is the engine's rule of the first source.
 
 use std::net::{IpAddr, SocketAddr};
@@ -135,7 +135,8 @@ impl Guard {
         Self { allow }
     }
 
-    fn permits(&self, protocol: Protocol, to: SocketAddr) -> bool {
+    /// Whether something may go there; a preflight asks before each probe.
+    pub(crate) fn permits(&self, protocol: Protocol, to: SocketAddr) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.iter().any(|one| one.permits(protocol, to)))
     }
 

@@ -97,7 +97,7 @@ pub fn nameservers(config: &Config) -> Vec<SocketAddr> {
 /// The first that cannot be used.
 pub fn readable(config: &Config) -> Result<(), StartError> {
     machine::plan::Plan::new(config, &[], String::new(), &crate::StartOptions::default())?;
-    driver::Prober::new(&config.tls, Duration::ZERO)?;
+    driver::Prober::new(config, Duration::ZERO)?;
     Ok(())
 }
 
@@ -176,7 +176,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     async fn new(config: &'a Config, patience: Duration) -> Result<Self, StartError> {
         let plan = machine::plan::Plan::new(config, &[], String::new(), &crate::StartOptions::default())?;
-        let prober = driver::Prober::new(&config.tls, patience)?;
+        let prober = driver::Prober::new(config, patience)?;
         let nameservers = nameservers(config);
         let mut wanted = policy::wanted(config);
         let targets = match plan.sip.search {
@@ -243,12 +243,13 @@ async fn all(prober: &driver::Prober, probes: Vec<Probe>, take: &mut impl FnMut(
 
 fn row(probe: &Probe, finding: Finding) -> Row {
     let (purpose, protocol, address, name) = probe.place();
-    let rule = address.filter(|_| finding.verdict.is_closed()).map(|address| Requirement {
-        purpose,
-        protocol,
-        ports: probe.ports(address),
-        destination: Destination::Address(address.ip()),
-    });
+    let rule =
+        address.filter(|_| finding.verdict.is_closed() && !finding.guarded).map(|address| Requirement {
+            purpose,
+            protocol,
+            ports: probe.ports(address),
+            destination: Destination::Address(address.ip()),
+        });
     Row {
         step: purpose.step(),
         purpose,

@@ -21,6 +21,7 @@ struct Line<'a> {
     command: &'static str,
     verdict: &'static str,
     exit_code: u8,
+    failure: Option<&'a Failure>,
     /// "requirement" or "configuration".
     source: &'static str,
     rules: Vec<Rule<'a>>,
@@ -38,21 +39,32 @@ struct Rule<'a> {
 }
 
 pub(super) async fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Output) -> Exit {
-    let (rows, source, words) = match config {
+    let outcome = match config {
         None if args.resolve => {
-            output::error(
-                "usage.no-configuration: --resolve asks the nameservers of a configuration: name one with --config FILE",
-            );
+            let message = "--resolve asks the nameservers of a configuration: name one with --config FILE";
+            Err(usage("usage.no-configuration", message))
+        }
+        None => Ok((policy::documented(), "the documented requirement".to_owned())),
+        Some(path) => of_configuration(path, args.resolve)
+            .await
+            .map(|rows| (rows, path.display().to_string().replace(char::is_control, " "))),
+    };
+    let source = if config.is_some() { "configuration" } else { "requirement" };
+    let (rows, words) = match outcome {
+        Ok(found) => found,
+        Err(failure) => {
+            output::failure(&failure);
+            out.object(&Line {
+                event: "result",
+                command: "firewall",
+                verdict: "failed",
+                exit_code: Exit::Usage.status(),
+                failure: Some(&failure),
+                source,
+                rules: Vec::new(),
+            });
             return Exit::Usage;
         }
-        None => (policy::documented(), "requirement", "the documented requirement".to_owned()),
-        Some(path) => match of_configuration(path, args.resolve).await {
-            Ok(rows) => (rows, "configuration", path.display().to_string().replace(char::is_control, " ")),
-            Err(failure) => {
-                output::failure(&failure);
-                return Exit::Usage;
-            }
-        },
     };
     let format = if matches!(out, Output::Json) { Format::Json } else { args.format };
     if !format.takes_names()
@@ -69,7 +81,8 @@ pub(super) async fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Ou
             event: "result",
             command: "firewall",
             verdict: "ok",
-            exit_code: 0,
+            exit_code: Exit::Ok.status(),
+            failure: None,
             source,
             rules: rows.iter().map(rule).collect(),
         });

@@ -16,7 +16,8 @@ use z5_sip::locate::{self, Miss, RecordKind};
 
 use super::tls;
 use crate::clock::{self, WallAnchor};
-use crate::config::Tls;
+use crate::config::Config;
+use crate::egress::{Guard, OUTSIDE};
 use crate::entropy;
 use crate::error::{AttemptOutcome, StartError, millis};
 use crate::machine::io::Record;
@@ -38,6 +39,8 @@ pub(crate) struct Prober {
     patience: Duration,
     https: tls::Recording,
     sips: tls::Recording,
+    /// Holds a preflight to the same destinations as a session.
+    guard: Arc<Guard>,
 }
 
 /// A certificate as the last handshake of one connection showed it.
@@ -45,15 +48,21 @@ pub(super) type Shown = Arc<Mutex<Option<(CertificateDer<'static>, Vec<String>)>
 
 impl Prober {
     /// Reads the authorities.
-    pub(crate) fn new(trust: &Tls, patience: Duration) -> Result<Self, StartError> {
+    pub(crate) fn new(config: &Config, patience: Duration) -> Result<Self, StartError> {
+        let trust = &config.tls;
         let bad = |why: String| StartError::CaFile { path: trust.ca_file.clone(), why };
         let https = tls::Recording::new(trust, tls::Names::OfHttps).map_err(bad)?;
         let sips = tls::Recording::new(trust, tls::Names::OfSip).map_err(bad)?;
-        Ok(Self { patience, https, sips })
+        let guard = Arc::new(Guard::new(config.egress.guard, &config.egress.allow));
+        Ok(Self { patience, https, sips, guard })
     }
 
     pub(crate) async fn probe(&self, probe: &Probe) -> Finding {
         let began = clock::now();
+        let (_, protocol, address, _) = probe.place();
+        if address.is_some_and(|address| !self.guard.permits(protocol, address)) {
+            return Finding { guarded: true, ..Finding::new(Verdict::Blocked, OUTSIDE) };
+        }
         match probe {
             Probe::Name { server, protocol, name, sought } => {
                 self.name(*server, *protocol, (name, *sought), began).await
@@ -126,6 +135,9 @@ impl Prober {
         };
         for server in servers {
             for protocol in [Protocol::Udp, Protocol::Tcp] {
+                if !self.guard.permits(protocol, *server) {
+                    continue;
+                }
                 let (id, question) = question(&asked.name, kind)?;
                 let Ok(bytes) = self.exchange(*server, protocol, &question).await else { continue };
                 let Some(message) = response(id, &bytes) else { continue };

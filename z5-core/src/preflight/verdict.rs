@@ -86,6 +86,8 @@ pub(crate) struct Finding {
     pub(crate) certificate: Option<CertificateFacts>,
     pub(crate) clock_offset_s: Option<i64>,
     pub(crate) addresses: Vec<IpAddr>,
+    /// The egress guard of the configuration kept it back: no firewall's rule would help.
+    pub(crate) guarded: bool,
 }
 
 impl Finding {
