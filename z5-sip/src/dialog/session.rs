@@ -52,6 +52,17 @@ impl Session {
         &self.capabilities
     }
 
+    /// What this end can do of what flows now, to be offered by a refresh: what was refused is not pressed on the far end
+    /// with each of them.
+    #[must_use]
+    pub fn flowing(&self) -> Capabilities {
+        let mut capabilities = Capabilities::clone(&self.capabilities);
+        if let Some(negotiated) = &self.negotiated {
+            capabilities.media.retain(|own| negotiated.media.iter().any(|media| media.kind == own.kind));
+        }
+        capabilities
+    }
+
     /// Whether an offer of ours waits for its answer.
     #[must_use]
     pub fn is_offering(&self) -> bool {

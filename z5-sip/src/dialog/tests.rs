@@ -161,3 +161,15 @@ fn a_failed_exchange_leaves_what_held() {
     assert!(here.answer(b"rubbish").is_err());
     assert_eq!(here.negotiated(), Some(&before));
 }
+
+#[test]
+fn a_refresh_offers_what_flows_and_no_more() {
+    let mut both = audio(1000, Direction::SendReceive);
+    both.media.push(MediaCapability::new(MediaKind::Text, 1002, vec![Codec::t140(98)]));
+    let mut here = Session::new(99, both.clone());
+    let mut there = Session::new(77, audio(2000, Direction::SendReceive));
+    let (answer, _) = there.answer(&here.offer(both)).unwrap();
+    here.accept(&answer).unwrap();
+    assert_eq!(here.flowing(), audio(1000, Direction::SendReceive), "text was refused");
+    assert_eq!(here.capabilities().media.len(), 2);
+}

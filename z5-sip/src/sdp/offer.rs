@@ -17,8 +17,9 @@ pub fn make_offer(capabilities: &Capabilities, origin: Origin) -> SessionDescrip
     description
 }
 
-/// Offers `capabilities` anew in a session that stands: lines keep their place, a line without a medium is closed, a
-/// medium of a new kind is added at the end, and payload numbers keep their meaning (RFC 3264 section 8).
+/// Offers `capabilities` anew in a session that stands: lines keep their place, a line without a medium is closed, one that
+/// was closed or refused is used again for a medium of its kind, a medium of a new kind is added at the end, and payload
+/// numbers keep their meaning (RFC 3264 section 8).
 #[must_use]
 pub fn reoffer(
     capabilities: &Capabilities,
@@ -28,15 +29,23 @@ pub fn reoffer(
 ) -> SessionDescription {
     let mut description = SessionDescription::ours(capabilities.address, origin);
     let mut used = vec![false; capabilities.media.len()];
-    for (index, line) in agreed.session.medias.iter().enumerate() {
-        let before = negotiated.media.iter().find(|media| media.index == index);
-        let slot = before.and_then(|before| {
-            let fits = |slot: &usize| !used[*slot] && capabilities.media[*slot].kind == before.kind;
-            (0..used.len()).find(fits)
-        });
-        let next = match (before, slot) {
+    let mut take = |kind: &str| {
+        let fits = |slot: &usize| !used[*slot] && capabilities.media[*slot].kind.as_str() == kind;
+        let slot = (0..used.len()).find(fits)?;
+        used[slot] = true;
+        Some(slot)
+    };
+    let flowing = |index| negotiated.media.iter().find(|media| media.index == index);
+    // What flows comes first: no line that was closed takes its medium.
+    let lines = || agreed.session.medias.iter().enumerate();
+    let mut slots: Vec<Option<usize>> =
+        lines().map(|(index, _)| flowing(index).and_then(|before| take(before.kind.as_str()))).collect();
+    for (index, line) in lines().filter(|(index, _)| flowing(*index).is_none()) {
+        slots[index] = take(&line.media);
+    }
+    for (index, line) in lines() {
+        let next = match (flowing(index), slots[index]) {
             (Some(before), Some(slot)) => {
-                used[slot] = true;
                 let mut medium = capabilities.media[slot].clone();
                 medium.codecs = same_numbers(&medium.codecs, before);
                 // What shares one port now cannot be told apart from a new stream on two.
@@ -45,7 +54,8 @@ pub fn reoffer(
                 next.proto.clone_from(&line.proto);
                 next
             }
-            (Some(_) | None, Some(_) | None) => {
+            (None, Some(slot)) => offered_line(&capabilities.media[slot]),
+            (Some(_) | None, None) => {
                 let mut closed = empty_line(&line.media, 0, &line.proto);
                 closed.fmt.clone_from(&line.fmt);
                 closed
@@ -53,7 +63,7 @@ pub fn reoffer(
         };
         description.session.medias.push(next);
     }
-    // A medium of a kind that was refused before is not pressed on the far end again.
+    // Two lines of one kind are more than anybody wished for.
     let is_new = |medium: &MediaCapability| {
         agreed.session.medias.iter().all(|line| line.media != medium.kind.as_str())
     };

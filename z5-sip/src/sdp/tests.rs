@@ -395,3 +395,22 @@ fn a_new_offer_keeps_every_line_in_its_place() {
     assert!(printed.contains("a=fmtp:100 111/111/111\r\n"), "{printed}");
     assert!(printed.ends_with("a=sendonly\r\n"));
 }
+
+#[test]
+fn a_line_that_was_refused_is_used_again_when_its_medium_is_wanted() {
+    let first = parse(&[
+        "m=text 4002 RTP/AVP 111",
+        "a=rtpmap:111 t140/1000",
+        "m=audio 0 RTP/AVP 8",
+        "m=audio 4000 RTP/AVP 8",
+    ]);
+    let (agreed, negotiated) = answer(&first, &caps(vec![audio(1000)]), ORIGIN).unwrap();
+    assert_eq!(negotiated.media.len(), 1);
+    let offer = reoffer(&caps(vec![audio(1000), text(1002)]), ORIGIN, &agreed, &negotiated);
+    let printed = text_of(&offer);
+    let lines: Vec<&str> = printed.lines().filter(|line| line.starts_with("m=")).collect();
+    // The closed line of sound does not take the medium of the one that flows.
+    assert!(lines[0].starts_with("m=text 1002 RTP/AVP "), "{lines:?}");
+    assert!(lines[1].starts_with("m=audio 0 ") && lines[2].starts_with("m=audio 1000 "), "{lines:?}");
+    assert_eq!(lines.len(), 3);
+}

@@ -192,7 +192,10 @@ impl UserAgent {
                     (Some(body), Some(negotiated).filter(|new| before.as_ref() != Some(&new.media)))
                 })
             }
-            (false, true) => Ok((Some(leg.session.offer(could.clone())), None)),
+            (false, true) => {
+                let flowing = leg.session.flowing();
+                Ok((Some(leg.session.offer(flowing)), None))
+            }
             (false, false) => Ok((None, None)),
         };
         match outcome {

@@ -329,7 +329,7 @@ impl UserAgent {
             let id = active.leg.dialog.id().clone();
             self.send_update(key, &id, None, turn);
         } else if active.may_offer() {
-            let capabilities = active.leg.session.capabilities().clone();
+            let capabilities = active.leg.session.flowing();
             self.send_reinvite(key, capabilities, true, turn);
         }
     }

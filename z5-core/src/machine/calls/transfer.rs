@@ -190,7 +190,8 @@ impl Calls {
         };
         let added: Vec<MediaKind> =
             offered.iter().copied().filter(|kind| !runs(*kind) && wanted(kind)).collect();
-        if added.is_empty() {
+        // While we are adding a medium ourselves, that comes first.
+        if added.is_empty() || call.proposing {
             return self.answer_offer(id, desk, out);
         }
         call.adding.clone_from(&added);

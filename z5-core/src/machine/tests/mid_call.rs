@@ -154,6 +154,23 @@ fn text_is_added_to_a_call_and_started_when_the_far_end_agrees() {
 }
 
 #[test]
+fn text_that_we_did_not_take_at_first_can_be_added_later() {
+    let mut world = World::new().start();
+    let call =
+        world.ring(1, &format!("{AUDIO}m=text 41000 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n")).unwrap();
+    world.establish(call);
+    world.add_text(call);
+    let invite = world.sent.iter().rev().find(|message| message.starts_with("INVITE ")).unwrap();
+    let lines: Vec<&str> = invite.lines().filter(|line| line.starts_with("m=")).collect();
+    assert!(
+        lines.len() == 2 && lines[1].starts_with("m=text 30002 "),
+        "the line that was refused is used: {invite}"
+    );
+    world.reply(200, &format!("{AUDIO}m=text 41002 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n"));
+    assert_eq!(world.started, [MediaKind::Text]);
+}
+
+#[test]
 fn text_that_the_far_end_does_not_take_is_told_and_the_call_goes_on() {
     for (status, answer) in [(200, format!("{AUDIO}m=text 0 RTP/AVP 98\r\n")), (488, String::new())] {
         let (mut world, call) = World::standing(AUDIO);
