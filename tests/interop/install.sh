@@ -7,6 +7,7 @@ packages=(
   kamailio kamailio-extra-modules kamailio-tls-modules kamailio-outbound-modules # SIP server; STUN on its UDP ports
   rtpengine-daemon                                                     # media relay
   baresip-core                                                         # client
+  linphone-cli                                                         # client with real-time text
   sip-tester                                                           # SIPp: scenarios of our own
   dnsmasq-base                                                         # name server
   nftables iptables                                                    # packet filters for the rules of z5 firewall

@@ -33,6 +33,11 @@ def tone(path, hz, level_dbfs, tolerance_db=1.0, seconds=1.0):
     Any one second will do: set-up and hang-up cut the ends, and a busy machine may tear a hole somewhere.
     """
     rate, values = samples(path)
+    if rate >= 32000:
+        # fewer samples to judge; the mean of neighbours takes a quarter of a dB off 1 kHz
+        step = rate // 8000
+        values = [sum(values[at : at + step]) / step for at in range(0, len(values) - step + 1, step)]
+        rate //= step
     length = int(rate * seconds)
     if len(values) < length:
         return f"{len(values) / rate:.2f} s recorded, at least {seconds} s wanted"

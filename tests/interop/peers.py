@@ -291,19 +291,19 @@ class NameServer:
 class Baresip:
     """One registered baresip. Speaks JSON in netstrings over its control socket (module ctrl_tcp)."""
 
-    def __init__(self, run, server, user, wav, answer=True, encryption=None):
+    def __init__(self, run, server, user, wav, answer=True, encryption=None, codecs="PCMA,PCMU", rate=8000):
         self.run, self.buffer, self.events = run, b"", []
         sip_port, control, rtp = free_port(2), free_port(), free_port(20)
         run.mkdir(parents=True, exist_ok=True)
         fill(
             "baresip.in", run / "config", RUN=run, MODULES=modules("baresip"), SIP_PORT=sip_port, WAV=wav,
-            RTP_FIRST=rtp, RTP_LAST=rtp + 19, CONTROL_PORT=control,
+            RTP_FIRST=rtp, RTP_LAST=rtp + 19, CONTROL_PORT=control, RATE=rate,
         )
         (run / "contacts").write_text("")
         account = (
             f"<sip:{user}@{REALM};transport=tcp>;auth_user={user};auth_pass={user}-pw"
             f';outbound="sip:127.0.0.1:{server.sip_port};transport=tcp";regint=20'
-            f";answermode={'auto' if answer else 'manual'};audio_codecs=PCMA,PCMU;ptime=20"
+            f";answermode={'auto' if answer else 'manual'};audio_codecs={codecs};ptime=20"
         )
         if encryption:
             account += f";mediaenc={encryption}"

@@ -18,6 +18,7 @@ from pathlib import Path
 import captures
 import firewall
 import judge
+import linphone
 import scenarios
 import transports
 from peers import REALM, Baresip, PeerError, Server
@@ -85,12 +86,13 @@ class World:
     """One journey's folder, server and configuration."""
 
     failed = Failed
+    level = LEVEL_DBFS
 
     def __init__(self, run, media, server):
         self.run, self.media, self.server = run, media, server
 
     def config(self, user="alice", password=None, srtp="off", codecs='["PCMA", "PCMU"]', transport="tcp", expires=60,
-               ipv6=False, ca=None, proxy=None, dns=None, mwi=None, more=""):
+               ipv6=False, ca=None, proxy=None, dns=None, mwi=None, more="", text=False):
         """A configuration file. `proxy=""`: the domain is looked up at the name server `dns`."""
         path = self.run / f"{user}.toml"
         here = "::1" if ipv6 else "127.0.0.1"
@@ -106,23 +108,24 @@ class World:
             f'profile = "generic"\n\n{names}{trust}'
             f'[sip]\ndomain = "{REALM}"\nusername = "{user}"\npassword = "{password or user + "-pw"}"\n{route}'
             f'transport = "{transport}"\nexpires = {expires}\n{mailbox}{more}\n'
-            f'[media]\nbind = "{here}"\nports = "41000-41199"\ncodecs = {codecs}\nsrtp = "{srtp}"\ntext = false\n'
+            f'[media]\nbind = "{here}"\nports = "41000-41199"\naudio_codecs = {codecs}\nsrtp = "{srtp}"\ntext = {str(text).lower()}\n'
         )
         path.chmod(0o600)
         return path
 
-    def baresip(self, answer=True, encryption=None):
-        return Baresip(self.run / "bob", self.server, "bob", self.media / "theirs.wav", answer, encryption)
+    def baresip(self, answer=True, encryption=None, codecs="PCMA,PCMU", rate=8000):
+        wav = self.media / f"theirs-{rate}.wav"
+        return Baresip(self.run / "bob", self.server, "bob", wav, answer, encryption, codecs, rate)
 
     def z5(self, *arguments, **config):
         return Z5Run(self.run, "--config", self.config(**config), *arguments)
 
-    def judge(self, peer):
+    def judge(self, peer, tolerance_db=1.0):
         """Both directions, from both recordings."""
         recordings = sorted((self.run / "record").glob("*.wav"))
         expect(len(recordings) == 1, f"one recording wanted, found {[p.name for p in recordings]}")
         for who, path, hz in (("z5", recordings[0], THEIRS_HZ), ("baresip", peer.heard(), OURS_HZ)):
-            wrong = judge.tone(path, hz, LEVEL_DBFS)
+            wrong = judge.tone(path, hz, LEVEL_DBFS, tolerance_db)
             expect(wrong is None, f"{who} heard: {wrong} ({path})")
 
 
@@ -155,16 +158,20 @@ def unavailable(world):
     expect(code == "call.unavailable", f"code {code}")
 
 
-def z5_calls_and_hangs_up(world, **options):
-    peer = world.baresip(encryption=options.pop("encryption", None))
+def z5_calls_and_hangs_up(world, *more, theirs=None, tolerance_db=1.0, **options):
+    peer = world.baresip(encryption=options.pop("encryption", None), **(theirs or {}))
     try:
-        call = world.z5(*call_arguments(world, "call", f"sip:bob@{REALM}", "--duration", "3s"), **options)
+        call = world.z5(*call_arguments(world, "call", f"sip:bob@{REALM}", "--duration", "3s", *more), **options)
         result = call.result()
         closed = peer.wait_event("CALL_CLOSED", 5)
     finally:
         peer.close()
-    world.judge(peer)
+    world.judge(peer, tolerance_db)
     expect(closed, "baresip saw no BYE")
+    stream = result["call"]["media"]["streams"][0]
+    wanted = json.loads(options.get("codecs", '["PCMA"]'))[0]
+    expect(stream["codec"] == wanted, f"{stream['codec']} was agreed on, {wanted} wanted")
+    expect(options.get("srtp") != "required" or stream["crypto"], "agreed on no encryption")
     return f"set-up {result['timings_ms']['call_setup']} ms"
 
 
@@ -186,9 +193,25 @@ def z5_calls_pcmu(world):
     return z5_calls_and_hangs_up(world, codecs='["PCMU"]')
 
 
+def z5_calls_g722(world):
+    """The same with G.722, sampled at 16 kHz under a clock of 8 kHz."""
+    return z5_calls_and_hangs_up(world, codecs='["G722"]', theirs={"codecs": "G722/16000/1", "rate": 16000})
+
+
+def z5_calls_opus(world):
+    """The same with Opus, which is no wave form codec: a tone comes through a little louder or softer."""
+    theirs = {"codecs": "opus/48000/2", "rate": 48000}
+    return z5_calls_and_hangs_up(world, codecs='["opus"]', theirs=theirs, tolerance_db=3.0)
+
+
 def z5_calls_sdes(world):
     """The same with SRTP by SDES, which both sides insist on."""
     return z5_calls_and_hangs_up(world, srtp="required", encryption="srtp-mand")
+
+
+def z5_calls_gcm(world):
+    """The same with AES-GCM alone."""
+    return z5_calls_and_hangs_up(world, "--suite", "AEAD_AES_128_GCM", srtp="required", encryption="srtp-mand")
 
 
 def z5_calls_peer_hangs_up(world):
@@ -248,11 +271,15 @@ JOURNEYS = {
     "z5-calls-and-hangs-up": (z5_calls_and_hangs_up, {}),
     "z5-calls-z5": (z5_calls_z5, {}),
     "z5-calls-pcmu": (z5_calls_pcmu, {}),
+    "z5-calls-g722": (z5_calls_g722, {}),
+    "z5-calls-opus": (z5_calls_opus, {}),
     "z5-calls-sdes": (z5_calls_sdes, {}),
+    "z5-calls-gcm": (z5_calls_gcm, {}),
     "z5-calls-peer-hangs-up": (z5_calls_peer_hangs_up, {}),
     "peer-calls-and-hangs-up": (peer_calls_and_hangs_up, {}),
     "peer-calls-z5-hangs-up": (peer_calls_z5_hangs_up, {}),
     **transports.JOURNEYS,
+    **linphone.JOURNEYS,
     **captures.JOURNEYS,
     # needs no server at all
     **firewall.JOURNEYS,
@@ -263,9 +290,10 @@ JOURNEYS = {
 
 def make_media(folder):
     folder.mkdir(parents=True)
-    for name, hz in (("ours", OURS_HZ), ("theirs", THEIRS_HZ)):
+    made = [("ours", OURS_HZ, 8000), *((f"theirs-{rate}", THEIRS_HZ, rate) for rate in (8000, 16000, 48000))]
+    for name, hz, rate in made:
         subprocess.run(
-            ["sox", "-n", "-r", "8000", "-c", "1", "-b", "16", folder / f"{name}.wav", "synth", "12", "sine", str(hz),
+            ["sox", "-n", "-r", str(rate), "-c", "1", "-b", "16", folder / f"{name}.wav", "synth", "12", "sine", str(hz),
              "gain", str(GAIN_DB)],
             check=True,
         )

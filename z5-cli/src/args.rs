@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use z5_core::config::{SrtpMode, Transport};
+use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, Transport, audio_codec, srtp_suite};
 use z5_mock::Fault;
 
 use crate::act::Act;
@@ -250,6 +250,20 @@ pub(crate) struct SessionArgs {
     pub(crate) capture: CaptureArgs,
 }
 
+/// What a call offers and takes, in place of the configuration's.
+#[derive(Debug, Args)]
+pub(crate) struct OfferArgs {
+    /// Audio codecs in order of preference: opus, G722, PCMU, PCMA
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = audio_codec)]
+    pub(crate) codec: Vec<AudioCodec>,
+    /// Encryption of media: off, optional or required
+    #[arg(long, value_name = "MODE")]
+    pub(crate) srtp: Option<SrtpMode>,
+    /// SRTP suites in order of preference, such as AEAD_AES_256_GCM
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = srtp_suite)]
+    pub(crate) suite: Vec<SrtpSuite>,
+}
+
 /// What a call sends, where it is recorded, how long it lasts.
 #[derive(Debug, Args)]
 pub(crate) struct MediaArgs {
@@ -285,6 +299,8 @@ pub(crate) struct CallArgs {
     #[command(flatten)]
     pub(crate) media: MediaArgs,
     #[command(flatten)]
+    pub(crate) offer: OfferArgs,
+    #[command(flatten)]
     pub(crate) session: SessionArgs,
 }
 
@@ -302,6 +318,8 @@ pub(crate) struct MessageArgs {
 pub(crate) struct AnswerArgs {
     #[command(flatten)]
     pub(crate) media: MediaArgs,
+    #[command(flatten)]
+    pub(crate) offer: OfferArgs,
     /// Give up when no call came in this time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
     pub(crate) wait: Duration,
@@ -333,7 +351,7 @@ pub(crate) struct ExplainArgs {
     #[arg(long)]
     pub(crate) fix_newlines: bool,
     /// Encryption of media on this side: "off", "optional" or "required"
-    #[arg(long, value_name = "MODE", value_parser = srtp_mode, default_value = "optional")]
+    #[arg(long, value_name = "MODE", default_value = "optional")]
     pub(crate) srtp: SrtpMode,
     /// End with status 1 unless this is the verdict: "accept", "refuse", "drop", or the status of a refusal
     #[arg(long, value_name = "VERDICT", value_parser = expected_verdict)]
@@ -358,15 +376,6 @@ fn expected_verdict(text: &str) -> Result<ExpectedVerdict, String> {
             Ok(status @ 300..700) => Ok(ExpectedVerdict::Status(status)),
             Ok(_) | Err(_) => Err("write accept, refuse, drop, or a status from 300 to 699".to_owned()),
         },
-    }
-}
-
-fn srtp_mode(text: &str) -> Result<SrtpMode, String> {
-    match text {
-        "off" => Ok(SrtpMode::Off),
-        "optional" => Ok(SrtpMode::Optional),
-        "required" => Ok(SrtpMode::Required),
-        _ => Err("write off, optional or required".to_owned()),
     }
 }
 

@@ -13,9 +13,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use z5_core::config::SrtpMode;
 use z5_core::{Advice, Config, Failure, Location, RetryMode, Session, StartOptions, Step};
 
-use crate::args::{CaptureArgs, Cli, Command, MediaArgs, SessionArgs};
+use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, SessionArgs};
 use crate::capture;
 use crate::exit::Exit;
 use crate::output::{self, Output};
@@ -55,7 +56,8 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Firewall(args) => firewall::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Register(args) => {
             let plan = || Ok(Plan::Register { stay: args.stay });
-            configured("register", plan, cli.config.as_deref(), &args.session, out, process_start).await
+            configured("register", plan, cli.config.as_deref(), (&args.session, None), out, process_start)
+                .await
         }
         Command::Call(args) => {
             let plan = || {
@@ -64,16 +66,19 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
                 let media = media(args.media)?;
                 Ok(Plan::Call { target: args.target, anonymous, location, media })
             };
-            configured("call", plan, cli.config.as_deref(), &args.session, out, process_start).await
+            let overrides = (&args.session, Some(&args.offer));
+            configured("call", plan, cli.config.as_deref(), overrides, out, process_start).await
         }
         Command::Message(args) => {
             let plan = || Ok(Plan::Message { target: args.target, text: args.text });
-            configured("message", plan, cli.config.as_deref(), &args.session, out, process_start).await
+            configured("message", plan, cli.config.as_deref(), (&args.session, None), out, process_start)
+                .await
         }
         Command::Answer(args) => {
             let plan =
                 || media(args.media).map(|media| Plan::Answer { wait: args.wait, ring: args.ring, media });
-            configured("answer", plan, cli.config.as_deref(), &args.session, out, process_start).await
+            let overrides = (&args.session, Some(&args.offer));
+            configured("answer", plan, cli.config.as_deref(), overrides, out, process_start).await
         }
     }
 }
@@ -83,13 +88,13 @@ async fn configured(
     command: &'static str,
     plan: impl FnOnce() -> Result<Plan, Failure>,
     config: Option<&Path>,
-    session: &SessionArgs,
+    (session, offer): (&SessionArgs, Option<&OfferArgs>),
     mut out: Output,
     process_start: Instant,
 ) -> Exit {
     let mut report = Report::new(command, process_start).asking(&session.expect);
     // the configuration first: a wrong one leaves no trace in the folder of the recording
-    let exit = match load(config, session).and_then(|config| Ok((config, plan()?))) {
+    let exit = match load(config, session, offer).and_then(|config| Ok((config, plan()?))) {
         Ok((config, plan)) => {
             let exit = start(&plan, config, session.seed, &session.capture, &mut report, &mut out).await;
             remove_if_empty(&plan);
@@ -181,7 +186,7 @@ fn load_file(path: Option<&Path>) -> Result<Config, Failure> {
 }
 
 /// The configuration with what the command line puts in place.
-fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
+fn load(path: Option<&Path>, session: &SessionArgs, offer: Option<&OfferArgs>) -> Result<Config, Failure> {
     let mut config = load_file(path)?;
     if let Some(ca) = &session.ca {
         config.tls.ca_file = Some(ca.clone());
@@ -189,6 +194,21 @@ fn load(path: Option<&Path>, session: &SessionArgs) -> Result<Config, Failure> {
     }
     if let Some(transport) = session.sip_transport {
         config.sip.transport = transport;
+        config.check().map_err(|error| usage(error.code(), error.to_string()))?;
+    }
+    if let Some(offer) = offer {
+        if !offer.codec.is_empty() {
+            config.media.audio_codecs.clone_from(&offer.codec);
+        }
+        if !offer.suite.is_empty() {
+            config.media.srtp_suites.clone_from(&offer.suite);
+        }
+        config.media.srtp = offer.srtp.unwrap_or(config.media.srtp);
+        if !offer.suite.is_empty() && config.media.srtp == SrtpMode::Off {
+            let message = "--suite names how media is encrypted, and media is not encrypted: add --srtp optional or --srtp \
+                           required";
+            return Err(usage("usage.suite", message));
+        }
         config.check().map_err(|error| usage(error.code(), error.to_string()))?;
     }
     if let Some(number) = &session.number {

@@ -21,8 +21,8 @@ use serde::Deserialize;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use template::TEMPLATE;
 pub use values::{
-    AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, Transport, UdpKeepAlive,
-    WhenSilent,
+    AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, SrtpSuite, Transport,
+    UdpKeepAlive, WhenSilent, audio_codec, srtp_suite,
 };
 
 use crate::egress::{Allow, GuardMode};
@@ -265,10 +265,17 @@ pub struct Media {
     pub bind: Option<IpAddr>,
     /// Local RTP ports, `first-last`; left out, the system picks. The group's range on the MCS wins over it.
     pub ports: Option<PortRange>,
-    /// Audio codecs in order of preference.
-    pub codecs: Vec<AudioCodec>,
+    /// Audio codecs in order of preference. Comfort noise and telephone events come along by themselves.
+    #[serde(deserialize_with = "values::audio_codecs")]
+    pub audio_codecs: Vec<AudioCodec>,
+    /// Describe silence (RFC 3389; DTX with Opus) in place of sending it, where the far end takes that. Never in an emergency
+    /// call (RFC 6881 ED-73).
+    pub silence_suppression: bool,
     /// Encryption by SDES keys.
     pub srtp: SrtpMode,
+    /// SRTP suites in order of preference.
+    #[serde(deserialize_with = "values::srtp_suites")]
+    pub srtp_suites: Vec<SrtpSuite>,
     /// Offer and accept real-time text.
     pub text: bool,
     /// What is done when media that was agreed stays away for `timeouts.media_silent`.
@@ -280,8 +287,10 @@ impl Default for Media {
         Self {
             bind: None,
             ports: None,
-            codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma],
+            audio_codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722],
+            silence_suppression: false,
             srtp: SrtpMode::Off,
+            srtp_suites: SrtpSuite::ALL.to_vec(),
             text: true,
             when_silent: WhenSilent::Tell,
         }

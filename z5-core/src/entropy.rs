@@ -23,9 +23,9 @@ pub(crate) fn number() -> Result<u64, StartError> {
     Ok(u64::from_le_bytes(bytes))
 }
 
-/// An SRTP master key and salt (RFC 4568 section 6.1: fresh for every medium of every call).
-pub(crate) fn key_and_salt() -> Result<Zeroizing<[u8; 30]>, StartError> {
-    let mut bytes = Zeroizing::new([0; 30]);
+/// SRTP master keys and salts (RFC 4568 section 6.1: fresh for every medium of every call).
+pub(crate) fn keys<const N: usize>() -> Result<Zeroizing<[u8; N]>, StartError> {
+    let mut bytes = Zeroizing::new([0; N]);
     fill(bytes.as_mut_slice())?;
     Ok(bytes)
 }

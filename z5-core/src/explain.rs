@@ -13,7 +13,7 @@ use crate::config::{Media, SrtpMode};
 use crate::error::CallError;
 use crate::events::MediaKind;
 use crate::machine::call_media::capabilities;
-use crate::machine::io::{KeyAndSalt, PortPair, ReadyMedium};
+use crate::machine::io::{KeyPool, PortPair, ReadyMedium};
 
 /// Options with the audio codecs and the text of [`Media::default`] and this encryption.
 ///
@@ -25,9 +25,9 @@ pub fn options(srtp: SrtpMode) -> Result<Options, CallError> {
     let ready = [(MediaKind::Audio, 20_000), (MediaKind::Text, 20_002)].map(|(kind, port)| ReadyMedium {
         kind,
         ports: PortPair { rtp: SocketAddr::new(address, port), rtcp: SocketAddr::new(address, port + 1) },
-        key: KeyAndSalt(Zeroizing::new([0; 30])),
+        keys: KeyPool(Zeroizing::new([0; KeyPool::LEN])),
     });
     let media = Media { srtp, ..Media::default() };
-    let capabilities = capabilities(&ready, &media, address, false)?;
+    let capabilities = capabilities(&ready, &media, &[], address, false)?;
     Ok(Options { kind: None, framing: None, fix_newlines: false, capabilities })
 }

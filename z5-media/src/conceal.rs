@@ -1,54 +1,58 @@
 //! Makes up lost audio: repeats the last pitch period and fades it out (the idea of ITU-T G.711 appendix I, simplified).
 
-/// Samples of history kept.
+/// Samples at 8 kHz: of history kept.
 const HISTORY: usize = 480;
 /// Shortest and longest pitch period looked for, in samples at 8 kHz (200 to 50 Hz at most; multiples fit too).
 const MIN_LAG: usize = 40;
 const MAX_LAG: usize = 160;
-/// Samples compared when the period is looked for.
+/// Samples at 8 kHz compared when the period is looked for.
 const COMPARED: usize = 160;
-/// Samples at full level before the fade.
+/// Samples at 8 kHz at full level before the fade.
 const HOLD: usize = 80;
-/// Samples until silence.
+/// Samples at 8 kHz until silence.
 const FADE: usize = 480;
-/// Samples over which real audio is blended in after a loss.
+/// Samples at 8 kHz over which real audio is blended in after a loss.
 const BLEND: usize = 32;
 
 /// State of the concealment of one stream.
 #[derive(Debug, Clone)]
 pub struct Concealer {
-    history: [i16; HISTORY],
+    /// Samples for one at 8 kHz.
+    scale: usize,
+    history: Vec<i16>,
     /// Samples made up since the last real one; 0 while audio is real.
     made_up: usize,
     lag: usize,
 }
 
-impl Default for Concealer {
-    fn default() -> Self {
-        Self { history: [0; HISTORY], made_up: 0, lag: MAX_LAG }
-    }
-}
-
 impl Concealer {
+    /// For audio of that many samples a second, a multiple of 8000.
+    #[must_use]
+    pub fn new(sample_rate: u32) -> Self {
+        let scale = (sample_rate as usize / 8000).max(1);
+        Self { scale, history: vec![0; HISTORY * scale], made_up: 0, lag: MAX_LAG * scale }
+    }
+
     /// Tells real audio that is about to be played; its start is blended with what was made up before it.
     pub fn real(&mut self, samples: &mut [i16]) {
         if self.made_up > 0 {
-            let blend = BLEND.min(samples.len());
+            let blend = (BLEND * self.scale).min(samples.len());
             for (n, sample) in samples.iter_mut().take(blend).enumerate() {
-                let weight = (n + 1) as f32 / (BLEND + 1) as f32;
+                let weight = (n + 1) as f32 / (BLEND * self.scale + 1) as f32;
                 let old = f32::from(self.next_sample());
                 *sample = (old + (f32::from(*sample) - old) * weight) as i16;
             }
             self.made_up = 0;
         }
-        let keep = samples.len().min(HISTORY);
+        let history = self.history.len();
+        let keep = samples.len().min(history);
         self.history.copy_within(keep.., 0);
-        self.history[HISTORY - keep..].copy_from_slice(&samples[samples.len() - keep..]);
+        self.history[history - keep..].copy_from_slice(&samples[samples.len() - keep..]);
     }
 
     /// Fills `samples` in place of audio that is missing.
     pub fn conceal(&mut self, samples: &mut [i16]) {
-        if self.made_up == 0 {
+        if self.made_up == 0 && !samples.is_empty() {
             self.lag = self.find_lag();
         }
         for sample in samples {
@@ -56,45 +60,56 @@ impl Concealer {
         }
     }
 
-    /// Forgets what was played, at the start of another source.
-    pub fn clear(&mut self) {
-        *self = Self::default();
-    }
-
     fn next_sample(&mut self) -> i16 {
         let n = self.made_up;
         self.made_up += 1;
-        if n >= HOLD + FADE {
+        let (hold, fade) = (HOLD * self.scale, FADE * self.scale);
+        if n >= hold + fade {
             return 0;
         }
-        let sample = f32::from(self.history[HISTORY - self.lag + n % self.lag]);
-        let level = 1.0 - n.saturating_sub(HOLD) as f32 / FADE as f32;
+        let sample = f32::from(self.history[self.history.len() - self.lag + n % self.lag]);
+        let level = 1.0 - n.saturating_sub(hold) as f32 / fade as f32;
         (sample * level) as i16
     }
 
-    /// The lag at which the end of the history resembles itself most.
+    /// The lag at which the end of the history resembles itself most: first in steps of a sample at 8 kHz, then between.
     fn find_lag(&self) -> usize {
-        let end = &self.history[HISTORY - COMPARED..];
+        let (scale, newest) = (self.scale, self.history.len());
+        let compared = COMPARED * scale;
         // In whole numbers, scaled so that no sum overflows: such sums go many at a time, and on a bad path this is most of
-        // what a call costs.
+        // what a call costs. At higher rates as many products are summed as at 8 kHz.
         let product = |a: i16, b: i16| (i32::from(a) * i32::from(b)) >> 7;
         let score = |lag: usize| {
-            let earlier = &self.history[HISTORY - COMPARED - lag..HISTORY - lag];
+            let end = self.history[newest - compared..].iter();
+            let earlier = self.history[newest - compared - lag..newest - lag].iter();
             let (mut cross, mut energy) = (0_i32, 0_i32);
-            for (a, b) in end.iter().zip(earlier) {
-                cross += product(*a, *b);
-                energy += product(*b, *b);
+            let mut sum = |a: i16, b: i16| {
+                cross += product(a, b);
+                energy += product(b, b);
+            };
+            if scale == 1 {
+                end.zip(earlier).for_each(|(a, b)| sum(*a, *b));
+            } else {
+                end.zip(earlier).step_by(scale).for_each(|(a, b)| sum(*a, *b));
             }
             cross as f32 / (energy as f32 + 1.0).sqrt()
         };
-        let mut best = (MAX_LAG, score(MAX_LAG));
-        for lag in MIN_LAG..MAX_LAG {
-            let found = score(lag);
-            if found > best.1 {
-                best = (lag, found);
+        let best = |lags: &mut dyn Iterator<Item = usize>| {
+            let mut best = (MAX_LAG * scale, score(MAX_LAG * scale));
+            for lag in lags {
+                let found = score(lag);
+                if found > best.1 {
+                    best = (lag, found);
+                }
             }
+            best.0
+        };
+        let rough = best(&mut (MIN_LAG * scale..MAX_LAG * scale).step_by(scale));
+        if scale == 1 {
+            return rough;
         }
-        best.0
+        let (from, to) = ((rough - scale).max(MIN_LAG * scale), (rough + scale).min(MAX_LAG * scale));
+        best(&mut (from..=to))
     }
 }
 
@@ -110,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_tone_goes_on_and_fades() {
-        let mut concealer = Concealer::default();
+        let mut concealer = Concealer::new(8000);
         concealer.real(&mut tone(0, 480));
         let mut made = vec![0; 160];
         concealer.conceal(&mut made);
@@ -130,7 +145,7 @@ mod tests {
     #[test]
     fn the_loudest_audio_overflows_nothing() {
         for sample in [i16::MIN, i16::MAX] {
-            let mut concealer = Concealer::default();
+            let mut concealer = Concealer::new(8000);
             concealer.real(&mut [sample; 480]);
             let mut made = [0; 40];
             concealer.conceal(&mut made);
@@ -139,8 +154,28 @@ mod tests {
     }
 
     #[test]
+    fn a_tone_goes_on_at_every_rate_of_a_stream() {
+        for rate in [16_000_u32, 48_000] {
+            let tone = |from: usize, len: usize| -> Vec<i16> {
+                let turns = |n: usize| n as f64 * 300.0 / f64::from(rate);
+                (from..from + len)
+                    .map(|n| ((turns(n) * std::f64::consts::TAU).sin() * 10000.0) as i16)
+                    .collect()
+            };
+            let mut concealer = Concealer::new(rate);
+            let second = rate as usize;
+            concealer.real(&mut tone(0, second));
+            let mut made = vec![0; second / 100];
+            concealer.conceal(&mut made);
+            let wanted = tone(second, second / 100);
+            let error = made.iter().zip(&wanted).map(|(a, b)| (i32::from(*a) - i32::from(*b)).abs()).max();
+            assert!(error.unwrap() < 1500, "{rate} Hz: {error:?}");
+        }
+    }
+
+    #[test]
     fn real_audio_after_a_loss_is_blended_in() {
-        let mut concealer = Concealer::default();
+        let mut concealer = Concealer::new(8000);
         concealer.real(&mut [8000; 480]);
         concealer.conceal(&mut [0; 80]);
         let mut real = vec![0; 160];

@@ -29,8 +29,9 @@ use std::time::{Duration, Instant};
 
 use config::EventSender;
 pub use config::{
-    AudioCodec, AudioConfig, AudioOptions, Direction, EngineConfig, EventHandler, StreamConfig, StreamEvent,
-    StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes, VideoConfig,
+    AudioCodec, AudioConfig, AudioFormat, AudioOptions, Direction, EngineConfig, EventHandler, OpusOptions,
+    StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
+    VideoConfig,
 };
 pub use error::{EngineError, MediaError, PortError};
 pub use load::{EncodedMedia, LoadConfig};
@@ -301,6 +302,23 @@ impl Engine {
     pub fn watch(&self, stream: StreamId, patience: Option<Duration>) -> Result<(), MediaError> {
         self.running(stream).ok_or(MediaError::NoSuchStream)?;
         self.tell_net(stream, net::Command::Watch { id: stream, patience })
+    }
+
+    /// Goes on with another codec, or other payload types, when that was agreed within a call (a re-INVITE). Source and
+    /// recording keep their sample rate.
+    ///
+    /// # Errors
+    /// When there is no such audio stream, or the format cannot be used.
+    pub fn set_audio_format(&self, stream: StreamId, format: AudioFormat) -> Result<(), MediaError> {
+        start::check_format(&format)?;
+        let clock_rate = format.codec.clock_rate();
+        let changed = self.registry.lock().map_err(|_| MediaError::Stopped)?.set_format(stream, &format);
+        if !changed {
+            return Err(MediaError::NoSuchStream);
+        }
+        let payload_types = format.received();
+        self.tell_net(stream, net::Command::SetPayloadTypes { id: stream, payload_types, clock_rate })?;
+        self.tell_worker(worker::Command::Format { id: stream, format: Box::new(format) })
     }
 
     /// Figures of a running stream; `None` when there is no such stream.

@@ -66,9 +66,10 @@ pub mod text;
 pub mod video;
 
 pub use engine::{
-    AudioCodec, AudioConfig, AudioOptions, DIGIT_DURATION, Direction, EncodedMedia, Engine, EngineConfig,
-    EngineError, EventHandler, LoadConfig, LocalPort, MediaError, PortError, SharedPort, StreamConfig,
-    StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes, VideoConfig,
+    AudioCodec, AudioConfig, AudioFormat, AudioOptions, DIGIT_DURATION, Direction, EncodedMedia, Engine,
+    EngineConfig, EngineError, EventHandler, LoadConfig, LocalPort, MediaError, OpusOptions, PortError,
+    SharedPort, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig,
+    TextPayloadTypes, VideoConfig,
 };
 pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};

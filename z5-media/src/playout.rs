@@ -47,12 +47,18 @@ enum State {
 pub struct AudioPlayout {
     /// The main codec, then those the far end may switch to.
     decoders: Vec<Decoder>,
+    /// The one that decoded last.
+    active: usize,
     sample_rate: u32,
-    /// Samples per RTP timestamp unit.
-    scale: u64,
+    /// RTP timestamp units per second of what comes now.
+    clock_rate: u32,
     state: State,
     buffer: ReorderBuffer,
     concealer: Concealer,
+    /// Made up by the codec itself and not played yet.
+    spare: Vec<i16>,
+    /// The far end sent silence before it stopped sending (DTX of the codec itself).
+    quiet: bool,
     /// The decoded packet being played, its media time and length.
     decoded: Vec<i16>,
     decoded_at: u64,
@@ -87,6 +93,7 @@ struct Window {
 struct Figures {
     played: u64,
     concealed: u64,
+    recovered: u64,
     skipped: u64,
     noise: u64,
 }
@@ -98,18 +105,20 @@ impl AudioPlayout {
         Self::new(if law == Law::Mu { AudioCodec::Pcmu } else { AudioCodec::Pcma }, &[])
     }
 
-    /// A playout of a codec, and of others of its sample rate the far end may switch to; others than that are left out.
+    /// A playout of a codec at its sample rate, and of others the far end may switch to at any time.
     #[must_use]
     pub fn new(codec: AudioCodec, others: &[AudioCodec]) -> Self {
         let sample_rate = codec.sample_rate();
-        let others = others.iter().filter(|other| other.sample_rate() == sample_rate);
-        Self {
-            decoders: std::iter::once(&codec).chain(others).map(|codec| Decoder::new(*codec)).collect(),
+        let mut playout = Self {
+            decoders: Vec::new(),
+            active: 0,
             sample_rate,
-            scale: u64::from(sample_rate / codec.clock_rate().max(1)).max(1),
+            clock_rate: codec.clock_rate(),
             state: State::Idle,
             buffer: ReorderBuffer::default(),
-            concealer: Concealer::default(),
+            concealer: Concealer::new(sample_rate),
+            spare: Vec::new(),
+            quiet: false,
             decoded: Vec::with_capacity(960),
             decoded_at: 0,
             last_timestamp: None,
@@ -123,7 +132,20 @@ impl AudioPlayout {
             window: Window::default(),
             rendered: None,
             figures: Figures::default(),
-        }
+        };
+        playout.set_codecs(codec, others);
+        playout
+    }
+
+    /// Takes other codecs from now on (a re-INVITE). What is played keeps its sample rate; what waits in the buffer is left out.
+    pub fn set_codecs(&mut self, codec: AudioCodec, others: &[AudioCodec]) {
+        // What waits there names the old codecs by their place.
+        self.restart();
+        let all = std::iter::once(&codec).chain(others);
+        // A codec that this build has not cannot have been agreed to.
+        self.decoders = all.filter_map(|codec| Decoder::new(*codec, self.sample_rate).ok()).collect();
+        self.active = 0;
+        self.spare.clear();
     }
 
     fn samples(&self, time: Duration) -> u64 {
@@ -157,9 +179,13 @@ impl AudioPlayout {
         now: Instant,
     ) -> Result<(), DropReason> {
         let decoder = self.decoders.get(codec).ok_or(DropReason::UnknownPayloadType)?;
-        let samples = decoder.samples(payload);
-        if payload.is_empty() || samples > MAX_PACKET {
-            return Err(DropReason::MalformedPayload);
+        let samples = decoder.samples(payload).filter(|samples| *samples <= MAX_PACKET);
+        let samples = samples.ok_or(DropReason::MalformedPayload)?;
+        let clock_rate = decoder.clock_rate();
+        if clock_rate != self.clock_rate {
+            // The far end changed to a codec whose timestamps count otherwise: no way to tell how they follow (RFC 7160).
+            self.restart();
+            self.clock_rate = clock_rate;
         }
         let timestamp = self.extend(timestamp);
         let duration = samples as u32;
@@ -229,7 +255,7 @@ impl AudioPlayout {
         let step = self.last_timestamp.map(|last| i64::from(timestamp.wrapping_sub(last as u32) as i32));
         // While the far end is silent and says so, its next word may be long after the last one.
         let gap = if self.noise_level.is_some() { 30 * MAX_GAP } else { MAX_GAP };
-        if step.is_some_and(|step| step.unsigned_abs() * self.scale > self.samples(gap)) {
+        if step.is_some_and(|step| self.in_samples(step.unsigned_abs()) > self.samples(gap)) {
             self.restart();
         }
         let extended = match (self.last_timestamp, step) {
@@ -237,7 +263,12 @@ impl AudioPlayout {
             (Some(_) | None, _) => (1 << 32) + u64::from(timestamp),
         };
         self.last_timestamp = Some(self.last_timestamp.map_or(extended, |last| last.max(extended)));
-        extended * self.scale
+        self.in_samples(extended)
+    }
+
+    /// RTP timestamp units as samples.
+    fn in_samples(&self, units: u64) -> u64 {
+        units.saturating_mul(u64::from(self.sample_rate)) / u64::from(self.clock_rate.max(1))
     }
 
     /// Has anything been played yet?
@@ -265,7 +296,8 @@ impl AudioPlayout {
             return true;
         };
         self.judge_fill(&mut position, out.len() as u64);
-        self.rendered = Some(((position / self.scale) as u32, now));
+        let units = position * u64::from(self.clock_rate) / u64::from(self.sample_rate.max(1));
+        self.rendered = Some((units as u32, now));
         let mut done = out.len().min(usize::try_from(self.stretch).unwrap_or(usize::MAX));
         self.stretch -= done as u64;
         self.concealer.conceal(&mut out[..done]);
@@ -304,6 +336,9 @@ impl AudioPlayout {
             let Some(head) = self.buffer.head() else { return self.make_up(out) };
             if head.timestamp > position {
                 let gap = usize::try_from(head.timestamp - position).unwrap_or(usize::MAX);
+                if self.recover(position, gap) {
+                    continue;
+                }
                 let n = out.len().min(gap);
                 return self.make_up(&mut out[..n]);
             }
@@ -314,11 +349,36 @@ impl AudioPlayout {
                 && let Some(decoder) = self.decoders.get_mut(usize::from(*codec))
             {
                 decoder.decode(payload, &mut self.decoded);
+                self.quiet = decoder.says_silence(payload);
+                self.active = usize::from(*codec);
             }
             self.decoded_at = head.timestamp;
             self.noise_level = None;
+            self.spare.clear();
             self.buffer.take_head();
         }
+    }
+
+    /// Rebuilds the one packet that is missing before the head of the buffer from the head's redundancy.
+    fn recover(&mut self, position: u64, gap: usize) -> bool {
+        if self.buffer.head_follows() {
+            // Nothing was lost: the far end was silent.
+            return false;
+        }
+        let Some(head) = self.buffer.head() else { return false };
+        let Some((codec, payload)) = head.payload.split_first() else { return false };
+        let fits = gap <= head.duration as usize && usize::from(*codec) == self.active;
+        let Some(decoder) = self.decoders.get_mut(self.active).filter(|_| fits) else { return false };
+        self.decoded.clear();
+        self.decoded.resize(gap, 0);
+        if !decoder.recover(payload, &mut self.decoded) {
+            self.decoded.clear();
+            return false;
+        }
+        self.decoded_at = position;
+        self.spare.clear();
+        self.figures.recovered += gap as u64;
+        true
     }
 
     fn make_up(&mut self, out: &mut [i16]) -> usize {
@@ -332,10 +392,28 @@ impl AudioPlayout {
         if let Some(level) = self.noise_level {
             self.noise.fill(level, out);
             self.figures.noise += out.len() as u64;
-        } else {
-            self.concealer.conceal(out);
-            self.figures.concealed += out.len() as u64;
+            return;
         }
+        match self
+            .decoders
+            .get_mut(self.active)
+            .filter(|decoder| decoder.conceals() && self.figures.played > 0)
+        {
+            Some(decoder) => {
+                while self.spare.len() < out.len() {
+                    let (from, more) = (self.spare.len(), self.sample_rate as usize / 100);
+                    self.spare.resize(from + more, 0);
+                    decoder.conceal(&mut self.spare[from..]);
+                }
+                out.copy_from_slice(&self.spare[..out.len()]);
+                self.spare.drain(..out.len());
+                self.concealer.real(out);
+            }
+            None => self.concealer.conceal(out),
+        }
+        // Where the far end's codec said that there is silence, its decoder makes comfort noise.
+        let figure = if self.quiet { &mut self.figures.noise } else { &mut self.figures.concealed };
+        *figure += out.len() as u64;
     }
 
     /// Passes over heads without sound, unless a packet before them may still come in time.
@@ -387,6 +465,7 @@ impl AudioPlayout {
         self.has_begun().then(|| Playout {
             played_ms: ms(self.figures.played),
             concealed_ms: ms(self.figures.concealed),
+            recovered_ms: ms(self.figures.recovered),
             skipped_ms: ms(self.figures.skipped),
             comfort_noise_ms: ms(self.figures.noise),
             target_delay_ms: self.target.as_secs_f64() * 1000.0,

@@ -25,6 +25,7 @@ pub enum SourceState {
 }
 
 mod resample;
+pub(crate) use resample::Resampler;
 mod silence;
 mod tone;
 mod wav;

@@ -36,13 +36,14 @@ pub enum SrtpSuite {
 }
 
 impl SrtpSuite {
-    /// Every suite, the default first.
+    /// Every suite, the strongest first: the longer keys before the shorter, GCM (which also costs least) before CM, the
+    /// 32-bit tag last.
     pub const ALL: [Self; 5] = [
+        Self::AeadAes256Gcm,
+        Self::AeadAes128Gcm,
+        Self::Aes256CmHmacSha1_80,
         Self::AesCm128HmacSha1_80,
         Self::AesCm128HmacSha1_32,
-        Self::Aes256CmHmacSha1_80,
-        Self::AeadAes128Gcm,
-        Self::AeadAes256Gcm,
     ];
 
     /// The name used in an SDES `a=crypto` line.

@@ -125,7 +125,7 @@ pub enum MediaKind {
 pub struct StreamStats {
     /// Audio, text or video.
     pub kind: MediaKind,
-    /// Codec name as in SDP ("PCMU", "PCMA", "t140", "H264").
+    /// Codec name as in SDP ("PCMU", "PCMA", "G722", "opus", "t140", "H264").
     pub codec: &'static str,
     /// The SRTP suite's SDES name; `None`: in the clear.
     pub security: Option<&'static str>,
@@ -222,6 +222,8 @@ pub struct Playout {
     pub played_ms: f64,
     /// Milliseconds made up because a packet was missing.
     pub concealed_ms: f64,
+    /// Milliseconds of missing packets rebuilt from redundancy in later ones (Opus in-band FEC).
+    pub recovered_ms: f64,
     /// Playout delay the jitter buffer aims at now, in milliseconds.
     pub target_delay_ms: f64,
     /// Milliseconds left out to bring the delay down.

@@ -147,14 +147,20 @@ pub struct Session {
     first_packet: Option<Duration>,
 }
 
+/// As many payload types as a stream accepts.
+fn kept(payload_types: &[u8]) -> [u8; MAX_PAYLOAD_TYPES] {
+    let mut kept = [NO_TYPE; MAX_PAYLOAD_TYPES];
+    for (slot, payload_type) in kept.iter_mut().zip(payload_types) {
+        *slot = *payload_type;
+    }
+    kept
+}
+
 impl Session {
     /// A session that has neither sent nor received.
     #[must_use]
     pub fn new(config: SessionConfig) -> Self {
-        let mut payload_types = [NO_TYPE; MAX_PAYLOAD_TYPES];
-        for (slot, payload_type) in payload_types.iter_mut().zip(&config.payload_types) {
-            *slot = *payload_type;
-        }
+        let payload_types = kept(&config.payload_types);
         let seed = u64::from(config.ssrc) << 32 | u64::from(config.first_timestamp);
         Self {
             ssrc: config.ssrc,
@@ -221,6 +227,15 @@ impl Session {
     /// [`next_deadline`](Self::next_deadline) has passed.
     pub fn flow(&mut self, now: Instant) -> Option<Flow> {
         self.watch.news(now)
+    }
+
+    /// Accepts other payload types from now on (a re-INVITE), and counts time by another clock where the codec changed.
+    pub fn set_payload_types(&mut self, payload_types: &[u8], clock_rate: u32) {
+        self.payload_types = kept(payload_types);
+        self.clock_rate = clock_rate;
+        if let Some(remote) = &mut self.remote {
+            remote.reception.set_clock_rate(clock_rate);
+        }
     }
 
     /// Counts a packet that was dropped before or after the session saw it.

@@ -511,7 +511,11 @@ impl Attacked {
                 codec: AudioCodec::Pcmu,
                 send_payload_type: 0,
                 receive_payload_type: 0,
-                telephone_event: Some(TelephoneEvent { send_payload_type: 101, receive_payload_type: 101 }),
+                telephone_event: Some(TelephoneEvent {
+                    send_payload_type: 101,
+                    receive_payload_type: 101,
+                    clock_rate: 8000,
+                }),
                 ptime_ms: 20,
                 source: Box::new(z5_media::source::Silence),
                 sink: Box::new(z5_media::sink::Null),

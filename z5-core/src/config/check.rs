@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Config, ConfigError, LicenceKey, PortRange, Problem, Profile, Transport, ZDial};
+use super::{
+    AudioCodec, Config, ConfigError, LicenceKey, PortRange, Problem, Profile, SrtpSuite, Transport, ZDial,
+};
 use crate::egress::GuardMode;
 use crate::location::{Location, LocationError};
 use crate::secret::Secret;
@@ -138,12 +140,10 @@ impl Config {
                 out.push(Problem::bad(&format!("dns.hosts.{name}"), "the list of addresses is empty"));
             }
         }
-        if self.media.codecs.is_empty() {
-            out.push(Problem::bad(
-                "media.codecs",
-                "the list is empty; name at least one of \"PCMU\", \"PCMA\"",
-            ));
-        }
+        let codecs = AudioCodec::ALL.map(AudioCodec::name);
+        check_list("media.audio_codecs", &self.media.audio_codecs, AudioCodec::name, &codecs, out);
+        let suites = SrtpSuite::ALL.map(SrtpSuite::name);
+        check_list("media.srtp_suites", &self.media.srtp_suites, SrtpSuite::name, &suites, out);
         if self.media.bind.is_some_and(|bind| bind.is_unspecified()) {
             out.push(Problem::bad(
                 "media.bind",
@@ -344,6 +344,25 @@ fn check_name(key: &str, name: &str, out: &mut Vec<Problem>) {
     };
     if name.len() > 253 || !name.trim_end_matches('.').split('.').all(label) {
         out.push(Problem::bad(key, format!("`{name}` is not a host name")));
+    }
+}
+
+/// A list of preferences names something, and nothing twice.
+fn check_list<T: Copy + PartialEq>(
+    key: &str,
+    list: &[T],
+    name: impl Fn(T) -> &'static str,
+    all: &[&str],
+    out: &mut Vec<Problem>,
+) {
+    if list.is_empty() {
+        let why = format!("the list is empty; name at least one of \"{}\"", all.join("\", \""));
+        out.push(Problem::bad(key, why));
+    }
+    for (at, item) in list.iter().enumerate() {
+        if list[..at].contains(item) {
+            out.push(Problem::bad(key, format!("\"{}\" stands there twice", name(*item))));
+        }
     }
 }
 

@@ -63,7 +63,19 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "comment",
         ],
     ),
-    ("media", &["bind", "ports", "codecs", "srtp", "text", "when_silent"]),
+    (
+        "media",
+        &[
+            "bind",
+            "ports",
+            "audio_codecs",
+            "silence_suppression",
+            "srtp",
+            "srtp_suites",
+            "text",
+            "when_silent",
+        ],
+    ),
     ("timeouts", &["dns", "sign_in", "provision", "register", "call", "media_silent"]),
     ("retry", &["mode", "first_pause", "longest_pause"]),
     ("egress", &["guard", "allow"]),
@@ -71,7 +83,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
 ];
 
 /// How alike two names must be before one is offered for the other, 0 to 1 (Jaro-Winkler).
-const ALIKE: f64 = 0.75;
+pub(super) const ALIKE: f64 = 0.75;
 
 /// The keys of a table; none for a table of free names such as `dns.hosts`.
 pub(super) fn keys(table: &str) -> Option<&'static [&'static str]> {

@@ -29,7 +29,7 @@ keys = [{ kid = "k1", x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }]
 [media]
 bind = "127.0.0.1"
 ports = "20000-20999"
-codecs = ["PCMA"]
+audio_codecs = ["PCMA"]
 srtp = "optional"
 [timeouts]
 dns = 2000
@@ -56,7 +56,7 @@ fn a_full_configuration_is_read() {
     assert_eq!(config.profile, Profile::Z5);
     assert_eq!(config.dns.servers[0], HostPort { host: "127.0.0.1".into(), port: Some(15353) });
     assert_eq!(config.media.ports, Some(PortRange::new(20_000, 20_999)));
-    assert_eq!(config.media.codecs, [AudioCodec::Pcma]);
+    assert_eq!(config.media.audio_codecs, [AudioCodec::Pcma]);
     assert_eq!(config.media.srtp, SrtpMode::Optional);
     assert_eq!(config.timeouts.dns, Millis(2000));
     assert_eq!(config.tls.ca_file.as_deref(), Some(std::path::Path::new("dir/ca.pem")));
@@ -90,7 +90,8 @@ fn every_mistake_is_told_with_its_place() {
         complaint("profile = \"generic\"\n"),
         complaint("profile = \"generic\"\n[sip]\ndomain=\"sip.test\"\nusername=\"a\"\npassword=\"b\"\n"),
     ];
-    insta::assert_snapshot!(told.join("\n---\n"));
+    // One codec more or less by the feature `opus`.
+    insta::assert_snapshot!(told.join("\n---\n").replace("opus, ", ""));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+pub use z5_media::{AudioCodec, SrtpSuite};
 
 /// Which steps a session walks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -84,15 +85,73 @@ pub enum WhenSilent {
     HangUp,
 }
 
-/// An audio codec.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum AudioCodec {
-    /// G.711 mu-law.
-    #[serde(rename = "PCMU")]
-    Pcmu,
-    /// G.711 A-law.
-    #[serde(rename = "PCMA")]
-    Pcma,
+impl FromStr for SrtpMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "optional" => Ok(Self::Optional),
+            "required" => Ok(Self::Required),
+            _ => Err("write off, optional or required".to_owned()),
+        }
+    }
+}
+
+/// The audio codec of an encoding name, without regard to case.
+///
+/// # Errors
+/// Which names there are, and the one most like it.
+pub fn audio_codec(text: &str) -> Result<AudioCodec, String> {
+    AudioCodec::from_name(text)
+        .ok_or_else(|| unknown("audio codec", text, &AudioCodec::ALL.map(AudioCodec::name)))
+}
+
+/// The SRTP suite of an SDES name, without regard to case.
+///
+/// # Errors
+/// Which names there are, and the one most like it.
+pub fn srtp_suite(text: &str) -> Result<SrtpSuite, String> {
+    SrtpSuite::from_name(text)
+        .ok_or_else(|| unknown("SRTP suite", text, &SrtpSuite::ALL.map(SrtpSuite::name)))
+}
+
+fn unknown(what: &str, text: &str, names: &[&str]) -> String {
+    if text.eq_ignore_ascii_case(AudioCodec::Opus.name()) {
+        return format!(
+            "this z5 was built without Opus (the cargo feature `opus`); it has {}",
+            names.join(", ")
+        );
+    }
+    let nearest = match nearest(text, names) {
+        Some(name) => format!("; did you mean `{name}`?"),
+        None => ";".to_owned(),
+    };
+    format!("`{text}` is no {what}{nearest} there are: {}", names.join(", "))
+}
+
+/// The name most like `text`, when one is like it at all.
+fn nearest<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
+    let like = |name: &str| strsim::jaro_winkler(&name.to_ascii_lowercase(), &text.to_ascii_lowercase());
+    let best = names.iter().map(|name| (like(name), *name)).max_by(|a, b| a.0.total_cmp(&b.0));
+    best.filter(|(score, _)| *score >= super::schema::ALIKE).map(|(_, name)| name)
+}
+
+/// A list of names, each read by `read`.
+fn listed<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    names.iter().map(|name| read(name).map_err(de::Error::custom)).collect()
+}
+
+pub(super) fn audio_codecs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<AudioCodec>, D::Error> {
+    listed(deserializer, audio_codec)
+}
+
+pub(super) fn srtp_suites<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SrtpSuite>, D::Error> {
+    listed(deserializer, srtp_suite)
 }
 
 /// What a session does when it does not become ready.

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use z5_media::capture::{Capture, KeyOf};
 use z5_media::{
-    AudioConfig, AudioOptions, Direction, Engine, EngineConfig, Flow, LocalPort, Silence, SrtpParams,
-    SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig, TextPayloadTypes,
+    AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, Silence, SrtpParams,
+    SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
 };
 use zeroize::Zeroizing;
 
@@ -22,11 +22,9 @@ use crate::entropy;
 use crate::error::{CallError, StartError};
 use crate::events::MediaKind;
 use crate::machine::io::{
-    CodecPlan, KeyAndSalt, MediaChange, MediaFact, PortPair, ReadyMedium, StoppedMedia, StreamPlan,
+    CodecPlan, KeyAndSalt, KeyPool, MediaChange, MediaFact, PortPair, ReadyMedium, SrtpPlan, StoppedMedia,
+    StreamPlan,
 };
-
-/// Characters per second towards the far end (RFC 4103 section 9 default).
-const CHARACTERS_PER_SECOND: u32 = 30;
 
 /// The engine and what each call has of it. Made with the first call: a session without calls needs no thread for it.
 pub(super) struct Media {
@@ -97,9 +95,9 @@ impl Media {
             let port = engine
                 .reserve(bind, ports.inclusive())
                 .map_err(|error| CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") })?;
-            let key = entropy::key_and_salt().map_err(|error| CallError::Media { why: error.to_string() })?;
+            let keys = entropy::keys().map_err(|error| CallError::Media { why: error.to_string() })?;
             let pair = PortPair { rtp: port.rtp_addr(), rtcp: port.rtcp_addr() };
-            ready.push(ReadyMedium { kind: *kind, ports: pair, key: KeyAndSalt(key) });
+            ready.push(ReadyMedium { kind: *kind, ports: pair, keys: KeyPool(keys) });
             streams.ports.insert(*kind, port);
         }
         Ok(ready)
@@ -114,9 +112,9 @@ impl Media {
             let kind = plan.kind;
             let serial = self.made.fetch_add(1, Ordering::Relaxed);
             let local = port.rtp_addr();
-            if let Some((ours, theirs)) = &plan.srtp {
-                note_key(self.capture.as_ref(), KeyOf::SentFrom(local), ours);
-                note_key(self.capture.as_ref(), KeyOf::SentTo(local), theirs);
+            if let Some(SrtpPlan { suite, local: ours, remote: theirs }) = &plan.srtp {
+                note_key(self.capture.as_ref(), KeyOf::SentFrom(local), *suite, ours);
+                note_key(self.capture.as_ref(), KeyOf::SentTo(local), *suite, theirs);
             }
             let config = stream_config(plan, streams, serial)?;
             let stream = engine
@@ -152,15 +150,17 @@ impl Media {
             let directed = engine.set_direction(*stream, direction);
             let moved =
                 change.moved.map_or(Ok(()), |(remote, rtcp)| engine.set_remote(*stream, remote, rtcp));
-            let keyed = change.key.as_ref().map_or(Ok(()), |(local, remote)| {
-                SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, local.0.as_slice(), remote.0.as_slice())
+            let keyed = change.srtp.as_ref().map_or(Ok(()), |plan| {
+                srtp(plan)
                     .map_err(|_| z5_media::MediaError::Keys)
                     .and_then(|params| engine.set_remote_key(*stream, &params))
             });
-            if let (Some((_, theirs)), Some(local)) = (&change.key, streams.local.get(&change.kind)) {
-                note_key(self.capture.as_ref(), KeyOf::SentTo(*local), theirs);
+            if let (Some(plan), Some(local)) = (&change.srtp, streams.local.get(&change.kind)) {
+                note_key(self.capture.as_ref(), KeyOf::SentTo(*local), plan.suite, &plan.remote);
             }
-            if let Err(error) = directed.and(moved).and(keyed) {
+            let formatted =
+                change.format.clone().map_or(Ok(()), |format| engine.set_audio_format(*stream, format));
+            if let Err(error) = directed.and(moved).and(keyed).and(formatted) {
                 tracing::warn!(%call, %error, "a stream was not changed");
             }
         }
@@ -227,12 +227,16 @@ fn engine<'a>(
 }
 
 /// Writes a key beside the capture. A call goes on without it.
-fn note_key(capture: Option<&Arc<Capture>>, of: KeyOf, key: &KeyAndSalt) {
+fn note_key(capture: Option<&Arc<Capture>>, of: KeyOf, suite: SrtpSuite, key: &KeyAndSalt) {
     let Some(capture) = capture else { return };
     let base64 = Zeroizing::new(BASE64_STANDARD.encode(key.0.as_slice()));
-    if let Err(error) = capture.keys(of, SrtpSuite::AesCm128HmacSha1_80.name(), &base64) {
+    if let Err(error) = capture.keys(of, suite.name(), &base64) {
         tracing::error!(%error, "what is captured cannot be opened later");
     }
+}
+
+fn srtp(plan: &SrtpPlan) -> Result<SrtpParams, KeyLengthError> {
+    SrtpParams::new(plan.suite, plan.local.0.as_slice(), plan.remote.0.as_slice())
 }
 
 fn stream_config(
@@ -242,37 +246,26 @@ fn stream_config(
 ) -> Result<StreamConfig, CallError> {
     let media = |why: String| CallError::Media { why };
     let kind = match plan.codec {
-        CodecPlan::Audio { codec, send, receive, telephone_event, ptime_ms } => {
-            StreamKind::Audio(AudioConfig {
-                codec,
-                options: AudioOptions::default(),
-                send_payload_type: send,
-                receive_payload_type: receive,
-                telephone_event: telephone_event.map(|(send, receive)| TelephoneEvent {
-                    send_payload_type: send,
-                    receive_payload_type: receive,
-                }),
-                ptime_ms,
-                source: match streams.source.take() {
-                    Some(source) => source,
-                    None => AudioIn::Silence.open()?,
-                },
-                sink: streams.sink.take().unwrap_or(AudioOut::Nothing).open()?,
-            })
-        }
-        CodecPlan::Text { send, receive, red } => StreamKind::Text(TextConfig {
+        CodecPlan::Audio { format, ptime_ms } => StreamKind::Audio(AudioConfig {
+            codec: format.codec,
+            send_payload_type: format.send_payload_type,
+            receive_payload_type: format.receive_payload_type,
+            telephone_event: format.telephone_event,
+            options: format.options,
+            ptime_ms,
+            source: match streams.source.take() {
+                Some(source) => source,
+                None => AudioIn::Silence.open()?,
+            },
+            sink: streams.sink.take().unwrap_or(AudioOut::Nothing).open()?,
+        }),
+        CodecPlan::Text { send, receive, red, characters_per_second } => StreamKind::Text(TextConfig {
             send: TextPayloadTypes { t140: send, red: red.map(|red| red.0) },
             receive: TextPayloadTypes { t140: receive, red: red.map(|red| red.1) },
-            characters_per_second: CHARACTERS_PER_SECOND,
+            characters_per_second,
         }),
     };
-    let srtp = plan
-        .srtp
-        .map(|(local, remote)| {
-            SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, local.0.as_slice(), remote.0.as_slice())
-        })
-        .transpose()
-        .map_err(|error| media(error.to_string()))?;
+    let srtp = plan.srtp.as_ref().map(srtp).transpose().map_err(|error| media(error.to_string()))?;
     let random = entropy::number().map_err(|error| media(error.to_string()))?.to_le_bytes();
     let word = |at: usize| u32::from_le_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);
     Ok(StreamConfig {

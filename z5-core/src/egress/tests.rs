@@ -64,7 +64,7 @@ fn media(remote: &str) -> Effect {
         rtcp_mux: true,
         send: true,
         receive: true,
-        codec: CodecPlan::Text { send: 98, receive: 98, red: None },
+        codec: CodecPlan::Text { send: 98, receive: 98, red: None, characters_per_second: 30 },
         srtp: None,
     };
     Effect::StartMedia { call: CallId(1), streams: vec![plan] }
@@ -146,7 +146,8 @@ fn a_call_that_moves_outside_sends_nothing_there() {
         send: true,
         receive: true,
         moved: Some((at(to), at(to))),
-        key: None,
+        srtp: None,
+        format: None,
     };
     let moved = |to: &str| Effect::DirectMedia { call: CallId(1), changes: vec![change(to)] };
     assert!(passes(&guard, moved("208.94.16.21:20000")));

@@ -2,15 +2,15 @@
 
 use std::net::IpAddr;
 
-use z5_media::AudioCodec as MediaCodec;
+use z5_media::{AudioCodec, AudioFormat, AudioOptions, OpusOptions, SrtpSuite, TelephoneEvent};
 use z5_sip::sdp::{
     Capabilities, Codec, CryptoSuite, Direction, MediaCapability, MediaKind as SdpKind, Negotiated,
-    NegotiatedMedia, SdesKey, Security,
+    NegotiatedCodec, NegotiatedMedia, OpusFormat, SdesKey, Security, characters_per_second,
 };
 
-use super::io::{CodecPlan, KeyAndSalt, ReadyMedium, StreamPlan};
+use super::io::{CodecPlan, KeyAndSalt, ReadyMedium, SrtpPlan, StreamPlan};
 use crate::call::{EstablishedMedia, StreamAgreement};
-use crate::config::{AudioCodec, Media, SrtpMode};
+use crate::config::{Media, SrtpMode};
 use crate::error::CallError;
 use crate::events::MediaKind;
 
@@ -18,13 +18,23 @@ use crate::events::MediaKind;
 const TELEPHONE_EVENT: u8 = 101;
 const T140: u8 = 98;
 const RED: u8 = 99;
+const OPUS: u8 = 96;
+const WIDE_TELEPHONE_EVENT: u8 = 102;
+/// Clock rate of the one comfort noise that has a payload type.
+const CN_CLOCK: u32 = 8000;
+/// Characters per second towards a far end that does not say (RFC 4103 section 6).
+const CHARACTERS_PER_SECOND: u32 = 30;
 /// Packet time of sound.
 const PTIME_MS: u32 = 20;
 
 /// What we can do, on the ports that were made ready; on hold nothing is wanted from the far end (RFC 3264 section 8.4).
+///
+/// A stream that runs keeps its suite: going back to an earlier one would protect new packets with a key and a count that
+/// were used before.
 pub(crate) fn capabilities<'a>(
     ready: impl IntoIterator<Item = &'a ReadyMedium>,
     media: &Media,
+    running: &[(MediaKind, SrtpPlan)],
     address: IpAddr,
     hold: bool,
 ) -> Result<Capabilities, CallError> {
@@ -38,7 +48,7 @@ pub(crate) fn capabilities<'a>(
             Ok(MediaCapability {
                 rtcp_port: Some(medium.ports.rtcp.port()),
                 direction: Direction::new(true, !hold),
-                security: security(medium, media.srtp)?,
+                security: security(medium, media, running)?,
                 ptime_ms,
                 ..MediaCapability::new(kind, medium.ports.rtp.port(), codecs)
             })
@@ -48,30 +58,56 @@ pub(crate) fn capabilities<'a>(
 }
 
 fn audio_codecs(media: &Media) -> Vec<Codec> {
-    let own = media.codecs.iter().map(|codec| match codec {
-        AudioCodec::Pcmu => Codec::pcmu(),
-        AudioCodec::Pcma => Codec::pcma(),
+    // Redundancy against losses is always of use to us; silence that is not sent only where we do the same.
+    let opus = OpusFormat { in_band_fec: true, dtx: media.silence_suppression, ..OpusFormat::default() };
+    let own = media.audio_codecs.iter().filter_map(|codec| match codec {
+        AudioCodec::Pcmu => Some(Codec::pcmu()),
+        AudioCodec::Pcma => Some(Codec::pcma()),
+        AudioCodec::G722 => Some(Codec::g722()),
+        AudioCodec::Opus => Some(Codec::opus(OPUS, &opus)),
+        _ => None,
     });
-    own.chain([Codec::telephone_event(TELEPHONE_EVENT)]).collect()
+    let has = |clock_rate| media.audio_codecs.iter().any(|codec| codec.clock_rate() == clock_rate);
+    // Opus describes silence itself; the others need comfort noise (RFC 7874 section 3).
+    let noise = has(CN_CLOCK).then(Codec::comfort_noise);
+    let events = has(CN_CLOCK).then(|| Codec::telephone_event(TELEPHONE_EVENT));
+    let wide = AudioCodec::Opus.clock_rate();
+    let wide_events = has(wide).then(|| Codec::telephone_event_at(WIDE_TELEPHONE_EVENT, wide));
+    own.chain(noise).chain(events).chain(wide_events).collect()
 }
 
-fn security(medium: &ReadyMedium, mode: SrtpMode) -> Result<Security, CallError> {
-    let keys = || {
-        SdesKey::new(1, CryptoSuite::AesCm128HmacSha1_80, medium.key.0.as_slice())
-            .map(|key| vec![key])
-            .map_err(|error| CallError::CryptoRefused { why: error.to_string() })
+fn refused(why: String) -> CallError {
+    CallError::CryptoRefused { why }
+}
+
+fn crypto_suite(suite: SrtpSuite) -> Result<CryptoSuite, CallError> {
+    CryptoSuite::from_token(suite.name()).ok_or_else(|| refused(format!("{} has no SDES name", suite.name())))
+}
+
+fn security(
+    medium: &ReadyMedium,
+    media: &Media,
+    running: &[(MediaKind, SrtpPlan)],
+) -> Result<Security, CallError> {
+    let key = |(tag, suite): (u32, &SrtpSuite)| {
+        SdesKey::new(tag, crypto_suite(*suite)?, medium.keys.of(*suite))
+            .map_err(|error| refused(error.to_string()))
     };
-    Ok(match mode {
+    let used = running.iter().find(|(kind, _)| *kind == medium.kind).map(|(_, plan)| plan.suite);
+    let suites = (1..).zip(&media.srtp_suites).filter(|(_, suite)| used.is_none_or(|used| used == **suite));
+    let keys = || suites.map(key).collect::<Result<Vec<_>, CallError>>();
+    Ok(match media.srtp {
         SrtpMode::Off => Security::Clear,
         SrtpMode::Optional => Security::SdesOptional(keys()?),
         SrtpMode::Required => Security::SdesRequired(keys()?),
     })
 }
 
-/// What was agreed, for the media driver and for the application.
+/// What was agreed, for the media driver and for the application. `suppress`: silence may go unsent.
 pub(crate) fn agreed(
     negotiated: &Negotiated,
     ready: &[ReadyMedium],
+    suppress: bool,
 ) -> Result<(Vec<StreamPlan>, EstablishedMedia), CallError> {
     let mut plans = Vec::new();
     let mut told = EstablishedMedia::default();
@@ -85,7 +121,7 @@ pub(crate) fn agreed(
         else {
             continue;
         };
-        let (codec, name, payload_type) = codec_plan(media, kind)?;
+        let (codec, name, payload_type) = codec_plan(media, kind, suppress)?;
         let srtp = srtp(media)?;
         let (send, receive) = (media.direction.sends(), media.direction.receives());
         told.streams.push(StreamAgreement {
@@ -116,45 +152,89 @@ pub(crate) fn agreed(
     Ok((plans, told))
 }
 
-fn codec_plan(media: &NegotiatedMedia, kind: MediaKind) -> Result<(CodecPlan, String, u8), CallError> {
+/// Events by the clock of the sound; by another one when the far end has no other (RFC 4733 section 2.1 forbids that, some
+/// do it all the same).
+fn telephone_event(media: &NegotiatedMedia, clock_rate: u32) -> Option<TelephoneEvent> {
+    let name = "telephone-event";
+    let agreed = media.codec_at(name, clock_rate).or_else(|| media.codec(name))?;
+    Some(TelephoneEvent {
+        send_payload_type: agreed.send_payload_type,
+        receive_payload_type: agreed.receive_payload_type,
+        clock_rate: agreed.codec.clock_rate,
+    })
+}
+
+/// Packet times that the media engine can keep: tens of milliseconds from 10 to 60.
+fn ptime(wanted: Option<u32>) -> u32 {
+    wanted.map_or(PTIME_MS, |ms| (ms / 10 * 10).clamp(10, 60))
+}
+
+/// What goes with the codec that is sent. `suppress`: silence is described in place of being sent.
+fn audio_options(media: &NegotiatedMedia, codec: AudioCodec, suppress: bool) -> AudioOptions {
+    let known = |agreed: &NegotiatedCodec| {
+        let other = AudioCodec::from_name(&agreed.codec.name).filter(|other| *other != codec)?;
+        Some((agreed.receive_payload_type, other))
+    };
+    let opus = media.codec(AudioCodec::Opus.name()).map(|agreed| {
+        let wish = OpusFormat::parse(agreed.codec.fmtp.as_deref());
+        OpusOptions {
+            fec: wish.in_band_fec,
+            dtx: wish.dtx && suppress,
+            constant_rate: wish.constant_rate,
+            max_bits_per_second: wish.max_average_bit_rate,
+            max_playback_rate: wish.max_playback_rate,
+        }
+    });
+    let noise = media.codec_at("CN", codec.clock_rate()).filter(|_| suppress);
+    AudioOptions {
+        also_received: media.codecs.iter().filter_map(known).collect(),
+        comfort_noise: noise.map(|noise| noise.send_payload_type),
+        opus: opus.unwrap_or_default(),
+        ..AudioOptions::default()
+    }
+}
+
+fn codec_plan(
+    media: &NegotiatedMedia,
+    kind: MediaKind,
+    suppress: bool,
+) -> Result<(CodecPlan, String, u8), CallError> {
     let missing = |what: &str| CallError::NoCommonCodec { why: format!("{what} was not agreed") };
     match kind {
         MediaKind::Audio => {
             let primary = media.primary().ok_or_else(|| missing("an audio codec"))?;
             let name = primary.codec.name.clone();
-            let codec = MediaCodec::from_name(&name).ok_or_else(|| missing("a codec that z5 has"))?;
-            let telephone_event = media
-                .codec("telephone-event")
-                .map(|codec| (codec.send_payload_type, codec.receive_payload_type));
-            let plan = CodecPlan::Audio {
+            let codec = AudioCodec::from_name(&name).ok_or_else(|| missing("a codec that z5 has"))?;
+            let format = AudioFormat {
                 codec,
-                send: primary.send_payload_type,
-                receive: primary.receive_payload_type,
-                telephone_event,
-                ptime_ms: media.ptime_ms.unwrap_or(PTIME_MS),
+                send_payload_type: primary.send_payload_type,
+                receive_payload_type: primary.receive_payload_type,
+                telephone_event: telephone_event(media, codec.clock_rate()),
+                options: audio_options(media, codec, suppress),
             };
+            let plan = CodecPlan::Audio { format, ptime_ms: ptime(media.ptime_ms) };
             Ok((plan, name, primary.send_payload_type))
         }
         MediaKind::Text => {
             let t140 = media.codec("t140").ok_or_else(|| missing("t140"))?;
             let red = media.codec("red").map(|codec| (codec.send_payload_type, codec.receive_payload_type));
-            let plan =
-                CodecPlan::Text { send: t140.send_payload_type, receive: t140.receive_payload_type, red };
+            let plan = CodecPlan::Text {
+                send: t140.send_payload_type,
+                receive: t140.receive_payload_type,
+                red,
+                characters_per_second: characters_per_second(t140.codec.fmtp.as_deref())
+                    .unwrap_or(CHARACTERS_PER_SECOND),
+            };
             let name = if red.is_some() { "t140 with red" } else { "t140" };
             Ok((plan, name.to_owned(), red.map_or(t140.send_payload_type, |red| red.0)))
         }
     }
 }
 
-fn srtp(media: &NegotiatedMedia) -> Result<Option<(KeyAndSalt, KeyAndSalt)>, CallError> {
+fn srtp(media: &NegotiatedMedia) -> Result<Option<SrtpPlan>, CallError> {
     let Some(crypto) = &media.crypto else { return Ok(None) };
-    Ok(Some((bytes(&crypto.local)?, bytes(&crypto.remote)?)))
-}
-
-fn bytes(key: &SdesKey) -> Result<KeyAndSalt, CallError> {
-    let bytes: [u8; 30] = key
-        .key_and_salt()
-        .try_into()
-        .map_err(|_| CallError::CryptoRefused { why: "the key has not 30 bytes".to_owned() })?;
-    Ok(KeyAndSalt(zeroize::Zeroizing::new(bytes)))
+    let suite = SrtpSuite::from_name(crypto.suite.as_str())
+        .ok_or_else(|| refused(format!("{} cannot be carried out", crypto.suite.as_str())))?;
+    let bytes = |key: &SdesKey| KeyAndSalt(zeroize::Zeroizing::new(key.key_and_salt().to_vec()));
+    Ok(Some(SrtpPlan { suite, local: bytes(&crypto.local), remote: bytes(&crypto.remote) }))
 }

@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use z5_media::AudioFormat;
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::sdp::{Capabilities, Negotiated};
 use z5_sip::ua::{self, CallKey, CallOptions, Privacy};
@@ -26,7 +27,7 @@ use z5_sip::wire::Uri;
 
 use super::call_media;
 use super::dial;
-use super::io::{Effect, KeyAndSalt, MediaFact, ReadyMedium, StoppedMedia};
+use super::io::{Effect, MediaFact, ReadyMedium, SrtpPlan, StoppedMedia};
 use super::plan::Plan;
 use super::register::LineAccount;
 use crate::account::licence::Validity;
@@ -72,8 +73,12 @@ struct Call {
     timings: CallTimings,
     ready: Vec<ReadyMedium>,
     media: EstablishedMedia,
-    /// The far end's key of each stream that runs encrypted.
-    keys: Vec<(MediaKind, KeyAndSalt)>,
+    /// The keys of each stream that runs encrypted.
+    keys: Vec<(MediaKind, SrtpPlan)>,
+    /// The codec of the sound.
+    format: Option<AudioFormat>,
+    /// Silence may be described in place of being sent, if that is agreed.
+    suppress: bool,
     text_received: String,
     digits_received: String,
     /// The far end agreed to telephone events.
@@ -200,7 +205,7 @@ impl Calls {
         }
         let made = outcome.and_then(|ready| {
             let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
-            let capabilities = call_media::capabilities(&ready, &desk.plan.media, address, false)?;
+            let capabilities = call_media::capabilities(&ready, &desk.plan.media, &[], address, false)?;
             Ok((ready, capabilities))
         });
         let (ready, capabilities) = match made {
@@ -217,6 +222,7 @@ impl Calls {
             }
         };
         call.ready = ready;
+        call.suppress = desk.plan.media.silence_suppression;
         call.timings.prepare_ms = Some(ms(call.asked_at, desk.now));
         let key = call.key;
         if !call.incoming {
@@ -319,7 +325,7 @@ impl Calls {
         call.established_at = Some(now);
         call.timings.setup_ms = call.sent_at.or(Some(call.asked_at)).map(|sent| ms(sent, now));
         let ending = call.state == CallState::Ending;
-        match call_media::agreed(negotiated, &call.ready) {
+        match call_media::agreed(negotiated, &call.ready, call.suppresses()) {
             Err(error) => {
                 out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
                 self.hang_up(id, now, out)
@@ -327,6 +333,7 @@ impl Calls {
             Ok((streams, media)) => {
                 call.media = media.clone();
                 call.keys = running::keys(&streams);
+                call.format = running::format(&streams);
                 call.digits = running::digits(&streams);
                 let timings = call.timings;
                 if !ending {
@@ -530,13 +537,18 @@ impl Call {
         }
     }
 
+    /// May silence go unsent? Never in an emergency call: who listens there must hear that the line stands (RFC 6881 ED-73).
+    fn suppresses(&self) -> bool {
+        self.suppress && !self.emergency
+    }
+
     /// What flows, and what was made ready to be added; media that were refused stay refused.
     fn capabilities(&self, hold: bool, desk: &Desk<'_>) -> Result<Capabilities, CallError> {
         let flows = |kind| self.media.streams.iter().any(|stream| stream.kind == kind);
         let ready =
             || self.ready.iter().filter(|medium| flows(medium.kind) || self.adding.contains(&medium.kind));
         let address = ready().next().map_or(desk.local, |medium| medium.ports.rtp.ip());
-        call_media::capabilities(ready(), &desk.plan.media, address, hold)
+        call_media::capabilities(ready(), &desk.plan.media, &self.keys, address, hold)
     }
 
     /// What an INVITE of ours carries beside the offer.
@@ -576,6 +588,8 @@ impl Call {
             ready: Vec::new(),
             media: EstablishedMedia::default(),
             keys: Vec::new(),
+            format: None,
+            suppress: false,
             text_received: String::new(),
             digits_received: String::new(),
             digits: false,

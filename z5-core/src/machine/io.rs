@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use z5_media::{SilenceReason, StreamStats};
+use z5_media::{AudioFormat, SilenceReason, SrtpSuite, StreamStats};
 use z5_sip::locate::{Naptr, Srv, Target};
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
@@ -154,9 +154,9 @@ pub(crate) struct PortPair {
     pub(crate) rtcp: SocketAddr,
 }
 
-/// Bytes of an SRTP master key and salt for one medium.
+/// Bytes of an SRTP master key and salt.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct KeyAndSalt(pub(crate) zeroize::Zeroizing<[u8; 30]>);
+pub(crate) struct KeyAndSalt(pub(crate) zeroize::Zeroizing<Vec<u8>>);
 
 impl std::fmt::Debug for KeyAndSalt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -164,12 +164,46 @@ impl std::fmt::Debug for KeyAndSalt {
     }
 }
 
+/// Random bytes for one medium: a key and salt of its own for every suite, because no key may serve two (RFC 4568
+/// section 6.1).
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct KeyPool(pub(crate) zeroize::Zeroizing<[u8; Self::LEN]>);
+
+impl KeyPool {
+    /// Bytes of the longest key and salt.
+    const LONGEST: usize = 46;
+    /// Bytes for all suites.
+    pub(crate) const LEN: usize = SrtpSuite::ALL.len() * Self::LONGEST;
+
+    /// The key and salt for a suite.
+    pub(crate) fn of(&self, suite: SrtpSuite) -> &[u8] {
+        let at = SrtpSuite::ALL.iter().position(|known| *known == suite).unwrap_or(0) * Self::LONGEST;
+        &self.0[at..at + suite.key_and_salt_len().min(Self::LONGEST)]
+    }
+}
+
+impl std::fmt::Debug for KeyPool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// How a stream is encrypted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SrtpPlan {
+    pub(crate) suite: SrtpSuite,
+    /// Protects what we send.
+    pub(crate) local: KeyAndSalt,
+    /// Opens what the far end sends.
+    pub(crate) remote: KeyAndSalt,
+}
+
 /// One medium made ready before the offer or answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ReadyMedium {
     pub(crate) kind: MediaKind,
     pub(crate) ports: PortPair,
-    pub(crate) key: KeyAndSalt,
+    pub(crate) keys: KeyPool,
 }
 
 /// One agreed stream, to be started on the ports reserved for it.
@@ -182,24 +216,22 @@ pub(crate) struct StreamPlan {
     pub(crate) send: bool,
     pub(crate) receive: bool,
     pub(crate) codec: CodecPlan,
-    /// Our key and the far end's.
-    pub(crate) srtp: Option<(KeyAndSalt, KeyAndSalt)>,
+    pub(crate) srtp: Option<SrtpPlan>,
 }
 
 /// The payload types of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CodecPlan {
     Audio {
-        codec: z5_media::AudioCodec,
-        send: u8,
-        receive: u8,
-        telephone_event: Option<(u8, u8)>,
+        format: AudioFormat,
         ptime_ms: u32,
     },
     Text {
         send: u8,
         receive: u8,
         red: Option<(u8, u8)>,
+        /// What the far end wants at most.
+        characters_per_second: u32,
     },
 }
 
@@ -211,8 +243,10 @@ pub(crate) struct MediaChange {
     pub(crate) receive: bool,
     /// Where packets and reports go from now on, when that changed.
     pub(crate) moved: Option<(SocketAddr, SocketAddr)>,
-    /// Our key, which stays, and the far end's new one, when that changed.
-    pub(crate) key: Option<(KeyAndSalt, KeyAndSalt)>,
+    /// The keys from now on, when the far end's changed. The suite and our key stay.
+    pub(crate) srtp: Option<SrtpPlan>,
+    /// The codec and payload types from now on, when they changed.
+    pub(crate) format: Option<AudioFormat>,
 }
 
 /// What happened on a stream.

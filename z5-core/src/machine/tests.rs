@@ -503,8 +503,8 @@ fn an_emergency_call_says_where_it_comes_from_and_others_only_when_told_to() {
             rtp: "127.0.0.1:30000".parse().unwrap(),
             rtcp: "127.0.0.1:30001".parse().unwrap(),
         };
-        let key = io::KeyAndSalt(zeroize::Zeroizing::new([7; 30]));
-        let ready = vec![io::ReadyMedium { kind: crate::events::MediaKind::Audio, ports: pair, key }];
+        let keys = io::KeyPool(zeroize::Zeroizing::new([7; io::KeyPool::LEN]));
+        let ready = vec![io::ReadyMedium { kind: crate::events::MediaKind::Audio, ports: pair, keys }];
         world.input(Input::MediaReady { call, outcome: Ok(ready) });
         world.settle();
         let invite = world.sent.iter().find(|message| message.starts_with("INVITE ")).unwrap();

@@ -53,14 +53,37 @@ pub struct Press {
     /// One of 0-9, *, #, A-D, ! (flash).
     pub digit: char,
     /// In timestamp units.
-    pub duration: u16,
+    pub duration: u32,
 }
 
 /// Turns the stream of payloads into key presses.
 #[derive(Debug, Clone, Default)]
 pub struct Presses {
-    /// Timestamp, latest payload, and whether it was told.
-    current: Option<(u32, Payload, bool)>,
+    current: Option<Pressed>,
+}
+
+/// A press that is on, or the last one.
+#[derive(Debug, Clone, Copy)]
+struct Pressed {
+    /// Timestamp of its present segment.
+    timestamp: u32,
+    last: Payload,
+    /// Units of the segments before it (RFC 4733 section 2.5.1.3).
+    before: u32,
+    told: bool,
+}
+
+impl Pressed {
+    fn press(&self) -> Option<Press> {
+        let duration = self.before.saturating_add(self.last.duration.into());
+        digit(self.last.event).map(|digit| Press { digit, duration })
+    }
+
+    /// Is that the next segment of the same press? It begins where a segment of the longest length ends.
+    fn goes_on(&self, timestamp: u32, event: u8) -> bool {
+        let end = self.timestamp.wrapping_add(LONGEST_SEGMENT);
+        !self.told && event == self.last.event && timestamp == end
+    }
 }
 
 impl Presses {
@@ -68,34 +91,36 @@ impl Presses {
     pub fn take(&mut self, timestamp: u32, payload: Payload) -> [Option<Press>; 2] {
         let mut told = [None, None];
         match &mut self.current {
-            Some((current, last, done)) if *current == timestamp => {
+            Some(current) if current.timestamp == timestamp => {
                 // Reordered reports may carry an earlier duration.
-                if payload.duration >= last.duration {
-                    *last = Payload { end: last.end || payload.end, ..payload };
+                if payload.duration >= current.last.duration {
+                    current.last = Payload { end: current.last.end || payload.end, ..payload };
                 }
-                if payload.end && !*done {
-                    *done = true;
-                    told[1] = press(payload);
+                if payload.end && !current.told {
+                    current.told = true;
+                    told[1] = current.press();
                 }
             }
             // A late packet of an event before this one.
-            Some((current, ..)) if timestamp.wrapping_sub(*current) > 0x8000_0000 => {}
+            Some(current) if timestamp.wrapping_sub(current.timestamp) > 0x8000_0000 => {}
             Some(_) | None => {
-                if let Some((_, last, false)) = self.current {
-                    told[0] = press(last);
-                }
-                self.current = Some((timestamp, payload, payload.end));
-                if payload.end {
-                    told[1] = press(payload);
-                }
+                let before = match self.current {
+                    Some(current) if current.goes_on(timestamp, payload.event) => {
+                        current.before.saturating_add(LONGEST_SEGMENT)
+                    }
+                    Some(current) => {
+                        told[0] = current.press().filter(|_| !current.told);
+                        0
+                    }
+                    None => 0,
+                };
+                let pressed = Pressed { timestamp, last: payload, before, told: payload.end };
+                self.current = Some(pressed);
+                told[1] = pressed.press().filter(|_| payload.end);
             }
         }
         told
     }
-}
-
-fn press(payload: Payload) -> Option<Press> {
-    digit(payload.event).map(|digit| Press { digit, duration: payload.duration })
 }
 
 /// The event code of a character, the reverse of [`digit`].
@@ -117,6 +142,10 @@ pub struct Emission {
 
 /// Volume of the events sent, in -dBm0.
 const VOLUME: u8 = 10;
+/// Longest duration one segment of an event can tell; a longer event goes on in another one (RFC 4733 section 2.5.1.3).
+const LONGEST_SEGMENT: u32 = 0xffff;
+/// Events that may wait to be sent; more are refused.
+pub const MAX_QUEUED: usize = 64;
 /// The end of an event is sent this often (RFC 4733 section 2.5.1.4).
 const END_PACKETS: u32 = 3;
 
@@ -124,11 +153,13 @@ const END_PACKETS: u32 = 3;
 #[derive(Debug, Clone, Copy)]
 struct Sending {
     event: u8,
-    timestamp: u32,
     /// Length of the event in ticks.
     ticks: u32,
     /// Ticks since its beginning.
     age: u32,
+    /// Units told in segments before the present one, and where that one begins.
+    before: u32,
+    segment: u32,
 }
 
 /// Sends queued key presses, one packet per tick.
@@ -148,32 +179,42 @@ impl Dialer {
         Self { queue: VecDeque::new(), current: None, gap }
     }
 
-    /// Queues an event of that many ticks.
-    pub fn push(&mut self, event: u8, ticks: u32) {
-        self.queue.push_back((event, ticks.max(1)));
+    /// Queues an event of that many ticks. Returns `false` when too many wait already.
+    pub fn push(&mut self, event: u8, ticks: u32) -> bool {
+        let room = self.queue.len() < MAX_QUEUED;
+        if room {
+            self.queue.push_back((event, ticks.max(1)));
+        }
+        room
     }
 
-    /// What this tick sends instead of audio, if anything. `timestamp` is the tick's own, `samples` its length.
+    /// What this tick sends instead of audio, if anything. `timestamp` is the tick's own, `samples` its length in units of
+    /// the events' clock.
     pub fn tick(&mut self, timestamp: u32, samples: u32) -> Option<Emission> {
         if self.current.is_none() {
             let (event, ticks) = self.queue.pop_front()?;
-            self.current = Some(Sending { event, timestamp, ticks, age: 0 });
+            self.current = Some(Sending { event, ticks, age: 0, before: 0, segment: timestamp });
         }
         let sending = self.current.as_mut()?;
         sending.age += 1;
-        let Sending { event, timestamp, ticks, age } = *sending;
+        let units = sending.age.min(sending.ticks).saturating_mul(samples);
+        if units.saturating_sub(sending.before) > LONGEST_SEGMENT {
+            sending.before += LONGEST_SEGMENT;
+            sending.segment = sending.segment.wrapping_add(LONGEST_SEGMENT);
+        }
+        let Sending { event, segment, before, ticks, age, .. } = *sending;
         if age >= ticks + self.gap.max(END_PACKETS - 1) {
             self.current = None;
         }
         // Past the end and its repetitions it is audio's turn again, until the gap is over.
         (age < ticks + END_PACKETS).then(|| Emission {
-            timestamp,
+            timestamp: segment,
             marker: age == 1,
             payload: Payload {
                 event,
                 end: age >= ticks,
                 volume: VOLUME,
-                duration: u16::try_from(age.min(ticks) * samples).unwrap_or(u16::MAX),
+                duration: u16::try_from(units.saturating_sub(before)).unwrap_or(u16::MAX),
             },
         })
     }
@@ -187,7 +228,7 @@ mod tests {
     fn what_is_dialled_is_heard_once_each_with_its_length() {
         let mut dialer = Dialer::new(4);
         for c in "1#d".chars() {
-            dialer.push(event(c).unwrap(), 5);
+            assert!(dialer.push(event(c).unwrap(), 5));
         }
         let (mut presses, mut heard, mut packets, mut markers) = (Presses::default(), Vec::new(), 0, 0);
         for tick in 0..40 {
@@ -203,6 +244,30 @@ mod tests {
         let expected = ['1', '#', 'D'].map(|digit| Press { digit, duration: 800 });
         assert_eq!((heard.as_slice(), packets, markers), (&expected[..], 3 * 7, 3));
         assert_eq!(event('x'), None);
+    }
+
+    #[test]
+    fn a_long_press_goes_in_segments_and_is_told_as_one() {
+        // 8 seconds at 48 kHz in frames of 20 ms: six segments.
+        let mut dialer = Dialer::new(4);
+        dialer.push(16, 400);
+        let (mut presses, mut heard, mut segments) = (Presses::default(), Vec::new(), Vec::new());
+        for tick in 0..420_u32 {
+            let Some(sent) = dialer.tick(7_u32.wrapping_add(tick * 960), 960) else { continue };
+            if segments.last() != Some(&sent.timestamp) {
+                segments.push(sent.timestamp);
+            }
+            heard.extend(presses.take(sent.timestamp, sent.payload).into_iter().flatten());
+        }
+        assert_eq!(segments, (0..6).map(|n| 7 + n * LONGEST_SEGMENT).collect::<Vec<_>>());
+        assert_eq!(heard, [Press { digit: '!', duration: 400 * 960 }]);
+    }
+
+    #[test]
+    fn no_more_events_wait_than_a_person_could_press() {
+        let mut dialer = Dialer::new(4);
+        let taken = (0..1000).filter(|_| dialer.push(1, 5)).count();
+        assert_eq!(taken, MAX_QUEUED);
     }
 
     fn payload(event: u8, end: bool, duration: u16) -> Payload {

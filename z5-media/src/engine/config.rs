@@ -182,6 +182,8 @@ pub enum AudioCodec {
     Pcma,
     /// G.722 at 64 kbit/s, 16 kHz; its RTP clock counts 8000 (RFC 3551 section 4.5.2).
     G722,
+    /// Opus, 48 kHz mono; only where z5-media was built with the feature `opus`.
+    Opus,
 }
 
 impl AudioCodec {
@@ -192,13 +194,21 @@ impl AudioCodec {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
             Self::G722 => "G722",
+            Self::Opus => "opus",
         }
     }
+
+    /// Every codec of this build.
+    #[cfg(feature = "opus")]
+    pub const ALL: [Self; 4] = [Self::Opus, Self::G722, Self::Pcmu, Self::Pcma];
+    /// Every codec of this build.
+    #[cfg(not(feature = "opus"))]
+    pub const ALL: [Self; 3] = [Self::G722, Self::Pcmu, Self::Pcma];
 
     /// The codec of that encoding name, compared without regard to case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Pcmu, Self::Pcma, Self::G722].into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|codec| codec.name().eq_ignore_ascii_case(name))
     }
 
     /// Samples per second of the PCM that sources give and sinks get.
@@ -207,6 +217,7 @@ impl AudioCodec {
         match self {
             Self::Pcmu | Self::Pcma => 8000,
             Self::G722 => 16000,
+            Self::Opus => 48000,
         }
     }
 
@@ -215,6 +226,7 @@ impl AudioCodec {
     pub fn clock_rate(self) -> u32 {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => 8000,
+            Self::Opus => 48000,
         }
     }
 }
@@ -239,14 +251,30 @@ pub struct AudioConfig {
     pub options: AudioOptions,
 }
 
+impl AudioConfig {
+    /// The part that may change while the stream runs.
+    #[must_use]
+    pub fn format(&self) -> AudioFormat {
+        AudioFormat {
+            codec: self.codec,
+            send_payload_type: self.send_payload_type,
+            receive_payload_type: self.receive_payload_type,
+            telephone_event: self.telephone_event,
+            options: self.options.clone(),
+        }
+    }
+}
+
 /// What few audio streams need.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AudioOptions {
-    /// Other codecs the far end may switch to at any time, by payload type. They have the sample rate of the main one.
+    /// Other codecs the far end may switch to at any time, by payload type.
     pub also_received: Vec<(u8, AudioCodec)>,
     /// Silence is not sent but described (RFC 3389) with this payload type; 13 at 8 kHz. Never in an emergency call
     /// (RFC 6881 ED-73).
     pub comfort_noise: Option<u8>,
+    /// What the far end asks of Opus.
+    pub opus: OpusOptions,
     /// Feedback both sides agreed to; extended reports let a listener measure the round trip.
     pub feedback: FeedbackConfig,
 }
@@ -254,22 +282,64 @@ pub struct AudioOptions {
 impl fmt::Debug for AudioConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AudioConfig")
-            .field("codec", &self.codec)
-            .field("send_payload_type", &self.send_payload_type)
-            .field("receive_payload_type", &self.receive_payload_type)
-            .field("telephone_event", &self.telephone_event)
+            .field("format", &self.format())
             .field("ptime_ms", &self.ptime_ms)
             .finish_non_exhaustive()
     }
 }
 
-/// Payload types of telephone-event at the audio codec's clock rate.
+/// What is sent by Opus: what the far end asks for in its format parameters (RFC 7587 section 6.1), as far as both want it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OpusOptions {
+    /// Redundancy against losses (`useinbandfec=1`).
+    pub fec: bool,
+    /// Nothing is sent while there is silence (`usedtx=1`).
+    pub dtx: bool,
+    /// A constant bit rate (`cbr=1`).
+    pub constant_rate: bool,
+    /// The most bits per second (`maxaveragebitrate`).
+    pub max_bits_per_second: Option<u32>,
+    /// The highest sample rate the far end can play, in hertz (`maxplaybackrate`).
+    pub max_playback_rate: Option<u32>,
+}
+
+/// A codec with its payload types, as agreed: what a running stream changes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AudioFormat {
+    /// The codec, both ways.
+    pub codec: AudioCodec,
+    /// Payload type we send.
+    pub send_payload_type: u8,
+    /// Payload type we accept.
+    pub receive_payload_type: u8,
+    /// Payload types of telephone-event, when agreed.
+    pub telephone_event: Option<TelephoneEvent>,
+    /// What few calls need; feedback cannot change.
+    pub options: AudioOptions,
+}
+
+impl AudioFormat {
+    /// Payload types that are accepted.
+    pub(super) fn received(&self) -> Vec<u8> {
+        let events = self.telephone_event.map(|events| events.receive_payload_type);
+        let also = self.options.also_received.iter().map(|(payload_type, _)| *payload_type);
+        let noise = self.options.comfort_noise.unwrap_or(COMFORT_NOISE);
+        [self.receive_payload_type, noise].into_iter().chain(events).chain(also).collect()
+    }
+}
+
+/// Payload type of comfort noise at 8 kHz (RFC 3389); accepted and played as a pause.
+const COMFORT_NOISE: u8 = 13;
+
+/// Payload types of telephone-event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TelephoneEvent {
     /// Payload type we send.
     pub send_payload_type: u8,
     /// Payload type we accept.
     pub receive_payload_type: u8,
+    /// Its clock rate in hertz, which durations count in; the audio codec's unless the far end has no other.
+    pub clock_rate: u32,
 }
 
 /// A real-time text stream.

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::config::AudioCodec;
+use super::config::{AudioCodec, OpusOptions};
 use crate::codec::audio::Encoder;
 use crate::source::{AudioSource, SourceState};
 
@@ -30,8 +30,8 @@ impl EncodedMedia {
         (fit && !payloads.is_empty()).then_some(Self(payloads))
     }
 
-    /// At most `packets` packets of `ptime_ms` milliseconds of `source`. `None` when it holds nothing or a packet would be
-    /// longer than 1400 bytes.
+    /// At most `packets` packets of `ptime_ms` milliseconds of `source`. `None` when it holds nothing a packet would be
+    /// longer than 1400 bytes, or this build has no such codec.
     #[must_use]
     pub fn encode(
         codec: AudioCodec,
@@ -41,7 +41,7 @@ impl EncodedMedia {
     ) -> Option<Self> {
         let rate = codec.sample_rate();
         source.open(rate);
-        let mut encoder = Encoder::new(codec);
+        let mut encoder = Encoder::new(codec, rate, &OpusOptions::default()).ok()?;
         let mut samples = vec![0; (rate as usize / 1000).checked_mul(ptime_ms as usize)?];
         let mut encoded = vec![0; samples.len().max(MAX_PAYLOAD)];
         let mut payloads = Vec::new();

@@ -71,6 +71,11 @@ pub(super) enum Command {
         id: StreamId,
         receiver: Box<crate::srtp::Receiver>,
     },
+    SetPayloadTypes {
+        id: StreamId,
+        payload_types: Vec<u8>,
+        clock_rate: u32,
+    },
     Figures {
         id: StreamId,
         reply: mpsc::SyncSender<NetFigures>,
@@ -223,6 +228,11 @@ impl Net {
                 Ok(Command::SetReceiver { id, receiver }) => {
                     if let Some(stream) = self.stream(id) {
                         stream.session.set_receiver(*receiver);
+                    }
+                }
+                Ok(Command::SetPayloadTypes { id, payload_types, clock_rate }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_payload_types(&payload_types, clock_rate);
                     }
                 }
                 Ok(Command::Figures { id, reply }) => {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::config::{MAX_STREAMS, StreamConfig, StreamId, StreamKind};
+use super::config::{AudioFormat, MAX_STREAMS, StreamConfig, StreamId, StreamKind};
 use super::demux::{Claimed, Demux};
 use super::error::MediaError;
 use super::net::NetFigures;
@@ -111,6 +111,16 @@ impl Registry {
         let id = StreamId::new(self.count, slot);
         self.streams.insert(id, (running, claim));
         Ok(id)
+    }
+
+    /// Notes what a stream goes on with; `false` when it is no audio stream that runs.
+    pub(super) fn set_format(&mut self, id: StreamId, format: &AudioFormat) -> bool {
+        let running = self.streams.get_mut(&id).map(|(running, _)| running);
+        let Some(running) = running.filter(|running| running.kind == MediaKind::Audio) else { return false };
+        running.codec = format.codec.name();
+        running.telephone_event = format.telephone_event.is_some();
+        running.clock_rate = format.codec.clock_rate();
+        true
     }
 
     pub(super) fn running(&self, id: StreamId) -> Option<Running> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::config::{AudioConfig, StreamConfig, StreamId, StreamKind, TextConfig, VideoConfig};
+use super::config::{
+    AudioCodec, AudioConfig, AudioFormat, StreamConfig, StreamId, StreamKind, TextConfig, VideoConfig,
+};
 use super::error::MediaError;
 use super::load::LoadSource;
 use super::net::{Feed, NetStream, Sockets};
@@ -26,8 +28,6 @@ const TEXT_RING: usize = 4096;
 const VIDEO_RING: usize = 256 << 10;
 /// Clock rate of T.140 (RFC 4103 section 4).
 const TEXT_CLOCK_RATE: u32 = 1000;
-/// Payload type of comfort noise at 8 kHz (RFC 3389); accepted and played as a pause.
-const COMFORT_NOISE: u8 = 13;
 
 /// Refuses a configuration that cannot be used.
 pub(super) fn check(config: &StreamConfig) -> Result<(), MediaError> {
@@ -48,17 +48,22 @@ fn check_video(video: &VideoConfig) -> Result<(), MediaError> {
 
 fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
     check_ptime(audio.ptime_ms)?;
-    let events = audio.telephone_event;
-    let options = &audio.options;
-    let sent = [Some(audio.send_payload_type), events.map(|e| e.send_payload_type), options.comfort_noise];
+    check_format(&audio.format())
+}
+
+/// Refuses payload types that cannot be told apart, and codecs that this build has not.
+pub(super) fn check_format(format: &AudioFormat) -> Result<(), MediaError> {
+    let (events, options) = (format.telephone_event, &format.options);
+    let sent = [Some(format.send_payload_type), events.map(|e| e.send_payload_type), options.comfort_noise];
     distinct(&sent)?;
-    let own = [Some(audio.receive_payload_type), events.map(|e| e.receive_payload_type)];
+    let own = [Some(format.receive_payload_type), events.map(|e| e.receive_payload_type)];
     let also = options.also_received.iter().map(|(payload_type, _)| Some(*payload_type));
     distinct(&own.into_iter().chain(also).collect::<Vec<_>>())?;
-    let rate = audio.codec.sample_rate();
-    match options.also_received.iter().find(|(_, codec)| codec.sample_rate() != rate) {
+    let main = (format.receive_payload_type, format.codec);
+    let all = std::iter::once(&main).chain(&options.also_received);
+    match all.into_iter().find(|(_, codec)| !AudioCodec::ALL.contains(codec)) {
         Some((payload_type, _)) => {
-            let why = "its codec has another sample rate than the main one";
+            let why = "its codec is not part of this build";
             Err(MediaError::PayloadType { payload_type: *payload_type, why })
         }
         None => Ok(()),
@@ -170,11 +175,7 @@ pub(super) fn build(
         StreamKind::Load(_) => return Ok((net, None)),
         StreamKind::Audio(audio) => Stream::Audio(Box::new(AudioStream::new(AudioParts {
             id,
-            codec: audio.codec,
-            options: audio.options,
-            payload_type: audio.send_payload_type,
-            receive_payload_type: audio.receive_payload_type,
-            telephone_event: audio.telephone_event,
+            format: audio.format(),
             source: audio.source,
             sink: audio.sink,
             incoming,
@@ -240,12 +241,7 @@ fn feedback(kind: &StreamKind) -> FeedbackConfig {
 
 fn payload_types(kind: &StreamKind) -> Vec<u8> {
     match kind {
-        StreamKind::Audio(audio) => {
-            let events = audio.telephone_event.map(|events| events.receive_payload_type);
-            let also = audio.options.also_received.iter().map(|(payload_type, _)| *payload_type);
-            let noise = audio.options.comfort_noise.unwrap_or(COMFORT_NOISE);
-            [audio.receive_payload_type, noise].into_iter().chain(events).chain(also).collect()
-        }
+        StreamKind::Audio(audio) => audio.format().received(),
         StreamKind::Text(text) => [text.receive.t140].into_iter().chain(text.receive.red).collect(),
         StreamKind::Video(video) => vec![video.receive_payload_type],
         StreamKind::Load(load) => vec![load.receive_payload_type],

@@ -78,6 +78,7 @@ fn audio(codec: AudioCodec, source: impl AudioSource + 'static) -> StreamKind {
         AudioCodec::Pcmu => 0,
         AudioCodec::Pcma => 8,
         AudioCodec::G722 => 9,
+        AudioCodec::Opus => 96,
     };
     StreamKind::Audio(AudioConfig {
         codec,
@@ -236,7 +237,7 @@ fn keys_pressed_arrive_as_digits() {
     let with_events = |mut kind| {
         if let StreamKind::Audio(audio) = &mut kind {
             audio.telephone_event =
-                Some(TelephoneEvent { send_payload_type: 101, receive_payload_type: 101 });
+                Some(TelephoneEvent { send_payload_type: 101, receive_payload_type: 101, clock_rate: 8000 });
         }
         kind
     };
@@ -589,4 +590,31 @@ fn every_datagram_of_a_call_is_in_the_capture() {
     };
     assert_eq!(count(0x5a5a_0001), report.packets_sent);
     assert!(count(0x5a5a_0002) >= report.packets_received);
+}
+
+#[test]
+fn a_running_stream_goes_on_with_another_codec() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let config_a = config(audio(AudioCodec::Pcmu, Tone::new(1000.0, -12.0)), &port_b, None, 1);
+    let config_b = config(audio(AudioCodec::Pcmu, tone(440.0)), &port_a, None, 2);
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    let format = AudioFormat {
+        codec: AudioCodec::G722,
+        send_payload_type: 9,
+        receive_payload_type: 9,
+        telephone_event: None,
+        options: AudioOptions::default(),
+    };
+    for (end, stream) in [(&a, stream_a), (&b, stream_b)] {
+        end.engine.set_audio_format(stream, format.clone()).unwrap();
+    }
+    b.source_ended();
+    let report = b.engine.stop_stream(stream_b).unwrap();
+    assert_eq!(report.codec, "G722");
+    assert!((report.heard.unwrap().dominant_hz.unwrap() - 1000.0).abs() < 2.0, "{report:?}");
+    let bad = AudioFormat { send_payload_type: 72, ..format.clone() };
+    assert!(matches!(a.engine.set_audio_format(stream_a, bad), Err(MediaError::PayloadType { .. })));
+    assert!(matches!(b.engine.set_audio_format(stream_b, format), Err(MediaError::NoSuchStream)));
 }

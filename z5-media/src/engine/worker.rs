@@ -17,7 +17,7 @@ use rtrb::{Consumer, Producer};
 pub(super) use text::TextStream;
 pub(super) use video::VideoStream;
 
-use super::config::{EventSender, StreamId};
+use super::config::{AudioFormat, EventSender, StreamId};
 use crate::clock;
 use crate::stats::{DropCounts, Heard, Playout, TextFigures, VideoFigures};
 
@@ -46,6 +46,11 @@ pub(super) enum Command {
     Limit {
         id: StreamId,
         bits_per_second: u64,
+    },
+    /// Another codec, or other payload types.
+    Format {
+        id: StreamId,
+        format: Box<AudioFormat>,
     },
     Digits {
         id: StreamId,
@@ -273,6 +278,11 @@ impl Worker {
                 Ok(Command::Digits { id, events, duration }) => {
                     if let Some(Stream::Audio(stream)) = self.stream(id) {
                         stream.dial(&events, duration);
+                    }
+                }
+                Ok(Command::Format { id, format }) => {
+                    if let Some(Stream::Audio(stream)) = self.stream(id) {
+                        stream.set_format(&format);
                     }
                 }
                 Ok(Command::Figures { id, reply }) => {

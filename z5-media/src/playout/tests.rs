@@ -191,8 +191,8 @@ fn the_far_end_may_switch_between_codecs_of_one_rate() {
         let payload = if codec == 0 { &mu } else { &a };
         playout.insert_of(codec, u64::from(n), n * 160, payload, start).unwrap();
     }
-    // G.722 has another sample rate and was left out.
-    assert_eq!(playout.insert_of(2, 30, 4800, &[0; 160], start), Err(DropReason::UnknownPayloadType));
+    // There is no fourth codec.
+    assert_eq!(playout.insert_of(3, 30, 4800, &[0; 160], start), Err(DropReason::UnknownPayloadType));
     let mut out = [0; 160];
     for n in 0..15 {
         playout.pull(&mut out, start + START_DELAY + FRAME * n);
@@ -241,4 +241,97 @@ fn described_silence_is_noise_and_no_concealment() {
         heard |= out.contains(&value(7));
     }
     assert!(heard);
+}
+
+/// Packets of a tone of 500 Hz, 20 ms each, at the codec's own rate.
+fn tone_packets(codec: AudioCodec, count: usize, options: &crate::OpusOptions) -> Vec<Vec<u8>> {
+    let rate = codec.sample_rate();
+    let mut encoder = crate::codec::audio::Encoder::new(codec, rate, options).unwrap();
+    let frame = rate as usize / 50;
+    let encode = |n: usize| {
+        let turns = |at: usize| (n * frame + at) as f64 * 500.0 / f64::from(rate);
+        let samples: Vec<i16> =
+            (0..frame).map(|at| ((turns(at) * std::f64::consts::TAU).sin() * 8000.0) as i16).collect();
+        let mut encoded = vec![0; 1500];
+        let len = encoder.encode(&samples, &mut encoded);
+        encoded.truncate(len);
+        encoded
+    };
+    (0..count).map(encode).collect()
+}
+
+fn rms(samples: &[i16]) -> f64 {
+    (samples.iter().map(|s| f64::from(*s) * f64::from(*s)).sum::<f64>() / samples.len() as f64).sqrt()
+}
+
+#[test]
+fn the_far_end_may_switch_to_a_codec_of_any_rate() {
+    // At 8, 16 and (with Opus) 48 kHz; the last switch changes the clock of the timestamps too.
+    for main in AudioCodec::ALL {
+        let start = clock::now();
+        let others: Vec<_> = AudioCodec::ALL.into_iter().filter(|other| *other != main).collect();
+        let mut playout = AudioPlayout::new(main, &others);
+        let frame = main.sample_rate() as usize / 50;
+        let mut sequence = 0;
+        let mut timestamp = 1000_u32;
+        for (at, codec) in std::iter::once(main).chain(others.iter().copied()).enumerate() {
+            let mut heard = vec![0; frame];
+            for packet in tone_packets(codec, 40, &crate::OpusOptions::default()) {
+                let now = start + FRAME * sequence as u32;
+                playout.insert_of(at, sequence, timestamp, &packet, now).unwrap();
+                timestamp = timestamp.wrapping_add(codec.clock_rate() / 50);
+                sequence += 1;
+                playout.pull(&mut heard, now);
+            }
+            let level = 20.0 * (rms(&heard) / 5657.0).log10();
+            assert!(level.abs() < 1.5, "{main:?}, then {codec:?}: {level} dB");
+        }
+    }
+}
+
+#[cfg(feature = "opus")]
+#[test]
+fn opus_rebuilds_single_losses_and_makes_up_longer_ones() {
+    let start = clock::now();
+    let options =
+        crate::OpusOptions { fec: true, max_playback_rate: Some(16_000), ..crate::OpusOptions::default() };
+    let mut playout = AudioPlayout::new(AudioCodec::Opus, &[]);
+    let mut out = vec![0; 960];
+    let mut quiet = Vec::new();
+    for (n, packet) in (0_u32..).zip(tone_packets(AudioCodec::Opus, 100, &options)) {
+        let now = start + FRAME * n;
+        // Two single losses, then one of three packets in a row.
+        if !matches!(n, 40 | 50 | 60..=62) {
+            playout.insert(u64::from(n), n * 960, &packet, now).unwrap();
+        }
+        if playout.pull(&mut out, now) && n > 10 {
+            quiet.extend(Some((n, rms(&out).round())).filter(|(_, rms)| *rms < 1500.0));
+        }
+    }
+    let figures = playout.figures().unwrap();
+    // Of the three the last is rebuilt too.
+    assert_eq!((figures.recovered_ms, figures.concealed_ms), (60.0, 40.0), "{figures:?}");
+    assert!(quiet.len() <= 1, "frames without the tone: {quiet:?}");
+}
+
+#[cfg(feature = "opus")]
+#[test]
+fn silence_that_opus_does_not_send_is_no_loss() {
+    let start = clock::now();
+    let options = crate::OpusOptions { dtx: true, ..crate::OpusOptions::default() };
+    let mut encoder = crate::codec::audio::Encoder::new(AudioCodec::Opus, 48_000, &options).unwrap();
+    let mut playout = AudioPlayout::new(AudioCodec::Opus, &[]);
+    let (mut out, mut encoded, mut sequence) = (vec![0; 960], vec![0; 1500], 0);
+    for n in 0..200_u32 {
+        let now = start + FRAME * n;
+        let len = encoder.encode(&[0; 960], &mut encoded);
+        if len > 0 {
+            playout.insert(sequence, n * 960, &encoded[..len], now).unwrap();
+            sequence += 1;
+        }
+        playout.pull(&mut out, now);
+    }
+    let figures = playout.figures().unwrap();
+    assert!(sequence < 60, "{sequence} packets in four seconds of silence");
+    assert_eq!(figures.recovered_ms, 0.0, "{figures:?}");
 }

@@ -44,6 +44,15 @@ pub struct Accepted {
 }
 
 impl Reception {
+    /// Counts timestamps by another clock from the next packet on; jitter is measured anew.
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        if clock_rate != self.clock_rate {
+            self.clock_rate = clock_rate;
+            self.jitter = None;
+            self.last_arrival = None;
+        }
+    }
+
     /// Starts with the first packet of a source, which still has to be passed to [`accept`](Self::accept).
     #[must_use]
     pub fn new(clock_rate: u32, first: u16) -> Self {

@@ -7,7 +7,7 @@ const PASS_BAND: f64 = 0.92;
 
 /// Converts a stream of samples.
 #[derive(Debug, Clone)]
-pub(super) struct Resampler {
+pub(crate) struct Resampler {
     /// Output advances by this many input steps of `1 / phases` sample.
     step: usize,
     phases: usize,
@@ -56,6 +56,36 @@ impl Resampler {
         }
     }
 
+    /// The same for a stream without end that is converted frame by frame: what comes out is later by half the filter.
+    pub(crate) fn streaming(input: u32, output: u32) -> Self {
+        Self { needed: 1, ..Self::new(input, output) }
+    }
+
+    /// Converts a frame; appends as many samples as the ratio of the rates gives (exactly, over whole frames).
+    pub(crate) fn convert(&mut self, frame: &[i16], out: &mut Vec<i16>) {
+        let mut left = frame;
+        while left.len() >= self.needed {
+            let taken = self.next(|| {
+                let (first, rest) = left.split_first()?;
+                left = rest;
+                Some(*first)
+            });
+            let Some(sample) = taken else { return };
+            out.push(sample);
+        }
+        // Too few for another output: they are part of the next one's history.
+        for sample in left {
+            self.push(f32::from(*sample));
+            self.needed -= 1;
+        }
+    }
+
+    fn push(&mut self, sample: f32) {
+        self.history[self.at] = sample;
+        self.history[self.at + self.taps] = sample;
+        self.at = (self.at + 1) % self.taps;
+    }
+
     /// The next output sample; `None` once the input has ended and its tail was given.
     pub(super) fn next(&mut self, mut input: impl FnMut() -> Option<i16>) -> Option<i16> {
         while self.needed > 0 {
@@ -66,9 +96,7 @@ impl Resampler {
                     0.0
                 }
             };
-            self.history[self.at] = sample;
-            self.history[self.at + self.taps] = sample;
-            self.at = (self.at + 1) % self.taps;
+            self.push(sample);
             self.needed -= 1;
         }
         if self.ended > self.taps / 2 {

@@ -1,11 +1,12 @@
 //! A far end's answer to an offer (RFC 3264), written line by line.
 //!
 //! Every media line is answered in place, refused ones with port 0; payload type numbers stay as offered. SDES
-//! (RFC 4568) with `AES_CM_128_HMAC_SHA1_80` is taken when offered, whatever the profile. No rtcp-mux, ICE or DTLS. An
+//! (RFC 4568) is taken when offered, the first suite of the offer that z5-media has, whatever the profile. No rtcp-mux, ICE or DTLS. An
 //! INVITE without an offer is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use z5_media::AudioCodec;
 use z5_media::srtp::{SrtpParams, SrtpSuite};
 use z5_sip::wire::Message;
 
@@ -14,10 +15,13 @@ use super::{Kind, location};
 use crate::relay::Ports;
 use crate::sip::description;
 
-const SUITE: &str = "AES_CM_128_HMAC_SHA1_80";
-
 /// Payload formats that a far end can send back unread, or make.
 const AUDIO: [&str; 8] = ["PCMU", "PCMA", "G722", "OPUS", "CN", "TELEPHONE-EVENT", "L16", "SPEEX"];
+/// Audio formats that a far end can make itself, and what goes with them.
+#[cfg(feature = "opus")]
+const MADE: &[&str] = &["OPUS", "G722", "PCMU", "PCMA", "CN", "TELEPHONE-EVENT"];
+#[cfg(not(feature = "opus"))]
+const MADE: &[&str] = &["G722", "PCMU", "PCMA", "CN", "TELEPHONE-EVENT"];
 const TEXT: [&str; 2] = ["RED", "T140"];
 const VIDEO: [&str; 4] = ["H264", "VP8", "H263-1998", "H263"];
 
@@ -90,7 +94,7 @@ fn accept<'a>(
     }
     let known: &[&str] = match (media.kind, kind) {
         ("audio", kind) if kind.echoes() => &AUDIO,
-        ("audio", _) => &["PCMU", "PCMA", "TELEPHONE-EVENT"],
+        ("audio", _) => MADE,
         ("text", _) => &TEXT,
         ("video", kind) if kind.echoes() => &VIDEO,
         _ => return None,
@@ -128,25 +132,26 @@ fn accept<'a>(
         return None;
     }
     let mut srtp = None;
-    if let Some((tag, remote)) = crypto {
-        let mut local = [0; 30];
+    if let Some((tag, suite, remote)) = crypto {
+        let mut local = vec![0; suite.key_and_salt_len()];
         getrandom::fill(&mut local).ok()?;
-        attributes.push(format!("crypto:{tag} {SUITE} inline:{}", STANDARD.encode(local)));
-        srtp = Some(SrtpParams::new(SrtpSuite::AesCm128HmacSha1_80, &local, &remote).ok()?);
+        attributes.push(format!("crypto:{tag} {} inline:{}", suite.name(), STANDARD.encode(&local)));
+        srtp = Some(SrtpParams::new(suite, &local, &remote).ok()?);
     }
-    let numbered = |wanted: &str| {
-        chosen.iter().find(|format| encoding(media, format) == wanted).and_then(|format| format.parse().ok())
-    };
-    let sends = if sends { what_to_send(media.kind, kind, says, numbered) } else { Sends::Nothing };
+    let named = |format: &str| Some((format.parse().ok()?, encoding(media, format)));
+    let formats: Vec<(u8, String)> = chosen.iter().filter_map(|format| named(format)).collect();
+    let sends = if sends { what_to_send(media.kind, kind, says, &formats) } else { Sends::Nothing };
     Some(MediaAnswer { formats: chosen, attributes, plan: Some(Plan { sends, srtp }) })
 }
 
-fn what_to_send(media: &str, kind: Kind, says: &str, numbered: impl Fn(&str) -> Option<u8>) -> Sends {
+/// `formats` are the accepted ones in the offer's order, with their encoding names.
+fn what_to_send(media: &str, kind: Kind, says: &str, formats: &[(u8, String)]) -> Sends {
+    // In the first codec that the far end can make: the one the offerer likes best.
     let tone = |hertz: f64| {
-        let pcmu = numbered("PCMU").map(|payload_type| (payload_type, z5_media::codec::g711::Law::Mu));
-        let pcma = numbered("PCMA").map(|payload_type| (payload_type, z5_media::codec::g711::Law::A));
-        pcmu.or(pcma).map_or(Sends::Nothing, |(payload_type, law)| Sends::Tone { payload_type, law, hertz })
+        let made = formats.iter().find_map(|(number, name)| Some((*number, AudioCodec::from_name(name)?)));
+        made.map_or(Sends::Nothing, |(payload_type, codec)| Sends::Tone { payload_type, codec, hertz })
     };
+    let numbered = |wanted: &str| formats.iter().find(|(_, name)| name == wanted).map(|(number, _)| *number);
     match (kind, media) {
         (Kind::Announcement | Kind::Emergency, "text") => numbered("T140")
             .map_or(Sends::Nothing, |t140| Sends::Text { t140, red: numbered("RED"), text: says.to_owned() }),
@@ -180,14 +185,12 @@ fn direction(line: &str) -> Option<&str> {
     ["sendrecv", "sendonly", "recvonly", "inactive"].into_iter().find(|word| *word == line).map(|_| line)
 }
 
-fn crypto(line: &str) -> Option<(&str, Vec<u8>)> {
+fn crypto(line: &str) -> Option<(&str, SrtpSuite, Vec<u8>)> {
     let mut words = line.strip_prefix("crypto:")?.split(' ').filter(|word| !word.is_empty());
     let tag = words.next()?;
-    if !words.next()?.eq_ignore_ascii_case(SUITE) {
-        return None;
-    }
+    let suite = SrtpSuite::from_name(words.next()?)?;
     let key = words.next()?.strip_prefix("inline:")?.split('|').next()?;
-    Some((tag, STANDARD.decode(key).ok()?))
+    Some((tag, suite, STANDARD.decode(key).ok()?))
 }
 
 /// The session's attributes and the media lines.

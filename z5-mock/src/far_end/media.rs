@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
-use z5_media::codec::g711::Law;
+use z5_media::codec::audio::{Encoder, MAX_ENCODED};
 use z5_media::srtp::{Receiver, Sender, SrtpParams};
+use z5_media::{AudioCodec, OpusOptions};
 
 use super::rtp;
 use super::text::Writer;
@@ -21,8 +22,8 @@ const MAX_DATAGRAM: usize = 2048;
 /// Room for an SRTP tag and the SRTCP index.
 const TAG_ROOM: usize = 32;
 const FRAME: Duration = Duration::from_millis(20);
-const FRAME_SAMPLES: usize = 160;
-const SAMPLE_RATE: f64 = 8000.0;
+/// Packets of sound a second.
+const FRAMES_PER_SECOND: u32 = 50;
 /// Amplitude of tones: -10 dBm0, where a full-scale sine is +3.14 dBm0 (ITU-T G.711).
 const TONE_AMPLITUDE: f64 = 32_767.0 * 0.220_3;
 /// Pace of text packets (RFC 4103 section 5.1).
@@ -33,7 +34,7 @@ const TEXT_PACE: Duration = Duration::from_millis(300);
 pub(super) enum Sends {
     Nothing,
     Echo,
-    Tone { payload_type: u8, law: Law, hertz: f64 },
+    Tone { payload_type: u8, codec: AudioCodec, hertz: f64 },
     Text { t140: u8, red: Option<u8>, text: String },
 }
 
@@ -132,17 +133,62 @@ struct Task {
 /// What a task makes by itself, packet by packet.
 enum Made {
     Nothing,
-    Tone { payload_type: u8, law: Law, step: f64, phase: f64, sequence: u16, timestamp: u32 },
+    Tone(Box<Tone>),
     Text { writer: Writer, sequence: u16, timestamp: u32 },
+}
+
+/// A sine without end, encoded.
+struct Tone {
+    payload_type: u8,
+    codec: AudioCodec,
+    encoder: Encoder,
+    step: f64,
+    phase: f64,
+    sequence: u16,
+    timestamp: u32,
+    encoded: Vec<u8>,
+}
+
+impl Tone {
+    fn new(payload_type: u8, codec: AudioCodec, hertz: f64) -> Option<Box<Self>> {
+        let rate = codec.sample_rate();
+        let encoder = Encoder::new(codec, rate, &OpusOptions::default()).ok()?;
+        let step = TAU * hertz / f64::from(rate);
+        let encoded = vec![0; MAX_ENCODED];
+        Some(Box::new(Self {
+            payload_type,
+            codec,
+            encoder,
+            step,
+            phase: 0.0,
+            sequence: 1,
+            timestamp: 0,
+            encoded,
+        }))
+    }
+
+    /// The next packet.
+    fn packet(&mut self, ssrc: u32) -> Vec<u8> {
+        let samples = self.codec.sample_rate() / FRAMES_PER_SECOND;
+        let sample = |n: u32| (TONE_AMPLITUDE * (self.phase + self.step * f64::from(n)).sin()) as i16;
+        let frame: Vec<i16> = (0..samples).map(sample).collect();
+        self.phase = (self.phase + self.step * f64::from(samples)) % TAU;
+        let len = self.encoder.encode(&frame, &mut self.encoded);
+        let begins = self.sequence == 1;
+        let mut packet = rtp::header(self.payload_type, begins, self.sequence, self.timestamp, ssrc).to_vec();
+        packet.extend_from_slice(&self.encoded[..len]);
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate() / FRAMES_PER_SECOND);
+        packet
+    }
 }
 
 impl Task {
     async fn run(mut self, sends: Sends) {
         let echo = matches!(sends, Sends::Echo);
         let (mut made, pace) = match sends {
-            Sends::Tone { payload_type, law, hertz } => {
-                let step = TAU * hertz / SAMPLE_RATE;
-                (Made::Tone { payload_type, law, step, phase: 0.0, sequence: 1, timestamp: 0 }, FRAME)
+            Sends::Tone { payload_type, codec, hertz } => {
+                (Tone::new(payload_type, codec, hertz).map_or(Made::Nothing, Made::Tone), FRAME)
             }
             Sends::Text { t140, red, text } => {
                 let writer = Writer::new(&text, t140, red);
@@ -225,26 +271,10 @@ impl Task {
     }
 
     fn make(&mut self, made: &mut Made) {
-        let mut packet = Vec::with_capacity(rtp::HEADER_BYTES + FRAME_SAMPLES + TAG_ROOM);
+        let mut packet = Vec::new();
         match made {
             Made::Nothing => return,
-            Made::Tone { payload_type, law, step, phase, sequence, timestamp } => {
-                let samples: [i16; FRAME_SAMPLES] = std::array::from_fn(|index| {
-                    (TONE_AMPLITUDE * (*phase + *step * index as f64).sin()) as i16
-                });
-                *phase = (*phase + *step * FRAME_SAMPLES as f64) % TAU;
-                packet.extend_from_slice(&rtp::header(
-                    *payload_type,
-                    *sequence == 1,
-                    *sequence,
-                    *timestamp,
-                    self.ssrc,
-                ));
-                packet.resize(rtp::HEADER_BYTES + FRAME_SAMPLES, 0);
-                law.encode(&samples, &mut packet[rtp::HEADER_BYTES..]);
-                *sequence = sequence.wrapping_add(1);
-                *timestamp = timestamp.wrapping_add(FRAME_SAMPLES as u32);
-            }
+            Made::Tone(tone) => packet = tone.packet(self.ssrc),
             Made::Text { writer, sequence, timestamp } => {
                 let Some(payload) = writer.next(*timestamp) else {
                     *made = Made::Nothing;

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::crypto::SdesKey;
 use super::feedback::Feedback;
+use super::parameters::OpusFormat;
 
 /// Everything this end can do in one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,10 +138,34 @@ impl Codec {
         Self::new("PCMA", 8000, 8)
     }
 
-    /// DTMF and other telephone events (RFC 4733), digits 0 to 9, star, hash and A to D.
+    /// G.722, static payload type 9; its clock counts 8000 although it samples at 16 kHz (RFC 3551 section 4.5.2).
+    #[must_use]
+    pub fn g722() -> Self {
+        Self::new("G722", 8000, 9)
+    }
+
+    /// Opus (RFC 7587): always 48 kHz and two channels in the description, whatever is sent.
+    #[must_use]
+    pub fn opus(payload_type: u8, format: &OpusFormat) -> Self {
+        Self { channels: Some(2), ..Self::new("opus", 48_000, payload_type).with_fmtp(&format.to_fmtp()) }
+    }
+
+    /// Comfort noise for codecs with a clock of 8 kHz, static payload type 13 (RFC 3389).
+    #[must_use]
+    pub fn comfort_noise() -> Self {
+        Self::new("CN", 8000, 13)
+    }
+
+    /// DTMF and other telephone events (RFC 4733): digits 0 to 9, star, hash, A to D, and flash.
     #[must_use]
     pub fn telephone_event(payload_type: u8) -> Self {
-        Self::new("telephone-event", 8000, payload_type).with_fmtp("0-15")
+        Self::telephone_event_at(payload_type, 8000)
+    }
+
+    /// The same beside a codec of another clock rate: events count by the clock of the sound (RFC 4733 section 2.1).
+    #[must_use]
+    pub fn telephone_event_at(payload_type: u8, clock_rate: u32) -> Self {
+        Self::new("telephone-event", clock_rate, payload_type).with_fmtp("0-16")
     }
 
     /// H.264 Constrained Baseline (RFC 6184) up to `level` times ten, such as 31, under a packetization mode of 0 or 1.

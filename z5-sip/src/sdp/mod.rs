@@ -1,7 +1,7 @@
 //! Session descriptions: what we can do, what the far end offered, and what both agreed on.
 //!
 //! RFC 8866 (the text format), RFC 3264 (offer and answer), RFC 4568 (keys in the description, "SDES"),
-//! RFC 4103 (real-time text), RFC 4733 (telephone-event), RFC 6184 (H.264), RFC 3605 (`a=rtcp`), RFC 5761
+//! RFC 4103 (real-time text), RFC 4733 (telephone-event), RFC 7587 (Opus), RFC 6184 (H.264), RFC 3605 (`a=rtcp`), RFC 5761
 //! (`a=rtcp-mux`), RFC 4585 and RFC 5104 (`a=rtcp-fb`), RFC 3890 (`b=TIAS`).
 //!
 //! The border is [`Capabilities`] in and [`Negotiated`] out; no session description text crosses it. The lossless
@@ -18,6 +18,7 @@ mod formats;
 mod h264;
 mod negotiated;
 mod offer;
+mod parameters;
 mod printing;
 mod reading;
 
@@ -35,3 +36,4 @@ pub use negotiated::{
     OfferedMedia, RefusedCodec, RefusedMedia, RefusedWhy,
 };
 pub use offer::{make_offer, reoffer};
+pub use parameters::{OpusFormat, characters_per_second, telephone_events};

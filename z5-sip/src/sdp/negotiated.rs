@@ -68,6 +68,13 @@ impl NegotiatedMedia {
         self.codecs.iter().find(|codec| !codec.codec.is_auxiliary())
     }
 
+    /// A codec by its name and clock rate.
+    #[must_use]
+    pub fn codec_at(&self, name: &str, clock_rate: u32) -> Option<&NegotiatedCodec> {
+        let same = |codec: &Codec| codec.name.eq_ignore_ascii_case(name) && codec.clock_rate == clock_rate;
+        self.codecs.iter().find(|codec| same(&codec.codec))
+    }
+
     /// A codec by its name, without regard to case.
     #[must_use]
     pub fn codec(&self, name: &str) -> Option<&NegotiatedCodec> {

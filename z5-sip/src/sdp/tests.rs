@@ -79,7 +79,7 @@ fn the_answer_keeps_the_offered_numbers_and_order() {
     let (description, outcome) = answer(&offer, &caps(vec![audio(1000), text(1002)]), ORIGIN).unwrap();
     let printed = text_of(&description);
     assert!(printed.contains("m=audio 1000 RTP/AVP 8 0 96\r\n"), "{printed}");
-    assert!(printed.contains("a=rtpmap:96 telephone-event/8000\r\na=fmtp:96 0-15\r\n"), "{printed}");
+    assert!(printed.contains("a=rtpmap:96 telephone-event/8000\r\na=fmtp:96 0-16\r\n"), "{printed}");
     assert!(printed.contains("m=text 1002 RTP/AVP 111 112\r\n"), "{printed}");
     assert!(printed.contains("a=fmtp:112 111/111/111\r\n"), "{printed}");
     let audio = outcome.first(MediaKind::Audio).unwrap();

@@ -140,7 +140,8 @@ impl Calls {
             call.muted.push(kind);
         }
         let send = stream.send && !muted && !call.hold.local;
-        let changes = vec![MediaChange { kind, send, receive: stream.receive, moved: None, key: None }];
+        let changes =
+            vec![MediaChange { kind, send, receive: stream.receive, moved: None, srtp: None, format: None }];
         out.push(Effect::DirectMedia { call: id, changes });
         out.push(Effect::Emit(EventKind::CallMuted { call: id, kind, muted }));
     }

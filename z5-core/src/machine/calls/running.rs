@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use z5_media::AudioFormat;
 use z5_sip::outbox::Outbox;
 use z5_sip::sdp::Negotiated;
 use z5_sip::ua::{CallKey, CommandRefusal};
@@ -11,24 +12,38 @@ use super::{Calls, call_media};
 use crate::call::{Side, StreamAgreement};
 use crate::error::CallError;
 use crate::events::{EventKind, MediaKind};
-use crate::machine::io::{CodecPlan, Effect, KeyAndSalt, MediaChange, StreamPlan};
+use crate::machine::io::{CodecPlan, Effect, MediaChange, SrtpPlan, StreamPlan};
 
-/// The far end's keys.
-pub(super) fn keys(streams: &[StreamPlan]) -> Vec<(MediaKind, KeyAndSalt)> {
-    let key = |plan: &StreamPlan| Some((plan.kind, plan.srtp.as_ref()?.1.clone()));
-    streams.iter().filter_map(key).collect()
+/// The keys in use.
+pub(super) fn keys(streams: &[StreamPlan]) -> Vec<(MediaKind, SrtpPlan)> {
+    streams.iter().filter_map(|plan| Some((plan.kind, plan.srtp.clone()?))).collect()
 }
 
-/// Our key and the far end's, when the far end's is a new one.
-fn new_key(plan: &StreamPlan, before: &[(MediaKind, KeyAndSalt)]) -> Option<(KeyAndSalt, KeyAndSalt)> {
+/// The keys of a plan, when they are not those in use.
+fn new_keys(plan: &StreamPlan, before: &[(MediaKind, SrtpPlan)]) -> Option<SrtpPlan> {
     let keys = plan.srtp.as_ref()?;
-    let known = before.iter().any(|(kind, key)| *kind == plan.kind && *key == keys.1);
+    let known = before.iter().any(|(kind, known)| *kind == plan.kind && known == keys);
     (!known).then(|| keys.clone())
+}
+
+/// The codec of the sound, with its payload types.
+pub(super) fn format(streams: &[StreamPlan]) -> Option<AudioFormat> {
+    streams.iter().find_map(|plan| match &plan.codec {
+        CodecPlan::Audio { format, .. } => Some(format.clone()),
+        CodecPlan::Text { .. } => None,
+    })
+}
+
+/// The codec of a plan, when it is not the one in use.
+fn new_format(plan: &StreamPlan, before: Option<&AudioFormat>) -> Option<AudioFormat> {
+    format(std::slice::from_ref(plan)).filter(|format| Some(format) != before)
 }
 
 /// Whether the far end takes telephone events.
 pub(super) fn digits(streams: &[StreamPlan]) -> bool {
-    streams.iter().any(|plan| matches!(plan.codec, CodecPlan::Audio { telephone_event: Some(_), .. }))
+    streams.iter().any(
+        |plan| matches!(&plan.codec, CodecPlan::Audio { format, .. } if format.telephone_event.is_some()),
+    )
 }
 
 impl Calls {
@@ -40,7 +55,7 @@ impl Calls {
         out: &mut Outbox<Effect>,
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
-        match call_media::agreed(negotiated, &call.ready) {
+        match call_media::agreed(negotiated, &call.ready, call.suppresses()) {
             Err(error) => out.push(Effect::Emit(EventKind::CallTrouble { call: id, error })),
             Ok((streams, mut media)) => {
                 let before = std::mem::take(&mut call.media);
@@ -67,7 +82,8 @@ impl Calls {
                         send: plan.send && !hold.local && !call.muted.contains(&kind),
                         receive: plan.receive,
                         moved: moved.then_some((plan.remote, plan.remote_rtcp)),
-                        key: new_key(plan, &call.keys),
+                        srtp: new_keys(plan, &call.keys),
+                        format: new_format(plan, call.format.as_ref()),
                     });
                 }
                 media.streams.retain(|stream| {
@@ -81,12 +97,15 @@ impl Calls {
                             send: false,
                             receive: false,
                             moved: None,
-                            key: None,
+                            srtp: None,
+                            format: None,
                         });
                         media.streams.push(StreamAgreement { send: false, receive: false, ..old.clone() });
                     }
                 }
                 call.keys = keys(&streams);
+                call.format = format(&streams);
+                call.digits = digits(&streams);
                 if !call.proposing {
                     call.adding.clear();
                 }

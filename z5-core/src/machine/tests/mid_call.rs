@@ -127,8 +127,8 @@ impl World {
             rtp: "127.0.0.1:30002".parse().unwrap(),
             rtcp: "127.0.0.1:30003".parse().unwrap(),
         };
-        let key = io::KeyAndSalt(zeroize::Zeroizing::new([8; 30]));
-        let ready = vec![io::ReadyMedium { kind: MediaKind::Text, ports: pair, key }];
+        let keys = io::KeyPool(zeroize::Zeroizing::new([8; io::KeyPool::LEN]));
+        let ready = vec![io::ReadyMedium { kind: MediaKind::Text, ports: pair, keys }];
         self.input(Input::MediaReady { call, outcome: Ok(ready) });
         self.settle();
     }

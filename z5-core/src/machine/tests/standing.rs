@@ -51,8 +51,8 @@ impl World {
             rtp: "127.0.0.1:30000".parse().unwrap(),
             rtcp: "127.0.0.1:30001".parse().unwrap(),
         };
-        let key = io::KeyAndSalt(zeroize::Zeroizing::new([7; 30]));
-        let ready = vec![io::ReadyMedium { kind: crate::events::MediaKind::Audio, ports: pair, key }];
+        let keys = io::KeyPool(zeroize::Zeroizing::new([7; io::KeyPool::LEN]));
+        let ready = vec![io::ReadyMedium { kind: crate::events::MediaKind::Audio, ports: pair, keys }];
         self.input(Input::MediaReady { call, outcome: Ok(ready) });
         self.settle();
         let answer = self.sent.iter().rev().find(|message| message.starts_with("SIP/2.0 200")).unwrap();
@@ -326,7 +326,7 @@ fn keys_that_change_in_a_running_call_are_taken_over() {
     let mut world = World::with(&format!("{CONFIG}[media]\nsrtp = \"required\"\n"), false).start();
     let call = world.ring(1, &line("a")).unwrap();
     world.establish(call);
-    let taken = |world: &World| world.changes.iter().any(|change| change.key.is_some());
+    let taken = |world: &World| world.changes.iter().any(|change| change.srtp.is_some());
     world.change(2, &line("a"));
     assert!(!taken(&world), "the same key again");
     world.change(3, &line("b"));
@@ -341,10 +341,10 @@ fn a_medium_that_the_far_end_adds_is_made_ready_and_started() {
     world.offer(2, &format!("{AUDIO}{TEXT}"));
     let pair =
         io::PortPair { rtp: "127.0.0.1:30002".parse().unwrap(), rtcp: "127.0.0.1:30003".parse().unwrap() };
-    let key = io::KeyAndSalt(zeroize::Zeroizing::new([8; 30]));
+    let keys = io::KeyPool(zeroize::Zeroizing::new([8; io::KeyPool::LEN]));
     let kind = crate::events::MediaKind::Text;
     assert_eq!(world.prepared, vec![kind], "{:?}", world.names());
-    world.input(Input::MediaReady { call, outcome: Ok(vec![io::ReadyMedium { kind, ports: pair, key }]) });
+    world.input(Input::MediaReady { call, outcome: Ok(vec![io::ReadyMedium { kind, ports: pair, keys }]) });
     world.settle();
     assert!(world.sent.last().unwrap().contains("m=text 30002 "), "{:?}", world.sent.last());
     assert_eq!(world.started, vec![kind]);

@@ -4,10 +4,10 @@
 use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
-use crate::codec::audio::Encoder;
+use crate::codec::audio::{Encoder, MAX_ENCODED};
 use crate::codec::comfort_noise::{self, Detector, Send};
 use crate::codec::telephone_event::{Dialer, Payload, Presses};
-use crate::engine::config::{AudioCodec, AudioOptions, EventSender, StreamEvent, StreamId, TelephoneEvent};
+use crate::engine::config::{AudioCodec, AudioFormat, EventSender, StreamEvent, StreamId, TelephoneEvent};
 use crate::engine::ring::{FrameHead, FrameReader, FrameWriter, word};
 use crate::playout::AudioPlayout;
 use crate::quality::Listener;
@@ -30,7 +30,9 @@ const MAX_PAYLOAD: usize = 2048;
 /// One audio stream on the worker thread.
 pub(in crate::engine) struct AudioStream {
     pub(super) id: StreamId,
-    encoder: Encoder,
+    /// `None` only for a codec this build has not, which the engine refuses.
+    encoder: Option<Encoder>,
+    /// Of source and sink, for the whole life of the stream.
     sample_rate: u32,
     clock_rate: u32,
     payload_type: u8,
@@ -67,11 +69,7 @@ pub(in crate::engine) struct AudioStream {
 /// What a new audio stream is made of.
 pub(in crate::engine) struct AudioParts {
     pub(in crate::engine) id: StreamId,
-    pub(in crate::engine) codec: AudioCodec,
-    pub(in crate::engine) options: AudioOptions,
-    pub(in crate::engine) payload_type: u8,
-    pub(in crate::engine) receive_payload_type: u8,
-    pub(in crate::engine) telephone_event: Option<TelephoneEvent>,
+    pub(in crate::engine) format: AudioFormat,
     pub(in crate::engine) source: Box<dyn AudioSource>,
     pub(in crate::engine) sink: Box<dyn AudioSink>,
     pub(in crate::engine) incoming: FrameReader,
@@ -86,28 +84,27 @@ pub(in crate::engine) struct AudioParts {
 impl AudioStream {
     /// A stream whose first tick is at its start.
     pub(in crate::engine) fn new(parts: AudioParts) -> Self {
-        let sample_rate = parts.codec.sample_rate();
+        let format = parts.format;
+        let sample_rate = format.codec.sample_rate();
         let samples = (parts.tick.as_millis() as usize) * sample_rate as usize / 1000;
-        let others: Vec<AudioCodec> = parts.options.also_received.iter().map(|(_, codec)| *codec).collect();
-        let also = parts.options.also_received.iter().map(|(payload_type, _)| *payload_type);
         Self {
             id: parts.id,
-            encoder: Encoder::new(parts.codec),
+            encoder: Encoder::new(format.codec, sample_rate, &format.options.opus).ok(),
             sample_rate,
-            clock_rate: parts.codec.clock_rate(),
-            payload_type: parts.payload_type,
-            received: std::iter::once(parts.receive_payload_type).chain(also).collect(),
-            silence: parts.options.comfort_noise.map(|payload_type| (payload_type, Detector::default())),
-            telephone_event: parts.telephone_event,
+            clock_rate: format.codec.clock_rate(),
+            payload_type: format.send_payload_type,
+            received: received(&format),
+            silence: format.options.comfort_noise.map(|payload_type| (payload_type, Detector::default())),
+            telephone_event: format.telephone_event,
             source: Some(parts.source),
             sink: Some(parts.sink),
             incoming: parts.incoming,
             outgoing: parts.outgoing,
             epoch: parts.epoch,
-            playout: AudioPlayout::new(parts.codec, &others),
+            playout: AudioPlayout::new(format.codec, &others(&format)),
             listener: Listener::new(sample_rate),
-            tells_voice: parts.options.feedback.extended_reports,
-            g711: matches!(parts.codec, AudioCodec::Pcmu | AudioCodec::Pcma),
+            tells_voice: format.options.feedback.extended_reports,
+            g711: matches!(format.codec, AudioCodec::Pcmu | AudioCodec::Pcma),
             ticks_to_voice: 0,
             presses: Presses::default(),
             dialer: Dialer::new(ticks(DIGIT_GAP, parts.tick)),
@@ -119,8 +116,21 @@ impl AudioStream {
             marker: true,
             last_sent: None,
             frame: vec![0; samples],
-            encoded: vec![0; samples],
+            encoded: vec![0; samples.max(MAX_ENCODED)],
         }
+    }
+
+    /// Goes on with another codec or other payload types (a re-INVITE). Source and sink keep their sample rate.
+    pub(super) fn set_format(&mut self, format: &AudioFormat) {
+        self.encoder = Encoder::new(format.codec, self.sample_rate, &format.options.opus).ok();
+        self.clock_rate = format.codec.clock_rate();
+        self.payload_type = format.send_payload_type;
+        self.received = received(format);
+        self.silence = format.options.comfort_noise.map(|payload_type| (payload_type, Detector::default()));
+        self.telephone_event = format.telephone_event;
+        self.g711 = matches!(format.codec, AudioCodec::Pcmu | AudioCodec::Pcma);
+        self.playout.set_codecs(format.codec, &others(format));
+        self.marker = true;
     }
 
     /// Opens source and sink; on the worker, because they may touch files.
@@ -148,7 +158,10 @@ impl AudioStream {
 
     pub(super) fn dial(&mut self, events: &[u8], duration: Duration) {
         for event in events {
-            self.dialer.push(*event, ticks(duration, self.tick));
+            if !self.dialer.push(*event, ticks(duration, self.tick)) {
+                tracing::warn!(stream = %self.id, "too many keys wait to be sent; the rest is left out");
+                return;
+            }
         }
     }
 
@@ -174,7 +187,12 @@ impl AudioStream {
 
     /// RTP timestamp units of a frame.
     fn units(&self) -> u32 {
-        (self.frame.len() as u64 * u64::from(self.clock_rate) / u64::from(self.sample_rate)) as u32
+        self.units_at(self.clock_rate)
+    }
+
+    /// Units of a frame on another clock.
+    fn units_at(&self, clock_rate: u32) -> u32 {
+        (self.frame.len() as u64 * u64::from(clock_rate) / u64::from(self.sample_rate)) as u32
     }
 
     fn take_incoming(&mut self, events: &EventSender) {
@@ -185,7 +203,8 @@ impl AudioStream {
                 self.presses = Presses::default();
             }
             let payload = &payload[..len];
-            if self.telephone_event.is_some_and(|t| t.receive_payload_type == head.payload_type) {
+            let events_agreed = self.telephone_event.filter(|t| t.receive_payload_type == head.payload_type);
+            if let Some(agreed) = events_agreed {
                 self.playout.insert_soundless(head.sequence, head.timestamp);
                 let Some(event) = Payload::parse(payload) else {
                     self.drops.count(DropReason::MalformedPayload);
@@ -196,7 +215,7 @@ impl AudioStream {
                         stream: self.id,
                         digit: press.digit,
                         duration: Duration::from_secs_f64(
-                            f64::from(press.duration) / f64::from(self.clock_rate),
+                            f64::from(press.duration) / f64::from(agreed.clock_rate.max(1)),
                         ),
                     });
                 }
@@ -273,7 +292,13 @@ impl AudioStream {
                 Send::Nothing => return false,
             }
         }
-        let len = self.encoder.encode(&self.frame, &mut self.encoded);
+        let encoder = self.encoder.as_mut();
+        let len = encoder.map_or(0, |encoder| encoder.encode(&self.frame, &mut self.encoded));
+        if len == 0 {
+            // The codec itself describes silence (DTX); what follows begins a talkspurt.
+            self.marker = true;
+            return false;
+        }
         let head = FrameHead {
             payload_type: self.payload_type,
             marker: std::mem::take(&mut self.marker),
@@ -286,8 +311,9 @@ impl AudioStream {
 
     /// Sends a key press instead of the frame, if one is on; returns whether it fitted the ring.
     fn send_event(&mut self, now: Instant) -> Option<bool> {
-        let payload_type = self.telephone_event.filter(|_| self.send)?.send_payload_type;
-        let units = self.units();
+        let agreed = self.telephone_event.filter(|_| self.send)?;
+        let payload_type = agreed.send_payload_type;
+        let units = self.units_at(agreed.clock_rate);
         let event = self.dialer.tick(self.timestamp, units)?;
         let (marker, timestamp) = (event.marker, event.timestamp);
         let head = FrameHead { payload_type, marker, timestamp, ..FrameHead::default() };
@@ -325,6 +351,17 @@ impl AudioStream {
         self.sink = None;
         self.figures()
     }
+}
+
+/// Payload types we decode: the main codec's, then the others'.
+fn received(format: &AudioFormat) -> Vec<u8> {
+    let also = format.options.also_received.iter().map(|(payload_type, _)| *payload_type);
+    std::iter::once(format.receive_payload_type).chain(also).collect()
+}
+
+/// The codecs of the others.
+fn others(format: &AudioFormat) -> Vec<AudioCodec> {
+    format.options.also_received.iter().map(|(_, codec)| *codec).collect()
 }
 
 /// How many ticks cover that time.

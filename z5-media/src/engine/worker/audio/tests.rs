@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock;
+use crate::engine::AudioOptions;
 use crate::engine::ring::ring;
 use crate::sink::Null;
 use crate::source::Tone;
@@ -15,11 +16,13 @@ fn stream(options: AudioOptions, send: bool, start: Instant) -> (AudioStream, Fr
     let ((to_worker, incoming), (outgoing, leaves)) = (ring(4800), ring(4800));
     let stream = AudioStream::new(AudioParts {
         id: StreamId::new(1, 0),
-        codec: AudioCodec::Pcmu,
-        options,
-        payload_type: 0,
-        receive_payload_type: 0,
-        telephone_event: None,
+        format: AudioFormat {
+            codec: AudioCodec::Pcmu,
+            send_payload_type: 0,
+            receive_payload_type: 0,
+            telephone_event: None,
+            options,
+        },
         source: Box::new(Tone::new(1000.0, -12.0)),
         sink: Box::new(Null),
         incoming,
