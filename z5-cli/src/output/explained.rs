@@ -63,6 +63,10 @@ fn message(number: usize, of: usize, told: &Explained, out: &mut Vec<String>) {
     if let Some(body) = &told.body {
         let media_type = body.media_type.as_deref().unwrap_or("an unnamed type");
         out.push(format!("  body: {} bytes of {media_type}", body.length));
+        for part in &body.parts {
+            let name = part.content_id.as_ref().map_or_else(String::new, |id| format!(", named {id}"));
+            out.push(format!("    part: {} bytes of {}{name}", part.length, part.media_type));
+        }
         if let Some(seen) = &body.session {
             session(seen, "    ", out);
         }

@@ -8,6 +8,7 @@ use super::headers::{self, HeaderLine, without_password};
 use super::place::{self, Place};
 use super::session::{self, SessionSeen};
 use super::{Framing, Judgement, Options, UserAgentSays, Verdict, asked};
+use crate::multipart::{self, BodyPart};
 use crate::ua;
 use crate::wire::{self, DropReason, Fault, FrameError, Message, Method, Name, StartLine, reason_phrase};
 
@@ -79,8 +80,21 @@ pub struct Body {
     pub media_type: Option<String>,
     /// Its length in bytes.
     pub length: usize,
-    /// What it says, when it is a session description.
+    /// What it holds, when it has several parts that can be told apart (RFC 5621).
+    pub parts: Vec<PartSeen>,
+    /// What it says, when it is a session description or one of its parts is.
     pub session: Option<SessionSeen>,
+}
+
+/// One of several parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartSeen {
+    /// Its media type, without parameters, in small letters.
+    pub media_type: String,
+    /// What a `cid:` URI names it by.
+    pub content_id: Option<String>,
+    /// Its length in bytes.
+    pub length: usize,
 }
 
 /// Explains a message that begins `here`.
@@ -292,9 +306,23 @@ fn body(message: &Message, options: &Options) -> Option<Body> {
     let offers = matches!(message.method(), Some(Method::Invite | Method::Update));
     let plain =
         message.values(Name::ContentEncoding).all(|encoding| encoding.eq_ignore_ascii_case(b"identity"));
+    let parts = match multipart::is_multipart(message) {
+        true => multipart::read(message).unwrap_or_default(),
+        false => Vec::new(),
+    };
+    let part = parts.iter().find(|part| part.media_type() == "application/sdp");
+    let description = if is_sdp { Some(bytes) } else { part.map(|part| part.body.as_bytes()) };
+    let seen = |part: &BodyPart| PartSeen {
+        media_type: part.media_type(),
+        content_id: part.content_id.clone(),
+        length: part.body.as_bytes().len(),
+    };
     Some(Body {
         media_type: media_type.map(str::to_owned),
         length: bytes.len(),
-        session: (is_sdp && plain).then(|| session::explain(bytes, &options.capabilities, offers)),
+        parts: parts.iter().map(seen).collect(),
+        session: description
+            .filter(|_| plain)
+            .map(|bytes| session::explain(bytes, &options.capabilities, offers)),
     })
 }

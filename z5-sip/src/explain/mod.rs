@@ -26,7 +26,7 @@ use place::{Lines, Place};
 
 pub use asked::UserAgentSays;
 pub use headers::{HeaderLine, Typed};
-pub use message::{Body, Explained, FaultAt, StartSeen};
+pub use message::{Body, Explained, FaultAt, PartSeen, StartSeen};
 pub use session::{Chosen, Key, LineSeen, Refused, SessionSeen};
 
 /// What the bytes are.

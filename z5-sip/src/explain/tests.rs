@@ -119,6 +119,33 @@ fn offers_that_come_to_nothing_are_refused_with_the_reasons() {
 }
 
 #[test]
+fn the_parts_of_a_body_are_told_and_the_session_among_them_judged() {
+    let body = |formats: &str| {
+        format!(
+            "--b\r\nContent-Type: application/sdp\r\nContent-Disposition: session;handling=required\r\n\r\n{}\
+             --b\r\nContent-Type: application/pidf+xml\r\nContent-ID: <here@h>\r\n\
+             Content-Disposition: by-reference;handling=optional\r\n\r\n<presence/>\r\n--b--\r\n",
+            offer(&format!("m=audio 4000 RTP/AVP {formats}\r\n"))
+        )
+    };
+    let plain = invite("", &body("0"));
+    let text = plain.replace(
+        "Content-Type: application/sdp\r\nContent-Length",
+        "Content-Type: multipart/mixed;boundary=b\r\nContent-Length",
+    );
+    assert_ne!(plain, text, "{plain}");
+    let taken = told(&text);
+    assert_eq!(taken.judgement.verdict, Verdict::Accept, "{:?}", taken.judgement);
+    let seen = taken.messages[0].body.as_ref().unwrap();
+    let parts: Vec<_> =
+        seen.parts.iter().map(|part| (part.media_type.as_str(), part.content_id.as_deref())).collect();
+    assert_eq!(parts, [("application/sdp", None), ("application/pidf+xml", Some("here@h"))]);
+    assert!(seen.session.as_ref().unwrap().media[0].taken);
+    let refused = told(&text.replace("RTP/AVP 0\r\n", "RTP/AVP 4\r\n"));
+    assert_eq!(refused.judgement.status, Some(488), "{:?}", refused.judgement);
+}
+
+#[test]
 fn a_description_alone_is_explained_line_by_line() {
     let inline = "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
     let text = offer(&format!(
