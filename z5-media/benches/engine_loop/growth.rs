@@ -71,18 +71,22 @@ fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u
     }
     // The playout has begun and the tables have their size.
     cpu::pass(Duration::from_millis(500));
-    let packets = || -> (u64, u64) {
+    // What was counted so far, and the middle of the time that asking took.
+    let packets = || {
+        let start = cpu::now();
         let stats = streams.iter().map(|stream| near.stats(*stream).expect("running"));
-        stats.fold((0, 0), |sum, stats| (sum.0 + stats.packets_sent, sum.1 + stats.packets_received))
+        let sum =
+            stats.fold((0, 0), |sum, stats| (sum.0 + stats.packets_sent, sum.1 + stats.packets_received));
+        (sum, start + (cpu::now() - start) / 2)
     };
-    let before = packets();
+    let (before, asked) = packets();
     let (began, start) = (cpu::of(&threads), cpu::now());
     cpu::pass(Duration::from_secs(seconds));
     let cpu = cpu::of(&threads) - began;
     let passed = cpu::now() - start;
-    let after = packets();
+    let (after, asked_again) = packets();
     // A machine that is too busy sends less, which must not pass for cheapness.
-    let wanted = count as f64 * RATE as f64 * passed.as_secs_f64();
+    let wanted = count as f64 * RATE as f64 * (asked_again - asked).as_secs_f64();
     for (what, share) in
         [("sent", (after.0 - before.0) as f64 / wanted), ("received", (after.1 - before.1) as f64 / wanted)]
     {
