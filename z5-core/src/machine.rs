@@ -31,6 +31,7 @@ mod supervise;
 mod upkeep;
 mod wake;
 mod walk;
+mod warm;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -60,6 +61,7 @@ use supervise::{Backoff, Onward, Waiting};
 use upkeep::Upkeep;
 use wake::Seen;
 use walk::Proofs;
+use warm::Warm;
 
 /// The session.
 pub(crate) struct Machine {
@@ -84,6 +86,7 @@ pub(crate) struct Machine {
     /// How often in a row credentials that ZDial gave were refused.
     rejections: u32,
     upkeep: Upkeep,
+    warm: Warm,
     seen: Seen,
     parked: Parked,
     /// Over, except for the figures of calls that ended with it; with the session's error.
@@ -162,6 +165,7 @@ impl Machine {
             backoff: Backoff::default(),
             rejections: 0,
             upkeep: Upkeep::default(),
+            warm: Warm::default(),
             seen: Seen::default(),
             parked: Parked::default(),
             closing: None,

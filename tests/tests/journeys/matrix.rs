@@ -66,9 +66,14 @@ async fn end(fault: Fault, at_one_of_two: bool) -> String {
     };
     if name.ends_with("black-hole") || name.ends_with("slow") {
         let times = &mut configuration.timeouts;
-        for time in [&mut times.dns, &mut times.sign_in, &mut times.provision, &mut times.register] {
-            *time = Millis(1500);
-        }
+        // Of the silent step alone: the others take what a busy machine makes them take.
+        let time = match name.split('.').next() {
+            Some("dns") => &mut times.dns,
+            Some("zdial") => &mut times.sign_in,
+            Some("mcs") => &mut times.provision,
+            _ => &mut times.register,
+        };
+        *time = Millis(1500);
     }
     let options = StartOptions { seed: Some(1), retry: RetryMode::Once, ..StartOptions::default() };
     let mut client = Client::start_with((configuration, files), options);
@@ -90,7 +95,7 @@ async fn every_fault_of_every_step_ends_with_the_code_of_its_row() {
             let fault: Fault = name.parse().unwrap();
             let code = code.clone();
             // A few at a time: the deadlines of the silent ones are real.
-            while runs.len() >= 12 {
+            while runs.len() >= 5 {
                 note(runs.join_next().await, &mut wrong);
             }
             if PASSED_BY.contains(&name.as_str()) {

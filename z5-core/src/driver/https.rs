@@ -31,23 +31,29 @@ pub(super) struct Client {
     under_way: Vec<AbortHandle>,
 }
 
-/// Where each host is, as step 1 found; the address that answered last stands first.
+/// Where a host is, as step 1 found; the address that answered last stands first. True once one has answered.
+type Pin = (Vec<IpAddr>, bool);
+
+/// The pin of each host.
 #[derive(Clone, Default)]
-struct Pins(Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>);
+struct Pins(Arc<Mutex<BTreeMap<String, Pin>>>);
 
 impl Pins {
-    fn set(&self, host: &str, addresses: Vec<IpAddr>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_ascii_lowercase(), addresses);
+    fn set(&self, host: &str, addresses: Vec<IpAddr>, proved: bool) {
+        let entry = (addresses, proved);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_ascii_lowercase(), entry);
     }
 
-    /// Whether these addresses, in whatever order, are what is known.
+    /// Whether these addresses, in whatever order, are what is known, and one of them has answered.
     fn has(&self, host: &str, addresses: &[IpAddr]) -> bool {
-        self.of(host).is_some_and(|known| {
-            known.len() == addresses.len() && addresses.iter().all(|address| known.contains(address))
+        self.of(host).is_some_and(|(known, proved)| {
+            proved
+                && known.len() == addresses.len()
+                && addresses.iter().all(|address| known.contains(address))
         })
     }
 
-    fn of(&self, host: &str) -> Option<Vec<IpAddr>> {
+    fn of(&self, host: &str) -> Option<Pin> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host.to_ascii_lowercase()).cloned()
     }
 }
@@ -56,7 +62,7 @@ impl Resolve for Pins {
     fn resolve(&self, name: Name) -> Resolving {
         let found = self.of(name.as_str());
         Box::pin(async move {
-            let addresses = found.ok_or("not one of the names of step 1")?;
+            let (addresses, _) = found.ok_or("not one of the names of step 1")?;
             let targets: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(targets)
         })
@@ -133,6 +139,9 @@ fn build(authorities: Option<Vec<reqwest::Certificate>>, pins: &Pins) -> reqwest
     builder.build()
 }
 
+/// With several addresses of which none has answered yet, the request goes to the first at once, and beside it all of them are tried
+/// with the pacing of RFC 8305: when another one answers sooner, the request goes there instead. So a dead address costs at most that
+/// pacing, and a first one that works costs nothing. (The client below tries one family's addresses one after the other for much longer.)
 async fn exchange(
     client: &reqwest::Client,
     pins: &Pins,
@@ -140,17 +149,52 @@ async fn exchange(
 ) -> Result<HttpsReply, HttpsFailure> {
     let targets: Vec<SocketAddr> =
         request.addresses.iter().map(|address| SocketAddr::new(*address, request.port)).collect();
-    // With several addresses, find the one that answers first, so that a dead one costs at most the pacing of RFC 8305; the
-    // client below tries one family's addresses one after the other for much longer.
-    let known = pins.has(&request.host, &request.addresses);
-    if targets.len() > 1 && !known {
-        let (probe, won) = race::connect(&targets).await.map_err(HttpsFailure::Unreachable)?;
-        drop(probe);
-        let others = request.addresses.iter().copied().filter(|address| *address != won.ip());
-        pins.set(&request.host, [won.ip()].into_iter().chain(others).collect());
-    } else if !known {
-        pins.set(&request.host, request.addresses.clone());
+    if pins.has(&request.host, &request.addresses) {
+        return attempt(client, request, &targets).await;
     }
+    let host = request.host.clone();
+    let order = |first: SocketAddr| {
+        let others = targets.iter().map(SocketAddr::ip).filter(|address| *address != first.ip());
+        [first.ip()].into_iter().chain(others).collect::<Vec<_>>()
+    };
+    pins.set(&host, request.addresses.clone(), false);
+    let (Some(first), true) = (targets.first().copied(), targets.len() > 1) else {
+        return attempt(client, request, &targets).await;
+    };
+    let mut straight = std::pin::pin!(attempt(client, request.clone(), &targets));
+    let mut probe = std::pin::pin!(race::connect(&targets));
+    let won = tokio::select! {
+        biased;
+        outcome = &mut straight => match outcome {
+            // The probe knows what was seen at each address.
+            Err(HttpsFailure::Unreachable(_)) => match probe.await {
+                Ok((_, won)) => won,
+                Err(attempts) => return Err(HttpsFailure::Unreachable(attempts)),
+            },
+            other => {
+                pins.set(&host, order(first), other.is_ok());
+                return other;
+            }
+        },
+        probed = &mut probe => match probed {
+            Ok((_, won)) if won == first => {
+                pins.set(&host, order(first), true);
+                return straight.await;
+            }
+            Ok((_, won)) => won,
+            Err(attempts) => return Err(HttpsFailure::Unreachable(attempts)),
+        },
+    };
+    pins.set(&host, order(won), true);
+    attempt(client, request, &[won]).await
+}
+
+/// One request to where the pins say; `targets` are for the words of a failure.
+async fn attempt(
+    client: &reqwest::Client,
+    request: HttpsRequest,
+    targets: &[SocketAddr],
+) -> Result<HttpsReply, HttpsFailure> {
     let began = clock::now();
     let method = reqwest::Method::from_bytes(request.method.as_bytes())
         .map_err(|error| HttpsFailure::Broken(error.to_string()))?;

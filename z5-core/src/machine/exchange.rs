@@ -79,6 +79,11 @@ impl HttpAuth {
         }
     }
 
+    /// A challenge that came to somebody who had not said who he is; one that cannot be answered comes again in its time.
+    pub(crate) fn expect(&mut self, challenges: &[String]) {
+        drop(self.on_challenges(challenges));
+    }
+
     /// Takes the best challenge. The error lists what was offered.
     fn on_challenges(&mut self, challenges: &[String]) -> Result<(), String> {
         let parsed: Vec<Challenge<'_>> =
@@ -270,7 +275,8 @@ impl Exchange {
             })
         });
         self.challenged += 1;
-        if (self.authorized && !stale) || self.challenged >= MAX_CHALLENGES {
+        // The answer to a challenge of an earlier request may be too old, whether the server says `stale` or not.
+        if (self.authorized && !stale && self.challenged > 1) || self.challenged >= MAX_CHALLENGES {
             return Answer::Rejected;
         }
         if let Err(offered) = auth.on_challenges(&reply.challenges) {

@@ -26,7 +26,9 @@ use crate::events::EventKind;
 
 /// The first pause before a lost connection is opened again, doubled each time up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// As long as for the other steps: after an outage of all, 100 000 clients must not come back within half a minute
+/// (`machine::tests::outage`). A network that returns, an emergency call and the user end any pause at once.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// The connection and the user agent.
 pub(crate) struct Line {
@@ -92,10 +94,11 @@ fn outcome(why: FlowDeath) -> AttemptOutcome {
     }
 }
 
-/// The pause before a lost connection is opened again: longer with each failure, spread so that clients stay apart.
-fn pause(failures: u32, spread: u64) -> Duration {
-    let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(7)).min(LONGEST_PAUSE);
-    pause.mul_f64((spread % 1000) as f64 / 1000.0)
+/// The pause before a lost connection is opened again: between half of a bound and all of it, the bound doubling with each
+/// failure (RFC 5626 section 4.5), so that clients stay apart.
+pub(crate) fn pause(failures: u32, spread: u64) -> Duration {
+    let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(11)).min(LONGEST_PAUSE);
+    bound.mul_f64(0.5 + (spread % 10_000) as f64 / 20_000.0)
 }
 
 /// As it is written in reports.
@@ -428,7 +431,7 @@ impl Line {
         current
     }
 
-    /// Plans the next attempt; `spread` is a random number that keeps clients apart (full jitter). It is not made before
+    /// Plans the next attempt; `spread` is a random number that keeps clients apart. It is not made before
     /// `at_least` (a Retry-After). While a pause runs already, or a connection is being made, the same loss is not counted again.
     pub(crate) fn connect_again_later(&mut self, now: Instant, spread: u64, at_least: Duration) {
         if let Some(again) = &mut self.again {

@@ -16,6 +16,7 @@ use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
 use super::json;
 use super::plan::McsPlan;
 use super::sign_in::SignedIn;
+use super::warm::Warm;
 use crate::account::contacts::{self, Contact};
 use crate::account::licence::Licence;
 use crate::error::{ProvisionError, millis};
@@ -96,6 +97,7 @@ impl Provisioning {
     pub(crate) fn begin(
         signed_in: Arc<SignedIn>,
         wanted: Wanted,
+        warm: &mut Warm,
         mcs: &McsPlan,
         context: &mut Context<'_>,
         out: &mut Outbox<Effect>,
@@ -118,14 +120,14 @@ impl Provisioning {
         let content = ("application/json", Bytes::from(body.to_string()));
         let licence_job = wanted.licence.then(|| {
             let (server, target) = licence_at;
-            let mut auth = auth();
+            let mut auth = warm.auth(&server, auth());
             let exchange = context.post(&server, target, content, &mut auth, out);
             Job { server, auth, exchange }
         });
         let book_job = wanted.book.then(|| {
             let sync = Bytes::from_static(contacts::FIRST_SYNC.as_bytes());
             let (server, target) = book_at;
-            let mut auth = auth();
+            let mut auth = warm.auth(&server, auth());
             let content = ("application/xml; charset=utf-8", sync);
             let exchange = context.report(&server, target, content, &mut auth, out);
             Job { server, auth, exchange }

@@ -1,6 +1,7 @@
 //! Step 2: ZDial. Authenticate, list the numbers, choose one, fetch its configuration.
 //!
-//! Requests (docs/wire): `GET /zdial/v1/numbers`, then `GET /rum/v1/RueConfig` for the chosen number. The replies are JSON;
+//! Requests (docs/wire): `GET /zdial/v1/numbers`, and beside it, to spare a round trip, `GET /rum/v1/RueConfig` for the number that will
+//! be chosen as far as is known; when the list says otherwise, the configuration is asked for once more. The replies are JSON;
 //! refusals are problem documents with a stable `code`.
 
 use std::net::IpAddr;
@@ -84,9 +85,19 @@ pub(crate) struct SigningIn {
     /// The number that was chosen before.
     chosen: Option<String>,
     phase: Phase,
+    early: Option<Early>,
     offered: Vec<NumberOffer>,
     began: Instant,
     until: Instant,
+}
+
+/// The configuration, asked for before the number is chosen.
+#[derive(Debug)]
+struct Early {
+    /// None: of the only number there is.
+    number: Option<String>,
+    exchange: Exchange,
+    reply: Option<HttpsReply>,
 }
 
 #[derive(Debug)]
@@ -125,8 +136,12 @@ impl SigningIn {
         let mut auth = HttpAuth::new(&zdial.username, &zdial.password);
         let target = format!("/zdial/v1/numbers?instanceId={}", context.plan.instance_id);
         let phase = Phase::Listing(context.get(&server, target, &mut auth, out));
+        let number = chosen.clone().or_else(|| zdial.number.clone());
+        let target = configuration_of(number.as_deref(), context.plan);
+        let exchange = context.get(&server, target, &mut auth, out);
+        let early = Some(Early { number, exchange, reply: None });
         let (began, until) = (context.now, context.now + context.plan.timeouts.sign_in.duration());
-        Self { resolved, server, auth, chosen, phase, offered: Vec::new(), began, until }
+        Self { resolved, server, auth, chosen, phase, early, offered: Vec::new(), began, until }
     }
 
     pub(crate) fn on_https(
@@ -136,6 +151,15 @@ impl SigningIn {
         context: &mut Context<'_>,
         out: &mut Outbox<Effect>,
     ) -> Progress {
+        if let Some(early) = self.early.as_mut().filter(|early| early.exchange.id() == id) {
+            match early.exchange.on_outcome(outcome, &mut self.auth, context.ids, context.ident, out) {
+                Answer::Going => {}
+                Answer::Reply(reply) => early.reply = Some(reply),
+                // The list tells what is wrong, or the configuration is asked for in its turn.
+                Answer::Rejected | Answer::NoUsableChallenge(_) | Answer::Failed(_) => self.early = None,
+            }
+            return Progress::Going;
+        }
         let name = self.phase_name();
         let exchange = match &mut self.phase {
             Phase::Listing(exchange) | Phase::Configuring { exchange, .. } if exchange.id() == id => exchange,
@@ -153,8 +177,14 @@ impl SigningIn {
             }
             Answer::Failed(failure) => return failed(self.network_error(failure, name)),
         };
+        self.take(&reply, context, out)
+    }
+
+    /// A final reply to what the phase waits for.
+    fn take(&mut self, reply: &HttpsReply, context: &mut Context<'_>, out: &mut Outbox<Effect>) -> Progress {
+        let name = self.phase_name();
         if reply.status != 200 {
-            return failed(self.refusal(&reply, name));
+            return failed(self.refusal(reply, name));
         }
         match &self.phase {
             Phase::Listing(_) => match numbers(&reply.body) {
@@ -250,11 +280,16 @@ impl SigningIn {
             }
             (None, _) => return failed(SignInError::NumberRequired { numbers: self.offered.clone() }),
         };
-        let target = format!(
-            "/rum/v1/RueConfig?instanceId={}&phone-number={}",
-            context.plan.instance_id,
-            number.replace('+', "%2B")
-        );
+        let only = self.offered.len() == 1;
+        let fits = |early: &Early| early.number.as_ref().map_or(only, |asked| same_number(asked, &number));
+        if let Some(early) = self.early.take().filter(fits) {
+            self.phase = Phase::Configuring { number, exchange: early.exchange };
+            return match early.reply {
+                Some(reply) => self.take(&reply, context, out),
+                None => Progress::Going,
+            };
+        }
+        let target = configuration_of(Some(&number), context.plan);
         let exchange = context.get(&self.server, target, &mut self.auth, out);
         self.phase = Phase::Configuring { number, exchange };
         Progress::Going
@@ -312,6 +347,13 @@ impl SigningIn {
             _ => SignInError::Refused { phase, status, detail },
         }
     }
+}
+
+/// Where the configuration of a number is, or of the only one there is.
+fn configuration_of(number: Option<&str>, plan: &Plan) -> String {
+    let number =
+        number.map_or_else(String::new, |number| format!("&phone-number={}", number.replace('+', "%2B")));
+    format!("/rum/v1/RueConfig?instanceId={}{number}", plan.instance_id)
 }
 
 /// Numbers are compared by their digits; a plus and visual separators do not matter.

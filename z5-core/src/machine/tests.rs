@@ -16,7 +16,9 @@ use crate::session::StartOptions;
 
 mod flows;
 mod mid_call;
+mod outage;
 mod retry;
+mod round_trips;
 mod secrets;
 mod servers;
 mod standing;
@@ -85,6 +87,8 @@ struct World {
     hook: Option<Hook>,
     /// How many HTTPS requests were given up.
     https_ended: usize,
+    /// The registrar asks who registers.
+    challenging: bool,
 }
 
 type Hook = Box<dyn FnMut(&HttpsRequest) -> Option<Result<HttpsReply, io::HttpsFailure>>>;
@@ -124,6 +128,7 @@ impl World {
             sent: Vec::new(),
             hook: None,
             https_ended: 0,
+            challenging: false,
         }
     }
 
@@ -251,7 +256,13 @@ impl World {
         let contact =
             request.header(Name::Contact).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap();
         self.contact = contact.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
-        let (status, headers) = self.registrar.clone();
+        let (status, headers) = match self.challenging && request.header(Name::Authorization).is_none() {
+            true => {
+                let challenge = r#"Digest realm="sip", nonce="n", qop="auth", algorithm=SHA-256"#;
+                (401, vec![(Name::WwwAuthenticate, challenge)])
+            }
+            false => self.registrar.clone(),
+        };
         let mut response = ResponseBuilder::to_request(&request, status, "Words").to_tag("t");
         for (name, value) in headers {
             response = response.header(name, value);
@@ -304,11 +315,14 @@ fn five_steps_in_order_with_the_sip_connection_opened_early() {
 }
 
 #[test]
-fn the_first_request_to_each_server_is_the_only_challenged_one() {
+fn each_of_two_requests_side_by_side_is_challenged_once() {
     let world = World::new().start();
     let count = |what: &str| world.trail.iter().filter(|line| line.starts_with(what)).count();
     assert_eq!(count("GET /zdial/v1/numbers"), 2);
-    assert_eq!(count("GET /rum/v1/RueConfig"), 1);
+    assert_eq!(count("GET /rum/v1/RueConfig"), 2);
+    // The MCS said what it wants while ZDial was asked.
+    assert_eq!(count("OPTIONS /mcs/v1/license"), 2);
+    assert_eq!((count("POST /mcs/v1/license"), count("REPORT ")), (1, 1));
     assert_eq!(count("connect"), 1);
 }
 

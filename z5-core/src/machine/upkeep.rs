@@ -158,7 +158,7 @@ impl Machine {
         let wanted = Wanted { licence, book, lenient: licence };
         self.upkeep.licence_at = if licence { None } else { self.upkeep.licence_at };
         self.upkeep.book_at = if book { None } else { self.upkeep.book_at };
-        match Provisioning::begin(signed_in, wanted, mcs, &mut context, out) {
+        match Provisioning::begin(signed_in, wanted, &mut self.warm, mcs, &mut context, out) {
             Ok(step) => self.upkeep.job = Job::Fetching(Box::new(step), wanted),
             Err(error) => self.not_fetched(error, wanted, now, out),
         }

@@ -73,6 +73,7 @@ impl Machine {
         out.push(Effect::Emit(EventKind::NetworkChanged { cause }));
         self.backoff.reset();
         self.upkeep.interrupt(now);
+        self.warm.forget();
         out.push(Effect::EndHttps);
         match step {
             // From the names on, then where it was.

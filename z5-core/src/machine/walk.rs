@@ -94,6 +94,9 @@ impl Machine {
             }
             (Profile::Z5, Some(_)) => {
                 self.line.open_unless_standing(register::early_targets(&resolved, &self.plan), out);
+                if let Some(mcs) = &self.plan.mcs {
+                    self.warm.begin(&resolved, mcs, &mut self.request_ids, out);
+                }
                 self.begin_step(Step::SignIn, SessionState::SigningIn, now, out);
                 let (plan, mut context) =
                     Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
@@ -123,6 +126,9 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
+        if self.warm.on_https(id, &outcome) {
+            return;
+        }
         let (plan, mut context) =
             Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
         match &mut self.state {
@@ -188,7 +194,7 @@ impl Machine {
         let (plan, mut context) =
             Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
         let begun = match &plan.mcs {
-            Some(mcs) => Provisioning::begin(signed_in, wanted, mcs, &mut context, out),
+            Some(mcs) => Provisioning::begin(signed_in, wanted, &mut self.warm, mcs, &mut context, out),
             None => {
                 let detail = "no licence issuer is configured".to_owned();
                 Err(ProvisionError::LicenceMissing { status: 0, detail })

@@ -31,7 +31,7 @@ impl World {
         answer: impl Fn() -> Result<HttpsReply, io::HttpsFailure> + 'static,
     ) {
         self.hook = Some(Box::new(move |request| {
-            if times == 0 || !request.target.starts_with(path) {
+            if times == 0 || request.method == "OPTIONS" || !request.target.starts_with(path) {
                 return None;
             }
             times -= 1;
@@ -109,7 +109,7 @@ fn a_pause_that_a_server_asks_for_is_kept() {
     let waited = world.until(SessionState::Ready);
     assert!(waited >= Duration::from_secs(120) && waited < Duration::from_secs(122), "{waited:?}");
     assert_eq!(world.times("look zdial.test"), 4, "after two minutes names are asked again");
-    assert_eq!(world.times("GET /rum/v1/RueConfig"), 1);
+    assert_eq!(world.times("GET /zdial/v1/numbers"), 3, "refused, challenged, given");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn sip_credentials_that_are_refused_are_fetched_afresh_once() {
     world.registrar = (401, vec![(Name::WwwAuthenticate, challenge)]);
     let world = world.start();
     assert_eq!(world.failure().0, "register.credentials-refused");
-    assert_eq!(world.times("GET /rum/v1/RueConfig"), 2, "{:?}", world.trail);
+    assert_eq!(world.times("GET /rum/v1/RueConfig"), 4, "challenged and given, twice: {:?}", world.trail);
     let failures = world.names().iter().filter(|name| **name == "step-failed").count();
     assert_eq!(failures, 2, "both refusals are told");
 
@@ -173,7 +173,7 @@ fn sip_credentials_that_are_refused_are_fetched_afresh_once() {
     assert_eq!(world.state(), SessionState::Registering);
     world.registrar = (200, Vec::new());
     world.until(SessionState::Ready);
-    assert_eq!(world.times("GET /rum/v1/RueConfig"), fetched + 1);
+    assert!(world.times("GET /rum/v1/RueConfig") > fetched);
     assert!(world.names().contains(&"configuration-renewed"));
     assert!(!world.names().contains(&"call-ended"), "{:?}", world.names());
 }
@@ -230,7 +230,7 @@ fn a_session_does_without_an_address_book_until_it_comes() {
     let mut world = world.start();
     assert_eq!(world.state(), SessionState::Ready);
     world.wait_for("contacts-loaded");
-    assert_eq!(world.times("POST /mcs/v1/license"), 2, "challenged and given, not asked for again");
+    assert_eq!(world.times("POST /mcs/v1/license"), 1, "given, not asked for again");
 }
 
 #[test]
@@ -255,8 +255,9 @@ fn a_licence_is_renewed_in_time_and_its_grace_counts_while_the_server_is_away() 
     world.pass(Duration::from_secs(400));
     assert_eq!(world.call(2, "+15555550103"), "call.licence-expired", "1595 s: after the grace");
     assert_eq!(world.call(3, "911"), "going");
-    world.hook =
-        Some(Box::new(move |request| request.target.starts_with("/mcs").then(|| status(200, &second, None))));
+    world.hook = Some(Box::new(move |request| {
+        (request.method == "POST" && request.target.starts_with("/mcs")).then(|| status(200, &second, None))
+    }));
     world.pass(Duration::from_secs(301));
     assert!(world.names().contains(&"licence-renewed"));
     assert_eq!(world.call(4, "+15555550103"), "call.too-many-calls", "{:?}", world.names());
@@ -283,7 +284,7 @@ fn a_configuration_is_fetched_afresh_when_its_lifetime_is_over() {
         match count.get() {
             1 => Some(status(200, &first, None)),
             // away when it is due: what we have goes on to be used (R40)
-            2 => Some(refused()),
+            2 | 3 => Some(refused()),
             _ => Some(status(200, &second, None)),
         }
     }));
@@ -291,7 +292,7 @@ fn a_configuration_is_fetched_afresh_when_its_lifetime_is_over() {
     world.pass(Duration::from_secs(599));
     assert_eq!(asked.get(), 1);
     world.pass(Duration::from_secs(1));
-    assert_eq!((asked.get(), world.state()), (2, SessionState::Ready));
+    assert_eq!((asked.get(), world.state()), (3, SessionState::Ready));
     world.wait_for("configuration-renewed");
     assert!(world.events.contains(&EventKind::ConfigurationRenewed { changed: true }));
     assert_eq!(world.state(), SessionState::Ready);
