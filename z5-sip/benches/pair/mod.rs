@@ -1,5 +1,7 @@
-//! Two registered user agents on one wire in memory with time as an argument: what the exchange bench runs and the
-//! memory test weighs.
+//! Two registered user agents on one wire in memory with time as an argument, with or without a proxy that asks for
+//! credentials: what the exchange bench runs and the memory test weighs.
+
+mod proxy;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -10,6 +12,9 @@ use z5_sip::outbox::Outbox;
 use z5_sip::sdp::{Capabilities, Codec, MediaCapability, MediaKind};
 use z5_sip::ua::{CallKey, Command, Effect, Event, Input, Transport, UaConfig, UserAgent};
 use z5_sip::wire::{Message, Name, ResponseBuilder, Uri};
+
+pub use proxy::Way;
+use proxy::{Proxy, credentials};
 
 const FLOW: FlowId = FlowId(1);
 
@@ -39,6 +44,7 @@ impl End {
             "sip:example.com".parse().unwrap(),
         );
         config.keep_alive = None;
+        config.credentials = vec![credentials(user)];
         let agent = UserAgent::new(config, Ident::from_seed(u64::from(local.port())));
         let mut end = Self { agent, out: Outbox::new(), events: Vec::new() };
         end.input(Input::FlowUp { flow: FLOW, transport: Transport::Tcp, local, remote, reg_id: 1 }, now);
@@ -71,10 +77,12 @@ impl End {
     }
 }
 
-/// A caller, a callee, and the time between them.
+/// A caller, a callee, what stands between them, and time.
 pub struct Pair {
     caller: End,
     callee: End,
+    way: Way,
+    proxy: Option<Proxy>,
     pub now: Instant,
     target: Uri,
     offer: Capabilities,
@@ -83,7 +91,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn new() -> Self {
+    pub fn new(way: Way) -> Self {
         #[expect(clippy::disallowed_methods, reason = "one instant to count from; it never moves by itself")]
         let now = Instant::now();
         let (here, there) =
@@ -91,6 +99,8 @@ impl Pair {
         Self {
             caller: End::new("alice", here, there, now),
             callee: End::new("bob", there, here, now),
+            way,
+            proxy: Proxy::on(way),
             now,
             target: "sip:bob@127.0.0.1:40001;transport=tcp".parse().unwrap(),
             offer: capabilities(20_000),
@@ -102,10 +112,13 @@ impl Pair {
     /// Lets the bytes go to and fro until both ends are silent.
     fn talk(&mut self, mut to_callee: Vec<u8>, mut to_caller: Vec<u8>) {
         while !to_callee.is_empty() || !to_caller.is_empty() {
-            let back = match to_callee.is_empty() {
-                true => Vec::new(),
-                false => self.callee.input(Input::Received { flow: FLOW, bytes: &to_callee }, self.now),
+            let (onward, mut back) = match &mut self.proxy {
+                Some(proxy) => proxy.admit(&to_callee, self.now),
+                None => (to_callee, Vec::new()),
             };
+            if !onward.is_empty() {
+                back.extend(self.callee.input(Input::Received { flow: FLOW, bytes: &onward }, self.now));
+            }
             let forth = match to_caller.is_empty() {
                 true => Vec::new(),
                 false => self.caller.input(Input::Received { flow: FLOW, bytes: &to_caller }, self.now),
@@ -124,7 +137,8 @@ impl Pair {
         self.talk(Vec::new(), write);
     }
 
-    /// INVITE, 100, 180, 200, ACK, with offer and answer. Gives the caller's key.
+    /// INVITE, 100, 180, 200, ACK, with offer and answer; 407, ACK and INVITE before that where the way asks for
+    /// credentials. Gives the caller's key.
     pub fn establish(&mut self) -> CallKey {
         self.calls += 1;
         let call = CallKey(self.calls);
@@ -162,6 +176,11 @@ impl Pair {
             let write = self.callee.input(Input::Deadline, now);
             self.talk(Vec::new(), write);
         }
+    }
+
+    /// Whether the calls took the way that they were to take.
+    pub fn is_as_meant(&self) -> bool {
+        self.proxy.as_ref().map_or(0, |proxy| proxy.challenges) == self.way.challenges(self.calls)
     }
 
     /// Calls that stand at either end.

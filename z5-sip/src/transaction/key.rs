@@ -1,8 +1,10 @@
 //! How a message finds its transaction (RFC 3261 sections 17.1.3 and 17.2.3), and how a merged request is noticed
 //! (section 8.2.2.2).
 
+use std::net::IpAddr;
+
 use crate::ident::BRANCH_COOKIE;
-use crate::wire::{Message, Method};
+use crate::wire::{Host, Message, Method};
 
 /// A client transaction: the branch of the topmost Via and the method of CSeq, which tells a CANCEL from its INVITE.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,8 +29,9 @@ pub enum ServerKey {
     Branch {
         /// The branch.
         branch: String,
-        /// Host and port of the topmost Via; two clients may choose the same branch.
-        sent_by: String,
+        /// Host and port of the topmost Via, the port that the transport implies if none is written; two clients may
+        /// choose the same branch.
+        sent_by: (SentBy, u16),
         /// The method, INVITE for an ACK.
         method: Method,
     },
@@ -51,6 +54,25 @@ pub enum ServerKey {
     },
 }
 
+/// The host of a sent-by: addresses compare as addresses, names without letter case.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SentBy {
+    /// An address.
+    Address(IpAddr),
+    /// A name in lower case.
+    Name(String),
+}
+
+impl From<Host<'_>> for SentBy {
+    fn from(host: Host<'_>) -> Self {
+        match host {
+            Host::V4(address) => Self::Address(address.into()),
+            Host::V6(address) => Self::Address(address.into()),
+            Host::Name(name) => Self::Name(name.to_ascii_lowercase()),
+        }
+    }
+}
+
 impl ServerKey {
     /// Of a request we received. `None` when a header it needs is missing or malformed.
     #[must_use]
@@ -70,8 +92,7 @@ impl ServerKey {
     fn with_method(request: &Message, method: Method) -> Option<Self> {
         let via = request.via().ok()?;
         if let Some(branch) = via.branch().filter(|branch| has_cookie(branch)) {
-            let mut sent_by = format!("{}:{}", via.host, via.port_or_default());
-            sent_by.make_ascii_lowercase();
+            let sent_by = (via.host.into(), via.port_or_default());
             return Some(Self::Branch { branch: branch.to_owned(), sent_by, method });
         }
         let top = request.values(crate::wire::Name::Via).next()?;

@@ -26,7 +26,7 @@ mod tests;
 
 pub use client_invite::ClientInvite;
 pub use client_non_invite::ClientNonInvite;
-pub use key::{ClientKey, MergeKey, ServerKey};
+pub use key::{ClientKey, MergeKey, SentBy, ServerKey};
 pub use server_invite::ServerInvite;
 pub use server_non_invite::ServerNonInvite;
 pub use timers::Timers;

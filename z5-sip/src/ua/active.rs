@@ -82,13 +82,13 @@ impl UserAgent {
 
     pub(super) fn on_bye(&mut self, number: u64, request: &Message, turn: &mut Turn<'_>) {
         let early = |call: &Call| matches!(call.state, State::Calling(_));
-        let key = self.call_of(request).filter(|key| !self.calls.get(key).is_some_and(early));
+        let known = self.dialog_of(request).filter(|(key, _)| !self.calls.get(key).is_some_and(early));
         // Who was called has no BYE before its answer (RFC 3261 section 15).
-        let Some(key) = key else {
+        let Some((key, id)) = known else {
             self.respond(number, 481, turn, |builder| builder);
             return;
         };
-        if !self.admit(request) {
+        if !self.admit_to(key, &id, request) {
             self.respond(number, 500, turn, |builder| builder);
             return;
         }
@@ -115,8 +115,13 @@ impl UserAgent {
 
     /// Notes the order of a request in a dialog; false when there is no such dialog or it comes out of order.
     pub(super) fn admit(&mut self, request: &Message) -> bool {
-        let (Some((key, id)), Ok(cseq)) = (self.dialog_of(request), request.cseq()) else { return false };
-        self.leg(key, &id).is_some_and(|leg| leg.dialog.admit(cseq.number).is_ok())
+        self.dialog_of(request).is_some_and(|(key, id)| self.admit_to(key, &id, request))
+    }
+
+    /// The same where the dialog is known already.
+    pub(super) fn admit_to(&mut self, key: CallKey, id: &DialogId, request: &Message) -> bool {
+        let Ok(cseq) = request.cseq() else { return false };
+        self.leg(key, id).is_some_and(|leg| leg.dialog.admit(cseq.number).is_ok())
     }
 
     /// The next CSeq of the dialog that a request of ours went out in, when it is sent again with credentials.

@@ -85,11 +85,11 @@ impl UserAgent {
 
     /// An INFO of the far end.
     pub(super) fn on_info(&mut self, number: u64, info: &Message, turn: &mut Turn<'_>) {
-        let Some((key, _)) = self.dialog_of(info) else {
+        let Some((key, id)) = self.dialog_of(info) else {
             self.respond(number, 481, turn, |builder| builder);
             return;
         };
-        if !self.admit(info) {
+        if !self.admit_to(key, &id, info) {
             self.respond(number, 500, turn, |builder| builder.header(Name::RetryAfter, "1"));
             return;
         }

@@ -32,7 +32,7 @@ impl UserAgent {
         };
         let retry_after = (self.ident.number() % 11).to_string();
         let invite = request.method() == Some(Method::Invite);
-        let verdict = match self.admit(request) {
+        let verdict = match self.admit_to(key, &id, request) {
             true => self.crossing(key, &id, invite, is_sdp(request)),
             false => Some(500),
         };

@@ -96,7 +96,7 @@ impl UserAgent {
             self.respond(number, 481, turn, |builder| builder);
             return;
         };
-        if !self.admit(refer) {
+        if !self.admit_to(key, &id, refer) {
             self.respond(number, 500, turn, |builder| builder.header(Name::RetryAfter, "1"));
             return;
         }

@@ -139,7 +139,7 @@ impl UserAgent {
             self.respond(number, 481, turn, |builder| builder);
             return;
         };
-        if !self.admit(prack) {
+        if !self.admit_to(key, &id, prack) {
             self.respond(number, 500, turn, |builder| builder.header(Name::RetryAfter, "1"));
             return;
         }

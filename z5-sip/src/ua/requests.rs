@@ -7,7 +7,7 @@ use super::types::{CallKey, Event, Reason};
 use super::{Turn, UserAgent};
 use crate::dialog::DialogId;
 use crate::flow::{Flow, FlowId};
-use crate::transaction::{ServerInput, ServerKey};
+use crate::transaction::{MergeKey, ServerInput, ServerKey};
 use crate::wire::{Fault, FrameError, Message, Method, Name, Params, ResponseBuilder, Verdict, media_types};
 
 impl UserAgent {
@@ -32,9 +32,10 @@ impl UserAgent {
         if let Some(number) = known {
             return self.turn_server(number, ServerInput::Repeated, turn);
         }
-        let merged = self.transactions.is_merged(&request);
+        let merge = MergeKey::of(&request);
+        let merged = merge.as_ref().is_some_and(|merge| self.transactions.is_merged(merge));
         let method = request.method();
-        let number = self.start_server(key, request.clone(), flow);
+        let number = self.start_server(key, merge, request.clone(), flow);
         let allowed =
             method.as_ref().is_some_and(|method| ALLOW.split(", ").any(|name| name == method.as_str()));
         if let Verdict::Refuse { status, fault, .. } = verdict {

@@ -174,6 +174,9 @@ pub(super) struct Transactions {
     pub(super) servers: BTreeMap<u64, Server>,
     server_keys: HashMap<Arc<ServerKey>, u64>,
     merges: HashMap<Arc<MergeKey>, u64>,
+    /// Empty; taken for a turn and given back for the room that it has.
+    client_effects: Outbox<ClientEffect>,
+    server_effects: Outbox<ServerEffect>,
 }
 
 impl Transactions {
@@ -186,8 +189,8 @@ impl Transactions {
     }
 
     /// A request that came before on another way (RFC 3261 section 8.2.2.2).
-    pub(super) fn is_merged(&self, request: &Message) -> bool {
-        MergeKey::of(request).is_some_and(|merge| self.merges.contains_key(&merge))
+    pub(super) fn is_merged(&self, merge: &MergeKey) -> bool {
+        self.merges.contains_key(merge)
     }
 
     fn number(&mut self) -> u64 {
@@ -266,7 +269,7 @@ impl UserAgent {
         let missing = BuildError::Source { name: "Via", why: crate::wire::HeaderError::Missing };
         let key = Arc::new(ClientKey::of(&message).ok_or(StartError::Build(missing))?);
         let timers = self.config.timers;
-        let mut effects = Outbox::new();
+        let mut effects = std::mem::take(&mut self.transactions.client_effects);
         let machine = match outline.method == Method::Invite {
             true => {
                 ClientMachine::Invite(ClientInvite::new(message, reliable, timers, turn.now, &mut effects))
@@ -286,7 +289,7 @@ impl UserAgent {
     /// One turn of a client transaction.
     pub(super) fn turn_client(&mut self, number: u64, input: ClientInput, turn: &mut Turn<'_>) {
         let Some(client) = self.transactions.clients.get_mut(&number) else { return };
-        let mut effects = Outbox::new();
+        let mut effects = std::mem::take(&mut self.transactions.client_effects);
         client.handle(input, turn.now, &mut effects);
         self.carry_out_client(number, effects, turn);
     }
@@ -303,16 +306,23 @@ impl UserAgent {
                 ClientEffect::FlowLost => self.on_client_flow_lost(number, owner, turn),
             }
         }
+        self.transactions.client_effects = effects;
         if self.transactions.clients.get(&number).is_some_and(Client::is_terminated) {
             self.transactions.remove_client(number);
         }
     }
 
     /// Starts a server transaction for a request that matched none.
-    pub(super) fn start_server(&mut self, key: ServerKey, request: Message, flow: FlowId) -> u64 {
+    pub(super) fn start_server(
+        &mut self,
+        key: ServerKey,
+        merge: Option<MergeKey>,
+        request: Message,
+        flow: FlowId,
+    ) -> u64 {
         let reliable = self.flows.get(&flow).is_some_and(|flow| flow.transport().is_reliable());
         let timers = self.config.timers;
-        let merge = MergeKey::of(&request).map(Arc::new);
+        let merge = merge.map(Arc::new);
         let key = Arc::new(key);
         let machine = match request.method() == Some(Method::Invite) {
             true => ServerMachine::Invite(ServerInvite::new(request, reliable, timers)),
@@ -331,7 +341,7 @@ impl UserAgent {
     /// One turn of a server transaction.
     pub(super) fn turn_server(&mut self, number: u64, input: ServerInput, turn: &mut Turn<'_>) {
         let Some(server) = self.transactions.servers.get_mut(&number) else { return };
-        let mut effects = Outbox::new();
+        let mut effects = std::mem::take(&mut self.transactions.server_effects);
         server.handle(input, turn.now, &mut effects);
         let (flow, call) = (server.flow, server.call);
         if server.is_terminated() {
@@ -346,6 +356,7 @@ impl UserAgent {
                 ServerEffect::FlowLost => self.on_server_flow_lost(call, turn),
             }
         }
+        self.transactions.server_effects = effects;
     }
 
     /// Answers a request through its transaction. `dress` adds what this answer has beside the usual.
