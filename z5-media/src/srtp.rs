@@ -132,6 +132,26 @@ impl SrtpParams {
         Ok(Self { suite, local: Zeroizing::new(local.to_vec()), remote: Zeroizing::new(remote.to_vec()) })
     }
 
+    /// Of what a DTLS handshake exports for SRTP (RFC 5764 section 4.2): the keys of client and server, then their salts. The
+    /// handshake itself is not here.
+    ///
+    /// # Errors
+    /// When there is not exactly as much as the suite wants for both sides.
+    pub fn from_exporter(suite: SrtpSuite, exported: &[u8], client: bool) -> Result<Self, KeyLengthError> {
+        let (key, salt) = (suite.key_len(), suite.salt_len());
+        let wanted = 2 * suite.key_and_salt_len();
+        if exported.len() != wanted {
+            return Err(KeyLengthError { suite: suite.name(), wanted, seen: exported.len() });
+        }
+        let (keys, salts) = exported.split_at(2 * key);
+        let side = |n: usize| {
+            let parts = [&keys[n * key..][..key], &salts[n * salt..][..salt]];
+            Zeroizing::new(parts.concat())
+        };
+        let (local, remote) = if client { (side(0), side(1)) } else { (side(1), side(0)) };
+        Ok(Self { suite, local, remote })
+    }
+
     /// The suite both directions use.
     #[must_use]
     pub fn suite(&self) -> SrtpSuite {

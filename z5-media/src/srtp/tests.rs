@@ -136,6 +136,27 @@ fn the_roll_over_counter_follows_the_wrap_under_reordering() {
     }
 }
 
+#[test]
+fn what_a_dtls_handshake_exports_makes_two_sides_that_understand_each_other() {
+    for suite in SrtpSuite::ALL {
+        let exported: Vec<u8> = (0..2 * suite.key_and_salt_len()).map(|n| n as u8).collect();
+        let client = SrtpParams::from_exporter(suite, &exported, true).unwrap();
+        let server = SrtpParams::from_exporter(suite, &exported, false).unwrap();
+        // RFC 5764 section 4.2: client key, server key, client salt, server salt.
+        let (key, salt) = (suite.key_len(), suite.salt_len());
+        let wanted = [&exported[..key], &exported[2 * key..2 * key + salt]].concat();
+        assert_eq!(client.local.as_slice(), wanted);
+        assert_eq!((&client.local, &client.remote), (&server.remote, &server.local));
+        let (mut sender, mut receiver) = (client.contexts().unwrap().0, server.contexts().unwrap().1);
+        let mut wire = protect(&mut sender, &packet(7, 5, b"hello"));
+        assert!(receiver.unprotect_rtp(&mut wire).is_ok(), "{suite:?}");
+        for wrong in [0, exported.len() - 1] {
+            let refused = SrtpParams::from_exporter(suite, &exported[..wrong], true).unwrap_err();
+            assert_eq!((refused.wanted, refused.seen), (exported.len(), wrong));
+        }
+    }
+}
+
 /// Suites the second backend has.
 fn second_suites() -> impl Iterator<Item = SrtpSuite> {
     SrtpSuite::ALL.into_iter().filter(|suite| *suite != SrtpSuite::Aes256CmHmacSha1_80)
