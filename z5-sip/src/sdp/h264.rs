@@ -4,6 +4,8 @@
 //! Constrained Baseline count as one profile here: no encoder in the field uses the tools that set them apart, and end
 //! points write either for the same stream. Parameter sets and picture sizes are not looked at.
 
+use super::negotiated::H264Terms;
+
 /// The three bytes of a `profile-level-id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ProfileLevelId {
@@ -31,6 +33,8 @@ pub(super) enum Mismatch {
 }
 
 impl ProfileLevelId {
+    /// Where level 1b stands among the others.
+    const RANK_1B: u16 = 105;
     /// Without one, Baseline at level 1 is meant (RFC 6184 section 8.1).
     const DEFAULT: Self = Self { idc: 66, iop: 0, level: 10 };
 
@@ -66,8 +70,17 @@ impl ProfileLevelId {
             66 | 77 | 88 => self.level == 11 && self.iop & 0x10 != 0,
             _ => self.level == 9,
         };
-        if is_1b { 105 } else { u16::from(self.level) * 10 }
+        if is_1b { Self::RANK_1B } else { u16::from(self.level) * 10 }
     }
+}
+
+/// What a format says of its writer's decoder.
+pub(super) fn terms(fmtp: Option<&str>) -> H264Terms {
+    let set = ProfileLevelId::of(fmtp);
+    let packetization_mode =
+        parameter(fmtp, "packetization-mode").and_then(|mode| mode.parse().ok()).unwrap_or(0);
+    let is_1b = set.rank() == ProfileLevelId::RANK_1B;
+    H264Terms { packetization_mode, level: if is_1b { 9 } else { set.level } }
 }
 
 /// Whether the parameters of two H.264 formats go together.
@@ -132,6 +145,19 @@ mod tests {
             Ok(()),
             "so is what cannot be read"
         );
+    }
+
+    #[test]
+    fn a_sender_learns_mode_and_level() {
+        for (fmtp, packetization_mode, level) in [
+            ("profile-level-id=42E01F;packetization-mode=1", 1, 31),
+            ("profile-level-id=42F00B", 0, 9),
+            ("profile-level-id=640009", 0, 9),
+            ("packetization-mode=x", 0, 10),
+        ] {
+            assert_eq!(terms(Some(fmtp)), H264Terms { packetization_mode, level }, "{fmtp}");
+        }
+        assert_eq!(terms(None), H264Terms { packetization_mode: 0, level: 10 });
     }
 
     #[test]

@@ -32,8 +32,8 @@ pub use crypto::{CryptoError, CryptoSuite, SdesKey};
 pub use description::{Origin, SdpError, SessionDescription};
 pub use feedback::Feedback;
 pub use negotiated::{
-    Negotiated, NegotiatedCodec, NegotiatedCrypto, NegotiatedMedia, NegotiationFailure, OfferSummary,
-    OfferedMedia, RefusedCodec, RefusedMedia, RefusedWhy,
+    H264Terms, Negotiated, NegotiatedCodec, NegotiatedCrypto, NegotiatedMedia, NegotiationFailure,
+    OfferSummary, OfferedMedia, RefusedCodec, RefusedMedia, RefusedWhy,
 };
 pub use offer::{make_offer, reoffer};
 pub use parameters::{OpusFormat, characters_per_second, telephone_events};

@@ -10,6 +10,7 @@ use super::capability::{Codec, Direction, MediaKind};
 use super::crypto::{CryptoError, CryptoSuite, SdesKey};
 use super::description::SdpError;
 use super::feedback::Feedback;
+use super::{formats, h264};
 
 /// What both ends agreed on.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -91,6 +92,23 @@ pub struct NegotiatedCodec {
     pub send_payload_type: u8,
     /// The payload type that arrives.
     pub receive_payload_type: u8,
+}
+
+impl NegotiatedCodec {
+    /// What the far end takes of H.264; `None` for another codec.
+    #[must_use]
+    pub fn h264(&self) -> Option<H264Terms> {
+        formats::is_h264(&self.codec).then(|| h264::terms(self.codec.fmtp.as_deref()))
+    }
+}
+
+/// What the far end takes of H.264 (RFC 6184 section 8.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct H264Terms {
+    /// `packetization-mode`, 0 when it says none.
+    pub packetization_mode: u8,
+    /// Ten times its level: 31 is level 3.1; 9 is level 1b. Level 1 when it says none.
+    pub level: u8,
 }
 
 /// The keys of an encrypted line.

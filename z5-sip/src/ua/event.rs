@@ -194,7 +194,8 @@ pub enum Event {
         /// What.
         info: Info,
     },
-    /// A [`Command::SendInfo`](super::Command::SendInfo) was refused (its status), or never answered (408, 503).
+    /// A [`Command::SendInfo`](super::Command::SendInfo) was refused (its status), or never answered (408, 503), or
+    /// not sent because the far end has said that it makes no pictures on request (403).
     InfoFailed {
         /// The call.
         call: CallKey,

@@ -59,7 +59,10 @@ impl UserAgent {
         };
         // After `general_error` no more are sent (RFC 5168 section 5).
         let unwanted = active.no_fast_update && *info == Info::PictureFastUpdate;
-        let (Some(body), false) = (encode(info), unwanted) else {
+        if unwanted {
+            return turn.emit(Event::InfoFailed { call: key, status: 403 });
+        }
+        let Some(body) = encode(info) else {
             return turn.emit(Event::CommandRefused { call: Some(key), why: CommandRefusal::WrongState });
         };
         let Some(flow) = flow else { return turn.emit(Event::InfoFailed { call: key, status: 503 }) };

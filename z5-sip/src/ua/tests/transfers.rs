@@ -512,7 +512,7 @@ fn info_that_arrives_is_told_or_refused_with_what_is_read() {
     );
     script.next_status(200);
     script.command(Command::SendInfo { call: CALL, info: Info::PictureFastUpdate });
-    assert!(matches!(script.take_events()[..], [Event::CommandRefused { .. }]));
+    assert!(matches!(script.take_events()[..], [Event::InfoFailed { status: 403, .. }]));
     script.raw(
         "INFO sip:alice@127.0.0.1:40001 SIP/2.0\nVia: SIP/2.0/TCP h;branch=z9hG4bKIo\nMax-Forwards: 70\n\
          From: <sip:x@h>;tag=1\nTo: <sip:alice@example.com>\nCall-ID: o\nCSeq: 1 INFO\nContent-Length: 0\n\n",
