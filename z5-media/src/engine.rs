@@ -240,6 +240,16 @@ impl Engine {
         self.tell_worker(worker::Command::Limit { id: stream, bits_per_second })
     }
 
+    /// Sends a blank picture in place of the source's, or the source's again (RFC 9248 section 6.7). Packets go on, the far end
+    /// sees that it is intended, and nothing is signalled. The source is read on, and what it gives is dropped.
+    ///
+    /// # Errors
+    /// When there is no such video stream.
+    pub fn set_privacy(&self, stream: StreamId, private: bool) -> Result<(), MediaError> {
+        self.video(stream)?;
+        self.tell_worker(worker::Command::Privacy { id: stream, private })
+    }
+
     fn video(&self, stream: StreamId) -> Result<(), MediaError> {
         match self.running(stream).ok_or(MediaError::NoSuchStream)?.kind {
             MediaKind::Video => Ok(()),

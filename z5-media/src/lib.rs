@@ -74,5 +74,5 @@ pub use engine::{
 pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};
 pub use srtp::{KeyLengthError, SrtpParams, SrtpSuite};
-pub use stats::{DropReason, Heard, MediaKind, StreamStats};
+pub use stats::{DropReason, Heard, MediaKind, SeenFigures, StreamStats, VideoFigures};
 pub use stream::{FeedbackConfig, Flow, Silence, SilenceReason};

@@ -330,4 +330,28 @@ pub struct VideoFigures {
     pub recoveries: u64,
     /// The longest time from a loss to that key frame, in milliseconds; `None` without a loss.
     pub longest_recovery_ms: Option<f64>,
+    /// Bits of pictures per second that came, between the first and the last; `None` before the second.
+    pub received_bits_per_second: Option<f64>,
+    /// What was in the pictures; `None` where they were not decoded.
+    pub seen: Option<SeenFigures>,
+}
+
+/// What a decoder saw in received pictures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub struct SeenFigures {
+    /// Pictures decoded.
+    pub decoded: u64,
+    /// Pictures the decoder could not read.
+    pub undecodable: u64,
+    /// Pictures that differ from the one before: something moves.
+    pub changed: u64,
+    /// Pictures with a readable stamp of the test pattern.
+    pub stamped: u64,
+    /// Numbers of stamps that were left out between two that were seen.
+    pub stamps_skipped: u64,
+    /// From drawing a picture to seeing it decoded, half of them at most so many milliseconds, by the stamps; `None` without
+    /// one drawn by a clock in step with ours in the last minute.
+    pub delay_p50_ms: Option<f64>,
+    /// The same for 95 of 100 pictures.
+    pub delay_p95_ms: Option<f64>,
 }

@@ -5,12 +5,16 @@
 
 mod adapt;
 mod annexb;
+mod blank;
 mod feed;
 mod files;
+mod level;
 #[cfg(feature = "openh264")]
 pub mod openh264;
 mod picture;
 mod receiver;
+mod scale;
+mod seen;
 mod sender;
 mod smoothness;
 mod sps;
@@ -19,17 +23,34 @@ use std::time::{Duration, Instant};
 
 pub use adapt::{Adaptation, Rung, rung};
 pub use annexb::{AnnexBError, AnnexBSink, AnnexBSource};
+pub use blank::blank;
 pub use feed::{FeedFull, FeedSource, FrameSink, OwnedFrame, VideoFeed, feed, frames};
 pub use files::{Y4mError, Y4mReader, Y4mWriter, write_png};
+pub use level::Level;
 pub use picture::{Picture, Stamp};
 pub use receiver::VideoReceiver;
+pub use seen::Seen;
 pub use sender::{VideoPacket, VideoSender};
 pub use sps::{SequenceParameters, sequence_parameters};
 
 use crate::sink::SinkError;
+use crate::stats::SeenFigures;
 
 /// RTP clock rate of video.
 pub const CLOCK_RATE: u32 = 90_000;
+
+/// Two seconds of our own test pattern, 320 by 240, 25 pictures a second, a key frame every second, as an Annex-B byte
+/// stream: a film where there is no encoder. `cargo run --example film --features openh264` made it.
+pub const FILM: &[u8] = include_bytes!("../assets/film.h264");
+
+/// What was agreed that a source must know before its first picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// What the far end's decoder can take (`profile-level-id`); `None` when it was not said.
+    pub level: Option<Level>,
+    /// The largest NAL unit in bytes, where none may be split (packetization mode 0); `None` where they may.
+    pub largest_unit: Option<usize>,
+}
 
 /// What a source says when asked for a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +75,11 @@ pub trait VideoSource: Send {
     /// Called again and again with the time since the stream's start; writes at most one access unit to `unit`, which comes
     /// empty.
     fn next(&mut self, now: Duration, unit: &mut Vec<u8>) -> VideoPoll;
+
+    /// Called once before the first picture. A source that cannot choose what it sends ignores it.
+    fn begin(&mut self, terms: &Terms) {
+        let _ = terms;
+    }
 
     /// The far end cannot decode: the next picture is to be a key frame, as soon as the source can.
     fn want_key_frame(&mut self);
@@ -91,6 +117,11 @@ pub trait VideoSink: Send {
     /// When what was written could not be completed.
     fn finish(&mut self) -> Result<(), SinkError> {
         Ok(())
+    }
+
+    /// What was seen in the pictures so far, if the sink decodes them.
+    fn seen(&self) -> Option<SeenFigures> {
+        None
     }
 }
 

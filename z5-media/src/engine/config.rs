@@ -14,7 +14,7 @@ use crate::sink::AudioSink;
 use crate::source::AudioSource;
 use crate::srtp::SrtpParams;
 use crate::stream::{FeedbackConfig, Flow};
-use crate::video::{VideoSink, VideoSource};
+use crate::video::{Level, VideoSink, VideoSource};
 
 /// Takes the engine's events. Called from the engine's threads: it must return at once (send to a channel).
 pub type EventHandler = Box<dyn Fn(StreamEvent) + Send + Sync>;
@@ -148,8 +148,12 @@ pub struct VideoConfig {
     pub send_payload_type: u8,
     /// Payload type we accept.
     pub receive_payload_type: u8,
+    /// Others that the far end may use at any time: of the other packetization mode, which is read alike.
+    pub also_received: Vec<u8>,
     /// What the far end takes (`packetization-mode`).
     pub mode: Mode,
+    /// What its decoder can take (`profile-level-id`); `None` when it was not said.
+    pub level: Option<Level>,
     /// Feedback both sides agreed to (`a=rtcp-fb`).
     pub feedback: FeedbackConfig,
     /// Bits per second we send at most (`b=TIAS` or policy).

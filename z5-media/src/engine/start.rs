@@ -43,7 +43,8 @@ pub(super) fn check(config: &StreamConfig) -> Result<(), MediaError> {
 
 fn check_video(video: &VideoConfig) -> Result<(), MediaError> {
     distinct(&[Some(video.send_payload_type)])?;
-    distinct(&[Some(video.receive_payload_type)])
+    let received = std::iter::once(video.receive_payload_type).chain(video.also_received.iter().copied());
+    distinct(&received.map(Some).collect::<Vec<_>>())
 }
 
 fn check_audio(audio: &AudioConfig) -> Result<(), MediaError> {
@@ -243,7 +244,9 @@ fn payload_types(kind: &StreamKind) -> Vec<u8> {
     match kind {
         StreamKind::Audio(audio) => audio.format().received(),
         StreamKind::Text(text) => [text.receive.t140].into_iter().chain(text.receive.red).collect(),
-        StreamKind::Video(video) => vec![video.receive_payload_type],
+        StreamKind::Video(video) => {
+            std::iter::once(video.receive_payload_type).chain(video.also_received.iter().copied()).collect()
+        }
         StreamKind::Load(load) => vec![load.receive_payload_type],
     }
 }

@@ -361,7 +361,9 @@ fn video(source: impl VideoSource + 'static, sink: impl VideoSink + 'static) -> 
     StreamKind::Video(VideoConfig {
         send_payload_type: 97,
         receive_payload_type: 97,
+        also_received: vec![98],
         mode: Mode::NonInterleaved,
+        level: None,
         feedback: FEEDBACK,
         max_bits_per_second: 1_000_000,
         source: Box::new(source),
@@ -482,8 +484,10 @@ fn who_joins_late_asks_for_a_key_frame_and_gets_it() {
     });
     assert_eq!((target, feed.target()), (120_000, Some(120_000)));
     a.engine.send_key_frame(stream_a).unwrap();
-    a.engine.stats(stream_a).unwrap();
-    assert!(feed.take_key_frame_wish());
+    // It follows the wish before by less than what keeps wishes apart: it is heard a little later.
+    while !feed.take_key_frame_wish() {
+        std::thread::park_timeout(Duration::from_millis(4));
+    }
     let report = b.engine.stop_stream(stream_b).unwrap();
     assert!(report.feedback.unwrap().plis_sent >= 1, "{report:?}");
     a.engine.stop_stream(stream_a).unwrap();

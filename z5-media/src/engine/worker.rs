@@ -42,6 +42,11 @@ pub(super) enum Command {
         id: StreamId,
         ours: bool,
     },
+    /// A blank picture is sent in place of the source's, or no longer.
+    Privacy {
+        id: StreamId,
+        private: bool,
+    },
     /// The far end is to send no more than that.
     Limit {
         id: StreamId,
@@ -258,9 +263,15 @@ impl Worker {
                 },
                 Ok(Command::KeyFrame { id, ours }) => {
                     if let Some(Stream::Video(stream)) = self.stream(id) {
-                        stream.key_frame(ours);
+                        stream.key_frame(ours, clock::now());
                         self.handle(id.slot(), clock::now());
                         self.announce(id.slot());
+                    }
+                }
+                Ok(Command::Privacy { id, private }) => {
+                    if let Some(Stream::Video(stream)) = self.stream(id) {
+                        stream.set_privacy(private);
+                        self.handle(id.slot(), clock::now());
                     }
                 }
                 Ok(Command::Limit { id, bits_per_second }) => {

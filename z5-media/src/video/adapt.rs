@@ -77,12 +77,13 @@ pub struct Rung {
 }
 
 /// Sizes and the bits per second each wants at 30 pictures a second, largest first.
-const LADDER: [(u32, u32, u64); 6] = [
+pub(super) const LADDER: [(u32, u32, u64); 7] = [
     (1280, 720, 1_500_000),
     (960, 544, 900_000),
     (640, 480, 500_000),
     (480, 360, 300_000),
     (352, 288, 200_000),
+    (320, 240, 150_000),
     (176, 144, 64_000),
 ];
 /// Fewest pictures a second while a smaller picture is left (EN 301 549 section 6.5.3).

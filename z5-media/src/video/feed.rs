@@ -18,6 +18,7 @@ const WAITING: usize = 8;
 struct Wishes {
     key_frame: AtomicBool,
     target: AtomicU64,
+    ended: AtomicBool,
 }
 
 /// The embedder's end: takes encoded pictures.
@@ -68,10 +69,22 @@ impl VideoFeed {
         self.wishes.key_frame.swap(false, Ordering::AcqRel)
     }
 
+    /// Has the stream ended? No picture is taken then.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.wishes.ended.load(Ordering::Acquire)
+    }
+
     /// Bits per second the path carries; `None` until that was told.
     #[must_use]
     pub fn target(&self) -> Option<u64> {
         Some(self.wishes.target.load(Ordering::Acquire)).filter(|target| *target > 0)
+    }
+}
+
+impl Drop for FeedSource {
+    fn drop(&mut self) {
+        self.wishes.ended.store(true, Ordering::Release);
     }
 }
 
@@ -164,7 +177,9 @@ mod tests {
         source.set_target(5);
         assert!(feed.take_key_frame_wish() && !feed.take_key_frame_wish());
         assert_eq!(feed.target(), Some(5));
+        assert!(!feed.is_ended());
         drop(source);
+        assert!(feed.is_ended());
         assert_eq!(feed.push(vec![2]), Err(FeedFull { ended: true }));
     }
 

@@ -1,11 +1,16 @@
-//! The test pattern as a live picture, encoded and decoded by OpenH264 (feature `openh264`).
+//! Encoding and decoding by OpenH264 (feature `openh264`). Sources that encode are in `drawn`.
 //!
 //! Encoder and decoder run on threads of their own: a picture takes longer than the worker thread may be away from audio.
 
-use std::num::NonZeroU32;
-use std::thread::JoinHandle;
-use std::time::Duration;
+mod drawn;
 
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use drawn::{Camera, Drawn, camera, pattern, y4m};
 use openh264::OpenH264API;
 use openh264::decoder::Decoder;
 use openh264::encoder::{
@@ -13,14 +18,16 @@ use openh264::encoder::{
 };
 use openh264::formats::{YUVSlices, YUVSource};
 
-use super::feed::{FeedSource, FrameSink};
-use super::{OwnedFrame, Picture, Rung, Stamp, VideoFeed, feed, frames, rung};
-use crate::clock;
+use super::feed::FrameSink;
+use super::{OwnedFrame, Picture, Seen, VideoFrame, VideoSink, frames, write_png};
+use crate::clock::{self, WallAnchor};
+use crate::sink::SinkError;
+use crate::stats::SeenFigures;
 
 /// Pictures between key frames nobody asked for: about ten seconds.
 const KEY_FRAME_EVERY: u32 = 300;
-/// Bits per second before the path is known.
-const START_RATE: u64 = 500_000;
+/// Least time between two snapshots.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(2);
 
 /// The encoder or decoder refused, or there is no thread for it.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +48,7 @@ pub struct PictureEncoder {
     encoder: Encoder,
     frame_rate: u32,
     bits_per_second: u64,
+    largest_unit: Option<u32>,
 }
 
 impl std::fmt::Debug for PictureEncoder {
@@ -51,9 +59,13 @@ impl std::fmt::Debug for PictureEncoder {
     }
 }
 
-fn encoder(frame_rate: u32, bits_per_second: u64) -> Result<Encoder, CodecError> {
+fn encoder(frame_rate: u32, bits_per_second: u64, largest_unit: Option<u32>) -> Result<Encoder, CodecError> {
     let bits = u32::try_from(bits_per_second).unwrap_or(u32::MAX).max(10_000);
-    let config = EncoderConfig::new()
+    let config = match largest_unit {
+        Some(largest) => EncoderConfig::new().max_slice_len(largest),
+        None => EncoderConfig::new(),
+    };
+    let config = config
         .bitrate(BitRate::from_bps(bits))
         .max_frame_rate(FrameRate::from_hz(frame_rate as f32))
         .rate_control_mode(RateControlMode::Bufferbased)
@@ -72,7 +84,21 @@ impl PictureEncoder {
     /// When OpenH264 refuses.
     pub fn new(frame_rate: u32, bits_per_second: u64) -> Result<Self, CodecError> {
         let frame_rate = NonZeroU32::new(frame_rate).map_or(1, NonZeroU32::get);
-        Ok(Self { encoder: encoder(frame_rate, bits_per_second)?, frame_rate, bits_per_second })
+        Self::of(frame_rate, bits_per_second, None)
+    }
+
+    fn of(frame_rate: u32, bits_per_second: u64, largest_unit: Option<u32>) -> Result<Self, CodecError> {
+        let encoder = encoder(frame_rate, bits_per_second, largest_unit)?;
+        Ok(Self { encoder, frame_rate, bits_per_second, largest_unit })
+    }
+
+    /// The same with NAL units of at most so many bytes, for packetization mode 0.
+    ///
+    /// # Errors
+    /// When OpenH264 refuses.
+    pub fn with_largest_unit(self, bytes: usize) -> Result<Self, CodecError> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self::of(self.frame_rate, self.bits_per_second, Some(bytes))
     }
 
     /// Goes on at another rate, with a key frame.
@@ -81,7 +107,7 @@ impl PictureEncoder {
     /// When OpenH264 refuses.
     pub fn set_rate(&mut self, frame_rate: u32, bits_per_second: u64) -> Result<(), CodecError> {
         if (frame_rate, bits_per_second) != (self.frame_rate, self.bits_per_second) {
-            *self = Self::new(frame_rate, bits_per_second)?;
+            *self = Self::of(frame_rate, bits_per_second, self.largest_unit)?;
         }
         Ok(())
     }
@@ -100,54 +126,6 @@ impl PictureEncoder {
         let (width, height) = (picture.width(), picture.height());
         let slices = YUVSlices::new((y, u, v), (width, height), (width, width / 2, width / 2));
         Ok(self.encoder.encode(&slices)?.to_vec())
-    }
-}
-
-/// The pattern as a source, at most as large and fast as `most`; size and rate follow the target by [`rung`].
-///
-/// # Errors
-/// When OpenH264 refuses or there is no thread.
-pub fn pattern(most: Rung) -> Result<FeedSource, CodecError> {
-    let (feed, source) = feed();
-    let encoder = PictureEncoder::new(most.frame_rate, START_RATE)?;
-    std::thread::Builder::new()
-        .name("z5-media-draw".into())
-        .spawn(move || {
-            if let Err(error) = draw(&feed, encoder, most) {
-                tracing::error!(%error, "the pattern ends");
-            }
-        })
-        .map_err(|error| CodecError { why: error.to_string() })?;
-    Ok(source)
-}
-
-/// Draws until the stream has ended.
-fn draw(feed: &VideoFeed, mut encoder: PictureEncoder, most: Rung) -> Result<(), CodecError> {
-    let start = clock::now();
-    let mut due = start;
-    let mut number = 0;
-    loop {
-        let mut now = clock::now();
-        while now < due {
-            std::thread::park_timeout(due - now);
-            now = clock::now();
-        }
-        let target = feed.target().unwrap_or(START_RATE);
-        let at = rung(target, most);
-        encoder.set_rate(at.frame_rate, target)?;
-        if feed.take_key_frame_wish() {
-            encoder.force_key_frame();
-        }
-        let mut picture = Picture::new(at.width as usize, at.height as usize);
-        picture.draw_pattern(Stamp { number, at: now - start });
-        match feed.push(encoder.encode(&picture)?) {
-            Ok(()) => {}
-            Err(full) if full.ended => return Ok(()),
-            // The next picture would build upon one that was never sent.
-            Err(_) => encoder.force_key_frame(),
-        }
-        number = number.wrapping_add(1);
-        due = now.max(due + Duration::from_secs(1) / at.frame_rate.max(1));
     }
 }
 
@@ -207,12 +185,83 @@ where
     Ok((sink, thread))
 }
 
+/// A sink that decodes what comes and judges it: [`VideoSink::seen`].
+#[derive(Debug)]
+pub struct Eye {
+    frames: FrameSink,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// A sink that judges decoded pictures and, if asked to, keeps the first and from then on every two seconds the latest as a PNG
+/// file. The thread ends with the sink.
+///
+/// # Errors
+/// When OpenH264 refuses or there is no thread.
+pub fn eye(snapshot: Option<PathBuf>) -> Result<(Eye, JoinHandle<()>), CodecError> {
+    let (frames, pictures) = frames();
+    let mut decoder = PictureDecoder::new()?;
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let shared = Arc::clone(&seen);
+    let anchor = WallAnchor::read();
+    let mut snapshots = snapshot.map(|path| Snapshots { path, last: None });
+    let thread = std::thread::Builder::new()
+        .name("z5-media-eye".into())
+        .spawn(move || {
+            while let Ok(frame) = pictures.recv() {
+                let decoded = decoder.decode(&frame.data);
+                let now = clock::now();
+                let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                match decoded {
+                    Ok(Some(picture)) => {
+                        seen.picture(&picture, Duration::from_nanos(anchor.unix_nanos(now)));
+                        drop(seen);
+                        if let Some(snapshots) = &mut snapshots {
+                            snapshots.take(&picture, now);
+                        }
+                    }
+                    Ok(None) => {}
+                    Err(_) => seen.undecodable(),
+                }
+            }
+        })
+        .map_err(|error| CodecError { why: error.to_string() })?;
+    Ok((Eye { frames, seen }, thread))
+}
+
+impl VideoSink for Eye {
+    fn write(&mut self, frame: &VideoFrame<'_>) -> Result<(), SinkError> {
+        self.frames.write(frame)
+    }
+
+    fn seen(&self) -> Option<SeenFigures> {
+        Some(self.seen.lock().unwrap_or_else(PoisonError::into_inner).figures())
+    }
+}
+
+struct Snapshots {
+    path: PathBuf,
+    last: Option<Instant>,
+}
+
+impl Snapshots {
+    fn take(&mut self, picture: &Picture, now: Instant) {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < SNAPSHOT_EVERY) {
+            return;
+        }
+        self.last = Some(now);
+        let mut bytes = Vec::new();
+        let written = write_png(picture, &mut bytes).and_then(|()| std::fs::write(&self.path, bytes));
+        if let Err(error) = written {
+            tracing::warn!(path = %self.path.display(), %error, "a snapshot was not written");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codec::h264::nal_units;
-    use crate::video::feed::LOOK;
-    use crate::video::{VideoPoll, VideoSource, sequence_parameters};
+    use crate::video::Stamp;
 
     #[test]
     fn stamps_survive_the_codec_at_low_rates() {
@@ -230,26 +279,46 @@ mod tests {
         }
     }
 
-    /// The next picture of a source that lives on another thread.
-    fn next(source: &mut FeedSource) -> Vec<u8> {
-        let mut unit = Vec::new();
-        while source.next(Duration::ZERO, &mut unit) == (VideoPoll::Wait { until: LOOK }) {
-            std::thread::park_timeout(LOOK);
+    #[test]
+    fn units_stay_below_the_limit_of_packetization_mode_0() {
+        let mut encoder = PictureEncoder::new(25, 2_000_000).unwrap().with_largest_unit(1100).unwrap();
+        for number in 0..5 {
+            let mut picture = Picture::new(352, 288);
+            picture.draw_pattern(Stamp { number, at: Duration::ZERO });
+            let unit = encoder.encode(&picture).unwrap();
+            let longest = nal_units(&unit).map(<[u8]>::len).max();
+            assert!(longest.is_some_and(|longest| longest <= 1100), "{longest:?}");
         }
-        unit
     }
 
     #[test]
-    fn the_pattern_follows_its_target_and_gives_key_frames_when_asked() {
-        let most = Rung { width: 640, height: 480, frame_rate: 30 };
-        let mut source = pattern(most).unwrap();
-        let key = |unit: &[u8]| nal_units(unit).any(|nal| nal[0] & 0x1f == 5);
-        assert!(key(&next(&mut source)) && !key(&next(&mut source)));
-        source.want_key_frame();
-        assert!((0..20).any(|_| key(&next(&mut source))));
-        source.set_target(150_000);
-        let small =
-            |unit: &[u8]| nal_units(unit).find_map(sequence_parameters).is_some_and(|set| set.width < 640);
-        assert!((0..20).any(|_| small(&next(&mut source))));
+    fn an_eye_judges_what_it_sees_and_takes_snapshots() {
+        let dir = tempfile::tempdir().unwrap();
+        let png = dir.path().join("seen.png");
+        let (mut eye, thread) = eye(Some(png.clone())).unwrap();
+        for unit in film_units() {
+            let key_frame = nal_units(&unit).any(|nal| nal[0] & 0x1f == 5);
+            // The decoder is behind: a sink never waits for it.
+            let frame = VideoFrame { timestamp: 0, data: &unit, key_frame, at: clock::now() };
+            eye.write(&frame).unwrap();
+        }
+        drop(eye.frames);
+        thread.join().unwrap();
+        let seen = eye.seen.lock().unwrap().figures();
+        assert!(seen.decoded >= 25 && seen.changed + 1 >= seen.decoded, "{seen:?}");
+        assert_eq!((seen.undecodable, seen.stamped), (0, seen.decoded));
+        assert!(std::fs::read(png).unwrap().starts_with(b"\x89PNG"));
+    }
+
+    fn film_units() -> Vec<Vec<u8>> {
+        let mut source = crate::video::AnnexBSource::of(crate::video::FILM.to_vec()).unwrap();
+        let mut units = Vec::new();
+        loop {
+            let mut unit = Vec::new();
+            match crate::video::VideoSource::next(&mut source, Duration::from_secs(3600), &mut unit) {
+                crate::video::VideoPoll::Picture { .. } => units.push(unit),
+                crate::video::VideoPoll::Wait { .. } | crate::video::VideoPoll::Ended => return units,
+            }
+        }
     }
 }

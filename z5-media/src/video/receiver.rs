@@ -41,6 +41,8 @@ pub struct VideoReceiver {
     begun: bool,
     smoothness: Smoothness,
     last_shown: Option<(u32, Instant)>,
+    /// Bytes of the pictures after the first.
+    bytes: u64,
     figures: VideoFigures,
 }
 
@@ -66,6 +68,7 @@ impl VideoReceiver {
             begun: false,
             smoothness: Smoothness::default(),
             last_shown: None,
+            bytes: 0,
             figures: VideoFigures::default(),
         }
     }
@@ -163,12 +166,15 @@ impl VideoReceiver {
         pass: &mut Pass<'_>,
     ) -> Result<(), DropReason> {
         self.next = Some(sequence + 1);
-        let Self { assembler, broken_since, begun, smoothness, last_shown, figures, .. } = self;
+        let Self { assembler, broken_since, begun, smoothness, last_shown, bytes, figures, .. } = self;
         let was_sound = assembler.is_sound();
         match assembler.take(sequence, timestamp, marker, payload) {
             Ok(Some(unit)) => {
                 let shown = judge(&unit, broken_since, begun, figures, pass.now);
                 if shown {
+                    if last_shown.is_some() {
+                        *bytes += unit.data.len() as u64;
+                    }
                     smoothness.shown(pass.now);
                     *last_shown = Some((timestamp, pass.now));
                     (pass.show)(VideoFrame { timestamp, data: unit.data, key_frame: unit.key_frame, at });
@@ -205,6 +211,10 @@ impl VideoReceiver {
             frame_rate: self.smoothness.frame_rate(),
             freezes: freezes.map(|(count, _)| count),
             frozen_ms: freezes.map(|(_, time)| ms(time)),
+            received_bits_per_second: self
+                .smoothness
+                .span()
+                .map(|span| self.bytes as f64 * 8.0 / span.as_secs_f64()),
             ..self.figures
         }
     }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::sequence_parameters;
 use crate::codec::h264::{Mode, PacketizeError, Packetizer, nal_units};
 
 /// Longest time the packets of one picture are spread over.
@@ -94,6 +95,29 @@ impl VideoSender {
             self.last_wish = Some(now);
         }
         admitted
+    }
+
+    /// Width and height of the source's pictures; `None` before its first parameter set.
+    #[must_use]
+    pub fn size(&self) -> Option<(u32, u32)> {
+        sequence_parameters(&self.sps).map(|set| (set.width, set.height))
+    }
+
+    /// Takes a picture that is none of the source's and brings its own parameter sets: those of the source stay remembered.
+    ///
+    /// # Errors
+    /// When a NAL unit of it cannot be sent in this mode; then none of its packets leaves.
+    pub fn push_apart(&mut self, unit: &[u8], timestamp: u32, now: Instant) -> Result<(), PacketizeError> {
+        let kept = (std::mem::take(&mut self.sps), std::mem::take(&mut self.pps));
+        let pushed = self.push(unit, timestamp, now);
+        (self.sps, self.pps) = kept;
+        pushed
+    }
+
+    /// When the next wish will be admitted; `None` before the first.
+    #[must_use]
+    pub fn next_wish(&self) -> Option<Instant> {
+        self.last_wish.map(|last| last + LEAST_BETWEEN_WISHES)
     }
 
     /// Takes a picture. Its first packet may leave at once.

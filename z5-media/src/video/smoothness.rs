@@ -48,8 +48,13 @@ impl Smoothness {
 
     /// Pictures per second between the first and the last one; `None` before the second.
     pub(super) fn frame_rate(&self) -> Option<f64> {
-        let time = self.last?.saturating_duration_since(self.first?).as_secs_f64();
-        (self.pictures > 1 && time > 0.0).then(|| (self.pictures - 1) as f64 / time)
+        self.span().map(|span| (self.pictures - 1) as f64 / span.as_secs_f64())
+    }
+
+    /// From the first picture to the last one; `None` before the second.
+    pub(super) fn span(&self) -> Option<Duration> {
+        let span = self.last?.saturating_duration_since(self.first?);
+        (self.pictures > 1 && !span.is_zero()).then_some(span)
     }
 
     /// Number and whole length of freezes; `None` before thirty intervals were seen, for then none could be told.

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
+use crate::codec::h264::Mode;
 use crate::engine::config::{EventSender, StreamEvent, StreamId, VideoConfig};
 use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::sink::SinkError;
 use crate::stats::{DropCounts, VideoFigures};
 use crate::video::{
-    Adaptation, CLOCK_RATE, VideoFrame, VideoPoll, VideoReceiver, VideoSender, VideoSink, VideoSource,
+    Adaptation, CLOCK_RATE, Terms, VideoFrame, VideoPoll, VideoReceiver, VideoSender, VideoSink, VideoSource,
+    blank,
 };
 
 /// Largest payload taken from the ring or written.
@@ -22,6 +24,10 @@ const PATIENCE: Duration = Duration::from_millis(40);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long RTCP may go unheard before INFO is proposed, and least time between two proposals.
 const INFO_AFTER: Duration = Duration::from_secs(2);
+/// How often a blank picture is repeated: who joins late sees it, and its packets keep the path open.
+const BLANK_EVERY: Duration = Duration::from_secs(5);
+/// Size of a blank picture where none was sent before, and the largest that fits a packet whole (packetization mode 0).
+const BLANK_SIZE: (u32, u32) = (352, 288);
 /// An idle source is asked again after this.
 const IDLE: Duration = Duration::from_millis(500);
 /// Filler data: a NAL unit that decoders pass over (ITU-T H.264 section 7.3.2.7), sent when there is nothing else.
@@ -45,6 +51,11 @@ pub(in crate::engine) struct VideoStream {
     adapted: bool,
     first_timestamp: u32,
     send: bool,
+    /// While private, when the next blank picture is due, and how many there were.
+    blank: Option<(Instant, u32)>,
+    whole_units: bool,
+    /// A key frame of ours is wanted then.
+    wish_at: Option<Instant>,
     /// When the source is asked again.
     next_picture: Instant,
     last_sent: Option<Instant>,
@@ -72,10 +83,16 @@ impl VideoStream {
         send: bool,
     ) -> Self {
         let patience = if config.feedback.nack { PATIENCE_WITH_NACK } else { PATIENCE };
+        let whole_units = config.mode == Mode::SingleNal;
+        let mut source = config.source;
+        source.begin(&Terms { level: config.level, largest_unit: whole_units.then_some(SEND_PAYLOAD) });
+        let most = config.level.map_or(u64::MAX, |level| level.bits_per_second);
+        let most = config.max_bits_per_second.min(most);
+        source.set_target(START_RATE.min(most));
         Self {
             id,
             payload_type: config.send_payload_type,
-            source: Some(config.source),
+            source: Some(source),
             sink: Some(config.sink),
             incoming,
             outgoing,
@@ -83,10 +100,13 @@ impl VideoStream {
             start,
             sender: VideoSender::new(config.mode, SEND_PAYLOAD, start),
             receiver: VideoReceiver::new(patience, start),
-            adaptation: Adaptation::new(START_RATE, config.max_bits_per_second),
+            adaptation: Adaptation::new(START_RATE, most),
             adapted: false,
             first_timestamp,
             send,
+            blank: None,
+            whole_units,
+            wish_at: None,
             next_picture: start,
             last_sent: None,
             asks_by_rtcp: config.feedback.key_frames(),
@@ -101,9 +121,10 @@ impl VideoStream {
 
     pub(super) fn next_deadline(&self) -> Instant {
         let keep_alive = self.last_sent.map_or(self.start, |last| last + KEEP_ALIVE);
-        let picture = (self.send && self.source.is_some()).then_some(self.next_picture);
+        let picture = self.source.is_some().then_some(self.next_picture);
+        let blank = self.blank.filter(|_| self.send).map(|(due, _)| due);
         let info = self.info_at.filter(|_| self.receiver.wants_key_frame().is_some());
-        [picture, self.sender.next_deadline(), self.receiver.next_deadline(), info]
+        [picture, blank, self.wish_at, self.sender.next_deadline(), self.receiver.next_deadline(), info]
             .into_iter()
             .flatten()
             .fold(keep_alive, Instant::min)
@@ -112,9 +133,7 @@ impl VideoStream {
     pub(super) fn set_send(&mut self, send: bool) {
         if send && !self.send {
             // What the far end saw last is of no use to it any more.
-            if let Some(source) = &mut self.source {
-                source.want_key_frame();
-            }
+            self.give_key_frame();
         }
         if !send {
             self.sender.clear();
@@ -122,11 +141,34 @@ impl VideoStream {
         self.send = send;
     }
 
-    /// A key frame is wanted: of ours, or of the far end.
-    pub(super) fn key_frame(&mut self, ours: bool) {
+    /// A key frame is wanted: of ours, a little later if one was asked for just now, or of the far end.
+    pub(super) fn key_frame(&mut self, ours: bool, now: Instant) {
         if !ours {
             self.outgoing.say(word::KEY_FRAME, 0);
+        } else if self.sender.admits_wish(now) {
+            self.give_key_frame();
+        } else {
+            // Who asks by INFO does not repeat it soon.
+            self.wish_at = self.sender.next_wish();
+        }
+    }
+
+    fn give_key_frame(&mut self) {
+        if let Some((due, _)) = &mut self.blank {
+            *due = self.start;
         } else if let Some(source) = &mut self.source {
+            source.want_key_frame();
+        }
+    }
+
+    /// A blank picture goes out in place of the source's, or the source's again.
+    pub(super) fn set_privacy(&mut self, private: bool) {
+        if private == self.blank.is_some() {
+            return;
+        }
+        self.sender.clear();
+        self.blank = private.then_some((self.start, 0));
+        if let (false, Some(source)) = (private, &mut self.source) {
             source.want_key_frame();
         }
     }
@@ -139,8 +181,12 @@ impl VideoStream {
     /// Takes what came and sends what is due. Returns whether there is something for the packet thread.
     pub(super) fn handle(&mut self, now: Instant, events: &EventSender) -> bool {
         self.take_incoming(now, events);
+        if self.wish_at.take_if(|at| *at <= now).is_some() {
+            self.key_frame(true, now);
+        }
         let asked = self.ask_for_key_frame(now, events);
         self.take_pictures(now, events);
+        self.send_blank(now);
         self.send_due(now) || asked
     }
 
@@ -166,7 +212,9 @@ impl VideoStream {
                     if !self.sender.admits_wish(now) {
                         continue;
                     }
-                    if let Some(source) = &mut self.source {
+                    if let Some((due, _)) = &mut self.blank {
+                        *due = now;
+                    } else if let Some(source) = &mut self.source {
                         source.want_key_frame();
                     }
                     events(StreamEvent::KeyFrameRequested { stream: *id });
@@ -228,14 +276,13 @@ impl VideoStream {
         self.asked
     }
 
+    /// Takes what the source has. What may not be sent is dropped, so that a source that lives on does not fall behind.
     fn take_pictures(&mut self, now: Instant, events: &EventSender) {
-        if !self.send {
-            return;
-        }
         while self.next_picture <= now {
             let Some(source) = &mut self.source else { return };
             self.unit.clear();
             match source.next(now.saturating_duration_since(self.start), &mut self.unit) {
+                VideoPoll::Picture { .. } if !self.send || self.blank.is_some() => {}
                 VideoPoll::Picture { at } => {
                     let timestamp = self.first_timestamp.wrapping_add(units(at));
                     if let Err(error) = self.sender.push(&self.unit, timestamp, now) {
@@ -249,6 +296,20 @@ impl VideoStream {
                 }
             }
         }
+    }
+
+    /// While private, the blank picture when it is due.
+    fn send_blank(&mut self, now: Instant) {
+        let Some((due, number)) = self.blank else { return };
+        if due > now || !self.send {
+            return;
+        }
+        let (width, height) = self.sender.size().filter(|_| !self.whole_units).unwrap_or(BLANK_SIZE);
+        let timestamp = self.first_timestamp.wrapping_add(units(now.saturating_duration_since(self.start)));
+        if let Err(error) = self.sender.push_apart(&blank(width, height, number), timestamp, now) {
+            tracing::debug!(%error, stream = %self.id, "a blank picture was left out");
+        }
+        self.blank = Some((now + BLANK_EVERY, number.wrapping_add(1)));
     }
 
     /// Hands over the packets that are due; a filler where there was nothing for long, so that the relay latches at once
@@ -282,6 +343,7 @@ impl VideoStream {
             key_frames_sent,
             pictures_left_out,
             target_bits_per_second: self.adapted.then(|| self.adaptation.target()),
+            seen: self.sink.as_ref().and_then(|sink| sink.seen()),
             ..self.receiver.figures()
         };
         WorkerFigures {
@@ -297,7 +359,6 @@ impl VideoStream {
         self.take_incoming(now, events);
         let finished = self.sink.as_mut().map_or(Ok(()), |sink| sink.finish());
         self.check_sink(finished, events);
-        self.sink = None;
         self.figures()
     }
 }

@@ -1,0 +1,306 @@
+//! Sources that encode as they go: the test pattern, a Y4M file, an embedder's raw pictures.
+//!
+//! Size and rate follow what the path carries ([`rung`]) and what the far end's decoder takes ([`Level`](crate::video::Level)).
+//! The thread that draws and encodes begins with the stream, so that the first picture is a fresh one.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::{CodecError, PictureEncoder};
+use crate::clock::{self, WallAnchor};
+use crate::video::{
+    FeedSource, Picture, Rung, Stamp, Terms, VideoFeed, VideoPoll, VideoSource, Y4mError, Y4mReader, feed,
+    rung,
+};
+
+/// Bits per second before the path is known.
+const START_RATE: u64 = 500_000;
+/// A target that differs less from the rate in use changes nothing: another rate costs a key frame.
+const NOTICEABLE: f64 = 0.15;
+
+/// What a thread draws.
+enum Drawing {
+    Pattern(WallAnchor),
+    File(Film),
+    Camera(Slot),
+}
+
+/// A source that draws and encodes on a thread of its own.
+pub struct Drawn {
+    ready: Option<(Drawing, PictureEncoder)>,
+    most: Rung,
+    feed: Option<FeedSource>,
+}
+
+impl std::fmt::Debug for Drawn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drawn").field("most", &self.most).finish_non_exhaustive()
+    }
+}
+
+impl Drawn {
+    fn new(drawing: Drawing, most: Rung) -> Result<Self, CodecError> {
+        let encoder = PictureEncoder::new(most.frame_rate, START_RATE)?;
+        Ok(Self { ready: Some((drawing, encoder)), most, feed: None })
+    }
+
+    /// The stream begins: so does the thread.
+    fn start(&mut self, drawing: Drawing, encoder: PictureEncoder) {
+        let (feed, source) = feed();
+        let most = self.most;
+        let thread = std::thread::Builder::new().name("z5-media-draw".into()).spawn(move || {
+            if let Err(error) = draw(&feed, drawing, encoder, most) {
+                tracing::error!(%error, "no more pictures are made");
+            }
+        });
+        match thread {
+            Ok(_) => self.feed = Some(source),
+            Err(error) => tracing::error!(%error, "no thread for pictures"),
+        }
+    }
+}
+
+impl VideoSource for Drawn {
+    fn begin(&mut self, terms: &Terms) {
+        if let Some(level) = terms.level {
+            self.most = level.within(self.most);
+        }
+        let Some((drawing, encoder)) = self.ready.take() else { return };
+        let encoder = match terms.largest_unit {
+            Some(bytes) => encoder.with_largest_unit(bytes),
+            None => Ok(encoder),
+        };
+        match encoder {
+            Ok(encoder) => self.start(drawing, encoder),
+            Err(error) => tracing::error!(%error, "no pictures can be made"),
+        }
+    }
+
+    fn next(&mut self, now: Duration, unit: &mut Vec<u8>) -> VideoPoll {
+        if let Some((drawing, encoder)) = self.ready.take() {
+            self.start(drawing, encoder);
+        }
+        self.feed.as_mut().map_or(VideoPoll::Ended, |feed| feed.next(now, unit))
+    }
+
+    fn want_key_frame(&mut self) {
+        if let Some(feed) = &mut self.feed {
+            feed.want_key_frame();
+        }
+    }
+
+    fn set_target(&mut self, bits_per_second: u64) {
+        if let Some(feed) = &mut self.feed {
+            feed.set_target(bits_per_second);
+        }
+    }
+}
+
+/// The test pattern, at most as large and fast as `most`. Its stamps count the milliseconds of the wall clock.
+///
+/// # Errors
+/// When OpenH264 refuses.
+pub fn pattern(most: Rung) -> Result<Drawn, CodecError> {
+    Drawn::new(Drawing::Pattern(WallAnchor::read()), most)
+}
+
+/// A Y4M file, played again and again at `rate` pictures a second, or at its own.
+///
+/// # Errors
+/// When it cannot be read, or OpenH264 refuses.
+pub fn y4m(path: impl AsRef<Path>, rate: Option<f64>) -> Result<Drawn, Y4mError> {
+    let film = Film::open(path.as_ref(), rate)?;
+    let frame_rate = film.rate.round().clamp(1.0, 60.0) as u32;
+    let most = Rung { width: film.size.0 as u32, height: film.size.1 as u32, frame_rate };
+    Drawn::new(Drawing::File(film), most)
+        .map_err(|error| Y4mError::Unreadable(std::io::Error::other(error.to_string())))
+}
+
+type Slot = Arc<Mutex<Option<Picture>>>;
+
+/// The embedder's end of [`camera`].
+#[derive(Debug, Clone)]
+pub struct Camera(Slot);
+
+impl Camera {
+    /// Hands over a picture; one that was not encoded yet is replaced. Never waits for the encoder. `false` when the stream
+    /// has ended.
+    pub fn show(&self, picture: Picture) -> bool {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(picture);
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+/// An embedder's raw pictures, at most as large and fast as `most`; the latest wins.
+///
+/// # Errors
+/// When OpenH264 refuses.
+pub fn camera(most: Rung) -> Result<(Camera, Drawn), CodecError> {
+    let slot = Slot::default();
+    let drawn = Drawn::new(Drawing::Camera(Arc::clone(&slot)), most)?;
+    Ok((Camera(slot), drawn))
+}
+
+/// A Y4M file that is played.
+struct Film {
+    path: PathBuf,
+    reader: Y4mReader<BufReader<File>>,
+    rate: f64,
+    size: (usize, usize),
+    /// Pictures read.
+    read: u64,
+    latest: Picture,
+}
+
+impl Film {
+    fn open(path: &Path, rate: Option<f64>) -> Result<Self, Y4mError> {
+        let mut reader = Y4mReader::new(BufReader::new(File::open(path)?))?;
+        let empty = || Y4mError::Header { seen: "no picture".into() };
+        let latest = reader.next_picture()?.ok_or_else(empty)?;
+        let rate = rate.unwrap_or_else(|| reader.frame_rate());
+        let size = (latest.width(), latest.height());
+        Ok(Self { path: path.to_owned(), reader, rate, size, read: 1, latest })
+    }
+
+    /// The picture of that moment.
+    fn at(&mut self, elapsed: Duration) -> Result<Picture, CodecError> {
+        let failed = |error: Y4mError| CodecError { why: error.to_string() };
+        let wanted = (elapsed.as_secs_f64() * self.rate) as u64 + 1;
+        while self.read < wanted {
+            match self.reader.next_picture().map_err(failed)? {
+                Some(picture) => self.latest = picture,
+                None => {
+                    let begun_anew = Self::open(&self.path, Some(self.rate)).map_err(failed)?;
+                    (self.reader, self.latest) = (begun_anew.reader, begun_anew.latest);
+                }
+            }
+            self.read += 1;
+        }
+        Ok(self.latest.clone())
+    }
+}
+
+/// Draws and encodes until the stream has ended.
+fn draw(
+    feed: &VideoFeed,
+    mut drawing: Drawing,
+    mut encoder: PictureEncoder,
+    most: Rung,
+) -> Result<(), CodecError> {
+    let start = clock::now();
+    let mut due = start;
+    let mut number = 0;
+    let mut target = START_RATE;
+    loop {
+        let mut now = clock::now();
+        while now < due {
+            std::thread::park_timeout(due - now);
+            now = clock::now();
+        }
+        let wanted = feed.target().unwrap_or(START_RATE);
+        if wanted.abs_diff(target) as f64 > NOTICEABLE * target as f64 {
+            target = wanted;
+        }
+        let at = rung(target, most);
+        encoder.set_rate(at.frame_rate, target)?;
+        if feed.take_key_frame_wish() {
+            encoder.force_key_frame();
+        }
+        let picture = match &mut drawing {
+            Drawing::Pattern(anchor) => {
+                let mut picture = Picture::new(at.width as usize, at.height as usize);
+                let wall = Duration::from_nanos(anchor.unix_nanos(now));
+                picture.draw_pattern(Stamp { number, at: wall });
+                Some(picture)
+            }
+            Drawing::File(film) => Some(film.at(now - start)?.scaled_to(at)),
+            Drawing::Camera(slot) => {
+                let latest = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+                latest.map(|picture| picture.scaled_to(at))
+            }
+        };
+        match picture.map(|picture| encoder.encode(&picture)).transpose()?.map(|unit| feed.push(unit)) {
+            None if feed.is_ended() => return Ok(()),
+            None | Some(Ok(())) => {}
+            Some(Err(full)) if full.ended => return Ok(()),
+            // The next picture would build upon one that was never sent.
+            Some(Err(_)) => encoder.force_key_frame(),
+        }
+        number = number.wrapping_add(1);
+        due = now.max(due + Duration::from_secs(1) / at.frame_rate.max(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::h264::nal_units;
+    use crate::video::feed::LOOK;
+    use crate::video::{Level, Y4mWriter, sequence_parameters};
+
+    const VGA: Rung = Rung { width: 640, height: 480, frame_rate: 30 };
+
+    /// The next picture of a source that lives on another thread.
+    fn next(source: &mut Drawn) -> Vec<u8> {
+        let mut unit = Vec::new();
+        while source.next(Duration::ZERO, &mut unit) == (VideoPoll::Wait { until: LOOK }) {
+            std::thread::park_timeout(LOOK);
+        }
+        unit
+    }
+
+    fn width(unit: &[u8]) -> Option<u32> {
+        nal_units(unit).find_map(sequence_parameters).map(|set| set.width)
+    }
+
+    #[test]
+    fn the_pattern_follows_its_target_and_gives_key_frames_when_asked() {
+        let mut source = pattern(VGA).unwrap();
+        let key = |unit: &[u8]| nal_units(unit).any(|nal| nal[0] & 0x1f == 5);
+        assert!(key(&next(&mut source)) && !key(&next(&mut source)));
+        source.want_key_frame();
+        assert!((0..20).any(|_| key(&next(&mut source))));
+        source.set_target(150_000);
+        assert!((0..20).any(|_| width(&next(&mut source)).is_some_and(|width| width < 640)));
+    }
+
+    #[test]
+    fn what_the_far_end_can_decode_bounds_the_picture() {
+        let mut source = pattern(VGA).unwrap();
+        source.begin(&Terms { level: Some(Level::of(12)), largest_unit: Some(1100) });
+        let unit = next(&mut source);
+        assert_eq!(width(&unit), Some(320));
+        assert!(nal_units(&unit).all(|unit| unit.len() <= 1100));
+    }
+
+    #[test]
+    fn a_y4m_file_and_an_embedders_pictures_are_encoded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("film.y4m");
+        let mut writer = Y4mWriter::new(File::create(&path).unwrap(), 50);
+        let mut picture = Picture::new(176, 144);
+        for number in 0..3 {
+            picture.draw_pattern(Stamp { number, at: Duration::ZERO });
+            writer.write(&picture).unwrap();
+        }
+        let mut film = y4m(&path, None).unwrap();
+        // More pictures than the file has: it begins anew.
+        let mut units: Vec<_> = (0..5).map(|_| next(&mut film)).collect();
+        assert_eq!(width(&units.remove(0)), Some(176));
+        assert!(units.iter().all(|unit| !unit.is_empty()));
+        std::fs::write(&path, "no film").unwrap();
+        assert!(y4m(&path, None).is_err());
+
+        let (eye, mut source) = camera(VGA).unwrap();
+        assert!(eye.show(Picture::new(1280, 720)));
+        assert_eq!(width(&next(&mut source)), Some(740));
+        drop(source);
+        // The thread notices at its next picture.
+        while eye.show(Picture::new(16, 16)) {
+            std::thread::park_timeout(LOOK);
+        }
+    }
+}
