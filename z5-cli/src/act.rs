@@ -36,7 +36,7 @@ pub(crate) enum Deed {
     Hangup,
 }
 
-const ACTIONS: &str = "hold, resume, mute[:audio|:text], unmute[:audio|:text], dtmf:KEYS, text:TEXT, add:text, transfer:TARGET or hangup";
+const ACTIONS: &str = "hold, resume, mute[:audio|:text|:video], unmute[:audio|:text|:video], dtmf:KEYS, text:TEXT, add:text, add:video, transfer:TARGET or hangup";
 
 impl FromStr for Act {
     type Err = String;
@@ -78,7 +78,8 @@ fn medium(name: Option<&str>) -> Result<MediaKind, String> {
     match name {
         None | Some("audio") => Ok(MediaKind::Audio),
         Some("text") => Ok(MediaKind::Text),
-        Some(other) => Err(format!("`{other}` is no medium: audio or text")),
+        Some("video") => Ok(MediaKind::Video),
+        Some(other) => Err(format!("`{other}` is no medium: audio, text or video")),
     }
 }
 
@@ -130,6 +131,7 @@ mod tests {
             ("1500ms=mute", Deed::Mute(MediaKind::Audio, true)),
             ("1500ms=unmute:text", Deed::Mute(MediaKind::Text, false)),
             ("1500ms=add:text", Deed::Add(MediaKind::Text)),
+            ("1500ms=mute:video", Deed::Mute(MediaKind::Video, true)),
             ("1500ms=dtmf:12#", Deed::Keys("12#".to_owned())),
             ("1500ms=text:a=b:c", Deed::Text("a=b:c".to_owned())),
             ("1500ms=transfer:sip:carol@c.test", Deed::Transfer("sip:carol@c.test".to_owned())),
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn what_is_no_action_is_told_with_those_that_are() {
         for text in
-            ["hold", "2s=fly", "2s=dtmf:", "2s=mute:video", "2s=add", "2s=add:picture", "2=hold", "2s=hold:1"]
+            ["hold", "2s=fly", "2s=dtmf:", "2s=mute:smell", "2s=add", "2s=add:picture", "2=hold", "2s=hold:1"]
         {
             assert!(act(text).is_err(), "{text}");
         }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, Transport, audio_codec, srtp_suite};
+use z5_core::config::{
+    AudioCodec, SrtpMode, SrtpSuite, Transport, VideoSetting, audio_codec, srtp_suite,
+};
 use z5_mock::Fault;
 
 use crate::act::Act;
@@ -52,7 +54,7 @@ pub(crate) enum Command {
     Register(RegisterArgs),
     /// Place one call
     #[command(after_help = "Examples:\n  z5 --config z5.toml call echo --duration 5s\n  \
-        z5 --config z5.toml call +15555550900 --audio hello.wav --record out --text \"HELLO\"\n  \
+        z5 --config z5.toml call +15555550900 --audio hello.wav --video pattern --record out --text \"HELLO\"\n  \
         z5 --config z5.toml call 911 --location geo:38.8977,-77.0365 --duration 5s")]
     Call(CallArgs),
     /// Send one text message, outside any call
@@ -270,7 +272,12 @@ pub(crate) struct MediaArgs {
     /// What to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0" or "silence"
     #[arg(long, value_name = "WHAT", default_value = "silence")]
     pub(crate) audio: AudioArg,
-    /// Record what is heard as heard.wav in this folder (made when missing); heard-2.wav and so on when it is taken
+    /// What to send as video in place of the configuration's: an H.264 file (FILE.h264), a Y4M file (FILE.y4m), either with
+    /// @FPS behind it, "pattern", "pattern:WIDTHxHEIGHT@FPS", "film" (built in), "blank" or "off"
+    #[arg(long, value_name = "WHAT")]
+    pub(crate) video: Option<VideoSetting>,
+    /// Record what is heard as heard.wav and what is seen as seen.h264 (and its latest picture as seen.png) in this folder
+    /// (made when missing); heard-2.wav, seen-2.h264 and so on when they are taken
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
     /// Text to type once the call is up, 30 characters a second; may be given several times, each is one line

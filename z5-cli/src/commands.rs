@@ -13,7 +13,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use z5_core::config::SrtpMode;
+use z5_core::config::{SrtpMode, VIDEO_CODEC};
 use z5_core::{Advice, Config, Failure, Location, RetryMode, Session, StartOptions, Step};
 
 use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, SessionArgs};
@@ -21,7 +21,7 @@ use crate::capture;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::report::Report;
-use crate::script::{self, Media, Plan};
+use crate::script::{self, Kept, Media, Plan};
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
@@ -55,28 +55,30 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Check(args) => check::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Firewall(args) => firewall::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Register(args) => {
-            let plan = || Ok(Plan::Register { stay: args.stay });
+            let plan = |_: &Config| Ok(Plan::Register { stay: args.stay });
             configured("register", plan, cli.config.as_deref(), (&args.session, None), out, process_start)
                 .await
         }
         Command::Call(args) => {
-            let plan = || {
+            let plan = |config: &Config| {
                 let anonymous = args.anonymous;
                 let location = location(args.location.as_deref())?;
-                let media = media(args.media)?;
+                let media = media(args.media, config)?;
                 Ok(Plan::Call { target: args.target, anonymous, location, media })
             };
             let overrides = (&args.session, Some(&args.offer));
             configured("call", plan, cli.config.as_deref(), overrides, out, process_start).await
         }
         Command::Message(args) => {
-            let plan = || Ok(Plan::Message { target: args.target, text: args.text });
+            let plan = |_: &Config| Ok(Plan::Message { target: args.target, text: args.text });
             configured("message", plan, cli.config.as_deref(), (&args.session, None), out, process_start)
                 .await
         }
         Command::Answer(args) => {
-            let plan =
-                || media(args.media).map(|media| Plan::Answer { wait: args.wait, ring: args.ring, media });
+            let plan = |config: &Config| {
+                let (wait, ring) = (args.wait, args.ring);
+                media(args.media, config).map(|media| Plan::Answer { wait, ring, media })
+            };
             let overrides = (&args.session, Some(&args.offer));
             configured("answer", plan, cli.config.as_deref(), overrides, out, process_start).await
         }
@@ -86,7 +88,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
 /// A run with the user's configuration.
 async fn configured(
     command: &'static str,
-    plan: impl FnOnce() -> Result<Plan, Failure>,
+    plan: impl FnOnce(&Config) -> Result<Plan, Failure>,
     config: Option<&Path>,
     (session, offer): (&SessionArgs, Option<&OfferArgs>),
     mut out: Output,
@@ -94,7 +96,8 @@ async fn configured(
 ) -> Exit {
     let mut report = Report::new(command, process_start).asking(&session.expect);
     // the configuration first: a wrong one leaves no trace in the folder of the recording
-    let exit = match load(config, session, offer).and_then(|config| Ok((config, plan()?))) {
+    let planned = load(config, session, offer).and_then(|config| plan(&config).map(|plan| (config, plan)));
+    let exit = match planned {
         Ok((config, plan)) => {
             let exit = start(&plan, config, session.seed, &session.capture, &mut report, &mut out).await;
             remove_if_empty(&plan);
@@ -237,8 +240,8 @@ fn location(text: Option<&str>) -> Result<Option<Location>, Failure> {
     location.map(Some).map_err(|error| usage("usage.location", format!("--location: {error}")))
 }
 
-/// Makes the folder of the recording and picks a file name that is free: nothing recorded earlier is lost.
-fn media(args: MediaArgs) -> Result<Media, Failure> {
+/// Makes the folder of the recordings and picks file names that are free: nothing recorded earlier is lost.
+fn media(args: MediaArgs, config: &Config) -> Result<Media, Failure> {
     let mut acts = args.at;
     acts.sort_by_key(|act| act.at);
     if let (Some(duration), Some(late)) =
@@ -248,25 +251,36 @@ fn media(args: MediaArgs) -> Result<Media, Failure> {
         let message = format!("--at {at} is not before the end of the call, --duration {duration}");
         return Err(usage("usage.at", message));
     }
-    let recording = match &args.record {
-        Some(folder) => Some(free_name(folder).map_err(|why| Failure {
-            step: Some(Step::Call),
-            code: "call.recording",
-            message: format!("cannot record in {}: {why}", folder.display()),
-            advice: Advice::CheckSettings,
-            retry_after_s: None,
-        })?),
-        None => None,
-    };
-    Ok(Media { audio: args.audio, recording, text: args.text, acts, duration: args.duration })
+    let mut kept = Kept::default();
+    if let Some(folder) = &args.record {
+        let free = |name, extension| {
+            free_name(folder, name, extension).map_err(|why| Failure {
+                step: Some(Step::Call),
+                code: "call.recording",
+                message: format!("cannot record in {}: {why}", folder.display()),
+                advice: Advice::CheckSettings,
+                retry_after_s: None,
+            })
+        };
+        kept.recording = Some(free("heard", "wav")?);
+        if args.video.as_ref().unwrap_or(&config.media.video).is_on() {
+            kept.film = Some(free("seen", "h264")?);
+            kept.snapshot = VIDEO_CODEC.then(|| free("seen", "png")).transpose()?;
+        }
+    }
+    let MediaArgs { audio, video, text, duration, .. } = args;
+    Ok(Media { audio, video, kept, text, acts, duration })
 }
 
 /// Creates the file, so that a folder that cannot be written to is found before the far end rings, and no other run
 /// takes the same name.
-fn free_name(folder: &Path) -> std::io::Result<PathBuf> {
+fn free_name(folder: &Path, name: &str, extension: &str) -> std::io::Result<PathBuf> {
     std::fs::create_dir_all(folder)?;
     for n in 1_u32.. {
-        let path = folder.join(if n == 1 { "heard.wav".to_owned() } else { format!("heard-{n}.wav") });
+        let path = folder.join(match n {
+            1 => format!("{name}.{extension}"),
+            _ => format!("{name}-{n}.{extension}"),
+        });
         match std::fs::File::create_new(&path) {
             Ok(_) => return Ok(path),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -276,13 +290,13 @@ fn free_name(folder: &Path) -> std::io::Result<PathBuf> {
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// Takes the reserved file away again when nothing was recorded.
+/// Takes reserved files away again when nothing was recorded.
 fn remove_if_empty(plan: &Plan) {
-    if let Plan::Call { media, .. } | Plan::Answer { media, .. } = plan
-        && let Some(path) = &media.recording
-        && std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
-    {
-        let _ = std::fs::remove_file(path);
+    let (Plan::Call { media, .. } | Plan::Answer { media, .. }) = plan else { return };
+    for path in media.kept.files() {
+        if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 

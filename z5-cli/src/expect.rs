@@ -8,7 +8,7 @@ pub(crate) use expr::Expr;
 pub(crate) use names::NAMES;
 
 use serde::Serialize;
-use z5_core::Heard;
+use z5_core::{Heard, VideoFigures};
 
 /// One expectation and its outcome.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -78,6 +78,20 @@ impl Expectation {
         Self { what, wanted: wanted.to_owned(), measured: measured.into(), held }
     }
 
+    /// Video came and moves: a picture that differs from the one before, or, where they were not decoded, more than one.
+    pub(crate) fn seen(figures: Option<&VideoFigures>) -> Self {
+        let came = figures.map_or(0, |figures| figures.pictures_received);
+        let (measured, held) = match figures.and_then(|figures| figures.seen) {
+            _ if came == 0 => ("no picture came".to_owned(), false),
+            Some(seen) => (
+                format!("{came} pictures came, {} of {} moved", seen.changed, seen.decoded),
+                seen.changed > 0,
+            ),
+            None => (format!("{came} pictures came"), came > 1),
+        };
+        Self { what: "video.moves", wanted: "seen, and it moves".to_owned(), measured, held }
+    }
+
     /// The tone `hz` at `dbm0` came back clean: frequency, level, and that nearly all energy is there.
     pub(crate) fn tone(heard: Option<&Heard>, hz: f64, dbm0: f64) -> Vec<Self> {
         vec![
@@ -99,6 +113,16 @@ mod tests {
             assert_eq!(expectation.measured, NOT_MEASURED);
         }
         assert!(!Expectation::text("text.echo", None, "").held);
+    }
+
+    #[test]
+    fn one_picture_alone_does_not_move() {
+        let came = |pictures_received| VideoFigures { pictures_received, ..VideoFigures::default() };
+        assert!(!Expectation::seen(None).held && !Expectation::seen(Some(&came(1))).held);
+        assert!(Expectation::seen(Some(&came(2))).held);
+        let seen = |changed| Some(z5_core::SeenFigures { decoded: 9, changed, ..Default::default() });
+        assert!(!Expectation::seen(Some(&VideoFigures { seen: seen(0), ..came(9) })).held);
+        assert!(Expectation::seen(Some(&VideoFigures { seen: seen(3), ..came(9) })).held);
     }
 
     #[test]

@@ -84,6 +84,10 @@ pub(crate) struct Timings {
     pub(crate) first_audio: Option<f64>,
     /// From the answer to the first text packet.
     pub(crate) first_text: Option<f64>,
+    /// From the answer to the first video packet.
+    pub(crate) first_video: Option<f64>,
+    /// From the answer to the first picture that can be shown.
+    pub(crate) first_picture: Option<f64>,
     /// From the start of the process to its end.
     pub(crate) total: Option<f64>,
 }
@@ -105,6 +109,10 @@ pub(crate) struct CallResult {
     pub(crate) audio: Option<StreamStats>,
     /// Figures of the text, both directions.
     pub(crate) text: Option<StreamStats>,
+    /// Figures of the video, both directions.
+    pub(crate) video: Option<StreamStats>,
+    /// How much later pictures were shown than the sound that goes with them, in milliseconds.
+    pub(crate) skew_ms: Option<f64>,
     /// What we typed.
     pub(crate) text_sent: Option<String>,
     /// What came.
@@ -113,6 +121,10 @@ pub(crate) struct CallResult {
     pub(crate) digits_received: Option<String>,
     /// The recording.
     pub(crate) recording: Option<PathBuf>,
+    /// The recording of what was seen.
+    pub(crate) film: Option<PathBuf>,
+    /// The latest picture of it.
+    pub(crate) snapshot: Option<PathBuf>,
 }
 
 impl Report {
@@ -217,7 +229,9 @@ impl Report {
             EventKind::FirstMedia { kind, after_ms, .. } => match kind {
                 MediaKind::Audio => timings.first_audio = Some(*after_ms),
                 MediaKind::Text => timings.first_text = Some(*after_ms),
+                MediaKind::Video => timings.first_video = Some(*after_ms),
             },
+            EventKind::FirstPicture { after_ms, .. } => timings.first_picture = Some(*after_ms),
             EventKind::CallEnded { by, cause, report, .. } => {
                 let result = self.call.get_or_insert_default();
                 result.ended_by = Some(*by);
@@ -227,6 +241,8 @@ impl Report {
                 result.duration_ms = Some(report.duration_ms);
                 result.audio.clone_from(&report.audio);
                 result.text.clone_from(&report.text);
+                result.video.clone_from(&report.video);
+                result.skew_ms = report.skew_ms;
             }
             // the call that we were in goes on
             EventKind::CallFailed { call, .. } if self.attempt == Some(*call) => self.attempt = None,
@@ -285,16 +301,19 @@ impl Report {
         }
     }
 
-    /// What every run promises: sound that was agreed came, everything was typed, and the registrar was there to the end.
+    /// What every run promises: sound that was agreed came, video that was agreed moves, everything was typed, and the registrar was there to the end.
     pub(crate) fn expect_usual(&mut self) {
         if let Some(call) = &self.call {
-            // only sound: text may rightly be idle (RFC 4103 section 5.2)
-            let sound = |call: &CallResult| {
-                call.media.streams.iter().any(|stream| stream.kind == MediaKind::Audio && stream.receive)
-            };
-            if call.duration_ms.is_some_and(|ms| ms >= LONG_ENOUGH_MS) && sound(call) {
+            // not text: it may rightly be idle (RFC 4103 section 5.2)
+            let comes = |kind| call.media.streams.iter().any(|stream| stream.kind == kind && stream.receive);
+            let long_enough = call.duration_ms.is_some_and(|ms| ms >= LONG_ENOUGH_MS);
+            if long_enough && comes(MediaKind::Audio) {
                 let packets = call.audio.as_ref().map(|figures| figures.packets_received);
                 self.expectations.push(Expectation::count("audio.packets_received", packets, 1));
+            }
+            if long_enough && comes(MediaKind::Video) {
+                let figures = call.video.as_ref().and_then(|figures| figures.video);
+                self.expectations.push(Expectation::seen(figures.as_ref()));
             }
             if let Some(typed) = &call.text_sent {
                 let sent =

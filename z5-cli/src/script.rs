@@ -11,10 +11,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use z5_core::config::VideoSetting;
 use z5_core::events::{Events, NumberOffer};
 use z5_core::{
     Advice, AudioIn, AudioOut, CallId, CallMedia, CallRequest, Event, EventKind, Failure, Location, Session,
-    Side, Step,
+    Side, Step, VideoIn, VideoOut,
 };
 
 use crate::act::{Act, Deed};
@@ -66,14 +67,34 @@ pub(crate) enum Plan {
 pub(crate) struct Media {
     /// What is sent.
     pub(crate) audio: AudioArg,
-    /// The recording.
-    pub(crate) recording: Option<PathBuf>,
+    /// What is sent as video, where the configuration's is not.
+    pub(crate) video: Option<VideoSetting>,
+    /// What is kept.
+    pub(crate) kept: Kept,
     /// Lines to type.
     pub(crate) text: Vec<String>,
     /// What is done in the call, by time.
     pub(crate) acts: Vec<Act>,
     /// Hang up this long after the answer.
     pub(crate) duration: Option<Duration>,
+}
+
+/// The files of a call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Kept {
+    /// What was heard.
+    pub(crate) recording: Option<PathBuf>,
+    /// What was seen.
+    pub(crate) film: Option<PathBuf>,
+    /// The latest picture of it.
+    pub(crate) snapshot: Option<PathBuf>,
+}
+
+impl Kept {
+    /// Every file.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        [&self.recording, &self.film, &self.snapshot].into_iter().flatten()
+    }
 }
 
 impl Plan {
@@ -107,11 +128,21 @@ impl Media {
             AudioArg::Tone { hz, dbm0 } => AudioIn::Tone { hz: *hz, level_dbm0: *dbm0 },
             AudioArg::Wav(path) => AudioIn::Wav { path: path.clone(), looping: false },
         };
-        let audio_out = match &self.recording {
+        let audio_out = match &self.kept.recording {
             Some(path) => AudioOut::Wav { path: path.clone() },
             None => AudioOut::Nothing,
         };
-        CallMedia { audio: true, audio_in, audio_out, ..CallMedia::default() }
+        CallMedia {
+            audio: true,
+            audio_in,
+            audio_out,
+            video_in: self.video.as_ref().map(VideoIn::from),
+            video_out: VideoOut::Watched {
+                film: self.kept.film.clone(),
+                snapshot: self.kept.snapshot.clone(),
+            },
+            ..CallMedia::default()
+        }
     }
 
     /// Everything that is typed.
@@ -445,7 +476,9 @@ impl Script<'_> {
                 self.goal = true;
                 report.attempt = None;
                 let result = report.call.get_or_insert_default();
-                result.recording.clone_from(&media.recording);
+                result.recording.clone_from(&media.kept.recording);
+                result.film.clone_from(&media.kept.film);
+                result.snapshot.clone_from(&media.kept.snapshot);
                 if let Some(text) = media.typed() {
                     self.session.send_text(*call, &text);
                     out.note(&format!("5 call  {:<19} {text:?}", "typed"));

@@ -27,6 +27,7 @@ fn the_demo_holds() {
             "audio.tone_share",
             "text.echo",
             "audio.packets_received",
+            "video.moves",
             "text.characters_sent",
             "unregistered"
         ]

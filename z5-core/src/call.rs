@@ -10,6 +10,11 @@ use z5_media::{AudioSink, AudioSource, StreamStats, sink, source};
 use crate::error::CallError;
 use crate::events::{CallTimings, MediaKind};
 use crate::location::Location;
+use crate::machine::io::Wanted;
+
+mod video;
+
+pub use video::{VideoIn, VideoOut};
 
 /// Names a call within its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -111,32 +116,59 @@ pub struct CallMedia {
     pub audio_out: AudioOut,
     /// Offer or accept real-time text; none means as configured.
     pub text: Option<bool>,
+    /// What is sent as video; none means as configured.
+    pub video_in: Option<VideoIn>,
+    /// Where the pictures of the far end go.
+    pub video_out: VideoOut,
 }
 
 impl Default for CallMedia {
     fn default() -> Self {
-        Self { audio: true, audio_in: AudioIn::Silence, audio_out: AudioOut::Nothing, text: None }
+        Self {
+            audio: true,
+            audio_in: AudioIn::Silence,
+            audio_out: AudioOut::Nothing,
+            text: None,
+            video_in: None,
+            video_out: VideoOut::Nothing,
+        }
     }
 }
 
 impl CallMedia {
-    /// Whether the files can be used, without waiting for a call: opens the source (and closes it again) and checks
-    /// that the directory of the recording exists.
+    /// Which media are asked for.
+    pub(crate) fn wanted(&self) -> Wanted {
+        let video = self.video_in.as_ref().map(|video| !matches!(video, VideoIn::Off));
+        Wanted { audio: self.audio, text: self.text, video }
+    }
+
+    /// Whether the files can be used, without waiting for a call: opens the sources (and closes them again) and checks
+    /// that the directories of recordings exist.
     ///
     /// # Errors
-    /// [`CallError::AudioFile`] or [`CallError::Recording`].
+    /// [`CallError::AudioFile`], [`CallError::VideoSource`] or [`CallError::Recording`].
     pub fn check(&self) -> Result<(), CallError> {
+        self.video_in.as_ref().map_or(Ok(()), VideoIn::check)?;
+        self.video_out.check()?;
         if let AudioIn::Wav { path, .. } = &self.audio_in {
             open_wav(path)?;
         }
         if let AudioOut::Wav { path } = &self.audio_out {
-            let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
-                let why = format!("there is no directory {}", directory.display());
-                return Err(CallError::Recording { path: path.clone(), why });
-            }
+            check_folder(path)?;
         }
         Ok(())
+    }
+}
+
+/// A recording's folder must be there.
+fn check_folder(path: &Path) -> Result<(), CallError> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match directory.filter(|directory| !directory.is_dir()) {
+        Some(directory) => {
+            let why = format!("there is no directory {}", directory.display());
+            Err(CallError::Recording { path: path.to_owned(), why })
+        }
+        None => Ok(()),
     }
 }
 
@@ -272,6 +304,11 @@ pub struct CallReport {
     pub audio: Option<StreamStats>,
     /// Figures of the text.
     pub text: Option<StreamStats>,
+    /// Figures of the video.
+    pub video: Option<StreamStats>,
+    /// How much later pictures were shown than the sound that was captured with them, in milliseconds; none until both came
+    /// with the far end's reports.
+    pub skew_ms: Option<f64>,
     /// All text that came.
     pub text_received: Option<String>,
     /// The keys that came (RFC 4733); none when the far end did not agree to telephone events.

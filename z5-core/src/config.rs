@@ -9,6 +9,7 @@ mod load;
 mod schema;
 mod template;
 mod values;
+mod video;
 
 pub(crate) use check::read_part;
 
@@ -24,6 +25,8 @@ pub use values::{
     AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, SrtpSuite, Transport,
     UdpKeepAlive, WhenSilent, audio_codec, srtp_suite,
 };
+pub(crate) use video::is_y4m;
+pub use video::{Rung, VIDEO_CODEC, VideoSetting};
 
 use crate::egress::{Allow, GuardMode};
 use crate::secret::Secret;
@@ -280,6 +283,10 @@ pub struct Media {
     pub text: bool,
     /// What is done when media that was agreed stays away for `timeouts.media_silent`.
     pub when_silent: WhenSilent,
+    /// Offer and accept video, and what is sent unless the application says otherwise.
+    pub video: VideoSetting,
+    /// Kilobits a second of video, each way.
+    pub video_kbps: u32,
 }
 
 impl Default for Media {
@@ -293,7 +300,16 @@ impl Default for Media {
             srtp_suites: SrtpSuite::ALL.to_vec(),
             text: true,
             when_silent: WhenSilent::Tell,
+            video: VideoSetting::Off,
+            video_kbps: 1500,
         }
+    }
+}
+
+impl Media {
+    /// What is sent of video at most.
+    pub(crate) fn video_bits_per_second(&self) -> u64 {
+        u64::from(self.video_kbps) * 1000
     }
 }
 

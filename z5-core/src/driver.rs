@@ -112,8 +112,8 @@ pub(crate) fn start(
     };
     let (orders, orders_in) = mpsc::unbounded_channel();
     let (facts, facts_in) = mpsc::unbounded_channel();
-    let media =
-        media::Media::start(facts.clone(), options.capture.clone(), config.timeouts.media_silent.duration())?;
+    let (patience, video) = (config.timeouts.media_silent.duration(), config.media.video.clone());
+    let media = media::Media::start(facts.clone(), options.capture.clone(), patience, video)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -328,6 +328,8 @@ impl Core {
                     self.machine.handle(Input::MediaStarted { call, outcome }, clock::now(), out);
                 }
                 Effect::DirectMedia { call, changes } => self.media.direct(call, &changes),
+                Effect::Privacy { call, private } => self.media.set_privacy(call, private),
+                Effect::SendKeyFrame { call } => self.media.send_key_frame(call),
                 Effect::ForgetWish { call } => self.media.forget_wish(call),
                 Effect::StopMedia { call } => {
                     let figures = Box::new(self.media.stop(call));

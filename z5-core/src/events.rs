@@ -119,6 +119,8 @@ pub enum EventKind {
         audio: bool,
         /// Text is offered.
         text: bool,
+        /// Video is offered.
+        video: bool,
     },
     /// Another server holds a registration of ours beside the first one (RFC 5626), or the first does again.
     FlowRegistered {
@@ -167,7 +169,7 @@ pub enum EventKind {
     FirstMedia {
         /// The call.
         call: CallId,
-        /// `audio` or `text`.
+        /// `audio`, `text` or `video`.
         kind: MediaKind,
         /// Since the call was established.
         after_ms: f64,
@@ -192,6 +194,13 @@ pub enum EventKind {
         kind: MediaKind,
         /// How long it was away.
         silent_ms: f64,
+    },
+    /// The first picture of the far end that can be shown arrived.
+    FirstPicture {
+        /// The call.
+        call: CallId,
+        /// Since the call was established.
+        after_ms: f64,
     },
     /// Real-time text arrived. `\u{8}` deletes the last character, `\u{2028}` starts a line, `\u{fffd}` marks lost text.
     Text {
@@ -296,10 +305,12 @@ pub enum EventKind {
         /// Why.
         why: String,
     },
-    /// The audio source of the call is at its end (silence is sent from now on).
+    /// A source of the call is at its end: silence is sent from now on, or no new picture.
     SourceEnded {
         /// The call.
         call: CallId,
+        /// `audio` or `video`.
+        kind: MediaKind,
     },
     /// Something about a call went wrong that does not end it, for example a full disk under a recording.
     CallTrouble {
@@ -432,6 +443,7 @@ impl EventKind {
             Self::FirstMedia { .. } => "first-media",
             Self::MediaSilent { .. } => "media-silent",
             Self::MediaBack { .. } => "media-back",
+            Self::FirstPicture { .. } => "first-picture",
             Self::Text { .. } => "text",
             Self::CallChanged { .. } => "call-changed",
             Self::TransferRequested { .. } => "transfer-requested",
@@ -604,6 +616,8 @@ pub enum MediaKind {
     Audio,
     /// Real-time text.
     Text,
+    /// Pictures.
+    Video,
 }
 
 impl MediaKind {
@@ -612,6 +626,7 @@ impl MediaKind {
         match self {
             Self::Audio => "audio",
             Self::Text => "text",
+            Self::Video => "video",
         }
     }
 }

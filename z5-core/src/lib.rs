@@ -1,7 +1,7 @@
 //! The session of a Z5-style videophone.
 //!
 //! Five documented steps lead to a call: names are resolved, ZDial signs the user in, the carrier server (MCS) gives a
-//! licence and the address book, SIP registers, and a call carries audio and text over RTP. [`Session::start`] walks
+//! licence and the address book, SIP registers, and a call carries audio, video and text over RTP. [`Session::start`] walks
 //! them by itself; [`Events`] tells what happens; [`Session`] takes plain commands.
 //!
 //! Inside, `machine` decides and `driver` does: the machine has no socket, task, clock or randomness, the drivers have no
@@ -25,11 +25,11 @@ pub mod secret;
 pub mod session;
 
 pub use account::contacts::Contact;
-pub use call::{AudioIn, AudioOut, CallId, CallMedia, CallReport, CallRequest, Side};
+pub use call::{AudioIn, AudioOut, CallId, CallMedia, CallReport, CallRequest, Side, VideoIn, VideoOut};
 pub use config::{Config, ConfigError, RetryMode};
 pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartError, Step};
 pub use events::{Event, EventKind, Events, SessionState};
 pub use location::{Location, LocationError};
 pub use session::{Session, Snapshot, StartOptions};
 pub use z5_media::capture::{Capture, CaptureError, CaptureOutcome};
-pub use z5_media::{Heard, StreamStats};
+pub use z5_media::{Heard, SeenFigures, StreamStats, VideoFigures};

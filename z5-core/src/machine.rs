@@ -301,13 +301,13 @@ impl Machine {
                     self.after_sign_in(progress, now, out);
                 }
             }
-            Command::Call { call, target, audio, text, anonymous, location } => {
+            Command::Call { call, target, wanted, anonymous, location } => {
                 let extras = calls::Extras { anonymous, location };
-                if self.park(call, (&target, audio, text, &extras), now, out) {
+                if self.park(call, (&target, wanted, &extras), now, out) {
                     return;
                 }
                 let done = self.when_ready(now, |calls, desk| {
-                    calls.dial(call, &target, (audio, text), extras, desk, out);
+                    calls.dial(call, &target, wanted, extras, desk, out);
                 });
                 if done.is_none() {
                     let error = crate::error::CallError::NotReady { state: self.told.name() };
@@ -317,8 +317,8 @@ impl Machine {
                     out.push(Effect::Emit(EventKind::CallFailed { call, by, error, timings }));
                 }
             }
-            Command::Answer { call, audio, text } => {
-                let done = self.with_desk(now, |calls, desk| calls.answer(call, (audio, text), desk, out));
+            Command::Answer { call, wanted } => {
+                let done = self.with_desk(now, |calls, desk| calls.answer(call, wanted, desk, out));
                 if done.is_none() {
                     self.refuse(call, out);
                 }
@@ -352,9 +352,9 @@ impl Machine {
                 let orders = self.calls.connect(call, other, out);
                 self.order(orders, now, out);
             }
-            Command::AcceptTransfer { call, new, audio, text } => {
+            Command::AcceptTransfer { call, new, wanted } => {
                 let done = self.with_desk(now, |calls, desk| {
-                    calls.accept_transfer(call, new, (audio, text), desk, out);
+                    calls.accept_transfer(call, new, wanted, desk, out);
                 });
                 if done.is_none() {
                     self.refuse(new, out);

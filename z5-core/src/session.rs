@@ -84,15 +84,14 @@ impl Session {
     pub fn call(&self, request: CallRequest) -> CallId {
         let call = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
         let CallRequest { target, media, anonymous, location } = request;
-        let (audio, text) = (media.audio, media.text);
-        let command = Command::Call { call, target, audio, text, anonymous, location };
+        let command = Command::Call { call, target, wanted: media.wanted(), anonymous, location };
         self.send(Order::Call { call, media: Box::new(media), command });
         call
     }
 
     /// Takes an incoming call.
     pub fn answer(&self, call: CallId, media: CallMedia) {
-        let command = Command::Answer { call, audio: media.audio, text: media.text };
+        let command = Command::Answer { call, wanted: media.wanted() };
         self.send(Order::Call { call, media: Box::new(media), command });
     }
 
@@ -123,7 +122,7 @@ impl Session {
     }
 
     /// Mutes a medium of a call on this side, or unmutes it, without signalling (RFC 9248 section 6.7). Keep-alives
-    /// still go out, so that no NAT binding is lost.
+    /// still go out, so that no NAT binding is lost; of video, a blank picture.
     pub fn mute(&self, call: CallId, kind: MediaKind, muted: bool) {
         self.send(Order::Plain(Command::Mute { call, kind, muted }));
     }
@@ -153,7 +152,7 @@ impl Session {
     /// Does what `TransferRequested` asks for; gives the new call. The far end ends the old one when the new one stands.
     pub fn accept_transfer(&self, call: CallId, media: CallMedia) -> CallId {
         let new = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
-        let command = Command::AcceptTransfer { call, new, audio: media.audio, text: media.text };
+        let command = Command::AcceptTransfer { call, new, wanted: media.wanted() };
         self.send(Order::Call { call: new, media: Box::new(media), command });
         new
     }

@@ -1,9 +1,9 @@
-//! `z5 demo`: the five steps and a two-way call against a mock carrier inside this process, judged.
+//! `z5 demo`: the five steps and a two-way call with sound, text and video against a mock carrier inside this process, judged.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use z5_core::config::SrtpMode;
+use z5_core::config::{SrtpMode, VIDEO_CODEC, VideoSetting};
 use z5_core::{Config, Step};
 use z5_mock::Carrier;
 
@@ -14,13 +14,13 @@ use crate::exit::Exit;
 use crate::expect::Expectation;
 use crate::output::Output;
 use crate::report::Report;
-use crate::script::{Media, Plan};
+use crate::script::{Kept, Media, Plan};
 
 /// The far end of the mock that sends back what it gets.
 const ECHO: &str = "+15555550900";
 /// What is typed.
 const TEXT: &str = "HELLO";
-/// Long enough for a tone to be judged and for text with two redundant generations, 300 ms apart, both ways.
+/// Long enough for a tone and a moving picture to be judged and for text with two redundant generations, 300 ms apart, both ways.
 const DURATION: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: &DemoArgs, mut out: Output, process_start: Instant) -> Exit {
@@ -57,13 +57,22 @@ async fn against(carrier: &Carrier, args: &DemoArgs, report: &mut Report, out: &
         location: None,
         media: Media {
             audio: AudioArg::Tone { hz: TONE_HZ, dbm0: TONE_DBM0 },
-            recording: None,
+            video: Some(video()),
+            kept: Kept::default(),
             text: vec![TEXT.to_owned()],
             acts: Vec::new(),
             duration: Some(DURATION),
         },
     };
     start(&plan, config, args.seed, &args.capture, report, out).await
+}
+
+/// The test pattern, or what there is of it without an encoder.
+fn video() -> VideoSetting {
+    match VIDEO_CODEC {
+        true => "pattern".parse().unwrap_or(VideoSetting::Film),
+        false => VideoSetting::Film,
+    }
 }
 
 /// The configuration that `z5 mock --write-config` would write, with encryption on.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use z5_core::events::{About, EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
-use z5_core::{CallReport, Event, Side, Step, StreamStats};
+use z5_core::{CallReport, Event, Side, Step, StreamStats, VideoFigures};
 
 use super::{plain, write};
 use crate::report::Report;
@@ -153,6 +153,9 @@ impl Human {
             EventKind::MediaBack { kind: medium, silent_ms, .. } => {
                 self.call_line("back", &format!("{} after {:.0} s", kind(*medium), silent_ms / 1000.0));
             }
+            EventKind::FirstPicture { after_ms, .. } => {
+                self.call_line("first picture", &format!("after {after_ms:.1} ms"));
+            }
             EventKind::Text { text, .. } => self.call_line("text came", &format!("{text:?}")),
             EventKind::CallChanged { media, .. } => {
                 let flows = |stream: &z5_core::call::StreamAgreement| match (stream.send, stream.receive) {
@@ -205,6 +208,9 @@ impl Human {
             ),
             EventKind::CallMuted { kind: medium, muted, .. } => {
                 self.call_line(if *muted { "muted" } else { "unmuted" }, kind(*medium));
+            }
+            EventKind::SourceEnded { kind: MediaKind::Video, .. } => {
+                self.call_line("file ended", "no picture follows");
             }
             EventKind::SourceEnded { .. } => self.call_line("file ended", "silence follows"),
             EventKind::CallTrouble { error, .. } | EventKind::CommandRefused { error, .. } => {
@@ -316,6 +322,12 @@ impl Human {
             });
             self.under(&format!("text:  {}{characters}", packets(text)));
         }
+        if let Some(video) = &report.video {
+            self.under(&format!("video: {}", packets(video)));
+            for line in video.video.iter().flat_map(|figures| pictures(figures, report.skew_ms)) {
+                self.under(&format!("       {line}"));
+            }
+        }
     }
 
     pub(crate) fn result(&mut self, report: &Report) {
@@ -335,8 +347,9 @@ impl Human {
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         self.line(&format!("{verdict}  {}", parts.join(", ")));
-        if let Some(recording) = report.call.as_ref().and_then(|call| call.recording.as_ref()) {
-            self.line(&format!("recording: {}", recording.display()));
+        let files = report.call.iter().flat_map(|call| [&call.recording, &call.film, &call.snapshot]);
+        for file in files.flatten().filter(|file| file.exists()) {
+            self.line(&format!("recording: {}", file.display()));
         }
         if let Some(capture) = &report.capture {
             self.line(&format!("capture: {} ({} packets)", capture.file.display(), capture.outcome.packets));
@@ -358,6 +371,7 @@ fn kind(kind: MediaKind) -> &'static str {
     match kind {
         MediaKind::Audio => "audio",
         MediaKind::Text => "text",
+        MediaKind::Video => "video",
     }
 }
 
@@ -386,6 +400,33 @@ fn licence_line(licence: &LicenceReport) -> String {
     let hours = licence.expires_in_s / 3600;
     let left = if hours >= 48 { format!("{} days", hours / 24) } else { format!("{hours} h") };
     format!("licence for {left} ({}, {} calls)", licence.features.join(" "), licence.max_calls)
+}
+
+/// What there is to say of pictures; what was not measured is left out.
+fn pictures(figures: &VideoFigures, skew_ms: Option<f64>) -> Vec<String> {
+    let mut lines =
+        vec![format!("{} pictures sent, {} came", figures.pictures_sent, figures.pictures_received)];
+    let size = figures.width.zip(figures.height).map(|(width, height)| format!("{width}x{height}"));
+    let rate = figures.frame_rate.map(|rate| format!("{rate:.1} a second"));
+    let bits = figures.received_bits_per_second.map(|bits| format!("{:.0} kbit/s", bits / 1000.0));
+    let freezes = figures.freezes.zip(figures.frozen_ms);
+    let freezes = freezes.map(|(count, ms)| match count {
+        0 => "no freeze".to_owned(),
+        _ => format!("{count} freezes of {ms:.0} ms in all"),
+    });
+    let seen: Vec<String> = [size, rate, bits, freezes].into_iter().flatten().collect();
+    if !seen.is_empty() {
+        lines.push(seen.join(", "));
+    }
+    let delay = figures.seen.and_then(|seen| seen.delay_p50_ms.zip(seen.delay_p95_ms));
+    let delay = delay
+        .map(|(half, most)| format!("from drawing to seeing {half:.0} ms, 95 of 100 within {most:.0} ms"));
+    let recovered = figures
+        .longest_recovery_ms
+        .map(|ms| format!("{} recoveries, longest {ms:.0} ms", figures.recoveries));
+    let skew = skew_ms.map(|ms| format!("{ms:.0} ms behind the sound"));
+    lines.extend([delay, recovered, skew].into_iter().flatten());
+    lines
 }
 
 fn packets(stats: &StreamStats) -> String {

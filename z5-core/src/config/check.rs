@@ -25,6 +25,9 @@ const PART: usize = 64 * 1024;
 /// Seconds: the shortest registration worth asking for and the longest any registrar grants in practice.
 const EXPIRES: std::ops::RangeInclusive<u32> = 5..=604_800;
 
+/// Kilobits a second of video: the least at which signing was read in studies, and what level 3.1 takes.
+const VIDEO_KBPS: std::ops::RangeInclusive<u32> = 60..=14_000;
+
 impl Config {
     /// Names every key that is missing or cannot be applied.
     ///
@@ -144,6 +147,22 @@ impl Config {
         check_list("media.audio_codecs", &self.media.audio_codecs, AudioCodec::name, &codecs, out);
         let suites = SrtpSuite::ALL.map(SrtpSuite::name);
         check_list("media.srtp_suites", &self.media.srtp_suites, SrtpSuite::name, &suites, out);
+        if self.media.video.needs_codec() && !super::VIDEO_CODEC {
+            out.push(Problem::bad(
+                "media.video",
+                "this z5 was built without OpenH264 and cannot encode; name an H.264 file, \"blank\" or \"off\", or build it with \
+                 `--features openh264`",
+            ));
+        }
+        if !VIDEO_KBPS.contains(&self.media.video_kbps) {
+            let why = format!(
+                "{} is not between {} and {}",
+                self.media.video_kbps,
+                VIDEO_KBPS.start(),
+                VIDEO_KBPS.end()
+            );
+            out.push(Problem::bad("media.video_kbps", why));
+        }
         if self.media.bind.is_some_and(|bind| bind.is_unspecified()) {
             out.push(Problem::bad(
                 "media.bind",

@@ -74,6 +74,8 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "srtp_suites",
             "text",
             "when_silent",
+            "video",
+            "video_kbps",
         ],
     ),
     ("timeouts", &["dns", "sign_in", "provision", "register", "call", "media_silent"]),

@@ -11,13 +11,14 @@ use base64::prelude::BASE64_STANDARD;
 use z5_media::capture::{Capture, KeyOf};
 use z5_media::{
     AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, Silence, SrtpParams,
-    SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
+    SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes, VideoConfig,
+    codec::h264, video,
 };
 use zeroize::Zeroizing;
 
 use super::{Fact, Facts};
-use crate::call::{AudioIn, AudioOut, CallId, CallMedia};
-use crate::config::PortRange;
+use crate::call::{AudioIn, AudioOut, CallId, CallMedia, VideoIn, VideoOut};
+use crate::config::{PortRange, VideoSetting};
 use crate::entropy;
 use crate::error::{CallError, StartError};
 use crate::events::MediaKind;
@@ -35,6 +36,8 @@ pub(super) struct Media {
     patience: Duration,
     calls: BTreeMap<CallId, CallStreams>,
     made: AtomicU64,
+    /// What is sent as video when a call does not say.
+    video: VideoSetting,
 }
 
 #[derive(Default)]
@@ -43,6 +46,11 @@ struct CallStreams {
     ports: BTreeMap<MediaKind, LocalPort>,
     source: Option<Box<dyn z5_media::AudioSource>>,
     sink: Option<AudioOut>,
+    /// What the call said of video; kept for one that the far end adds later.
+    video_in: Option<VideoIn>,
+    video_out: Option<VideoOut>,
+    /// Opened before the offer, so that what cannot be sent is not offered.
+    film: Option<Box<dyn video::VideoSource>>,
     streams: BTreeMap<MediaKind, StreamId>,
     /// Where each stream receives.
     local: BTreeMap<MediaKind, SocketAddr>,
@@ -53,9 +61,10 @@ impl Media {
         facts: Facts,
         capture: Option<Arc<Capture>>,
         patience: Duration,
+        video: VideoSetting,
     ) -> Result<Self, StartError> {
         let made = AtomicU64::new(entropy::number()?);
-        Ok(Self { engine: None, facts, capture, patience, calls: BTreeMap::new(), made })
+        Ok(Self { engine: None, facts, capture, patience, calls: BTreeMap::new(), made, video })
     }
 
     /// Keeps the sources and sinks of a command until the call needs them.
@@ -86,10 +95,20 @@ impl Media {
     ) -> Result<Vec<ReadyMedium>, CallError> {
         let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref())?;
         let streams = self.calls.entry(call).or_default();
-        let wish = streams.wish.take().unwrap_or_default();
-        wish.check()?;
-        streams.source = Some(wish.audio_in.open()?);
-        streams.sink = Some(wish.audio_out);
+        if let Some(wish) = streams.wish.take() {
+            wish.check()?;
+            streams.source = Some(wish.audio_in.open()?);
+            streams.sink = Some(wish.audio_out);
+            streams.video_in = wish.video_in;
+            streams.video_out = Some(wish.video_out);
+        }
+        if kinds.contains(&MediaKind::Video) && streams.film.is_none() {
+            // Video that a call did without and that is wanted now: as configured, else a blank picture.
+            let on = |source: &VideoIn| !matches!(source, VideoIn::Off);
+            let configured = || Some(VideoIn::from(&self.video)).filter(on);
+            let source = streams.video_in.take().filter(on).or_else(configured).unwrap_or(VideoIn::Blank);
+            streams.film = Some(source.open()?);
+        }
         let mut ready = Vec::new();
         for kind in kinds {
             let port = engine
@@ -137,8 +156,38 @@ impl Media {
     pub(super) fn stop(&mut self, call: CallId) -> StoppedMedia {
         let Some(mut streams) = self.calls.remove(&call) else { return StoppedMedia::default() };
         let Some(engine) = &self.engine else { return StoppedMedia::default() };
+        let of = |kind| streams.streams.get(&kind).copied();
+        let skew_ms = match (of(MediaKind::Audio), of(MediaKind::Video)) {
+            (Some(audio), Some(video)) => engine.skew_ms(audio, video),
+            _ => None,
+        };
         let mut stop = |kind| streams.streams.remove(&kind).and_then(|stream| engine.stop_stream(stream));
-        StoppedMedia { audio: stop(MediaKind::Audio), text: stop(MediaKind::Text) }
+        let [audio, text, video] = [MediaKind::Audio, MediaKind::Text, MediaKind::Video].map(&mut stop);
+        StoppedMedia { audio, text, video, skew_ms }
+    }
+
+    /// Does something with a call's video, if it runs.
+    fn with_video(
+        &self,
+        call: CallId,
+        what: impl FnOnce(&Engine, StreamId) -> Result<(), z5_media::MediaError>,
+    ) {
+        let stream = self.calls.get(&call).and_then(|streams| streams.streams.get(&MediaKind::Video));
+        if let (Some(engine), Some(stream)) = (&self.engine, stream)
+            && let Err(error) = what(engine, *stream)
+        {
+            tracing::warn!(%call, %error, "video was not changed");
+        }
+    }
+
+    /// Shows the far end a blank picture, or the source's again.
+    pub(super) fn set_privacy(&self, call: CallId, private: bool) {
+        self.with_video(call, |engine, stream| engine.set_privacy(stream, private));
+    }
+
+    /// Our next picture is to be a key frame.
+    pub(super) fn send_key_frame(&self, call: CallId) {
+        self.with_video(call, |engine, stream| engine.send_key_frame(stream));
     }
 
     /// Pauses, resumes or redirects what a call sends and receives.
@@ -197,12 +246,10 @@ impl Media {
             }
             StreamEvent::Flow { stream, flow: Flow::Back(after) } => (stream, MediaFact::Back { after }),
             StreamEvent::Bye { .. } => return None,
-            // Video is not carried yet.
-            StreamEvent::FirstPicture { .. }
-            | StreamEvent::KeyFrameWanted { .. }
-            | StreamEvent::KeyFrameRequested { .. }
-            | StreamEvent::TargetBitrate { .. }
-            | _ => return None,
+            StreamEvent::FirstPicture { stream, .. } => (stream, MediaFact::FirstPicture),
+            StreamEvent::KeyFrameWanted { stream } => (stream, MediaFact::KeyFrameWanted),
+            // The source was told: nothing more is to be done.
+            StreamEvent::KeyFrameRequested { .. } | StreamEvent::TargetBitrate { .. } | _ => return None,
         };
         self.calls.iter().find_map(|(call, streams)| {
             let (kind, _) = streams.streams.iter().find(|(_, own)| **own == stream)?;
@@ -263,6 +310,23 @@ fn stream_config(
             send: TextPayloadTypes { t140: send, red: red.map(|red| red.0) },
             receive: TextPayloadTypes { t140: receive, red: red.map(|red| red.1) },
             characters_per_second,
+        }),
+        CodecPlan::Video(plan) => StreamKind::Video(VideoConfig {
+            send_payload_type: plan.send,
+            receive_payload_type: plan.receive,
+            also_received: plan.also_received,
+            mode: match plan.packetization_mode {
+                0 => h264::Mode::SingleNal,
+                _ => h264::Mode::NonInterleaved,
+            },
+            level: Some(video::Level::of(plan.level)),
+            feedback: plan.feedback,
+            max_bits_per_second: plan.max_bits_per_second,
+            source: match streams.film.take() {
+                Some(source) => source,
+                None => VideoIn::Off.open()?,
+            },
+            sink: streams.video_out.take().unwrap_or(VideoOut::Nothing).open()?,
         }),
     };
     let srtp = plan.srtp.as_ref().map(srtp).transpose().map_err(|error| media(error.to_string()))?;

@@ -171,6 +171,14 @@ pub enum CallError {
         /// Why.
         why: String,
     },
+    /// What is to be sent as video cannot be.
+    #[error("the video {what} cannot be sent: {why}")]
+    VideoSource {
+        /// The file, or `pattern`.
+        what: String,
+        /// Why.
+        why: String,
+    },
     /// The recording cannot be written.
     #[error("the recording {} cannot be written: {why}", path.display())]
     Recording {
@@ -264,6 +272,7 @@ codes!(CallError, Step::Call, {
     Self::WrongState { .. } => "call.wrong-state", CheckSettings;
     Self::BadTarget { .. } => "call.bad-target", CheckSettings;
     Self::AudioFile { .. } => "call.audio-file", CheckSettings;
+    Self::VideoSource { .. } => "call.video-source", CheckSettings;
     Self::Recording { .. } => "call.recording", CheckSettings;
     Self::NoText { .. } => "call.no-text", CheckSettings;
     Self::BadDigit { .. } => "call.bad-digit", CheckSettings;

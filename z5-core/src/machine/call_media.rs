@@ -2,13 +2,15 @@
 
 use std::net::IpAddr;
 
-use z5_media::{AudioCodec, AudioFormat, AudioOptions, OpusOptions, SrtpSuite, TelephoneEvent};
+use z5_media::{
+    AudioCodec, AudioFormat, AudioOptions, FeedbackConfig, OpusOptions, SrtpSuite, TelephoneEvent,
+};
 use z5_sip::sdp::{
-    Capabilities, Codec, CryptoSuite, Direction, MediaCapability, MediaKind as SdpKind, Negotiated,
+    Capabilities, Codec, CryptoSuite, Direction, Feedback, MediaCapability, MediaKind as SdpKind, Negotiated,
     NegotiatedCodec, NegotiatedMedia, OpusFormat, SdesKey, Security, characters_per_second,
 };
 
-use super::io::{CodecPlan, KeyAndSalt, ReadyMedium, SrtpPlan, StreamPlan};
+use super::io::{CodecPlan, KeyAndSalt, ReadyMedium, SrtpPlan, StreamPlan, VideoPlan};
 use crate::call::{EstablishedMedia, StreamAgreement};
 use crate::config::{Media, SrtpMode};
 use crate::error::CallError;
@@ -24,6 +26,11 @@ const WIDE_TELEPHONE_EVENT: u8 = 102;
 const CN_CLOCK: u32 = 8000;
 /// Characters per second towards a far end that does not say (RFC 4103 section 6).
 const CHARACTERS_PER_SECOND: u32 = 30;
+/// H.264 whose NAL units may be split (packetization mode 1), and whose may not (mode 0).
+const H264: u8 = 96;
+const H264_WHOLE: u8 = 97;
+/// The level we decode, times ten: 1280 by 720 at 30 a second.
+const H264_LEVEL: u8 = 31;
 /// Packet time of sound.
 const PTIME_MS: u32 = 20;
 
@@ -44,12 +51,20 @@ pub(crate) fn capabilities<'a>(
             let (kind, codecs, ptime_ms) = match medium.kind {
                 MediaKind::Audio => (SdpKind::Audio, audio_codecs(media), Some(PTIME_MS)),
                 MediaKind::Text => (SdpKind::Text, vec![Codec::text_red(RED, T140), Codec::t140(T140)], None),
+                MediaKind::Video => (
+                    SdpKind::Video,
+                    vec![Codec::h264(H264, 1, H264_LEVEL), Codec::h264(H264_WHOLE, 0, H264_LEVEL)],
+                    None,
+                ),
             };
+            let video = medium.kind == MediaKind::Video;
             Ok(MediaCapability {
                 rtcp_port: Some(medium.ports.rtcp.port()),
                 direction: Direction::new(true, !hold),
                 security: security(medium, media, running)?,
                 ptime_ms,
+                feedback: if video { Feedback::ALL.to_vec() } else { Vec::new() },
+                bandwidth_bps: video.then(|| media.video_kbps.saturating_mul(1000)),
                 ..MediaCapability::new(kind, medium.ports.rtp.port(), codecs)
             })
         })
@@ -103,11 +118,13 @@ fn security(
     })
 }
 
-/// What was agreed, for the media driver and for the application. `suppress`: silence may go unsent.
+/// What was agreed, for the media driver and for the application. `suppress`: silence may go unsent; video is sent with at
+/// most `most` bits per second.
 pub(crate) fn agreed(
     negotiated: &Negotiated,
     ready: &[ReadyMedium],
     suppress: bool,
+    most: u64,
 ) -> Result<(Vec<StreamPlan>, EstablishedMedia), CallError> {
     let mut plans = Vec::new();
     let mut told = EstablishedMedia::default();
@@ -115,13 +132,13 @@ pub(crate) fn agreed(
         let kind = match media.kind {
             SdpKind::Audio => MediaKind::Audio,
             SdpKind::Text => MediaKind::Text,
-            SdpKind::Video => continue,
+            SdpKind::Video => MediaKind::Video,
         };
         let Some(own) = ready.iter().find(|own| own.kind == kind && own.ports.rtp.port() == media.local_port)
         else {
             continue;
         };
-        let (codec, name, payload_type) = codec_plan(media, kind, suppress)?;
+        let (codec, name, payload_type) = codec_plan(media, kind, suppress, most)?;
         let srtp = srtp(media)?;
         let (send, receive) = (media.direction.sends(), media.direction.receives());
         told.streams.push(StreamAgreement {
@@ -198,6 +215,7 @@ fn codec_plan(
     media: &NegotiatedMedia,
     kind: MediaKind,
     suppress: bool,
+    most: u64,
 ) -> Result<(CodecPlan, String, u8), CallError> {
     let missing = |what: &str| CallError::NoCommonCodec { why: format!("{what} was not agreed") };
     match kind {
@@ -228,7 +246,37 @@ fn codec_plan(
             let name = if red.is_some() { "t140 with red" } else { "t140" };
             Ok((plan, name.to_owned(), red.map_or(t140.send_payload_type, |red| red.0)))
         }
+        MediaKind::Video => {
+            let plan = video_plan(media, most).ok_or_else(|| missing("H.264"))?;
+            let payload_type = plan.send;
+            Ok((CodecPlan::Video(plan), "H264".to_owned(), payload_type))
+        }
     }
+}
+
+fn video_plan(media: &NegotiatedMedia, most: u64) -> Option<VideoPlan> {
+    let codec = media.codecs.iter().find(|codec| codec.h264().is_some())?;
+    let terms = codec.h264()?;
+    // The other packetization mode is read alike, whichever of the two the far end uses.
+    let others = media.codecs.iter().filter(|other| other.h264().is_some());
+    let others =
+        others.map(|other| other.receive_payload_type).filter(|other| *other != codec.receive_payload_type);
+    let agreed = |feedback| media.feedback.contains(&feedback);
+    Some(VideoPlan {
+        send: codec.send_payload_type,
+        receive: codec.receive_payload_type,
+        also_received: others.collect(),
+        packetization_mode: terms.packetization_mode,
+        level: terms.level,
+        feedback: FeedbackConfig {
+            nack: agreed(Feedback::Nack),
+            pli: agreed(Feedback::PictureLoss),
+            fir: agreed(Feedback::FullIntra),
+            tmmbr: agreed(Feedback::BitRate),
+            ..FeedbackConfig::default()
+        },
+        max_bits_per_second: media.bandwidth_bps.unwrap_or(most).min(most),
+    })
 }
 
 fn srtp(media: &NegotiatedMedia) -> Result<Option<SrtpPlan>, CallError> {

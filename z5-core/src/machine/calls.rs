@@ -5,6 +5,7 @@
 
 mod failure;
 mod incoming;
+mod licensed;
 mod mid_call;
 mod running;
 mod transfer;
@@ -14,6 +15,8 @@ pub(crate) use incoming::Incoming;
 pub(super) use incoming::TEMPORARILY_UNAVAILABLE;
 pub(super) use incoming::about;
 pub(super) use incoming::kinds_of;
+pub(super) use licensed::video_rate;
+use licensed::{check_licence, licensed};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,10 +30,9 @@ use z5_sip::wire::Uri;
 
 use super::call_media;
 use super::dial;
-use super::io::{Effect, MediaFact, ReadyMedium, SrtpPlan, StoppedMedia};
+use super::io::{Effect, MediaFact, ReadyMedium, SrtpPlan, StoppedMedia, Wanted};
 use super::plan::Plan;
 use super::register::LineAccount;
-use crate::account::licence::Validity;
 use crate::call::{CallId, CallReport, EstablishedMedia, Side};
 use crate::clock::{WallAnchor, ms};
 use crate::config::{Profile, WhenSilent};
@@ -43,9 +45,6 @@ const NOT_ACCEPTABLE_HERE: u16 = 488;
 
 /// How much of the text that came the figures of a call keep, in bytes; the newest stays. Every piece was an event before.
 const TEXT_KEPT: usize = 1024 * 1024;
-
-/// What G.711 needs (RFC 3551 section 4.5.14), in bits per second.
-const AUDIO_BITRATE: u64 = 64_000;
 
 /// How many keys the figures of a call keep.
 const DIGITS_KEPT: usize = 1024;
@@ -66,7 +65,8 @@ struct Call {
     target: Option<Uri>,
     /// What the far end offered, for an incoming call.
     offered: Vec<MediaKind>,
-    text_wanted: bool,
+    /// What may be carried: asked for, or configured, and licensed.
+    wanted: Vec<MediaKind>,
     asked_at: Instant,
     sent_at: Option<Instant>,
     established_at: Option<Instant>,
@@ -83,6 +83,8 @@ struct Call {
     digits_received: String,
     /// The far end agreed to telephone events.
     digits: bool,
+    /// The far end has been asked for a picture by INFO and has not refused; `None` once it has.
+    pictures_by_info: Option<bool>,
     hold: mid_call::Hold,
     muted: Vec<MediaKind>,
     /// Media that are being made ready to answer an offer within the call.
@@ -136,19 +138,18 @@ impl Calls {
         &mut self,
         id: CallId,
         target: &str,
-        (audio, text): (bool, Option<bool>),
+        wanted: Wanted,
         extras: Extras,
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) {
-        match self.check_dial(target, (audio, text), desk) {
+        match self.check_dial(target, wanted, desk) {
             Err(error) => {
                 out.push(Effect::ForgetWish { call: id });
                 let timings = CallTimings::default();
                 out.push(Effect::Emit(EventKind::CallFailed { call: id, by: Side::Local, error, timings }));
             }
-            Ok((target, text)) => {
-                let kinds = kinds(audio, text);
+            Ok((target, kinds)) => {
                 let mut call = Call::new(CallKey(id.0), false, desk.now);
                 call.target = Some(target.uri);
                 call.emergency = target.emergency;
@@ -156,7 +157,7 @@ impl Calls {
                     self.emergency_at = Some(desk.now);
                 }
                 call.extras = extras;
-                call.text_wanted = text;
+                call.wanted.clone_from(&kinds);
                 self.calls.insert(id, call);
                 self.set_state(id, CallState::Dialling, out);
                 prepare(id, kinds, desk, out);
@@ -167,13 +168,13 @@ impl Calls {
     fn check_dial(
         &self,
         target: &str,
-        (audio, text): (bool, Option<bool>),
+        wanted: Wanted,
         desk: &Desk<'_>,
-    ) -> Result<(dial::Target, bool), CallError> {
+    ) -> Result<(dial::Target, Vec<MediaKind>), CallError> {
         let carrier = desk.plan.profile == Profile::Z5;
         let target = dial::target(target, &desk.account.domain, carrier)?;
         if target.emergency {
-            return Ok((target, text.unwrap_or(desk.plan.media.text)));
+            return Ok((target, licensed::configured(wanted, desk)));
         }
         check_licence(desk)?;
         if let Some(licence) = &desk.account.licence
@@ -181,10 +182,10 @@ impl Calls {
         {
             return Err(CallError::TooManyCalls { max: licence.max_calls() });
         }
-        let text = licensed_text((audio, text), desk)?;
-        match audio || text {
-            true => Ok((target, text)),
-            false => Err(nothing_to_carry()),
+        let kinds = licensed(wanted, desk)?;
+        match kinds.is_empty() {
+            true => Err(nothing_to_carry()),
+            false => Ok((target, kinds)),
         }
     }
 
@@ -273,7 +274,7 @@ impl Calls {
             Some(call)
                 if !call.media.streams.iter().any(|stream| stream.kind == MediaKind::Text && stream.send) =>
             {
-                let why = match call.text_wanted {
+                let why = match call.wanted.contains(&MediaKind::Text) {
                     true => "the far end did not agree to text",
                     false => "text was not asked for",
                 };
@@ -317,6 +318,7 @@ impl Calls {
         &mut self,
         key: CallKey,
         negotiated: &Negotiated,
+        most: u64,
         now: Instant,
         out: &mut Outbox<Effect>,
     ) -> Orders {
@@ -325,7 +327,7 @@ impl Calls {
         call.established_at = Some(now);
         call.timings.setup_ms = call.sent_at.or(Some(call.asked_at)).map(|sent| ms(sent, now));
         let ending = call.state == CallState::Ending;
-        match call_media::agreed(negotiated, &call.ready, call.suppresses()) {
+        match call_media::agreed(negotiated, &call.ready, call.suppresses(), most) {
             Err(error) => {
                 out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
                 self.hang_up(id, now, out)
@@ -378,11 +380,11 @@ impl Calls {
     ) -> Orders {
         let Some(call) = self.calls.get_mut(&id) else { return Vec::new() };
         let mut ends = None;
+        let after_ms = call.established_at.map_or(0.0, |at| ms(at, now));
         let event = match fact {
-            MediaFact::FirstPacket => {
-                let after_ms = call.established_at.map_or(0.0, |at| ms(at, now));
-                EventKind::FirstMedia { call: id, kind, after_ms }
-            }
+            MediaFact::FirstPacket => EventKind::FirstMedia { call: id, kind, after_ms },
+            MediaFact::FirstPicture => EventKind::FirstPicture { call: id, after_ms },
+            MediaFact::KeyFrameWanted => return call.ask_for_picture(),
             MediaFact::Text(text) => {
                 call.text_received.push_str(&text);
                 keep_newest(&mut call.text_received);
@@ -392,7 +394,7 @@ impl Calls {
                 call.press(digit);
                 EventKind::Digit { call: id, digit, duration_ms: millis(duration) }
             }
-            MediaFact::SourceEnded => EventKind::SourceEnded { call: id },
+            MediaFact::SourceEnded => EventKind::SourceEnded { call: id, kind },
             MediaFact::SinkFailed(why) => {
                 EventKind::CallTrouble { call: id, error: CallError::Media { why } }
             }
@@ -450,6 +452,8 @@ impl Calls {
             media: call.media,
             audio: figures.audio,
             text: figures.text,
+            video: figures.video,
+            skew_ms: figures.skew_ms,
             text_received: has_text.then_some(call.text_received),
             digits_received: (call.digits || !call.digits_received.is_empty())
                 .then_some(call.digits_received),
@@ -580,7 +584,7 @@ impl Call {
             incoming,
             target: None,
             offered: Vec::new(),
-            text_wanted: false,
+            wanted: Vec::new(),
             asked_at: now,
             sent_at: None,
             established_at: None,
@@ -593,6 +597,7 @@ impl Call {
             text_received: String::new(),
             digits_received: String::new(),
             digits: false,
+            pictures_by_info: Some(false),
             hold: mid_call::Hold::default(),
             muted: Vec::new(),
             adding: Vec::new(),
@@ -608,50 +613,14 @@ impl Call {
     }
 }
 
-fn kinds(audio: bool, text: bool) -> Vec<MediaKind> {
-    [audio.then_some(MediaKind::Audio), text.then_some(MediaKind::Text)].into_iter().flatten().collect()
-}
-
 fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
     let bind = desk.plan.media.bind.unwrap_or(desk.local);
     let (ports, _) = desk.account.rtp_ports.in_force();
     out.push(Effect::PrepareMedia { call: id, bind, ports, kinds });
 }
 
-/// A licence that has run out carries no new call, except within its grace while no server can be asked for another; what it
-/// says about media is judged by [`licensed_text`].
-fn check_licence(desk: &Desk<'_>) -> Result<(), CallError> {
-    if let Some(why) = &desk.account.lack {
-        return Err(CallError::Unlicensed { why: why.to_string() });
-    }
-    let Some(licence) = &desk.account.licence else { return Ok(()) };
-    match licence.validity(desk.wall, desk.now) {
-        Validity::Valid => Ok(()),
-        Validity::Grace if desk.grace => Ok(()),
-        Validity::Grace | Validity::Over => Err(CallError::LicenceExpired),
-    }
-}
-
-/// Whether text is wanted and licensed; text that nobody insists on is left out when it is not.
-fn licensed_text((audio, text): (bool, Option<bool>), desk: &Desk<'_>) -> Result<bool, CallError> {
-    let wanted = text.unwrap_or(desk.plan.media.text);
-    let Some(licence) = &desk.account.licence else { return Ok(wanted) };
-    let too_narrow = |bitrate: u64| bitrate < AUDIO_BITRATE;
-    if audio && licence.max_bitrate().is_some_and(too_narrow) {
-        return Err(CallError::LicenceForbids { feature: "the bit rate of audio (64 kbit/s)" });
-    }
-    if audio && !licence.allows("audio") {
-        return Err(CallError::LicenceForbids { feature: "audio" });
-    }
-    match (wanted && !licence.allows("text"), text) {
-        (true, Some(true)) => Err(CallError::LicenceForbids { feature: "text" }),
-        (true, _) => Ok(false),
-        (false, _) => Ok(wanted),
-    }
-}
-
 fn nothing_to_carry() -> CallError {
-    CallError::Media { why: "the call would carry neither audio nor text".to_owned() }
+    CallError::Media { why: "the call would carry neither audio nor text nor video".to_owned() }
 }
 
 /// Cuts the oldest characters off what is longer than [`TEXT_KEPT`].

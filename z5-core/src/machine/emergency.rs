@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use z5_sip::outbox::{Deadline, Outbox};
 
 use super::calls::Extras;
-use super::io::Effect;
+use super::io::{Effect, Wanted};
 use super::{Machine, State, dial};
 use crate::call::{CallId, Side};
 use crate::config::{Profile, RetryMode};
@@ -26,8 +26,7 @@ pub(super) struct Parked(Vec<Call>);
 struct Call {
     call: CallId,
     target: String,
-    audio: bool,
-    text: Option<bool>,
+    wanted: Wanted,
     extras: Extras,
     until: Instant,
 }
@@ -44,7 +43,7 @@ impl Machine {
     pub(super) fn park(
         &mut self,
         call: CallId,
-        (target, audio, text, extras): (&str, bool, Option<bool>, &Extras),
+        (target, wanted, extras): (&str, Wanted, &Extras),
         now: Instant,
         out: &mut Outbox<Effect>,
     ) -> bool {
@@ -65,7 +64,7 @@ impl Machine {
         }
         let until = now + PATIENCE;
         let extras = extras.clone();
-        self.parked.0.push(Call { call, target: target.to_owned(), audio, text, extras, until });
+        self.parked.0.push(Call { call, target: target.to_owned(), wanted, extras, until });
         out.push(Effect::Emit(EventKind::CallState { call, state: CallState::Dialling }));
         if self.plan.retry.mode == RetryMode::Supervised {
             self.retry_now(now, out);
@@ -76,9 +75,9 @@ impl Machine {
     /// There is a registration: calls that waited go out.
     pub(super) fn call_parked(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         for parked in std::mem::take(&mut self.parked.0) {
-            let Call { call, target, audio, text, extras, .. } = parked;
+            let Call { call, target, wanted, extras, .. } = parked;
             let dialled = self.with_desk(now, |calls, desk| {
-                calls.dial(call, &target, (audio, text), extras, desk, out);
+                calls.dial(call, &target, wanted, extras, desk, out);
             });
             if dialled.is_none() {
                 self.refuse_parked(call, out);

@@ -233,6 +233,21 @@ pub(crate) enum CodecPlan {
         /// What the far end wants at most.
         characters_per_second: u32,
     },
+    Video(VideoPlan),
+}
+
+/// What was agreed of H.264.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct VideoPlan {
+    pub(crate) send: u8,
+    pub(crate) receive: u8,
+    /// Other payload types that may come.
+    pub(crate) also_received: Vec<u8>,
+    pub(crate) packetization_mode: u8,
+    /// Ten times the level of the far end's decoder.
+    pub(crate) level: u8,
+    pub(crate) feedback: z5_media::FeedbackConfig,
+    pub(crate) max_bits_per_second: u64,
 }
 
 /// A change of a running stream.
@@ -270,6 +285,10 @@ pub(crate) enum MediaFact {
     Back {
         after: Duration,
     },
+    /// A picture that can be shown.
+    FirstPicture,
+    /// The picture stands still, and RTCP cannot ask for another or was not heard.
+    KeyFrameWanted,
 }
 
 /// Figures of a call's streams after they were stopped.
@@ -277,6 +296,17 @@ pub(crate) enum MediaFact {
 pub(crate) struct StoppedMedia {
     pub(crate) audio: Option<StreamStats>,
     pub(crate) text: Option<StreamStats>,
+    pub(crate) video: Option<StreamStats>,
+    /// How much later pictures were shown than the sound that goes with them.
+    pub(crate) skew_ms: Option<f64>,
+}
+
+/// Which media a command asks for; none means as configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) audio: bool,
+    pub(crate) text: Option<bool>,
+    pub(crate) video: Option<bool>,
 }
 
 /// A command of the application. Sources and sinks stay with the driver, the machine knows only what is wanted.
@@ -285,15 +315,13 @@ pub(crate) enum Command {
     Call {
         call: CallId,
         target: String,
-        audio: bool,
-        text: Option<bool>,
+        wanted: Wanted,
         anonymous: bool,
         location: Option<Location>,
     },
     Answer {
         call: CallId,
-        audio: bool,
-        text: Option<bool>,
+        wanted: Wanted,
     },
     Reject {
         call: CallId,
@@ -333,8 +361,7 @@ pub(crate) enum Command {
     AcceptTransfer {
         call: CallId,
         new: CallId,
-        audio: bool,
-        text: Option<bool>,
+        wanted: Wanted,
     },
     RejectTransfer {
         call: CallId,
@@ -474,6 +501,15 @@ pub(crate) enum Effect {
     DirectMedia {
         call: CallId,
         changes: Vec<MediaChange>,
+    },
+    /// A blank picture in place of the source's, or the source's again.
+    Privacy {
+        call: CallId,
+        private: bool,
+    },
+    /// The far end asked for a key frame by INFO.
+    SendKeyFrame {
+        call: CallId,
     },
     /// Drop the sources and sinks that came with a refused command; what runs is not touched.
     ForgetWish {

@@ -65,6 +65,12 @@ impl Machine {
         }
     }
 
+    /// Bits per second of video at most.
+    fn video_rate(&mut self, now: Instant) -> u64 {
+        let configured = self.plan.media.video_bits_per_second();
+        self.with_desk(now, |_, desk| calls::video_rate(desk)).unwrap_or(configured)
+    }
+
     pub(super) fn on_line_lost(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let (why, outcome) = match self.line.link() {
             Link::Lost { why, outcome } => (why.clone(), outcome.clone()),
@@ -284,11 +290,13 @@ impl Machine {
                 self.calls.on_call_info(call, calls::about(call_info, &parts), out)
             }
             ua::Event::Established { call, negotiated } => {
-                let orders = self.calls.on_established(call, &negotiated, now, out);
+                let most = self.video_rate(now);
+                let orders = self.calls.on_established(call, &negotiated, most, now, out);
                 self.order(orders, now, out);
             }
             ua::Event::Renegotiated { call, negotiated } => {
-                self.calls.on_renegotiated(call, &negotiated, out)
+                let most = self.video_rate(now);
+                self.calls.on_renegotiated(call, &negotiated, most, out)
             }
             ua::Event::RenegotiationFailed { call, failure } => {
                 self.calls.on_renegotiation_failed(call, &failure, out)
@@ -309,6 +317,7 @@ impl Machine {
                 self.calls.on_transfer_failed(call, failure.to_string(), out)
             }
             ua::Event::Info { call, info } => self.calls.on_info(call, &info, out),
+            ua::Event::InfoFailed { call, status } => self.calls.on_info_failed(call, status),
             ua::Event::MessageReceived { from, call, content_type, body } => {
                 let call = call.and_then(|key| self.calls.id_of(key));
                 let from = from.as_str().to_owned();

@@ -22,6 +22,7 @@ mod round_trips;
 mod secrets;
 mod servers;
 mod standing;
+mod video;
 mod wake;
 mod worlds;
 
@@ -53,6 +54,9 @@ provision = 3000
 register = 4000
 "#;
 
+/// Sound, and the rest as configured.
+const SOUND: io::Wanted = io::Wanted { audio: true, text: None, video: None };
+
 /// A machine, its time, and what it wished that nobody has done yet.
 struct World {
     machine: Machine,
@@ -79,6 +83,10 @@ struct World {
     changes: Vec<io::MediaChange>,
     prepared: Vec<crate::events::MediaKind>,
     started: Vec<crate::events::MediaKind>,
+    /// The last streams that were started.
+    plans: Vec<io::StreamPlan>,
+    /// What was wished of a call's video.
+    pictured: Vec<Effect>,
     /// Connections that were closed here: nothing may be written to them.
     closed: Vec<FlowId>,
     /// Every SIP message of ours.
@@ -124,6 +132,8 @@ impl World {
             changes: Vec::new(),
             prepared: Vec::new(),
             started: Vec::new(),
+            plans: Vec::new(),
+            pictured: Vec::new(),
             closed: Vec::new(),
             sent: Vec::new(),
             hook: None,
@@ -182,8 +192,10 @@ impl World {
             Effect::PrepareMedia { kinds, .. } => self.prepared = kinds,
             Effect::StartMedia { streams, .. } => {
                 self.started = streams.iter().map(|plan| plan.kind).collect();
+                self.plans = streams;
             }
             Effect::EndHttps => self.https_ended += 1,
+            Effect::Privacy { .. } | Effect::SendKeyFrame { .. } => self.pictured.push(wish),
             Effect::EndLookups
             | Effect::ForgetWish { .. }
             | Effect::SendText { .. }
@@ -421,8 +433,7 @@ fn a_call_before_ready_is_refused() {
     world.input(Input::Command(Command::Call {
         call: CallId(9),
         target: "echo".into(),
-        audio: true,
-        text: None,
+        wanted: SOUND,
         anonymous: false,
         location: None,
     }));
@@ -437,8 +448,7 @@ fn the_ports_of_the_group_are_used_for_media() {
     world.input(Input::Command(Command::Call {
         call: CallId(9),
         target: "echo".into(),
-        audio: true,
-        text: None,
+        wanted: SOUND,
         anonymous: false,
         location: None,
     }));
@@ -458,8 +468,7 @@ impl World {
         self.input(Input::Command(Command::Call {
             call,
             target: target.into(),
-            audio: true,
-            text: None,
+            wanted: SOUND,
             anonymous: false,
             location: None,
         }));

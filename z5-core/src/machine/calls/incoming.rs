@@ -7,11 +7,12 @@ use z5_sip::sdp::{MediaKind as SdpKind, OfferSummary};
 use z5_sip::ua::{self, BodyPart, CallInfo, CallKey};
 use z5_sip::wire::Uri;
 
-use super::{Call, Calls, Desk, Orders, check_licence, kinds, licensed_text, nothing_to_carry, prepare};
+use super::licensed::{self, check_licence, licensed};
+use super::{Call, Calls, Desk, Orders, nothing_to_carry, prepare};
 use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{About, CallState, EventKind, MediaKind};
-use crate::machine::io::Effect;
+use crate::machine::io::{Effect, Wanted};
 
 /// What an incoming call is answered with that the licence has no room for (RFC 3261 section 21.4.24).
 const BUSY_HERE: u16 = 486;
@@ -81,11 +82,11 @@ impl Calls {
         let mut call = Call::new(key, true, desk.now);
         // An INVITE without a description leaves the offer to us: everything may come.
         call.offered = match offered.media.is_empty() {
-            true => kinds(true, true),
+            true => KINDS.map(|(kind, _)| kind).to_vec(),
             false => kinds_of(&offered),
         };
         let offers = |kind| call.offered.contains(&kind);
-        let (audio, text) = (offers(MediaKind::Audio), offers(MediaKind::Text));
+        let [audio, text, video] = KINDS.map(|(kind, _)| offers(kind));
         self.calls.insert(id, call);
         self.set_state(id, CallState::Ringing, out);
         let from = from.as_str().to_owned();
@@ -99,6 +100,7 @@ impl Calls {
             replaces,
             audio,
             text,
+            video,
         }));
         vec![ua::Command::Ring { call: key }]
     }
@@ -111,15 +113,9 @@ impl Calls {
     }
 
     /// The user takes an incoming call.
-    pub(crate) fn answer(
-        &mut self,
-        id: CallId,
-        (audio, text): (bool, Option<bool>),
-        desk: &Desk<'_>,
-        out: &mut Outbox<Effect>,
-    ) {
-        let text = match self.check_answer(id, (audio, text), desk) {
-            Ok(text) => text,
+    pub(crate) fn answer(&mut self, id: CallId, wanted: Wanted, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
+        let wanted = match self.check_answer(id, wanted, desk) {
+            Ok(wanted) => wanted,
             Err(error) => {
                 out.push(Effect::ForgetWish { call: id });
                 out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
@@ -127,34 +123,29 @@ impl Calls {
             }
         };
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let kinds = accepted(call, audio, text);
-        call.text_wanted = text;
+        let kinds = accepted(call, &wanted);
+        call.wanted = wanted;
         call.asked_at = desk.now;
         self.set_state(id, CallState::Answering, out);
         prepare(id, kinds, desk, out);
     }
 
-    /// Whether the call can be taken like this; with text or without.
-    fn check_answer(
-        &self,
-        id: CallId,
-        (audio, text): (bool, Option<bool>),
-        desk: &Desk<'_>,
-    ) -> Result<bool, CallError> {
+    /// Whether the call can be taken like this, and what it may carry.
+    fn check_answer(&self, id: CallId, wanted: Wanted, desk: &Desk<'_>) -> Result<Vec<MediaKind>, CallError> {
         let call = self.calls.get(&id).ok_or(CallError::UnknownCall { call: id.0 })?;
         if !call.incoming || call.state != CallState::Ringing {
             return Err(CallError::WrongState { call: id.0, state: call.state.name(), command: "answer" });
         }
-        let text = match self.awaits_call_back(desk.now) {
-            true => text.unwrap_or(desk.plan.media.text),
+        let wanted = match self.awaits_call_back(desk.now) {
+            true => licensed::configured(wanted, desk),
             false => {
                 check_licence(desk)?;
-                licensed_text((audio, text), desk)?
+                licensed(wanted, desk)?
             }
         };
-        match accepted(call, audio, text).is_empty() {
+        match accepted(call, &wanted).is_empty() {
             true => Err(nothing_to_carry()),
-            false => Ok(text),
+            false => Ok(wanted),
         }
     }
 
@@ -174,14 +165,20 @@ impl Calls {
     }
 }
 
+/// What a call can carry, by our name and that of session descriptions.
+const KINDS: [(MediaKind, SdpKind); 3] = [
+    (MediaKind::Audio, SdpKind::Audio),
+    (MediaKind::Text, SdpKind::Text),
+    (MediaKind::Video, SdpKind::Video),
+];
+
 /// What a description offers of the media that a call can carry.
 pub(in crate::machine) fn kinds_of(offered: &OfferSummary) -> Vec<MediaKind> {
     let offers = |kind| offered.media.iter().any(|media| media.kind == Some(kind) && !media.closed);
-    kinds(offers(SdpKind::Audio), offers(SdpKind::Text))
+    KINDS.into_iter().filter_map(|(kind, named)| offers(named).then_some(kind)).collect()
 }
 
 /// What was offered and is wanted.
-fn accepted(call: &Call, audio: bool, text: bool) -> Vec<MediaKind> {
-    let wanted = kinds(audio, text);
+fn accepted(call: &Call, wanted: &[MediaKind]) -> Vec<MediaKind> {
     call.offered.iter().copied().filter(|kind| wanted.contains(kind)).collect()
 }

@@ -3,11 +3,11 @@
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallFailure, CallKey, Info};
 
-use super::{Call, Calls, Desk, Orders, licensed_text, prepare};
+use super::{Call, Calls, Desk, Orders, licensed, prepare};
 use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{CallState, EventKind, MediaKind};
-use crate::machine::io::{Effect, MediaChange, StreamPlan};
+use crate::machine::io::{Effect, MediaChange, StreamPlan, Wanted};
 
 /// How long a key is pressed that goes by INFO, in milliseconds (RFC 7874 section 4: 100 by default).
 const KEY_MS: u16 = 100;
@@ -85,7 +85,13 @@ impl Calls {
 
     /// Adds a medium to a call: first its port and key, then the offer.
     pub(crate) fn add(&mut self, id: CallId, kind: MediaKind, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
-        let licensed = licensed_text((kind == MediaKind::Audio, Some(kind == MediaKind::Text)), desk);
+        let wanted = |other| Some(kind == other);
+        let wanted = Wanted {
+            audio: kind == MediaKind::Audio,
+            text: wanted(MediaKind::Text),
+            video: wanted(MediaKind::Video),
+        };
+        let licensed = licensed(wanted, desk);
         let Some(call) = self.standing(id, "add", out) else { return };
         let flows = call.media.streams.iter().any(|stream| stream.kind == kind);
         let refused = match licensed {
@@ -103,7 +109,9 @@ impl Calls {
         }
         call.adding = vec![kind];
         call.proposing = true;
-        call.text_wanted |= kind == MediaKind::Text;
+        if !call.wanted.contains(&kind) {
+            call.wanted.push(kind);
+        }
         prepare(id, vec![kind], desk, out);
     }
 
@@ -138,6 +146,12 @@ impl Calls {
         call.muted.retain(|other| *other != kind);
         if muted {
             call.muted.push(kind);
+        }
+        if kind == MediaKind::Video {
+            // Who signs must see that it is intended: a blank picture, not a frozen one (RFC 9248 section 6.7).
+            out.push(Effect::Privacy { call: id, private: muted });
+            out.push(Effect::Emit(EventKind::CallMuted { call: id, kind, muted }));
+            return;
         }
         let send = stream.send && !muted && !call.hold.local;
         let changes =
@@ -180,8 +194,19 @@ impl Calls {
                 let duration_ms = u64::from(*duration_ms);
                 out.push(Effect::Emit(EventKind::Digit { call: id, digit: *digit, duration_ms }));
             }
-            // There is no video to refresh yet.
+            Info::PictureFastUpdate if call.runs(MediaKind::Video) => {
+                out.push(Effect::SendKeyFrame { call: id });
+            }
             Info::PictureFastUpdate | Info::Other { .. } => {}
+        }
+    }
+
+    /// The far end does not take what we said by INFO. Whoever refuses to make a picture is not asked again (RFC 5168 section
+    /// 5); one that was not reached (408, 503) or had no time (500) is.
+    pub(crate) fn on_info_failed(&mut self, key: CallKey, status: u16) {
+        let Some((_, call)) = self.by_key(key) else { return };
+        if call.pictures_by_info == Some(true) && !matches!(status, 408 | 500 | 503) {
+            call.pictures_by_info = None;
         }
     }
 
@@ -201,5 +226,26 @@ impl Calls {
         };
         out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
         None
+    }
+}
+
+impl Call {
+    /// Asks the far end for a picture by INFO (RFC 5168): RTCP could not, or was not heard.
+    pub(super) fn ask_for_picture(&mut self) -> Orders {
+        if self.pictures_by_info.is_none() || self.state != CallState::Established || self.hold.local {
+            return Vec::new();
+        }
+        self.pictures_by_info = Some(true);
+        vec![ua::Command::SendInfo { call: self.key, info: Info::PictureFastUpdate }]
+    }
+
+    /// Whether a medium flows, or is on hold.
+    pub(super) fn runs(&self, kind: MediaKind) -> bool {
+        self.media.streams.iter().any(|stream| stream.kind == kind)
+    }
+
+    /// Whether what we may send of a medium is sent. Video that is muted is: a blank picture.
+    pub(super) fn is_sent(&self, kind: MediaKind) -> bool {
+        kind == MediaKind::Video || !self.muted.contains(&kind)
     }
 }

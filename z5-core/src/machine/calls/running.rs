@@ -52,10 +52,11 @@ impl Calls {
         &mut self,
         key: CallKey,
         negotiated: &Negotiated,
+        most: u64,
         out: &mut Outbox<Effect>,
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
-        match call_media::agreed(negotiated, &call.ready, call.suppresses()) {
+        match call_media::agreed(negotiated, &call.ready, call.suppresses(), most) {
             Err(error) => out.push(Effect::Emit(EventKind::CallTrouble { call: id, error })),
             Ok((streams, mut media)) => {
                 let before = std::mem::take(&mut call.media);
@@ -79,7 +80,7 @@ impl Calls {
                     let moved = old.remote != plan.remote && !plan.remote.ip().is_unspecified();
                     changes.push(MediaChange {
                         kind,
-                        send: plan.send && !hold.local && !call.muted.contains(&kind),
+                        send: plan.send && !hold.local && call.is_sent(kind),
                         receive: plan.receive,
                         moved: moved.then_some((plan.remote, plan.remote_rtcp)),
                         srtp: new_keys(plan, &call.keys),

@@ -5,13 +5,13 @@ use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallKey, TransferTarget};
 use z5_sip::wire::Uri;
 
-use super::{Call, Calls, Desk, Orders, kinds, licensed_text, nothing_to_carry, prepare};
+use super::{Call, Calls, Desk, Orders, licensed, nothing_to_carry, prepare};
 use crate::call::CallId;
 use crate::config::Profile;
 use crate::error::CallError;
 use crate::events::{CallState, EventKind, MediaKind};
 use crate::machine::dial;
-use crate::machine::io::{Effect, ReadyMedium};
+use crate::machine::io::{Effect, ReadyMedium, Wanted};
 
 /// What a transfer is answered with that the user does not want (RFC 3261 section 21.6.2).
 const DECLINE: u16 = 603;
@@ -106,12 +106,12 @@ impl Calls {
         &mut self,
         id: CallId,
         new: CallId,
-        (audio, text): (bool, Option<bool>),
+        wanted: Wanted,
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) {
-        let text = match self.check_referred(id, (audio, text), desk) {
-            Ok(text) => text,
+        let kinds = match self.check_referred(id, wanted, desk) {
+            Ok(kinds) => kinds,
             Err(error) => {
                 out.push(Effect::ForgetWish { call: new });
                 out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
@@ -123,27 +123,27 @@ impl Calls {
         let mut call = Call::new(CallKey(new.0), false, desk.now);
         call.transfer_of = Some(old.key);
         call.emergency = old.emergency;
-        call.text_wanted = text;
+        call.wanted.clone_from(&kinds);
         self.calls.insert(new, call);
         self.set_state(new, CallState::Dialling, out);
-        prepare(new, kinds(audio, text), desk, out);
+        prepare(new, kinds, desk, out);
     }
 
     fn check_referred(
         &self,
         id: CallId,
-        (audio, text): (bool, Option<bool>),
+        wanted: Wanted,
         desk: &Desk<'_>,
-    ) -> Result<bool, CallError> {
+    ) -> Result<Vec<MediaKind>, CallError> {
         let call = self.calls.get(&id).ok_or(CallError::UnknownCall { call: id.0 })?;
         if !call.referred {
             let command = "accept-transfer";
             return Err(CallError::WrongState { call: id.0, state: call.state.name(), command });
         }
-        let text = licensed_text((audio, text), desk)?;
-        match audio || text {
-            true => Ok(text),
-            false => Err(nothing_to_carry()),
+        let kinds = licensed(wanted, desk)?;
+        match kinds.is_empty() {
+            true => Err(nothing_to_carry()),
+            false => Ok(kinds),
         }
     }
 
@@ -173,7 +173,8 @@ impl Calls {
     }
 
     /// The far end offers more than flows, or other keys. A medium that is licensed and wanted is made ready first; keys
-    /// of a running stream are taken over.
+    /// of a running stream are taken over. Video is added only where it was wanted when the call was made or taken: nobody
+    /// is seen by surprise.
     pub(crate) fn on_offered(
         &mut self,
         key: CallKey,
@@ -181,12 +182,14 @@ impl Calls {
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) -> Orders {
-        let text = licensed_text((true, None), desk).unwrap_or(false);
+        let may = Wanted { audio: true, text: None, video: None };
+        let may = licensed(may, desk).unwrap_or_default();
         let Some((id, call)) = self.by_key(key) else { return Vec::new() };
         let runs = |kind| call.media.streams.iter().any(|stream| stream.kind == kind);
         let wanted = |kind: &MediaKind| match kind {
             MediaKind::Audio => true,
-            MediaKind::Text => text,
+            MediaKind::Text => may.contains(kind),
+            MediaKind::Video => call.wanted.contains(kind),
         };
         let added: Vec<MediaKind> =
             offered.iter().copied().filter(|kind| !runs(*kind) && wanted(kind)).collect();

@@ -15,17 +15,18 @@ impl World {
         (world, call)
     }
 
-    fn command(&mut self, command: Command) {
+    pub(super) fn command(&mut self, command: Command) {
         self.input(Input::Command(command));
         self.settle();
     }
 
     /// Answers our last INVITE.
-    fn reply(&mut self, status: u16, media: &str) {
+    pub(super) fn reply(&mut self, status: u16, media: &str) {
         let invite = self.sent.iter().rev().find(|message| message.starts_with("INVITE ")).unwrap().clone();
         let request = Message::parse_datagram(Bytes::from(invite)).unwrap();
         let mut response = ResponseBuilder::to_request(&request, status, "Words")
-            .header(Name::Contact, "<sip:bob@127.0.0.1:5060>");
+            .header(Name::Contact, "<sip:bob@127.0.0.1:5060>")
+            .to_tag("b");
         if status == 200 {
             let body =
                 format!("v=0\r\no=- 1 9 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{media}");

@@ -24,7 +24,8 @@ impl World {
     }
 
     pub(super) fn answer(&mut self, call: CallId, audio: bool, text: Option<bool>) {
-        self.input(Input::Command(Command::Answer { call, audio, text }));
+        let wanted = io::Wanted { audio, text, video: None };
+        self.input(Input::Command(Command::Answer { call, wanted }));
     }
 
     /// The start line of the last message that begins so.
@@ -45,16 +46,28 @@ impl World {
 
     /// Carries a call that rings until it stands.
     pub(super) fn establish(&mut self, call: CallId) {
-        self.answer(call, true, Some(false));
-        self.settle();
-        let pair = io::PortPair {
-            rtp: "127.0.0.1:30000".parse().unwrap(),
-            rtcp: "127.0.0.1:30001".parse().unwrap(),
+        self.establish_with(call, io::Wanted { audio: true, text: Some(false), video: None });
+    }
+
+    /// Makes ready what is prepared, on the ports from 30000 on.
+    pub(super) fn make_ready(&mut self, call: CallId) {
+        let ready = |(at, kind): (u16, &crate::events::MediaKind)| io::ReadyMedium {
+            kind: *kind,
+            ports: io::PortPair {
+                rtp: ([127, 0, 0, 1], 30_000 + 2 * at).into(),
+                rtcp: ([127, 0, 0, 1], 30_001 + 2 * at).into(),
+            },
+            keys: io::KeyPool(zeroize::Zeroizing::new([7; io::KeyPool::LEN])),
         };
-        let keys = io::KeyPool(zeroize::Zeroizing::new([7; io::KeyPool::LEN]));
-        let ready = vec![io::ReadyMedium { kind: crate::events::MediaKind::Audio, ports: pair, keys }];
+        let ready = (0..).zip(&self.prepared).map(ready).collect();
         self.input(Input::MediaReady { call, outcome: Ok(ready) });
         self.settle();
+    }
+
+    pub(super) fn establish_with(&mut self, call: CallId, wanted: io::Wanted) {
+        self.input(Input::Command(Command::Answer { call, wanted }));
+        self.settle();
+        self.make_ready(call);
         let answer = self.sent.iter().rev().find(|message| message.starts_with("SIP/2.0 200")).unwrap();
         let to = answer.lines().find(|line| line.starts_with("To:")).unwrap();
         let ack = format!(
@@ -75,7 +88,7 @@ impl World {
     }
 
     /// The far end offers a change of call 1; gives the ACK that belongs to it.
-    fn offer(&mut self, version: u32, media: &str) -> String {
+    pub(super) fn offer(&mut self, version: u32, media: &str) -> String {
         let answer = self.sent.iter().rev().find(|message| message.starts_with("SIP/2.0 200")).unwrap();
         let to = answer.lines().find(|line| line.starts_with("To:")).unwrap().to_owned();
         let body = format!(
@@ -266,8 +279,7 @@ fn a_call_without_any_medium_is_refused() {
         target: "echo".into(),
         anonymous: false,
         location: None,
-        audio: false,
-        text: Some(false),
+        wanted: io::Wanted { audio: false, text: Some(false), video: None },
     }));
     world.settle();
     let Some(EventKind::CallFailed { error, .. }) = world.events.last() else { panic!("{:?}", world.events) };

@@ -198,8 +198,8 @@ fn world(seed: u64, mode: RetryMode) -> End {
                 number @ (4 | 5) => {
                     let call = CallId(1000 + world.events.len() as u64);
                     let target = if number == 4 { "911" } else { "+15555550199" }.to_owned();
-                    let (audio, text, anonymous, location) = (true, None, false, None);
-                    world.input(command(Command::Call { call, target, audio, text, anonymous, location }));
+                    let (wanted, anonymous, location) = (SOUND, false, None);
+                    world.input(command(Command::Call { call, target, wanted, anonymous, location }));
                 }
                 6 => {
                     let call = world.machine.view().calls.first().map(|(call, ..)| *call);

@@ -1,0 +1,254 @@
+//! What a call sends as video and where the far end's pictures go.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "openh264")]
+use z5_media::video::openh264;
+use z5_media::video::{
+    AnnexBSink, AnnexBSource, FILM, NoPicture, Rung, VideoFrame, VideoPoll, VideoSink, VideoSource, blank,
+};
+use z5_media::{SeenFigures, SinkError};
+
+use super::check_folder;
+use crate::config::{VideoSetting, is_y4m};
+use crate::error::CallError;
+
+/// What is sent as video.
+pub enum VideoIn {
+    /// No video is offered or accepted.
+    Off,
+    /// A blank picture; the far end's is received.
+    Blank,
+    /// The test pattern, at most so large and fast. It carries a stamp that the far end can read (feature `openh264`).
+    Pattern(Rung),
+    /// Two seconds of it that are built in, again and again; they need no encoder.
+    Film,
+    /// An H.264 byte stream (Annex B) or, by its name, a Y4M file (feature `openh264`), again and again.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Pictures a second; none means as the file says.
+        rate: Option<f64>,
+    },
+    /// The application's own: [`z5_media::video::feed`] takes encoded pictures, `z5_media::video::openh264::camera` raw ones;
+    /// neither ever waits.
+    Custom(Box<dyn VideoSource>),
+}
+
+/// Where the pictures of the far end go.
+pub enum VideoOut {
+    /// Nowhere; frame rate, losses and freezes are measured all the same.
+    Nothing,
+    /// They are decoded and judged (feature `openh264`; without it only measured), and kept in files.
+    Watched {
+        /// An H.264 byte stream, playable whatever happens.
+        film: Option<PathBuf>,
+        /// A PNG file with the first picture and, every two seconds, the latest (feature `openh264`).
+        snapshot: Option<PathBuf>,
+    },
+    /// The application's own: [`z5_media::video::frames`] gives access units, `z5_media::video::openh264::watch` pictures.
+    Custom(Box<dyn VideoSink>),
+}
+
+impl fmt::Debug for VideoIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("Off"),
+            Self::Blank => f.write_str("Blank"),
+            Self::Film => f.write_str("Film"),
+            Self::Pattern(rung) => write!(f, "Pattern({}x{}@{})", rung.width, rung.height, rung.frame_rate),
+            Self::File { path, .. } => write!(f, "File({})", path.display()),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+impl fmt::Debug for VideoOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Watched { film, snapshot } => write!(f, "Watched({film:?}, {snapshot:?})"),
+            Self::Custom(_) => f.write_str("Custom"),
+        }
+    }
+}
+
+impl From<&VideoSetting> for VideoIn {
+    fn from(setting: &VideoSetting) -> Self {
+        match setting {
+            VideoSetting::Off => Self::Off,
+            VideoSetting::Blank => Self::Blank,
+            VideoSetting::Film => Self::Film,
+            VideoSetting::Pattern(rung) => Self::Pattern(*rung),
+            VideoSetting::File { path, rate } => Self::File { path: path.clone(), rate: *rate },
+        }
+    }
+}
+
+impl VideoIn {
+    /// Whether it can be sent.
+    pub(super) fn check(&self) -> Result<(), CallError> {
+        match self {
+            Self::Off | Self::Blank | Self::Film | Self::Custom(_) => Ok(()),
+            Self::Pattern(rung) => pattern(*rung).map(drop),
+            Self::File { path, rate } => file(path, *rate).map(drop),
+        }
+    }
+
+    /// The running source.
+    pub(crate) fn open(self) -> Result<Box<dyn VideoSource>, CallError> {
+        match self {
+            Self::Off => Ok(Box::new(NoPicture)),
+            Self::Blank => Ok(Box::new(Blank::default())),
+            Self::Pattern(rung) => pattern(rung),
+            Self::Film => match AnnexBSource::of(FILM.to_vec()) {
+                Some(film) => Ok(Box::new(film.looping())),
+                None => Err(refused("film", "it is not in this build")),
+            },
+            Self::File { path, rate } => file(&path, rate),
+            Self::Custom(source) => Ok(source),
+        }
+    }
+}
+
+fn refused(what: impl Into<String>, why: impl fmt::Display) -> CallError {
+    CallError::VideoSource { what: what.into(), why: why.to_string() }
+}
+
+#[cfg(not(feature = "openh264"))]
+const NO_CODEC: &str =
+    "this z5 was built without OpenH264 (`--features openh264`); an H.264 file can be sent";
+
+#[cfg(feature = "openh264")]
+fn pattern(most: Rung) -> Result<Box<dyn VideoSource>, CallError> {
+    match openh264::pattern(most) {
+        Ok(source) => Ok(Box::new(source)),
+        Err(error) => Err(refused("pattern", error)),
+    }
+}
+
+#[cfg(not(feature = "openh264"))]
+fn pattern(_most: Rung) -> Result<Box<dyn VideoSource>, CallError> {
+    Err(refused("pattern", NO_CODEC))
+}
+
+fn file(path: &Path, rate: Option<f64>) -> Result<Box<dyn VideoSource>, CallError> {
+    let failed = |why: &dyn fmt::Display| refused(path.display().to_string(), why);
+    if is_y4m(path) {
+        return y4m(path, rate);
+    }
+    let source = AnnexBSource::open(path).map_err(|error| failed(&error))?.looping();
+    match rate {
+        Some(rate) => Ok(Box::new(source.at_rate(rate).map_err(|error| failed(&error))?)),
+        None => Ok(Box::new(source)),
+    }
+}
+
+#[cfg(feature = "openh264")]
+fn y4m(path: &Path, rate: Option<f64>) -> Result<Box<dyn VideoSource>, CallError> {
+    match openh264::y4m(path, rate) {
+        Ok(source) => Ok(Box::new(source)),
+        Err(error) => Err(refused(path.display().to_string(), error)),
+    }
+}
+
+#[cfg(not(feature = "openh264"))]
+fn y4m(path: &Path, _rate: Option<f64>) -> Result<Box<dyn VideoSource>, CallError> {
+    Err(refused(path.display().to_string(), NO_CODEC))
+}
+
+/// How often the blank picture is repeated, well below the 15 s after which paths close (RFC 6263).
+const REPEAT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Its size.
+const BLANK_SIZE: (u32, u32) = (352, 288);
+
+/// The blank picture as a source.
+#[derive(Debug, Default)]
+struct Blank {
+    due: std::time::Duration,
+    number: u32,
+}
+
+impl VideoSource for Blank {
+    fn next(&mut self, now: std::time::Duration, unit: &mut Vec<u8>) -> VideoPoll {
+        if now < self.due {
+            return VideoPoll::Wait { until: self.due };
+        }
+        let (width, height) = BLANK_SIZE;
+        unit.extend_from_slice(&blank(width, height, self.number));
+        self.number = self.number.wrapping_add(1);
+        self.due = now + REPEAT;
+        VideoPoll::Picture { at: now }
+    }
+
+    fn want_key_frame(&mut self) {
+        self.due = std::time::Duration::ZERO;
+    }
+}
+
+impl VideoOut {
+    /// Whether its files can be written.
+    pub(super) fn check(&self) -> Result<(), CallError> {
+        let Self::Watched { film, snapshot } = self else { return Ok(()) };
+        film.iter().chain(snapshot).try_for_each(|path| check_folder(path))
+    }
+
+    /// The running sink.
+    pub(crate) fn open(self) -> Result<Box<dyn VideoSink>, CallError> {
+        match self {
+            Self::Nothing => Ok(Box::new(NoPicture)),
+            Self::Watched { film, snapshot } => Ok(Box::new(Watched::open(film, snapshot)?)),
+            Self::Custom(sink) => Ok(sink),
+        }
+    }
+}
+
+/// Keeps pictures in a file, and has them judged where they can be decoded.
+struct Watched {
+    film: Option<AnnexBSink>,
+    #[cfg(feature = "openh264")]
+    eye: openh264::Eye,
+}
+
+impl Watched {
+    fn open(film: Option<PathBuf>, snapshot: Option<PathBuf>) -> Result<Self, CallError> {
+        let recording = |path: PathBuf| {
+            AnnexBSink::create(&path).map_err(|error| CallError::Recording { path, why: error.to_string() })
+        };
+        let film = film.map(recording).transpose()?;
+        #[cfg(feature = "openh264")]
+        {
+            let failed = |error: openh264::CodecError| CallError::Media { why: error.to_string() };
+            let (eye, _) = openh264::eye(snapshot).map_err(failed)?;
+            Ok(Self { film, eye })
+        }
+        #[cfg(not(feature = "openh264"))]
+        match snapshot {
+            Some(path) => Err(CallError::Recording { path, why: NO_CODEC.to_owned() }),
+            None => Ok(Self { film }),
+        }
+    }
+}
+
+impl VideoSink for Watched {
+    fn write(&mut self, frame: &VideoFrame<'_>) -> Result<(), SinkError> {
+        #[cfg(feature = "openh264")]
+        self.eye.write(frame)?;
+        self.film.as_mut().map_or(Ok(()), |film| film.write(frame))
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        self.film.as_mut().map_or(Ok(()), |film| film.finish())
+    }
+
+    #[cfg(feature = "openh264")]
+    fn seen(&self) -> Option<SeenFigures> {
+        self.eye.seen()
+    }
+
+    #[cfg(not(feature = "openh264"))]
+    fn seen(&self) -> Option<SeenFigures> {
+        None
+    }
+}

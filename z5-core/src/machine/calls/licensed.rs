@@ -1,0 +1,65 @@
+//! Which media a call may carry: what is asked for or configured, and what the licence allows.
+
+use super::Desk;
+use crate::account::licence::Validity;
+use crate::error::CallError;
+use crate::events::MediaKind;
+use crate::machine::io::Wanted;
+
+/// What G.711 needs (RFC 3551 section 4.5.14), in bits per second.
+const AUDIO_BITRATE: u64 = 64_000;
+
+/// A licence that has run out carries no new call, except within its grace while no server can be asked for another; what it
+/// says about media is judged by [`licensed`].
+pub(super) fn check_licence(desk: &Desk<'_>) -> Result<(), CallError> {
+    if let Some(why) = &desk.account.lack {
+        return Err(CallError::Unlicensed { why: why.to_string() });
+    }
+    let Some(licence) = &desk.account.licence else { return Ok(()) };
+    match licence.validity(desk.wall, desk.now) {
+        Validity::Valid => Ok(()),
+        Validity::Grace if desk.grace => Ok(()),
+        Validity::Grace | Validity::Over => Err(CallError::LicenceExpired),
+    }
+}
+
+/// Bits per second of video at most: what is configured, and what the licence allows.
+pub(in crate::machine) fn video_rate(desk: &Desk<'_>) -> u64 {
+    let licensed = desk.account.licence.as_ref().and_then(|licence| licence.max_bitrate());
+    let configured = desk.plan.media.video_bits_per_second();
+    licensed.map_or(configured, |licensed| licensed.min(configured))
+}
+
+/// What is asked for, and what is configured where nothing is said, whatever the licence: for emergency calls.
+pub(super) fn configured(wanted: Wanted, desk: &Desk<'_>) -> Vec<MediaKind> {
+    let Wanted { audio, text, video } = wanted;
+    let text = text.unwrap_or(desk.plan.media.text);
+    let video = video.unwrap_or(desk.plan.media.video.is_on());
+    let all = [(MediaKind::Audio, audio), (MediaKind::Text, text), (MediaKind::Video, video)];
+    all.into_iter().filter_map(|(kind, wanted)| wanted.then_some(kind)).collect()
+}
+
+/// The same as far as the licence goes. Text or video that nobody insists on is left out when it is not licensed.
+pub(super) fn licensed(wanted: Wanted, desk: &Desk<'_>) -> Result<Vec<MediaKind>, CallError> {
+    let mut kinds = configured(wanted, desk);
+    let Some(licence) = &desk.account.licence else { return Ok(kinds) };
+    if wanted.audio && licence.max_bitrate().is_some_and(|bitrate| bitrate < AUDIO_BITRATE) {
+        return Err(CallError::LicenceForbids { feature: "the bit rate of audio (64 kbit/s)" });
+    }
+    let insisted = [
+        (MediaKind::Audio, wanted.audio),
+        (MediaKind::Text, wanted.text == Some(true)),
+        (MediaKind::Video, wanted.video == Some(true)),
+    ];
+    for (kind, insisted) in insisted {
+        let feature = kind.name();
+        if licence.allows(feature) {
+            continue;
+        }
+        if insisted {
+            return Err(CallError::LicenceForbids { feature });
+        }
+        kinds.retain(|other| *other != kind);
+    }
+    Ok(kinds)
+}
