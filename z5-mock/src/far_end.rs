@@ -21,6 +21,8 @@ use crate::sip::{FAR_ENDS, Input};
 use crate::state::State;
 
 mod answer;
+mod feedback;
+mod film;
 mod kind;
 mod location;
 mod media;
@@ -131,6 +133,14 @@ impl FarEnds {
                 self.reply(request, 200, &tag).into_iter().collect()
             }
             (Method::Bye | Method::Cancel, None) => self.reply(request, 481, "").into_iter().collect(),
+            (Method::Info, Some(tag)) => {
+                if let Some(call) = self.calls.get(&call_id)
+                    && request.body().windows(19).any(|window| window == b"picture_fast_update")
+                {
+                    call.media.give_picture();
+                }
+                self.reply(request, 200, &tag).into_iter().collect()
+            }
             (Method::Options | Method::Info | Method::Message | Method::Prack, tag) => {
                 self.reply(request, 200, &tag.unwrap_or_default()).into_iter().collect()
             }

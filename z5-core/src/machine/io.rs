@@ -312,68 +312,21 @@ pub(crate) struct Wanted {
 /// A command of the application. Sources and sinks stay with the driver, the machine knows only what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Command {
-    Call {
-        call: CallId,
-        target: String,
-        wanted: Wanted,
-        anonymous: bool,
-        location: Option<Location>,
-    },
-    Answer {
-        call: CallId,
-        wanted: Wanted,
-    },
-    Reject {
-        call: CallId,
-    },
-    Hangup {
-        call: CallId,
-    },
-    SendText {
-        call: CallId,
-        text: String,
-    },
-    Hold {
-        call: CallId,
-        hold: bool,
-    },
-    Mute {
-        call: CallId,
-        kind: MediaKind,
-        muted: bool,
-    },
-    Add {
-        call: CallId,
-        kind: MediaKind,
-    },
-    SendDigits {
-        call: CallId,
-        digits: String,
-    },
-    Transfer {
-        call: CallId,
-        target: String,
-    },
-    Connect {
-        call: CallId,
-        other: CallId,
-    },
-    AcceptTransfer {
-        call: CallId,
-        new: CallId,
-        wanted: Wanted,
-    },
-    RejectTransfer {
-        call: CallId,
-    },
-    Message {
-        message: MessageId,
-        target: String,
-        text: String,
-    },
-    ChooseNumber {
-        number: String,
-    },
+    Call { call: CallId, target: String, wanted: Wanted, anonymous: bool, location: Option<Location> },
+    Answer { call: CallId, wanted: Wanted },
+    Reject { call: CallId },
+    Hangup { call: CallId },
+    SendText { call: CallId, text: String },
+    Hold { call: CallId, hold: bool },
+    Mute { call: CallId, kind: MediaKind, muted: bool },
+    Add { call: CallId, kind: MediaKind },
+    SendDigits { call: CallId, digits: String },
+    Transfer { call: CallId, target: String },
+    Connect { call: CallId, other: CallId },
+    AcceptTransfer { call: CallId, new: CallId, wanted: Wanted },
+    RejectTransfer { call: CallId },
+    Message { message: MessageId, target: String, text: String },
+    ChooseNumber { number: String },
     NetworkChanged,
     RetryNow,
     Stop,

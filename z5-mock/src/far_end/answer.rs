@@ -97,6 +97,7 @@ fn accept<'a>(
         ("audio", _) => MADE,
         ("text", _) => &TEXT,
         ("video", kind) if kind.echoes() => &VIDEO,
+        ("video", Kind::Announcement) => &["H264"],
         _ => return None,
     };
     let chosen: Vec<_> = media
@@ -119,6 +120,9 @@ fn accept<'a>(
         };
         attributes.extend(media.attributes.iter().filter(own).map(|line| (*line).to_owned()));
     }
+    attributes.extend(
+        media.attributes.iter().filter(|line| line.starts_with("rtcp-fb:* ")).map(|line| (*line).to_owned()),
+    );
     let offered_direction = media.attributes.iter().find_map(|line| direction(line)).or(session_direction);
     let (answered_direction, sends) = match offered_direction {
         Some("sendonly") => ("recvonly", false),
@@ -140,8 +144,17 @@ fn accept<'a>(
     }
     let named = |format: &str| Some((format.parse().ok()?, encoding(media, format)));
     let formats: Vec<(u8, String)> = chosen.iter().filter_map(|format| named(format)).collect();
-    let sends = if sends { what_to_send(media.kind, kind, says, &formats) } else { Sends::Nothing };
-    Some(MediaAnswer { formats: chosen, attributes, plan: Some(Plan { sends, srtp }) })
+    let fragments = chosen.iter().find(|format| takes_fragments(media, format));
+    let sends = match (sends, kind, media.kind) {
+        (false, ..) => Sends::Nothing,
+        (true, Kind::Announcement, "video") => {
+            let payload_type = fragments.and_then(|format| format.parse().ok());
+            payload_type.map_or(Sends::Nothing, |payload_type| Sends::Film { payload_type })
+        }
+        (true, kind, medium) => what_to_send(medium, kind, says, &formats),
+    };
+    let video = media.kind == "video";
+    Some(MediaAnswer { formats: chosen, attributes, plan: Some(Plan { sends, video, srtp }) })
 }
 
 /// `formats` are the accepted ones in the offer's order, with their encoding names.
@@ -160,6 +173,16 @@ fn what_to_send(media: &str, kind: Kind, says: &str, formats: &[(u8, String)]) -
         (Kind::Announcement, "audio") => tone(440.0),
         _ => Sends::Nothing,
     }
+}
+
+/// H.264 in packetization mode 1 (RFC 6184 section 8.1).
+fn takes_fragments(media: &Offered<'_>, format: &str) -> bool {
+    media.attributes.iter().any(|line| {
+        let parameters = line.strip_prefix("fmtp:").and_then(|rest| rest.split_once(' '));
+        parameters.is_some_and(|(number, rest)| {
+            number == format && rest.split(';').any(|part| part.trim() == "packetization-mode=1")
+        })
+    })
 }
 
 /// The encoding name in capitals; static payload types have theirs without an `a=rtpmap` (RFC 3551 section 6).

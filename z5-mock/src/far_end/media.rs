@@ -9,13 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use z5_media::codec::audio::{Encoder, MAX_ENCODED};
 use z5_media::srtp::{Receiver, Sender, SrtpParams};
 use z5_media::{AudioCodec, OpusOptions};
 
+use super::feedback::{self, Feedback, Recovery};
+use super::film::{Film, PICTURE_TICKS};
 use super::rtp;
 use super::text::Writer;
+use crate::clock;
 use crate::relay::Ports;
 
 const MAX_DATAGRAM: usize = 2048;
@@ -27,6 +31,8 @@ const FRAMES_PER_SECOND: u32 = 50;
 /// Amplitude of tones: -10 dBm0, where a full-scale sine is +3.14 dBm0 (ITU-T G.711).
 const TONE_AMPLITUDE: f64 = 32_767.0 * 0.220_3;
 /// Pace of text packets (RFC 4103 section 5.1).
+/// Pace of the film.
+const PICTURE: Duration = Duration::from_millis(40);
 const TEXT_PACE: Duration = Duration::from_millis(300);
 
 /// What a media line sends.
@@ -34,13 +40,27 @@ const TEXT_PACE: Duration = Duration::from_millis(300);
 pub(super) enum Sends {
     Nothing,
     Echo,
-    Tone { payload_type: u8, codec: AudioCodec, hertz: f64 },
-    Text { t140: u8, red: Option<u8>, text: String },
+    Tone {
+        payload_type: u8,
+        codec: AudioCodec,
+        hertz: f64,
+    },
+    Text {
+        t140: u8,
+        red: Option<u8>,
+        text: String,
+    },
+    /// The built-in film, in H.264 packetization mode 1.
+    Film {
+        payload_type: u8,
+    },
 }
 
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) sends: Sends,
+    /// What is missing is asked for and given again.
+    pub(super) video: bool,
     pub(super) srtp: Option<SrtpParams>,
 }
 
@@ -56,6 +76,8 @@ struct Line {
     rtp: Arc<UdpSocket>,
     rtcp: Arc<UdpSocket>,
     held: Arc<AtomicBool>,
+    /// A whole picture is wanted.
+    picture: Arc<Notify>,
     tasks: JoinSet<()>,
 }
 
@@ -81,6 +103,7 @@ impl Lines {
                     rtp: Arc::new(pair.rtp),
                     rtcp: Arc::new(pair.rtcp),
                     held: Arc::default(),
+                    picture: Arc::default(),
                     tasks: JoinSet::new(),
                 })
             }
@@ -94,6 +117,10 @@ impl Lines {
         line.tasks.abort_all();
         let task = Task {
             held: Arc::clone(&line.held),
+            picture: Arc::clone(&line.picture),
+            recovery: plan.video.then(Recovery::default),
+            reports_to: None,
+            remote_ssrc: 0,
             rtp: Arc::clone(&line.rtp),
             rtcp: Arc::clone(&line.rtcp),
             ssrc,
@@ -113,6 +140,11 @@ impl Lines {
         }
     }
 
+    /// The far end asked for a whole picture by INFO (RFC 5168).
+    pub(super) fn give_picture(&self) {
+        self.lines.values().for_each(|line| line.picture.notify_one());
+    }
+
     pub(super) fn stop(&mut self, index: usize) {
         self.lines.remove(&index);
     }
@@ -120,6 +152,12 @@ impl Lines {
 
 struct Task {
     held: Arc<AtomicBool>,
+    picture: Arc<Notify>,
+    /// Of a line with video.
+    recovery: Option<Recovery>,
+    /// Where RTCP comes from.
+    reports_to: Option<SocketAddr>,
+    remote_ssrc: u32,
     rtp: Arc<UdpSocket>,
     rtcp: Arc<UdpSocket>,
     ssrc: u32,
@@ -135,6 +173,7 @@ enum Made {
     Nothing,
     Tone(Box<Tone>),
     Text { writer: Writer, sequence: u16, timestamp: u32 },
+    Film { film: Film, payload_type: u8, sequence: u16, timestamp: u32 },
 }
 
 /// A sine without end, encoded.
@@ -194,8 +233,13 @@ impl Task {
                 let writer = Writer::new(&text, t140, red);
                 (Made::Text { writer, sequence: 1, timestamp: 0 }, TEXT_PACE)
             }
+            Sends::Film { payload_type } => {
+                let made = Made::Film { film: Film::new(), payload_type, sequence: 1, timestamp: 0 };
+                (made, PICTURE)
+            }
             Sends::Nothing | Sends::Echo => (Made::Nothing, FRAME),
         };
+        let picture = Arc::clone(&self.picture);
         let mut ticks = tokio::time::interval(pace);
         let mut buffers = [[0; MAX_DATAGRAM + TAG_ROOM]; 2];
         loop {
@@ -206,8 +250,9 @@ impl Task {
                     self.on_rtp(media, length, source, echo);
                 }
                 Ok((length, source)) = self.rtcp.recv_from(&mut control[..MAX_DATAGRAM]) => {
-                    self.on_rtcp(control, length, source);
+                    self.on_rtcp(control, length, source, &mut made);
                 }
+                () = picture.notified() => self.on_picture_wanted(&mut made),
                 _ = ticks.tick(), if !idle => self.make(&mut made),
                 else => return,
             }
@@ -228,6 +273,15 @@ impl Task {
         }
         self.source = Some(source);
         self.highest = u16::from_be_bytes([buffer[2], buffer[3]]);
+        self.remote_ssrc = u32::from_be_bytes([buffer[8], buffer[9], buffer[10], buffer[11]]);
+        if let Some(recovery) = &mut self.recovery {
+            let now = clock::now();
+            recovery.received(self.highest, now);
+            let missing = recovery.to_ask(now);
+            if !missing.is_empty() {
+                self.report(&feedback::nack(self.ssrc, self.remote_ssrc, &missing));
+            }
+        }
         if echo {
             // Sequence and timestamp stay, so that loss and order are echoed too; the source is our own.
             buffer[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
@@ -247,26 +301,69 @@ impl Task {
         if let (Ok(length), Some(to)) = (protected, self.source) {
             // A full socket buffer loses the packet, as a network would.
             let _ = self.rtp.try_send_to(&buffer[..length], to);
+            if let Some(recovery) = &mut self.recovery {
+                recovery.sent(u16::from_be_bytes([buffer[2], buffer[3]]), &buffer[..length]);
+            }
         }
     }
 
-    fn on_rtcp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr) {
+    /// A whole picture is wanted of us: of the film, or of whoever is echoed.
+    fn on_picture_wanted(&mut self, made: &mut Made) {
+        match made {
+            Made::Film { film, .. } => film.begin_anew(),
+            Made::Nothing | Made::Tone(_) | Made::Text { .. } => {
+                self.report(&feedback::picture_loss(self.ssrc, self.remote_ssrc));
+            }
+        }
+    }
+
+    /// Sends feedback behind a report (RFC 4585 section 3.1: compound).
+    fn report(&mut self, feedback: &[u8]) {
+        let mut packet = rtp::receiver_report(self.ssrc, self.remote_ssrc, 0, self.highest.into());
+        packet.extend_from_slice(feedback);
+        let beside = |mut to: SocketAddr| {
+            to.set_port(to.port().wrapping_add(1));
+            to
+        };
+        let Some(to) = self.reports_to.or(self.source.map(beside)) else { return };
+        self.send_rtcp(packet, to);
+    }
+
+    fn send_rtcp(&mut self, mut packet: Vec<u8>, to: SocketAddr) {
+        let plain = packet.len();
+        packet.resize(plain + TAG_ROOM, 0);
+        let protected = match &mut self.sender {
+            Some(sender) => sender.protect_rtcp(&mut packet, plain),
+            None => Ok(plain),
+        };
+        if let Ok(length) = protected {
+            let _ = self.rtcp.try_send_to(&packet[..length], to);
+        }
+    }
+
+    fn on_rtcp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr, made: &mut Made) {
         let opened = match &mut self.receiver {
             Some(receiver) => receiver.unprotect_rtcp(&mut buffer[..length]),
             None => Ok(length),
         };
-        let Some((about, last)) = opened.ok().and_then(|length| rtp::sender_report(&buffer[..length])) else {
-            return;
-        };
-        let mut report = rtp::receiver_report(self.ssrc, about, last, self.highest.into());
-        let plain = report.len();
-        report.resize(plain + TAG_ROOM, 0);
-        let protected = match &mut self.sender {
-            Some(sender) => sender.protect_rtcp(&mut report, plain),
-            None => Ok(plain),
-        };
-        if let Ok(length) = protected {
-            let _ = self.rtcp.try_send_to(&report[..length], source);
+        let Ok(length) = opened else { return };
+        self.reports_to = Some(source);
+        for asked in feedback::read(&buffer[..length]) {
+            match (asked, &self.recovery) {
+                (Feedback::Missing(numbers), Some(recovery)) => {
+                    for packet in numbers.into_iter().filter_map(|number| recovery.again(number)) {
+                        if let Some(to) = self.source {
+                            let _ = self.rtp.try_send_to(packet, to);
+                        }
+                    }
+                }
+                (Feedback::Missing(_), None) => {}
+                (Feedback::Picture, _) => self.on_picture_wanted(made),
+            }
+        }
+        if let Some((about, last)) = rtp::sender_report(&buffer[..length]) {
+            let report = rtp::receiver_report(self.ssrc, about, last, self.highest.into());
+            self.send_rtcp(report, source);
         }
     }
 
@@ -290,6 +387,20 @@ impl Task {
                 packet.extend_from_slice(&payload.bytes);
                 *sequence = sequence.wrapping_add(1);
                 *timestamp = timestamp.wrapping_add(TEXT_PACE.as_millis() as u32);
+            }
+            Made::Film { film, payload_type, sequence, timestamp } => {
+                let payloads = film.next_picture();
+                let last = payloads.len().saturating_sub(1);
+                for (at, payload) in payloads.into_iter().enumerate() {
+                    let header = rtp::header(*payload_type, at == last, *sequence, *timestamp, self.ssrc);
+                    let mut packet = [&header[..], &payload].concat();
+                    *sequence = sequence.wrapping_add(1);
+                    let length = packet.len();
+                    packet.resize(length + TAG_ROOM, 0);
+                    self.send(&mut packet, length);
+                }
+                *timestamp = timestamp.wrapping_add(PICTURE_TICKS);
+                return;
             }
         }
         let length = packet.len();

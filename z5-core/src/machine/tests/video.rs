@@ -36,7 +36,13 @@ impl World {
     fn called(video: &str, answer: &str) -> (Self, CallId) {
         let mut world = Self::with_licence(video);
         let call = CallId(9);
-        world.command(Command::Call { call, target: "bob".into(), wanted: SOUND, anonymous: false, location: None });
+        world.command(Command::Call {
+            call,
+            target: "bob".into(),
+            wanted: SOUND,
+            anonymous: false,
+            location: None,
+        });
         world.make_ready(call);
         world.reply(200, answer);
         (world, call)
@@ -67,7 +73,13 @@ impl World {
 fn video_is_offered_in_both_modes_with_feedback_and_without_parameter_sets() {
     let mut world = World::with_licence("film");
     let call = CallId(9);
-    world.command(Command::Call { call, target: "bob".into(), wanted: SOUND, anonymous: false, location: None });
+    world.command(Command::Call {
+        call,
+        target: "bob".into(),
+        wanted: SOUND,
+        anonymous: false,
+        location: None,
+    });
     assert_eq!(world.prepared, [MediaKind::Audio, MediaKind::Text, MediaKind::Video]);
     world.make_ready(call);
     let offer = world.last("INVITE ");
@@ -149,7 +161,13 @@ fn video_is_carried_only_where_it_is_licensed() {
     world.command(call(10, None));
     assert_eq!(world.prepared, [MediaKind::Audio, MediaKind::Text]);
     // Nobody is kept from help by a licence.
-    world.command(Command::Call { call: CallId(11), target: "911".into(), wanted: SOUND, anonymous: false, location: None });
+    world.command(Command::Call {
+        call: CallId(11),
+        target: "911".into(),
+        wanted: SOUND,
+        anonymous: false,
+        location: None,
+    });
     assert_eq!(world.prepared, [MediaKind::Audio, MediaKind::Text, MediaKind::Video]);
 }
 
