@@ -6,7 +6,7 @@ set -euo pipefail
 packages=(
   kamailio kamailio-extra-modules kamailio-tls-modules kamailio-outbound-modules # SIP server; STUN on its UDP ports
   rtpengine-daemon                                                     # media relay
-  baresip-core                                                         # client
+  baresip-core baresip-ffmpeg ffmpeg                                   # client, with H.264; decodes what was recorded
   linphone-cli                                                         # client with real-time text
   sip-tester                                                           # SIPp: scenarios of our own
   dnsmasq-base                                                         # name server

@@ -78,12 +78,12 @@ def fill(template, target, **values):
 class Process:
     """A child whose output goes to a file and that is gone after close()."""
 
-    def __init__(self, name, log, *command):
+    def __init__(self, name, log, *command, folder=None):
         self.name, self.log = name, log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as out:
             self.child = subprocess.Popen(
-                [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+                [str(c) for c in command], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=folder
             )
 
     def require_alive(self):
@@ -291,7 +291,7 @@ class NameServer:
 class Baresip:
     """One registered baresip. Speaks JSON in netstrings over its control socket (module ctrl_tcp)."""
 
-    def __init__(self, run, server, user, wav, answer=True, encryption=None, codecs="PCMA,PCMU", rate=8000):
+    def __init__(self, run, server, user, wav, answer=True, encryption=None, codecs="PCMA,PCMU", rate=8000, video=None):
         self.run, self.buffer, self.events = run, b"", []
         sip_port, control, rtp = free_port(2), free_port(), free_port(20)
         run.mkdir(parents=True, exist_ok=True)
@@ -299,16 +299,28 @@ class Baresip:
             "baresip.in", run / "config", RUN=run, MODULES=modules("baresip"), SIP_PORT=sip_port, WAV=wav,
             RTP_FIRST=rtp, RTP_LAST=rtp + 19, CONTROL_PORT=control, RATE=rate,
         )
+        if video:
+            # H.264 alone; what is received is decoded and can be taken as a snapshot
+            with (run / "config").open("a") as config:
+                config.write(
+                    "module avcodec.so\nmodule avformat.so\nmodule fakevideo.so\nmodule snapshot.so\n"
+                    f"video_source avformat,{video}\nvideo_display fakevideo\nvideo_size 320x240\nvideo_bitrate 400000\n"
+                    "video_fps 25\nvidenc_format yuv420p\n"
+                )
         (run / "contacts").write_text("")
         account = (
             f"<sip:{user}@{REALM};transport=tcp>;auth_user={user};auth_pass={user}-pw"
             f';outbound="sip:127.0.0.1:{server.sip_port};transport=tcp";regint=20'
             f";answermode={'auto' if answer else 'manual'};audio_codecs={codecs};ptime=20"
         )
+        if video:
+            account += ";video_codecs=h264"
+
         if encryption:
             account += f";mediaenc={encryption}"
         (run / "accounts").write_text(account + "\n")
-        self.process = Process(f"baresip {user}", run / "log", "baresip", "-4", "-s", "-f", run)
+        # snapshots go to where it was started
+        self.process = Process(f"baresip {user}", run / "log", "baresip", "-4", "-s", "-f", run, folder=run)
         self.socket = None
         try:
             self.socket = until(5, "baresip's control socket", lambda: self.process.require_alive() and self._connect(control))

@@ -21,6 +21,7 @@ import judge
 import linphone
 import scenarios
 import transports
+import video
 from peers import REALM, Baresip, PeerError, Server
 
 Z5 = os.environ.get("Z5", "z5")
@@ -113,9 +114,9 @@ class World:
         path.chmod(0o600)
         return path
 
-    def baresip(self, answer=True, encryption=None, codecs="PCMA,PCMU", rate=8000):
+    def baresip(self, answer=True, encryption=None, codecs="PCMA,PCMU", rate=8000, video=None):
         wav = self.media / f"theirs-{rate}.wav"
-        return Baresip(self.run / "bob", self.server, "bob", wav, answer, encryption, codecs, rate)
+        return Baresip(self.run / "bob", self.server, "bob", wav, answer, encryption, codecs, rate, video)
 
     def z5(self, *arguments, **config):
         return Z5Run(self.run, "--config", self.config(**config), *arguments)
@@ -281,6 +282,7 @@ JOURNEYS = {
     **transports.JOURNEYS,
     **linphone.JOURNEYS,
     **captures.JOURNEYS,
+    **video.JOURNEYS,
     # needs no server at all
     **firewall.JOURNEYS,
     # no server beside SIPp, which is one itself

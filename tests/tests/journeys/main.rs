@@ -17,3 +17,4 @@ mod privacy;
 mod steps;
 mod support;
 mod transports;
+mod video;
