@@ -300,7 +300,7 @@ class Baresip:
             RTP_FIRST=rtp, RTP_LAST=rtp + 19, CONTROL_PORT=control, RATE=rate,
         )
         if video:
-            # H.264 alone; what is received is decoded and can be taken as a snapshot
+            # what is received is decoded and can be taken as a snapshot
             with (run / "config").open("a") as config:
                 config.write(
                     "module avcodec.so\nmodule avformat.so\nmodule fakevideo.so\nmodule snapshot.so\n"
@@ -313,8 +313,6 @@ class Baresip:
             f';outbound="sip:127.0.0.1:{server.sip_port};transport=tcp";regint=20'
             f";answermode={'auto' if answer else 'manual'};audio_codecs={codecs};ptime=20"
         )
-        if video:
-            account += ";video_codecs=h264"
 
         if encryption:
             account += f";mediaenc={encryption}"

@@ -21,7 +21,7 @@ def probe(path):
         check=True, capture_output=True, text=True,
     )
     stream = json.loads(out.stdout)["streams"][0]
-    return stream["codec_name"], stream["width"], stream["height"], int(stream["nb_read_frames"])
+    return stream["codec_name"], stream["width"], stream["height"], int(stream.get("nb_read_frames", 0))
 
 
 def stamps(path):

@@ -6,6 +6,10 @@ import pictures
 from peers import REALM, until
 
 
+# the last chunk of every PNG file
+PNG_END = bytes.fromhex("0000000049454e44ae426082")
+
+
 def expect(world, truth, what):
     if not truth:
         raise world.failed(what)
@@ -26,9 +30,9 @@ def seen_by_z5(world, result):
 
 def seen_by_baresip(world, peer):
     """A snapshot of what baresip decoded: our pattern, with a readable stamp."""
-    peer.command("snapshot_recv")
-    shot = until(5, "baresip's snapshot", lambda: next(iter(peer.run.glob("snapshot-recv*.png")), None))
-    time.sleep(0.3)  # the file is complete when baresip has closed it, which nothing tells
+    shot = peer.run / "seen.png"
+    peer.command("snapshot_recv", str(shot))
+    until(5, "baresip's snapshot", lambda: shot.exists() and shot.read_bytes().endswith(PNG_END))
     numbers = pictures.stamps(shot)
     expect(world, numbers[0] is not None, f"baresip saw no stamp ({shot})")
     return f"baresip saw number {numbers[0]}"

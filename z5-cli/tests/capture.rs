@@ -65,7 +65,7 @@ fn the_demo_leaves_a_capture_of_sip_and_rtp_with_the_keys_beside_it() {
         assert!(came >= figures["packets_received"].as_u64().unwrap(), "{kind}");
     }
     let keys = text(&folder.path().join("demo.pcapng.keys"));
-    assert_eq!(keys.lines().count(), 4, "two streams, two directions");
+    assert_eq!(keys.lines().count(), 6, "three streams, two directions");
     assert!(keys.lines().all(|line| line.contains(" a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:")));
     #[cfg(unix)]
     for name in ["demo.pcapng", "demo.pcapng.keys"] {

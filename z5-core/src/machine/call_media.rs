@@ -255,8 +255,10 @@ fn codec_plan(
 }
 
 fn video_plan(media: &NegotiatedMedia, most: u64) -> Option<VideoPlan> {
-    let codec = media.codecs.iter().find(|codec| codec.h264().is_some())?;
-    let terms = codec.h264()?;
+    // Mode 1 where it was agreed, whatever its place: a file's large pictures fit no packet whole.
+    let of_h264 = || media.codecs.iter().filter_map(|codec| Some((codec, codec.h264()?)));
+    let split = of_h264().find(|(_, terms)| terms.packetization_mode == 1);
+    let (codec, terms) = split.or_else(|| of_h264().next())?;
     // The other packetization mode is read alike, whichever of the two the far end uses.
     let others = media.codecs.iter().filter(|other| other.h264().is_some());
     let others =

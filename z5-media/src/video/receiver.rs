@@ -16,6 +16,7 @@ use crate::stats::{DropReason, VideoFigures};
 /// Packets held while one before them is missing.
 const MAX_HELD: usize = 1024;
 const SPS: u8 = 7;
+const PPS: u8 = 8;
 
 #[derive(Debug)]
 struct Held {
@@ -39,6 +40,8 @@ pub struct VideoReceiver {
     broken_since: Option<Instant>,
     /// Nothing was shown yet: the first picture is no recovery.
     begun: bool,
+    /// A sequence and a picture parameter set came: without them no key frame can be decoded.
+    sets: [bool; 2],
     smoothness: Smoothness,
     last_shown: Option<(u32, Instant)>,
     /// Bytes of the pictures after the first.
@@ -66,6 +69,7 @@ impl VideoReceiver {
             missing_since: None,
             broken_since: None,
             begun: false,
+            sets: [false; 2],
             smoothness: Smoothness::default(),
             last_shown: None,
             bytes: 0,
@@ -166,11 +170,13 @@ impl VideoReceiver {
         pass: &mut Pass<'_>,
     ) -> Result<(), DropReason> {
         self.next = Some(sequence + 1);
-        let Self { assembler, broken_since, begun, smoothness, last_shown, bytes, figures, .. } = self;
+        let Self { assembler, broken_since, begun, sets, smoothness, last_shown, bytes, figures, .. } = self;
         let was_sound = assembler.is_sound();
         match assembler.take(sequence, timestamp, marker, payload) {
             Ok(Some(unit)) => {
-                let shown = judge(&unit, broken_since, begun, figures, pass.now);
+                note_sets(&unit, sets);
+                let decodable = *sets == [true; 2];
+                let shown = judge(&unit, decodable, broken_since, begun, figures, pass.now);
                 if shown {
                     if last_shown.is_some() {
                         *bytes += unit.data.len() as u64;
@@ -220,15 +226,26 @@ impl VideoReceiver {
     }
 }
 
+/// Notes the parameter sets of a unit. One that was lost with a picture is asked for with the next.
+fn note_sets(unit: &AccessUnit<'_>, sets: &mut [bool; 2]) {
+    if *sets != [true; 2] {
+        for unit in nal_units(unit.data) {
+            sets[0] |= unit[0] & 0x1f == SPS;
+            sets[1] |= unit[0] & 0x1f == PPS;
+        }
+    }
+}
+
 /// Counts a picture and says whether it can be shown.
 fn judge(
     unit: &AccessUnit<'_>,
+    decodable: bool,
     broken_since: &mut Option<Instant>,
     begun: &mut bool,
     figures: &mut VideoFigures,
     now: Instant,
 ) -> bool {
-    if !unit.complete || (!unit.key_frame && (broken_since.is_some() || !*begun)) {
+    if !unit.complete || !decodable || (!unit.key_frame && (broken_since.is_some() || !*begun)) {
         broken_since.get_or_insert(now);
         figures.pictures_dropped += 1;
         return false;
@@ -290,6 +307,28 @@ mod tests {
             receiver.take(*sequence, *timestamp, *marker, payload, now, &mut show).unwrap();
         }
         frames
+    }
+
+    #[test]
+    fn a_key_frame_without_parameter_sets_is_none_until_they_came() {
+        let now = clock::now();
+        let mut receiver = VideoReceiver::new(PATIENCE, now);
+        let key = |sets: bool| {
+            let stream = stream(1, 1, 100);
+            let units = nal_units(&stream).filter(|unit| sets || !matches!(unit[0] & 0x1f, SPS | PPS));
+            units.map(<[u8]>::to_vec).collect::<Vec<_>>()
+        };
+        let (mut sequence, mut shown) = (0, Vec::new());
+        for (n, sets) in [false, true, false].into_iter().enumerate() {
+            let units = key(sets);
+            for (at, unit) in units.iter().enumerate() {
+                let mut show = |frame: VideoFrame<'_>| shown.push(frame.timestamp);
+                receiver.take(sequence, n as u32, at + 1 == units.len(), unit, now, &mut show).unwrap();
+                sequence += 1;
+            }
+            assert_eq!(receiver.wants_key_frame().is_some(), n == 0, "picture {n}");
+        }
+        assert_eq!(shown, [1, 2]);
     }
 
     #[test]
