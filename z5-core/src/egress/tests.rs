@@ -203,6 +203,8 @@ fn every_wish_that_reaches_somebody_is_judged() {
             | Effect::ForgetWish { .. }
             | Effect::StopMedia { .. }
             | Effect::SendText { .. }
+            | Effect::Privacy { .. }
+            | Effect::SendKeyFrame { .. }
             | Effect::SendDigits { .. }
             | Effect::Emit(_) => false,
         }

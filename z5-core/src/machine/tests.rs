@@ -516,8 +516,7 @@ fn an_emergency_call_says_where_it_comes_from_and_others_only_when_told_to() {
         world.input(Input::Command(Command::Call {
             call,
             target: target.into(),
-            audio: true,
-            text: None,
+            wanted: SOUND,
             anonymous: false,
             location,
         }));
