@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use z5_core::config::{
-    AudioCodec, SrtpMode, SrtpSuite, Transport, VideoSetting, audio_codec, srtp_suite,
-};
+use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, Transport, VideoSetting, audio_codec, srtp_suite};
 use z5_mock::Fault;
 
 use crate::act::Act;

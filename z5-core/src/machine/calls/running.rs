@@ -30,7 +30,7 @@ fn new_keys(plan: &StreamPlan, before: &[(MediaKind, SrtpPlan)]) -> Option<SrtpP
 pub(super) fn format(streams: &[StreamPlan]) -> Option<AudioFormat> {
     streams.iter().find_map(|plan| match &plan.codec {
         CodecPlan::Audio { format, .. } => Some(format.clone()),
-        CodecPlan::Text { .. } => None,
+        CodecPlan::Text { .. } | CodecPlan::Video(_) => None,
     })
 }
 
