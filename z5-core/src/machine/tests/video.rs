@@ -61,9 +61,12 @@ impl World {
     }
 
     fn flows(&self) -> Vec<(MediaKind, bool, bool)> {
-        let media = self.events.iter().rev().find_map(|event| match event {
-            EventKind::CallChanged { media, .. } | EventKind::CallEstablished { media, .. } => Some(media),
-            _ => None,
+        let media = self.events.iter().rev().find_map(|event| {
+            let (EventKind::CallChanged { media, .. } | EventKind::CallEstablished { media, .. }) = event
+            else {
+                return None;
+            };
+            Some(media)
         });
         media.unwrap().streams.iter().map(|stream| (stream.kind, stream.send, stream.receive)).collect()
     }
