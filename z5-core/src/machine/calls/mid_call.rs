@@ -3,7 +3,8 @@
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallFailure, CallKey, Info};
 
-use super::{Call, Calls, Desk, Orders, licensed, prepare};
+use super::licensed::licensed;
+use super::{Call, Calls, Desk, Orders, prepare};
 use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{CallState, EventKind, MediaKind};

@@ -5,7 +5,8 @@ use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallKey, TransferTarget};
 use z5_sip::wire::Uri;
 
-use super::{Call, Calls, Desk, Orders, licensed, nothing_to_carry, prepare};
+use super::licensed::licensed;
+use super::{Call, Calls, Desk, Orders, nothing_to_carry, prepare};
 use crate::call::CallId;
 use crate::config::Profile;
 use crate::error::CallError;
