@@ -184,7 +184,7 @@ pub enum EventKind {
     MediaSilent {
         /// The call.
         call: CallId,
-        /// `audio`.
+        /// `audio` or `video`.
         kind: MediaKind,
         /// Since the last packet, or since the stream began to receive.
         silent_ms: f64,
@@ -196,7 +196,7 @@ pub enum EventKind {
     MediaBack {
         /// The call.
         call: CallId,
-        /// `audio`.
+        /// `audio` or `video`.
         kind: MediaKind,
         /// How long it was away.
         silent_ms: f64,
