@@ -305,13 +305,14 @@ fn opus_rebuilds_single_losses_and_makes_up_longer_ones() {
             playout.insert(u64::from(n), n * 960, &packet, now).unwrap();
         }
         if playout.pull(&mut out, now) && n > 10 {
-            quiet.extend(Some((n, rms(&out).round())).filter(|(_, rms)| *rms < 1500.0));
+            quiet.extend(Some((n, rms(&out).round())).filter(|(_, rms)| *rms < 200.0));
         }
     }
     let figures = playout.figures().unwrap();
     // Of the three the last is rebuilt too.
     assert_eq!((figures.recovered_ms, figures.concealed_ms), (60.0, 40.0), "{figures:?}");
-    assert!(quiet.len() <= 1, "frames without the tone: {quiet:?}");
+    // Redundancy is coded with few bits and concealment fades: softer than the tone, but no hole.
+    assert!(quiet.is_empty(), "silent frames: {quiet:?}");
 }
 
 #[cfg(feature = "opus")]
