@@ -164,6 +164,7 @@ impl Authenticator {
     /// Takes in any other response to `request`: the nonce is good, and `nextnonce` replaces it. Gives what the response
     /// proves of its sender; of one that fails to prove itself no nonce is taken.
     pub fn on_response(&mut self, request: &Message, response: &Message) -> ServerProof {
+        let uri = request_uri(request);
         let mut proof = ServerProof::None;
         for (proxy, asked, info) in [
             (false, Name::Authorization, Name::AuthenticationInfo),
@@ -171,8 +172,7 @@ impl Authenticator {
         ] {
             for used in request.headers(asked).filter_map(|value| Challenge::parse(value).ok()) {
                 let realm = used.realm().unwrap_or_default();
-                let Some(session) = self.sessions.iter_mut().find(|s| s.proxy == proxy && s.realm == realm)
-                else {
+                let Some(session) = self.sessions.iter_mut().find(|s| s.is_for(proxy, &realm, &uri)) else {
                     continue;
                 };
                 session.challenged = 0;

@@ -16,8 +16,12 @@ fn now() -> Instant {
 const URI: &str = "sip:example.com";
 
 fn request(fields: &[(Name<'static>, String)], body: &str) -> Message {
+    request_to(URI, fields, body)
+}
+
+fn request_to(uri: &str, fields: &[(Name<'static>, String)], body: &str) -> Message {
     let me = Uri::parse("sip:alice@example.com").unwrap();
-    let mut builder = RequestBuilder::new(Method::Register, URI)
+    let mut builder = RequestBuilder::new(Method::Register, uri)
         .via(Transport::Tcp, "127.0.0.1:5060", "z9hG4bK1")
         .from(&Address::new(&me).tag("f"))
         .to(&Address::new(&me))
@@ -216,6 +220,34 @@ fn a_server_that_calls_everything_stale_is_given_up() {
         assert!(tries < 10);
     };
     assert_eq!((end, tries), (AuthFailure::Rejected { realm: "r".into() }, 3));
+}
+
+/// A response to a request for one Request-URI says nothing of the nonce of another in the same realm.
+#[test]
+fn request_uris_of_one_realm_are_judged_apart() {
+    const BOB: &str = "sip:bob@example.com";
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    let offer = |nonce: &str| {
+        let stale = if nonce == "1" { "" } else { ", stale=true" };
+        response(401, &[(WWW, &format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{stale}"))])
+    };
+    // The nonce rotates more often than a realm may ask in a row.
+    for uri in [URI, BOB] {
+        for round in 1..=5 {
+            let unsure = request_to(uri, &auth.authorize(&Method::Register, uri, b"", &mut ident), "");
+            assert_eq!(auth.on_challenge(&unsure, &offer(&round.to_string())), Ok(()), "{uri} {round}");
+            let sure = request_to(uri, &auth.authorize(&Method::Register, uri, b"", &mut ident), "");
+            auth.on_response(&sure, &response(200, &[]));
+        }
+    }
+    for uri in [URI, BOB] {
+        let sent = request_to(uri, &auth.authorize(&Method::Register, uri, b"", &mut ident), "");
+        let next = format!("nextnonce=\"for {uri}\"");
+        auth.on_response(&sent, &response(200, &[(Name::AuthenticationInfo, &next)]));
+        let fields = auth.authorize(&Method::Register, uri, b"", &mut ident);
+        assert_eq!(param(&fields, "nonce"), Some(format!("for {uri}")));
+    }
 }
 
 #[test]
