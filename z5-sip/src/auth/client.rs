@@ -283,7 +283,8 @@ fn request_uri(request: &Message) -> String {
 fn used_on_fresh_nonce(request: &Message, session: &Session) -> bool {
     let name = if session.proxy { Name::ProxyAuthorization } else { Name::Authorization };
     request.headers(name).filter_map(|value| Challenge::parse(value).ok()).any(|used| {
-        let first = used.param("nc").is_none_or(|nc| nc == "00000001");
+        // A challenge without qop is answered without a count: then our own tells.
+        let first = used.param("nc").map_or(session.count == 1, |nc| nc == "00000001");
         used.realm().as_deref() == Some(&session.realm)
             && used.param("nonce").as_deref() == Some(&session.nonce)
             && first

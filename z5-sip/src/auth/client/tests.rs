@@ -204,6 +204,21 @@ fn an_old_nonce_may_run_out_without_a_word() {
     assert_eq!(auth.on_challenge(&second, &offer("2")), Ok(()));
 }
 
+/// Without qop no nonce count tells the first use from a later one (RFC 2617 section 3.2.1).
+#[test]
+fn an_old_nonce_without_qop_may_run_out_as_well_and_a_fresh_one_may_not() {
+    let mut auth = alice();
+    let mut ident = Ident::from_seed(1);
+    let offer = |nonce: &str| response(401, &[(WWW, &format!("Digest realm=\"r\", nonce=\"{nonce}\""))]);
+    auth.on_challenge(&request(&[], ""), &offer("1")).unwrap();
+    let first = request(&answer(&mut auth, &mut ident), "");
+    auth.on_response(&first, &response(200, &[]));
+    let second = request(&answer(&mut auth, &mut ident), "");
+    assert_eq!(auth.on_challenge(&second, &offer("2")), Ok(()));
+    let third = request(&answer(&mut auth, &mut ident), "");
+    assert_eq!(auth.on_challenge(&third, &offer("3")), Err(AuthFailure::Rejected { realm: "r".into() }));
+}
+
 #[test]
 fn a_server_that_calls_everything_stale_is_given_up() {
     let mut auth = alice();
