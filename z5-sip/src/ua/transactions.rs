@@ -110,6 +110,7 @@ pub(super) struct Server {
     /// Our tag in its responses, when the request brought none.
     pub(super) tag: String,
     key: Arc<ServerKey>,
+    /// Its entry among `merges`; a copy of another request has none.
     merge: Option<Arc<MergeKey>>,
     machine: ServerMachine,
 }
@@ -322,7 +323,8 @@ impl UserAgent {
     ) -> u64 {
         let reliable = self.flows.get(&flow).is_some_and(|flow| flow.transport().is_reliable());
         let timers = self.config.timers;
-        let merge = merge.map(Arc::new);
+        // A copy leaves the entry with the first one and does not take it along when it ends.
+        let merge = merge.filter(|merge| !self.transactions.is_merged(merge)).map(Arc::new);
         let key = Arc::new(key);
         let machine = match request.method() == Some(Method::Invite) {
             true => ServerMachine::Invite(ServerInvite::new(request, reliable, timers)),

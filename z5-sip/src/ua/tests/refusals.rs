@@ -73,12 +73,21 @@ fn a_request_that_came_on_two_ways_is_answered_once() {
     let mut script = Script::registered();
     script.incoming("", OFFER);
     script.next_status(100);
-    let other = "INVITE sip:alice@127.0.0.1:40001 SIP/2.0\nVia: SIP/2.0/TCP p.example.com;branch=z9hG4bKother\n\
-        Max-Forwards: 69\nFrom: \"Carol\" <sip:carol@example.com>;tag=caroltag\nTo: <sip:alice@example.com>\n\
-        Call-ID: incoming1\nCSeq: 10 INVITE\nContact: <sip:carol@192.0.2.3>\nContent-Length: 0\n\n";
-    script.raw(other);
+    let other = |branch: &str, method: &str, to_tag: &str| {
+        format!(
+            "{method} sip:alice@127.0.0.1:40001 SIP/2.0\nVia: SIP/2.0/TCP p.example.com;branch=z9hG4bK{branch}\n\
+             Max-Forwards: 69\nFrom: \"Carol\" <sip:carol@example.com>;tag=caroltag\nTo: <sip:alice@example.com>{to_tag}\n\
+             Call-ID: incoming1\nCSeq: 10 {method}\nContact: <sip:carol@192.0.2.3>\nContent-Length: 0\n\n"
+        )
+    };
+    script.raw(&other("second", "INVITE", ""));
+    let refused = script.next_status(482);
+    script.raw(&other("second", "INVITE", ""));
     script.next_status(482);
-    script.raw(other);
+    // The end of the second leaves the first, which a third is a copy of as well.
+    let tag = format!(";tag={}", refused.to().unwrap().tag().unwrap());
+    script.raw(&other("second", "ACK", &tag));
+    script.raw(&other("third", "INVITE", ""));
     script.next_status(482);
     assert_eq!(script.agent.calls(), 1);
 }
