@@ -70,9 +70,18 @@ impl Requested {
     }
 }
 
+impl Report {
+    /// Nothing is reported after it.
+    fn is_last(self) -> bool {
+        self.status >= 200 || self.timeout
+    }
+}
+
 impl Referral {
     pub(super) fn next_deadline(&self) -> Option<Deadline> {
-        (!self.over).then(|| Deadline::new(self.expires_at, "the reports on a transfer end"))
+        // A last word that waits for the report before it goes out with that one's answer, or its timeout.
+        let said = self.over || self.next.is_some_and(Report::is_last);
+        (!said).then(|| Deadline::new(self.expires_at, "the reports on a transfer end"))
     }
 
     /// The call is over; reports go on.
@@ -234,14 +243,15 @@ impl UserAgent {
         let Some(referral) = self.referrals.get_mut(&key).filter(|referral| !referral.over) else { return };
         if referral.in_flight {
             // The last word is not taken back by what comes after it.
-            if !referral.next.is_some_and(|next| next.status >= 200 || next.timeout) {
+            if !referral.next.is_some_and(Report::is_last) {
                 referral.next = Some(report);
+                self.dirty.push(Sleeper::Referral(key));
             }
             return;
         }
         referral.in_flight = true;
         referral.last = report.status;
-        referral.over = report.status >= 200 || report.timeout;
+        referral.over = report.is_last();
         let (call, id, event) = (referral.call, referral.id.clone(), referral.event);
         let left = referral.expires_at.saturating_duration_since(turn.now).as_secs();
         let state = match (referral.over, report.timeout) {

@@ -320,6 +320,43 @@ fn reports_run_out() {
     assert!(text(&last).contains("terminated;reason=timeout") && last.body() == b"SIP/2.0 180 Ringing\r\n");
 }
 
+#[test]
+fn the_last_report_waits_for_the_one_before_without_a_deadline_in_the_past() {
+    // Over TCP a NOTIFY goes out once; the one on its way when the 300 s are over is unanswered for a while, with or without
+    // an outcome behind it.
+    for outcome in [None, Some(486)] {
+        let (mut script, _) = referred("Refer-To: <sip:carol@example.com>\n");
+        let trying = script.next_request(Method::Notify);
+        let invite = script.next_request(Method::Invite);
+        script.reply_with(&trying, 200, "bobtag", &[], None);
+        script.reply_with(&invite, 180, "caroltag", &[], None);
+        let ringing = script.next_request(Method::Notify);
+        script.reply_with(&ringing, 200, "bobtag", &[], None);
+        script.pass(Duration::from_secs(290));
+        script.sent.clear();
+        script.reply_with(&invite, 183, "caroltag", &[], None);
+        let progress = script.next_request(Method::Notify);
+        if let Some(status) = outcome {
+            script.reply(&invite, status, &[]);
+            script.next_request(Method::Ack);
+        }
+        script.pass(Duration::from_secs(9));
+        script.now += Duration::from_secs(1);
+        script.input(Input::Deadline);
+        let next = script.agent.next_deadline().unwrap();
+        assert!(next.at > script.now, "{outcome:?}: {}", next.why);
+        script.sent.clear();
+        script.reply_with(&progress, 200, "bobtag", &[], None);
+        let last = script.next_request(Method::Notify);
+        let (state, status) = match outcome {
+            None => ("terminated;reason=timeout", "183 Session Progress"),
+            Some(_) => ("terminated;reason=noresource", "486 Busy Here"),
+        };
+        assert!(text(&last).contains(state), "{}", text(&last));
+        assert_eq!(last.body(), format!("SIP/2.0 {status}\r\n").as_bytes());
+    }
+}
+
 /// The Replaces that names the call of `established`.
 fn naming(ack: &Message) -> String {
     let tag = |address: crate::wire::NameAddr<'_>| address.tag().unwrap().to_owned();
