@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Register(RegisterArgs),
     /// Place one call
     #[command(after_help = "Examples:\n  z5 --config z5.toml call echo --duration 5s\n  \
-        z5 --config z5.toml call +15555550900 --audio hello.wav --video pattern --record out --text \"HELLO\"\n  \
+        z5 --config z5.toml call +15555550900 --audio hello.wav --video pattern --record out\n  \
         z5 --config z5.toml call 911 --location geo:38.8977,-77.0365 --duration 5s")]
     Call(CallArgs),
     /// Send one text message, outside any call
@@ -270,19 +270,17 @@ pub(crate) struct MediaArgs {
     /// What to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0" or "silence"
     #[arg(long, value_name = "WHAT", default_value = "silence")]
     pub(crate) audio: AudioArg,
-    /// What to send as video in place of the configuration's: an H.264 file (FILE.h264), a Y4M file (FILE.y4m), either with
-    /// @FPS behind it, "pattern", "pattern:WIDTHxHEIGHT@FPS", "film" (built in), "blank" or "off"
+    /// What to send as video: FILE.h264 or FILE.y4m (either with @FPS), "pattern", "pattern:WIDTHxHEIGHT@FPS", "film"
+    /// (built in), "blank" or "off"
     #[arg(long, value_name = "WHAT")]
     pub(crate) video: Option<VideoSetting>,
-    /// Record what is heard as heard.wav and what is seen as seen.h264 (and its latest picture as seen.png) in this folder
-    /// (made when missing); heard-2.wav, seen-2.h264 and so on when they are taken
+    /// Record heard.wav, seen.h264 and its latest picture seen.png in this folder; heard-2.wav and so on when they are taken
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
     /// Text to type once the call is up, 30 characters a second; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
-    /// Do something this long after the answer: hold, resume, mute, unmute, dtmf:KEYS, text:TEXT, transfer:TARGET,
-    /// add:text, hangup; may be given several times, for example --at 2s=hold --at 5s=resume
+    /// Do this so long after the answer: hold, resume, mute, unmute, dtmf:KEYS, text:TEXT, add:text, transfer:TARGET, hangup
     #[arg(long, value_name = "TIME=ACTION")]
     pub(crate) at: Vec<Act>,
     /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call
@@ -297,8 +295,7 @@ pub(crate) struct CallArgs {
     /// Do not let the far end learn who calls (RFC 3323)
     #[arg(long)]
     pub(crate) anonymous: bool,
-    /// Where the call comes from: geo:LATITUDE,LONGITUDE, a PIDF-LO file, or the address of a location server. An emergency
-    /// call (911) without it takes the configuration's
+    /// Where the call comes from: geo:LATITUDE,LONGITUDE, a PIDF-LO file, or a location server
     #[arg(long, value_name = "FILE|geo:...|https:...")]
     pub(crate) location: Option<String>,
     #[command(flatten)]

@@ -1,5 +1,11 @@
 //! Video from the command line: files, recordings, privacy, what cannot be sent, and a kill in the middle.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a result without what it must have has failed the test"
+)]
+
 mod common;
 
 use common::{World, z5};

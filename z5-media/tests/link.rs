@@ -277,9 +277,15 @@ proptest! {
     }
 }
 
-/// A picture of two slices framed like H.264; its number is in every byte.
+/// A picture of two slices framed like H.264; its number is in every byte. A key frame brings its parameter sets, without
+/// which it would be none.
 fn unit(n: u32, size: usize, key_frame: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
+    if key_frame {
+        for kind in [0x67, 0x68] {
+            bytes.extend_from_slice(&[0, 0, 0, 1, kind, 0x42, 0xc0, 0x1e, 0x80]);
+        }
+    }
     for first in [0x88, 0x08] {
         bytes.extend_from_slice(&[0, 0, 0, 1, if key_frame { 0x65 } else { 0x41 }, first]);
         bytes.resize(bytes.len() + size, n as u8 | 0x80);

@@ -157,6 +157,7 @@ async fn each_licence_fault_is_wrong_in_its_own_way() {
             Fault::LicenceExpired => assert!(signed && claims["exp"].as_u64().unwrap() + grace < iat),
             Fault::LicenceNotYetValid => assert!(signed && claims["nbf"].as_u64().unwrap() > iat + 3600),
             Fault::LicenceWrongDevice => assert!(signed && claims["cnf"]["instanceId"] != ID),
+            Fault::LicenceWrongNumber => assert!(signed && claims["sub"] != good["sub"]),
             Fault::LicenceWrongAudience => assert!(signed && claims["aud"] != "z5"),
             Fault::LicenceWrongIssuer => assert!(signed && claims["iss"] != good["iss"]),
             Fault::LicenceForged => assert!(!signed && header["kid"] == "mock-1"),

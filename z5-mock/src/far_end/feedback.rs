@@ -107,7 +107,7 @@ impl Recovery {
     }
 
     /// What is to be asked for now, at most sixteen.
-    pub(super) fn to_ask(&mut self, now: Instant) -> Vec<u16> {
+    pub(super) fn due(&mut self, now: Instant) -> Vec<u16> {
         self.missing.retain(|(_, asked, next)| *asked < QUESTIONS || *next > now);
         let due = self.missing.iter_mut().filter(|(_, _, next)| *next <= now).take(16);
         due.map(|(number, asked, next)| {
@@ -142,13 +142,13 @@ mod tests {
         for sequence in [65534, 65535, 2, 4] {
             recovery.received(sequence, now);
         }
-        assert_eq!(recovery.to_ask(now), [0, 1, 3]);
-        assert!(recovery.to_ask(now).is_empty());
+        assert_eq!(recovery.due(now), [0, 1, 3]);
+        assert!(recovery.due(now).is_empty());
         recovery.received(1, now);
         for round in 1..QUESTIONS {
-            assert_eq!(recovery.to_ask(now + REPEAT * round.into()), [0, 3]);
+            assert_eq!(recovery.due(now + REPEAT * round.into()), [0, 3]);
         }
-        assert!(recovery.to_ask(now + REPEAT * 10).is_empty());
+        assert!(recovery.due(now + REPEAT * 10).is_empty());
         recovery.sent(7, &[1]);
         assert_eq!((recovery.again(7), recovery.again(8)), (Some(&[1][..]), None));
     }

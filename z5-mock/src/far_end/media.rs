@@ -277,7 +277,7 @@ impl Task {
         if let Some(recovery) = &mut self.recovery {
             let now = clock::now();
             recovery.received(self.highest, now);
-            let missing = recovery.to_ask(now);
+            let missing = recovery.due(now);
             if !missing.is_empty() {
                 self.report(&feedback::nack(self.ssrc, self.remote_ssrc, &missing));
             }
