@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use z5_sip::sdp::{
     Capabilities, Codec, CryptoSuite, Feedback, MediaCapability, MediaKind, NegotiationFailure, Origin,
-    SdesKey, Security, SessionDescription, accept_answer, answer, make_offer,
+    SdesKey, Security, SessionDescription, accept_answer, answer, make_offer, reoffer,
 };
 
 const ORIGIN: Origin = Origin { id: 1, version: 1 };
@@ -108,6 +108,20 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
     })
 }
 
+/// The same with every dynamic number moved.
+fn renumbered(mut capabilities: Capabilities, by: u8) -> Capabilities {
+    for codec in capabilities.media.iter_mut().flat_map(|medium| &mut medium.codecs) {
+        let moved = |number: u8| if number < 96 { number } else { number + by };
+        if codec.name == "red" {
+            let generations = codec.fmtp.take().unwrap();
+            let moved = generations.split('/').map(|token| moved(token.parse().unwrap()).to_string());
+            codec.fmtp = Some(moved.collect::<Vec<_>>().join("/"));
+        }
+        codec.payload_type = moved(codec.payload_type);
+    }
+    capabilities
+}
+
 /// Values of an attribute on a line.
 fn values<'a>(media: &'a sdp_types::Media, name: &'a str) -> impl Iterator<Item = &'a str> {
     media.attributes.iter().filter(move |a| a.attribute == name).filter_map(|a| a.value.as_deref())
@@ -172,6 +186,26 @@ proptest! {
                 media.codecs.iter().map(|codec| codec.send_payload_type).collect()
             };
             prop_assert_eq!(numbers(near), numbers(far));
+        }
+    }
+    /// A session keeps the numbers of its first offer whoever offers next, so both ends send what the other expects.
+    #[test]
+    fn a_new_offer_of_the_answerer_keeps_the_numbers_both_ways(
+        here in capabilities(),
+        there in capabilities(),
+        apart in 0..20_u8,
+    ) {
+        let offer = make_offer(&here, ORIGIN);
+        let there = renumbered(there, apart);
+        let Ok((agreed, far)) = answer(&offer, &there, ORIGIN) else { return Ok(()) };
+        let again = reoffer(&there, ORIGIN, &agreed, &far);
+        let (back, near) = answer(&again, &here, ORIGIN).unwrap();
+        let far = accept_answer(&again, &back, &there).unwrap();
+        prop_assert_eq!(near.media.len(), far.media.len());
+        for (near, far) in near.media.iter().zip(&far.media) {
+            let sent: Vec<u8> = near.codecs.iter().map(|codec| codec.send_payload_type).collect();
+            let expected: Vec<u8> = far.codecs.iter().map(|codec| codec.receive_payload_type).collect();
+            prop_assert_eq!(sent, expected);
         }
     }
 }

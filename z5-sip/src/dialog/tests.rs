@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::sdp::{Capabilities, Codec, Direction, MediaCapability, MediaKind, NegotiationFailure};
+use crate::sdp::{
+    Capabilities, Codec, Direction, MediaCapability, MediaKind, Negotiated, NegotiatedCodec,
+    NegotiationFailure,
+};
 use crate::transaction::Timers;
 
 fn parse(text: &str) -> Message {
@@ -172,4 +175,42 @@ fn a_refresh_offers_what_flows_and_no_more() {
     here.accept(&answer).unwrap();
     assert_eq!(here.flowing(), audio(1000, Direction::SendReceive), "text was refused");
     assert_eq!(here.capabilities().media.len(), 2);
+}
+
+#[test]
+fn what_arrives_after_a_new_offer_of_ours_has_the_numbers_that_the_session_had() {
+    const OFFER: &str = "v=0\no=- 5 5 IN IP4 192.0.2.7\ns=-\nc=IN IP4 192.0.2.7\nt=0 0\n\
+        m=audio 7000 RTP/AVP 111 126\na=rtpmap:111 opus/48000/2\na=rtpmap:126 telephone-event/48000\n\
+        m=video 7002 RTP/AVP 121 120\na=rtpmap:121 H264/90000\na=fmtp:121 profile-level-id=42E01F;packetization-mode=1\n\
+        a=rtpmap:120 H264/90000\na=fmtp:120 profile-level-id=42E01F\n";
+    let mut sound = vec![Codec::new("opus", 48_000, 96), Codec::telephone_event_at(97, 48_000)];
+    sound[0].channels = Some(2);
+    let pictures = vec![Codec::h264(111, 1, 31), Codec::h264(99, 0, 31)];
+    let media = vec![
+        MediaCapability::new(MediaKind::Audio, 20_000, sound),
+        MediaCapability::new(MediaKind::Video, 20_002, pictures),
+    ];
+    let ours = Capabilities { address: [127, 0, 0, 1].into(), media };
+    let expected = |negotiated: &Negotiated| -> Vec<Vec<u8>> {
+        let numbers =
+            |codecs: &[NegotiatedCodec]| codecs.iter().map(|codec| codec.receive_payload_type).collect();
+        negotiated.media.iter().map(|media| numbers(&media.codecs)).collect()
+    };
+    let mut session = Session::new(8, ours.clone());
+    let (_, before) = session.answer(OFFER.replace('\n', "\r\n").as_bytes()).unwrap();
+    assert_eq!(expected(&before), [[111, 126], [121, 120]]);
+    // Twice: what came of the first new offer is what the second goes on from.
+    for _ in 0..2 {
+        let offer = String::from_utf8(session.offer(ours.clone())).unwrap();
+        assert!(offer.contains("m=audio 20000 RTP/AVP 111 126\r\n"), "{offer}");
+        assert!(offer.contains("m=video 20002 RTP/AVP 121 120\r\n"), "{offer}");
+        let after = session.accept(OFFER.replace('\n', "\r\n").as_bytes()).unwrap();
+        assert_eq!(expected(&after), expected(&before));
+    }
+    // The far end may send under numbers of its own choice all the same.
+    session.offer(ours);
+    let renumbered = OFFER.replace("111", "100").replace('\n', "\r\n");
+    let after = session.accept(renumbered.as_bytes()).unwrap();
+    let opus = after.media[0].codec("opus").unwrap();
+    assert_eq!((opus.send_payload_type, opus.receive_payload_type), (100, 111));
 }

@@ -1,7 +1,8 @@
 //! Taking the answer to our offer (RFC 3264 section 7).
 //!
-//! The answer's numbers tell us what to send; what arrives has the numbers that we offered. An answer that renumbers
-//! is legal and taken by name. A key must repeat the tag and the suite of one that we offered.
+//! The answer's numbers tell us what to send; what arrives has the numbers that our offer wrote, which are the session's
+//! own when it stood before. An answer that renumbers is legal and taken by name. A key must repeat the tag and the suite
+//! of one that we offered.
 
 use sdp_types::Media;
 
@@ -61,7 +62,7 @@ fn accept_line(
         return Err(RefusedWhy::RefusedByPeer);
     }
     let secure = formats::profile(theirs)? == Profile::Secure;
-    let (codecs, refused_codecs) = answered_codecs(theirs, medium)?;
+    let (codecs, refused_codecs) = answered_codecs(ours, theirs, medium)?;
     let address =
         formats::address(&answer.session, theirs).map_err(|address| RefusedWhy::Address { address })?;
     if address.rtp.is_ipv4() != capabilities.address.is_ipv4() {
@@ -99,15 +100,33 @@ fn accept_line(
     })
 }
 
+/// A codec of ours under the number that our offer gave it.
+struct Offered<'a> {
+    payload_type: u8,
+    codec: &'a Codec,
+}
+
+/// What our line offered. Its numbers are those of the line: a session that stands keeps the ones it was given, which may
+/// be others than those of our capabilities.
+fn offered_codecs<'a>(ours: &Media, medium: &'a MediaCapability) -> Vec<Offered<'a>> {
+    let offered = |format: &Format<'_>| {
+        let codec = medium.codecs.iter().find(|codec| format.matches(codec))?;
+        Some(Offered { payload_type: format.payload_type?, codec })
+    };
+    formats::of_line(ours).iter().filter_map(offered).collect()
+}
+
 fn answered_codecs(
+    ours: &Media,
     theirs: &Media,
     medium: &MediaCapability,
 ) -> Result<(Vec<NegotiatedCodec>, Vec<RefusedCodec>), RefusedWhy> {
+    let offered = offered_codecs(ours, medium);
     let formats = formats::of_line(theirs);
     let mut codecs: Vec<NegotiatedCodec> = Vec::new();
     let mut refused = Vec::new();
     for format in &formats {
-        match answered_codec(format, medium) {
+        match answered_codec(format, &offered) {
             Ok(codec) => codecs.push(codec),
             Err(why) => refused.push(refused_codec(format, why)),
         }
@@ -118,26 +137,26 @@ fn answered_codecs(
     Ok((codecs, refused))
 }
 
-fn answered_codec(format: &Format<'_>, medium: &MediaCapability) -> Result<NegotiatedCodec, &'static str> {
+fn answered_codec(format: &Format<'_>, offered: &[Offered<'_>]) -> Result<NegotiatedCodec, &'static str> {
     let number = format.payload_type.ok_or("not a payload type")?;
     // An answer may leave the rtpmap of a number that we gave a meaning to ourselves.
     let ours = match &format.encoding {
         Some(_) => {
-            let by_name = || medium.codecs.iter().filter(|codec| format.matches(codec));
-            by_name().find(|codec| codec.payload_type == number).or_else(|| by_name().next())
+            let by_name = || offered.iter().filter(|ours| format.matches(ours.codec));
+            by_name().find(|ours| ours.payload_type == number).or_else(|| by_name().next())
         }
-        None => medium.codecs.iter().find(|codec| codec.payload_type == number),
+        None => offered.iter().find(|ours| ours.payload_type == number),
     };
-    let ours = ours.ok_or("answered, but never offered")?;
+    let Offered { payload_type, codec } = ours.ok_or("answered, but never offered")?;
     Ok(NegotiatedCodec {
         codec: Codec {
-            name: ours.name.clone(),
+            name: codec.name.clone(),
             payload_type: number,
             fmtp: format.fmtp.map(str::to_owned),
-            ..*ours
+            ..**codec
         },
         send_payload_type: number,
-        receive_payload_type: ours.payload_type,
+        receive_payload_type: *payload_type,
     })
 }
 
