@@ -38,6 +38,8 @@ pub(super) struct Calling {
     /// The session as offered; each fork goes on from it by itself.
     pub(super) session: Session,
     pub(super) cancel: Cancel,
+    /// How often the session interval was raised because of a 422.
+    pub(super) raised: u32,
     /// The early dialogs in the order in which they came up.
     pub(super) forks: Vec<Fork>,
     /// Why we take it back ourselves.

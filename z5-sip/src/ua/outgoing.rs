@@ -19,6 +19,14 @@ use crate::sdp::Capabilities;
 use crate::transaction::ClientInput;
 use crate::wire::{Message, Method, Name, RequestBuilder, Uri};
 
+/// How often a call raises its session interval: each proxy on the way may have a bound of its own, but one that always
+/// wants more would be asked for ever.
+const RAISED_AT_MOST: u32 = 3;
+
+/// The longest session interval that a 422 can make us ask for, in seconds: a day. RFC 4028 sets no bound; beyond this the
+/// timer finds no dead call any more.
+const LONGEST_INTERVAL: u32 = 86_400;
+
 impl UserAgent {
     pub(super) fn on_invite_command(
         &mut self,
@@ -68,8 +76,9 @@ impl UserAgent {
         };
         match self.start_client(outline, flow, Owner::Invite(key), turn) {
             Ok(client) => {
+                let cancel = Cancel::No;
                 let calling =
-                    Calling { client, session, cancel: Cancel::No, forks: Vec::new(), unusable: None };
+                    Calling { client, session, cancel, raised: 0, forks: Vec::new(), unusable: None };
                 self.calls.insert(key, Call { flow, state: State::Calling(calling) });
             }
             Err(error) => turn.emit(Event::Failed { call: key, failure: error.into() }),
@@ -114,7 +123,7 @@ impl UserAgent {
         if (200..300).contains(&response.status().unwrap_or_default()) {
             return self.on_invite_accepted(key, number, response, turn);
         }
-        if let Some(outline) = self.with_longer_interval(number, response) {
+        if let Some(outline) = self.with_longer_interval(key, number, response) {
             return self.repeat_invite(key, number, outline, turn);
         }
         if self.follow(key, number, response, turn) {
@@ -129,19 +138,22 @@ impl UserAgent {
     }
 
     /// 422: the same INVITE with the session interval that the far end can bear (RFC 4028 section 7.3).
-    fn with_longer_interval(&self, number: u64, response: &Message) -> Option<Outline> {
+    fn with_longer_interval(&mut self, key: CallKey, number: u64, response: &Message) -> Option<Outline> {
         if response.status() != Some(422) {
             return None;
         }
         let shortest: u32 = response.header_token(Name::MinSe)?.parse().ok()?;
+        if shortest > LONGEST_INTERVAL || self.calling(key, number)?.raised == RAISED_AT_MOST {
+            return None;
+        }
         let mut outline = self.transactions.clients.get(&number)?.outline.clone();
         let asked = outline.headers.iter_mut().find(|(name, _)| *name == Name::SessionExpires)?;
-        // Only longer and longer, so this comes to an end.
         if asked.1.parse().is_ok_and(|asked: u32| asked >= shortest) {
             return None;
         }
         asked.1 = shortest.to_string();
         outline.headers.retain(|(name, _)| *name != Name::MinSe);
+        self.calling(key, number)?.raised += 1;
         Some(outline.with(Name::MinSe, shortest.to_string()))
     }
 

@@ -746,6 +746,36 @@ fn an_interval_too_small_is_raised_from_both_sides() {
 }
 
 #[test]
+fn an_interval_is_raised_three_times_and_to_a_day_at_most() {
+    let calling = || {
+        let mut script =
+            Script::registered_with(|config| config.session_interval = Some(Duration::from_secs(100)));
+        let invite = script.invite();
+        (script, invite)
+    };
+    let too_small = |script: &mut Script, invite: &Message, least: &str| {
+        script.reply(invite, 422, &[(Name::MinSe, least)]);
+        script.next_request(Method::Ack);
+    };
+    let (mut script, mut invite) = calling();
+    for least in ["101", "102", "103"] {
+        too_small(&mut script, &invite, least);
+        invite = script.next_request(Method::Invite);
+    }
+    too_small(&mut script, &invite, "104");
+    assert!(script.sent.is_empty());
+    assert!(matches!(
+        script.events.pop(),
+        Some(Event::Failed { failure: CallFailure::Refused { status: 422, .. }, .. })
+    ));
+    for (least, again) in [("86400", 1), ("86401", 0), ("4294967295", 0)] {
+        let (mut script, invite) = calling();
+        too_small(&mut script, &invite, least);
+        assert_eq!(script.sent.len(), again, "{least}");
+    }
+}
+
+#[test]
 fn an_update_with_an_offer_changes_what_flows() {
     let (mut script, ack) = Script::established();
     let hold = ANSWER.replace("RTP/AVP 8\r\n", "RTP/AVP 8\r\na=sendonly\r\n");
