@@ -20,7 +20,7 @@ use crate::sdp::{Capabilities, SessionDescription};
 use crate::wire::Message;
 
 pub(super) struct Call {
-    /// The flow that its last request took or came on.
+    /// The flow that its INVITE took or came on; when that is lost, the one that it moves to.
     pub(super) flow: FlowId,
     pub(super) state: State,
 }

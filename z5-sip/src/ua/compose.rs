@@ -52,14 +52,14 @@ impl UserAgent {
     }
 
     /// The value of our Contact within dialogs: the GRUU where the registrar made one (RFC 5627 section 4.4), else our
-    /// address on the flow, without our user part when who we are is hidden.
+    /// address on the flow, without our user part when who we are is hidden. A stream beside datagrams is no way to us.
     pub(super) fn contact_value(&self, flow: FlowId, hidden: bool) -> Option<String> {
         let gruu = self.gruu();
         let gruu = gruu.and_then(|gruu| if hidden { gruu.temporary.as_ref() } else { gruu.public.as_ref() });
         if let Some(gruu) = gruu {
             return Some(format!("<{gruu}>"));
         }
-        let flow = self.flows.get(&flow)?;
+        let flow = self.flows.get(&self.principal(flow))?;
         let uri = if hidden { self.contact_uri_of(Some(NOBODY), flow) } else { self.contact_uri(flow) };
         Some(format!("<{uri}>"))
     }

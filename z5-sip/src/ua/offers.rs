@@ -234,7 +234,7 @@ impl UserAgent {
     /// The value of our Contact within a call.
     pub(super) fn call_contact(&self, call: &Call) -> Option<String> {
         let hidden = call.legs().next().is_some_and(|leg| leg.dialog.is_private());
-        self.contact_value(call.flow, hidden)
+        self.contact_value(self.flow_of(call)?, hidden)
     }
 
     fn await_ack(&mut self, key: CallKey, response: Option<&Message>, request: &Message, turn: &Turn<'_>) {

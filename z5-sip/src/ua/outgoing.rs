@@ -263,6 +263,8 @@ impl UserAgent {
                 let held = leg.held.take();
                 let mut active = Active::new(leg, true);
                 active.timer = SessionTimer::from_response(response, turn.now);
+                // The stream that a large INVITE took is not the call's: it stands and falls with its datagrams.
+                let flow = self.principal(flow);
                 self.calls.insert(key, Call { flow, state: State::Active(active) });
                 self.dirty.push(Sleeper::Call(key));
                 self.tell_call_info(key, response, turn);

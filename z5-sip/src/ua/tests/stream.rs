@@ -1,10 +1,10 @@
 //! Large requests on a UDP flow (RFC 3261 section 18.1.1).
 
-use super::script::{FLOW, Script};
-use super::world::SERVER;
+use super::script::{CALL, FLOW, OFFER, Script};
+use super::world::{SERVER, capabilities};
 use crate::flow::{FlowEnd, FlowId};
 use crate::ua::{Command, Event, Input};
-use crate::wire::{Message, Name, Transport};
+use crate::wire::{Message, Method, Name, ResponseBuilder, Transport};
 
 const STREAM: FlowId = FlowId(2);
 
@@ -28,6 +28,95 @@ fn next_over(script: &mut Script) -> (Message, Transport) {
 fn via_token(message: &Message) -> String {
     let via = String::from_utf8_lossy(message.header(Name::Via).unwrap()).into_owned();
     via.trim_start_matches("SIP/2.0/").split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// With a stream and a binding, every request being large.
+fn registered() -> Script {
+    let mut script = script(1400);
+    stream_up(&mut script);
+    script.command(Command::Register);
+    let register = script.next();
+    script.reply(&register, 200, &[(Name::Contact, &contact(&register))]);
+    assert!(matches!(script.events.pop(), Some(Event::Registered { .. })), "{:?}", script.events);
+    script
+}
+
+/// A call of ours whose INVITE took the stream, and its ACK.
+fn established() -> (Script, Message) {
+    let mut script = registered();
+    let invite = script.invite();
+    assert_eq!((via_token(&invite).as_str(), names_the_datagrams(&invite)), ("TCP", true));
+    script.accept(&invite, "bobtag");
+    let ack = script.next_request(Method::Ack);
+    (script, ack)
+}
+
+fn contact(message: &Message) -> String {
+    String::from_utf8_lossy(message.header(Name::Contact).unwrap()).into_owned()
+}
+
+fn names_the_datagrams(message: &Message) -> bool {
+    contact(message).contains("127.0.0.1:40001") && !contact(message).contains("transport=tcp")
+}
+
+/// An INVITE with an offer that came on the stream.
+fn from_the_server(head: &str) -> String {
+    let length = OFFER.len();
+    let kind = "Content-Type: application/sdp";
+    let head = format!(
+        "INVITE sip:alice@127.0.0.1:40001 SIP/2.0\nVia: SIP/2.0/TCP p.example.com;branch=z9hG4bKs1\nMax-Forwards: 69\n\
+         {head}CSeq: 10 INVITE\nContact: <sip:bob@192.0.2.7>\n{kind}\nContent-Length: {length}\n\n"
+    );
+    head.replace('\n', "\r\n") + OFFER
+}
+
+#[test]
+fn a_call_over_the_stream_has_its_contact_on_the_datagrams_and_goes_on_without_it() {
+    let (mut script, ack) = established();
+    // Both ends' next offers, the far end's over the stream.
+    let text = |name| ack.text(name).unwrap().into_owned();
+    let (from, to, call_id) = (text(Name::To), text(Name::From), ack.call_id().unwrap());
+    let theirs = from_the_server(&format!("From: {from}\nTo: {to}\nCall-ID: {call_id}\n"));
+    script.input(Input::Received { flow: STREAM, bytes: theirs.as_bytes() });
+    assert!(names_the_datagrams(&script.next_status(200)));
+    script.inside(&ack, "ACK", 10, "", "");
+    script.command(Command::Renegotiate { call: CALL, offer: capabilities(20_000) });
+    let (ours, transport) = next_over(&mut script);
+    assert_eq!((transport, names_the_datagrams(&ours)), (Transport::Tcp, true), "{}", contact(&ours));
+    // The stream goes: the offer, too.
+    script.input(Input::FlowDown { flow: STREAM, why: FlowEnd::Closed });
+    let (again, transport) = next_over(&mut script);
+    assert_eq!((transport, names_the_datagrams(&again)), (Transport::Udp, true));
+    assert_eq!(script.agent.calls(), 1);
+}
+
+#[test]
+fn a_call_over_the_stream_moves_when_its_datagrams_are_lost_and_the_stream_is_not() {
+    let (mut script, _) = established();
+    script.input(Input::FlowDown { flow: FLOW, why: FlowEnd::Closed });
+    let (transport, local) = (Transport::Udp, "127.0.0.1:40003".parse().unwrap());
+    script.input(Input::FlowUp { flow: FlowId(3), transport, local, remote: SERVER.into(), reg_id: 1 });
+    script.command(Command::Register);
+    let register = script.next_request(Method::Register);
+    let bytes =
+        ResponseBuilder::to_request(&register, 200, "").to_tag("t").header(Name::Contact, contact(&register));
+    let bytes = bytes.build().unwrap().to_bytes();
+    script.input(Input::Received { flow: FlowId(3), bytes: &bytes });
+    let refresh = script.next_request(Method::Invite);
+    assert!(contact(&refresh).contains("127.0.0.1:40003"), "{}", contact(&refresh));
+}
+
+#[test]
+fn a_call_that_came_over_the_stream_has_its_contact_on_the_datagrams() {
+    let mut script = registered();
+    let theirs =
+        from_the_server("From: <sip:bob@example.com>;tag=b\nTo: <sip:alice@example.com>\nCall-ID: in\n");
+    script.input(Input::Received { flow: STREAM, bytes: theirs.as_bytes() });
+    script.next_status(100);
+    let call = script.incoming_call();
+    script.command(Command::Accept { call, answer: capabilities(20_000) });
+    let ok = script.next_status(200);
+    assert!(names_the_datagrams(&ok), "{}", contact(&ok));
 }
 
 #[test]
