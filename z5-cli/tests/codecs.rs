@@ -4,7 +4,7 @@
     clippy::panic,
     reason = "a tone that is not there has failed the test, and the message says what was seen"
 )]
-#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world has failed")]
 
 mod common;
 
