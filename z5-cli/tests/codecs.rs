@@ -1,9 +1,5 @@
 //! Every audio codec and every SRTP suite in an echo call, and what the program says of names it does not know.
 
-#![expect(
-    clippy::panic,
-    reason = "a tone that is not there has failed the test, and the message says what was seen"
-)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world has failed")]
 
 mod common;
