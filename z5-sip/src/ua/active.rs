@@ -194,6 +194,17 @@ impl UserAgent {
         }
     }
 
+    /// The far end knows the call no more, or a proxy could not reach it (408, 481): a BYE ends what it may still hold
+    /// (RFC 3261 section 12.2.1.2).
+    pub(super) fn end_lost(&mut self, key: CallKey, turn: &mut Turn<'_>) {
+        match self.active(key).map(|active| &active.ending) {
+            Some(Ending::No) => self.send_bye(key, Side::Network, None, turn),
+            Some(Ending::AfterAck) => self.send_bye(key, Side::Local, None, turn),
+            // Its BYE is on its way.
+            Some(Ending::Bye { .. }) | None => {}
+        }
+    }
+
     /// Our BYE is answered, or never will be: either way the call is over.
     pub(super) fn on_bye_done(&mut self, key: CallKey, turn: &mut Turn<'_>) {
         self.finish(key, Side::Local, None, turn);

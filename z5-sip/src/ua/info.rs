@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::failure::CommandRefusal;
 use super::transactions::Owner;
-use super::types::{CallKey, Event, Side};
+use super::types::{CallKey, Event};
 use super::{Turn, UserAgent};
 use crate::wire::{Message, Method, Name};
 
@@ -82,7 +82,7 @@ impl UserAgent {
         turn.emit(Event::InfoFailed { call: key, status });
         // The far end has forgotten the call (RFC 3261 section 12.2.1.2).
         if status == 481 {
-            self.finish(key, Side::Network, None, turn);
+            self.end_lost(key, turn);
         }
     }
 

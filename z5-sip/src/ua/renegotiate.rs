@@ -138,7 +138,7 @@ impl UserAgent {
         active.leg.offering = None;
         // The far end has forgotten the call (RFC 3261 section 12.2.1.2).
         if matches!(status, 408 | 481) {
-            return self.finish(key, Side::Network, None, turn);
+            return self.end_lost(key, turn);
         }
         let id = active.leg.dialog.id().clone();
         self.on_offer_refused(key, &id, response, turn);
@@ -235,7 +235,7 @@ impl UserAgent {
     /// The re-INVITE was never answered: the far end is not there any more.
     pub(super) fn on_reinvite_lost(&mut self, key: CallKey, number: u64, turn: &mut Turn<'_>) {
         if self.active(key).is_some_and(|active| active.leg.offering == Some(number)) {
-            self.send_bye(key, Side::Network, None, turn);
+            self.end_lost(key, turn);
         }
     }
 
@@ -275,7 +275,7 @@ impl UserAgent {
                     active.timer = SessionTimer::from_response(response, turn.now);
                 }
             }
-            408 | 481 if stands => self.finish(key, Side::Network, None, turn),
+            408 | 481 if stands => self.end_lost(key, turn),
             // It does not take UPDATE after all: an INVITE will do.
             405 | 501 => {
                 leg.updatable = false;

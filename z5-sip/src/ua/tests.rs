@@ -12,6 +12,7 @@ mod redirects;
 mod refusals;
 mod register;
 mod reliable;
+mod renewals;
 mod script;
 mod seeds;
 mod sequences;

@@ -11,7 +11,7 @@ use super::failure::{CallFailure, CommandRefusal};
 use super::incoming::warned;
 use super::schedule::Sleeper;
 use super::transactions::Owner;
-use super::types::{CallKey, Event, Side, TransferTarget};
+use super::types::{CallKey, Event, TransferTarget};
 use super::{Turn, UserAgent};
 use crate::dialog::{Dialog, DialogId};
 use crate::outbox::Deadline;
@@ -138,7 +138,7 @@ impl UserAgent {
             self.end_transfer(key, Err(CallFailure::from_response(response)), turn);
             // The far end has forgotten the call (RFC 3261 section 12.2.1.2).
             if matches!(status, 408 | 481) {
-                self.finish(key, Side::Network, None, turn);
+                self.end_lost(key, turn);
             }
             return;
         }

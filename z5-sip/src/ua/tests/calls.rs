@@ -706,7 +706,7 @@ fn a_session_is_refreshed_by_update_or_by_invite() {
 }
 
 /// A call whose session we refresh every 45 s, with this in the 200.
-fn timed(extra: &str) -> (Script, Message) {
+pub(super) fn timed(extra: &str) -> (Script, Message) {
     let mut script = Script::registered_with(|config| config.keep_alive = None);
     let invite = script.invite();
     let (name, value) = extra.split_once(": ").unwrap();

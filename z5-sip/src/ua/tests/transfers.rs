@@ -114,6 +114,8 @@ fn a_far_end_that_forgot_the_call_ends_it_with_the_transfer() {
     script.command(blind());
     let refer = script.next_request(Method::Refer);
     script.reply_with(&refer, 481, "bobtag", &[], None);
+    let bye = script.next_request(Method::Bye);
+    script.reply_with(&bye, 481, "bobtag", &[], None);
     assert!(matches!(
         script.take_events()[..],
         [Event::TransferFailed { .. }, Event::Ended { by: Side::Network, .. }]
@@ -488,6 +490,8 @@ fn info_goes_out_within_the_call() {
     script.command(Command::SendInfo { call: CALL, info: Info::PictureFastUpdate });
     let info = script.next_request(Method::Info);
     script.reply_with(&info, 481, "bobtag", &[], None);
+    let bye = script.next_request(Method::Bye);
+    script.reply_with(&bye, 481, "bobtag", &[], None);
     assert!(matches!(script.take_events()[..], [Event::InfoFailed { status: 481, .. }, Event::Ended { .. }]));
 }
 
