@@ -168,6 +168,17 @@ impl Active {
 }
 
 impl State {
+    /// Whether an offer of ours may go out by UPDATE in this early dialog.
+    pub(super) fn takes_update(&self, id: &DialogId) -> bool {
+        match self {
+            Self::Calling(Calling { cancel: Cancel::No, forks, .. }) => {
+                forks.iter().any(|fork| fork.leg.dialog.id() == id && fork.leg.may_update())
+            }
+            Self::Ringing(_) => self.updatable().is_some(),
+            Self::Calling(_) | Self::Active(_) => false,
+        }
+    }
+
     /// The early dialog in which an offer of ours may go out by UPDATE: the one that came up last.
     pub(super) fn updatable(&self) -> Option<DialogId> {
         let leg = match self {

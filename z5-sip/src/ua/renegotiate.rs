@@ -22,6 +22,9 @@ const PUT_OFF_AT_MOST: u32 = 8;
 /// The longest a far end may make an offer wait with Retry-After (RFC 3311 section 5.2: 0 to 10 s).
 const LONGEST_RETRY_AFTER: u32 = 10;
 
+/// How soon we look again whether an offer that was put off may go out, when another one is under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
+
 impl UserAgent {
     /// Changes what flows in a call, as hold and resume do.
     pub(super) fn on_renegotiate(&mut self, key: CallKey, offer: Capabilities, turn: &mut Turn<'_>) {
@@ -303,14 +306,28 @@ impl UserAgent {
             .legs_mut()
             .filter_map(|leg| {
                 let (_, offer) = leg.retry.take_if(|(at, _)| *at <= turn.now)?;
-                Some((leg.dialog.id().clone(), offer))
+                Some((leg.dialog.id().clone(), leg.refreshing, offer))
             })
             .collect();
-        for (id, offer) in due {
-            match self.active(key) {
-                Some(active) if active.may_offer() => self.send_reinvite(key, offer, false, turn),
-                Some(_) => {}
-                None => self.send_update(key, &id, Some(offer), turn),
+        for (id, refreshing, offer) in due {
+            match self.calls.get(&key).map(|call| &call.state) {
+                Some(State::Active(active)) if active.may_offer() => {
+                    self.send_reinvite(key, offer, refreshing, turn);
+                }
+                Some(State::Active(active)) if active.ending != Ending::No && refreshing => {}
+                Some(State::Active(active)) if active.ending != Ending::No => {
+                    let failure = CallFailure::Cancelled { by: Side::Local, reason: None };
+                    turn.emit(Event::RenegotiationFailed { call: key, failure });
+                }
+                Some(state) if state.takes_update(&id) => self.send_update(key, &id, Some(offer), turn),
+                // An offer of the far end waits for its answer, or one of ours in a 2xx or a PRACK.
+                Some(_) => {
+                    if let Some(leg) = self.leg(key, &id) {
+                        leg.retry = Some((turn.now + LOOK_AGAIN, offer));
+                        self.dirty.push(Sleeper::Call(key));
+                    }
+                }
+                None => {}
             }
         }
     }

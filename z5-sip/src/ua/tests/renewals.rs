@@ -4,10 +4,34 @@
 use std::time::Duration;
 
 use super::calls::timed;
-use super::script::CALL;
+use super::script::{ANSWER, CALL, Script};
 use super::world::{capabilities, uri};
 use crate::ua::{Command, Event, Info, Side, TransferTarget};
-use crate::wire::Method;
+use crate::wire::{Method, Name};
+
+fn renegotiate(script: &mut Script) {
+    script.command(Command::Renegotiate { call: CALL, offer: capabilities(20_000) });
+}
+
+#[test]
+fn an_offer_whose_turn_comes_while_another_waits_is_put_off_again() {
+    let (mut script, ack) = Script::established();
+    renegotiate(&mut script);
+    let ours = script.next_request(Method::Invite);
+    script.reply_with(&ours, 491, "bobtag", &[], None);
+    script.next_request(Method::Ack);
+    script.inside(&ack, "INVITE", 5, "", "");
+    script.next_status(200);
+    script.pass(Duration::from_secs(5));
+    assert!(script.sent.drain(..).all(|message| message.status() == Some(200)), "ours waits for the ACK");
+    script.inside(&ack, "ACK", 5, "", ANSWER);
+    script.take_events();
+    script.pass(Duration::from_secs(1));
+    let again = script.next_request(Method::Invite);
+    script.reply_with(&again, 200, "bobtag", &[(Name::Contact, "<sip:bob@192.0.2.7>")], Some(ANSWER));
+    script.next_request(Method::Ack);
+    assert!(matches!(script.take_events()[..], [Event::Renegotiated { .. }]));
+}
 
 #[test]
 fn a_call_that_the_far_end_knows_no_more_ends_with_a_bye() {
