@@ -96,10 +96,11 @@ impl SessionTimer {
         Some(Self::new(seconds, ours, now))
     }
 
-    /// The value of Session-Expires in a refresh of ours.
+    /// The value of Session-Expires in a request of ours: who refreshes goes on to do so (section 7.4).
     #[must_use]
     pub fn value(&self) -> String {
-        format!("{};refresher=uac", self.interval.as_secs())
+        let refresher = if self.ours { "uac" } else { "uas" };
+        format!("{};refresher={refresher}", self.interval.as_secs())
     }
 
     /// A refresh is on its way: the next deadline ends the call.

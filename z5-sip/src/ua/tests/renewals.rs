@@ -34,6 +34,18 @@ fn an_offer_whose_turn_comes_while_another_waits_is_put_off_again() {
 }
 
 #[test]
+fn who_refreshes_stays_as_it_was_agreed() {
+    let mut script = Script::registered_with(|config| config.keep_alive = None);
+    let invite = script.invite();
+    let headers = [(Name::Contact, "<sip:bob@192.0.2.7>"), (Name::SessionExpires, "90;refresher=uas")];
+    script.reply_with(&invite, 200, "bobtag", &headers, Some(ANSWER));
+    script.next_request(Method::Ack);
+    renegotiate(&mut script);
+    let hold = script.next_request(Method::Invite);
+    assert_eq!(hold.header(Name::SessionExpires), Some(&b"90;refresher=uas"[..]));
+}
+
+#[test]
 fn a_call_that_the_far_end_knows_no_more_ends_with_a_bye() {
     let info = Command::SendInfo { call: CALL, info: Info::PictureFastUpdate };
     let transfer = Command::Transfer { call: CALL, to: TransferTarget::Blind(uri("sip:carol@example.com")) };
