@@ -16,8 +16,12 @@ pub const SHORTEST: u32 = 90;
 pub struct SessionTimer {
     interval: Duration,
     ours: bool,
-    due_at: Instant,
-    refreshing: bool,
+    /// When our next refresh goes out; `None` while one is under way, and where the far end refreshes.
+    refresh_at: Option<Instant>,
+    /// When the call ends unless a refresh gets through.
+    ends_at: Instant,
+    /// A refresh was tried since the interval began.
+    tried: bool,
 }
 
 /// What a session timer wants.
@@ -81,9 +85,11 @@ impl TimerAnswer {
 impl SessionTimer {
     fn new(seconds: u32, ours: bool, now: Instant) -> Self {
         let interval = Duration::from_secs(u64::from(seconds.max(SHORTEST)));
-        let mut timer = Self { interval, ours, due_at: now, refreshing: false };
-        timer.restart(now);
-        timer
+        // The one that waits gives up a little early, so that its BYE still finds state in proxies (section 10).
+        let margin = Duration::from_secs(32).min(interval / 3);
+        let refresh_at = ours.then(|| now + interval / 2);
+        let ends_at = if ours { now + interval } else { now + interval - margin };
+        Self { interval, ours, refresh_at, ends_at, tried: false }
     }
 
     /// The timer that a 2xx to a request of ours starts (section 7.2); `None` when the far end wants none.
@@ -96,44 +102,55 @@ impl SessionTimer {
         Some(Self::new(seconds, ours, now))
     }
 
-    /// The value of Session-Expires in a request of ours: who refreshes goes on to do so (section 7.4).
+    /// The value of Session-Expires in a request of ours, not below the Min-SE that the dialog has seen (in seconds). Who
+    /// refreshes goes on to do so (section 7.4).
     #[must_use]
-    pub fn value(&self) -> String {
+    pub fn value(&self, min_se: u32) -> String {
         let refresher = if self.ours { "uac" } else { "uas" };
-        format!("{};refresher={refresher}", self.interval.as_secs())
+        format!("{};refresher={refresher}", self.seconds().max(u64::from(min_se)))
+    }
+
+    /// The interval that is agreed on, in seconds.
+    #[must_use]
+    pub fn seconds(&self) -> u64 {
+        self.interval.as_secs()
     }
 
     /// A refresh is on its way: the next deadline ends the call.
     pub fn on_refreshing(&mut self, now: Instant) {
-        if !self.refreshing {
-            self.refreshing = true;
-            self.due_at = now + self.interval / 2;
+        self.refresh_at = None;
+        if !self.tried {
+            self.tried = true;
+            // From now, not from the start: who wakes up late still gets an answer.
+            self.ends_at = now + self.interval / 2;
         }
     }
 
-    fn restart(&mut self, now: Instant) {
-        // The one that waits gives up a little early, so that its BYE still finds state in proxies (section 10).
-        let margin = Duration::from_secs(32).min(self.interval / 3);
-        self.due_at = now + if self.ours { self.interval / 2 } else { self.interval - margin };
+    /// The refresh did not get through: another one after this time, or after an eighth of the interval, unless the call
+    /// ends before.
+    pub fn put_off(&mut self, wait: Option<Duration>, now: Instant) {
+        let again = now + wait.unwrap_or(self.interval / 8);
+        if self.ours && again < self.ends_at {
+            self.refresh_at = Some(again);
+        }
     }
 
     /// When to come back.
     #[must_use]
     pub fn next_deadline(&self) -> Deadline {
-        let why = match self.ours && !self.refreshing {
-            true => "refresh the session",
-            false => "the session was not refreshed",
-        };
-        Deadline::new(self.due_at, why)
+        match self.refresh_at {
+            Some(at) => Deadline::new(at, "refresh the session"),
+            None => Deadline::new(self.ends_at, "the session was not refreshed"),
+        }
     }
 
     /// What is due.
     #[must_use]
     pub fn due(&self, now: Instant) -> TimerDue {
-        match (now >= self.due_at, self.ours && !self.refreshing) {
-            (false, _) => TimerDue::Nothing,
-            (true, true) => TimerDue::Refresh,
-            (true, false) => TimerDue::Expired,
+        match self.refresh_at {
+            Some(at) if now >= at => TimerDue::Refresh,
+            None if now >= self.ends_at => TimerDue::Expired,
+            Some(_) | None => TimerDue::Nothing,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::dialog::{Acceptance, DialogId, Provisional, Session, SessionTimer};
 use crate::flow::FlowId;
 use crate::outbox::Deadline;
 use crate::sdp::{Capabilities, SessionDescription};
-use crate::wire::Message;
+use crate::wire::{Message, Name};
 
 pub(super) struct Call {
     /// The flow that its INVITE took or came on; when that is lost, the one that it moves to.
@@ -118,6 +118,8 @@ pub(super) struct Active {
     pub(super) established: bool,
     /// Ends the call when nobody refreshes it.
     pub(super) timer: Option<SessionTimer>,
+    /// The greatest Min-SE of the dialog's requests and 422s, in seconds (RFC 4028 section 7.4). 0 when none had one.
+    pub(super) min_se: u32,
     /// We made the call: the Call-ID is ours.
     pub(super) caller: bool,
     /// The far end takes no more requests for pictures: it said `general_error` (RFC 5168).
@@ -150,10 +152,17 @@ impl Active {
             unacknowledged: None,
             established: true,
             timer: None,
+            min_se: 0,
             caller,
             no_fast_update: false,
             ending: Ending::No,
         }
+    }
+
+    /// Notes the Min-SE of a request or a 422.
+    pub(super) fn keep_min_se(&mut self, message: &Message) {
+        let seconds = message.header_token(Name::MinSe).and_then(|seconds| seconds.parse().ok());
+        self.min_se = self.min_se.max(seconds.unwrap_or_default());
     }
 
     /// Whether an offer of ours may go out now.

@@ -144,6 +144,7 @@ impl UserAgent {
         active.unacknowledged = ringing.unacknowledged;
         active.established = negotiated.is_some();
         active.timer = timer.map(|timer| timer.timer(turn.now));
+        active.keep_min_se(&request);
         self.calls.insert(key, Call { flow, state: State::Active(active) });
         self.dirty.push(Sleeper::Call(key));
         if let Some(negotiated) = negotiated {

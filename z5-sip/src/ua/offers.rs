@@ -203,6 +203,7 @@ impl UserAgent {
                 // A request that says nothing of a timer takes it away (RFC 4028 section 7.4).
                 if let Some(active) = self.active(key).filter(|_| method != Some(Method::Prack)) {
                     active.timer = timer.as_ref().map(|timer| timer.timer(now));
+                    active.keep_min_se(request);
                 }
                 let response = self.respond(number, 200, turn, |builder| {
                     let builder = builder.record_route(request).header(Name::Contact, contact);

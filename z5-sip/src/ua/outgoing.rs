@@ -263,6 +263,7 @@ impl UserAgent {
                 let held = leg.held.take();
                 let mut active = Active::new(leg, true);
                 active.timer = SessionTimer::from_response(response, turn.now);
+                active.keep_min_se(&invite);
                 // The stream that a large INVITE took is not the call's: it stands and falls with its datagrams.
                 let flow = self.principal(flow);
                 self.calls.insert(key, Call { flow, state: State::Active(active) });

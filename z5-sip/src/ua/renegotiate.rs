@@ -13,6 +13,7 @@ use super::types::{CallKey, Event, Side};
 use super::{Turn, UserAgent};
 use crate::dialog::{DialogId, SessionTimer};
 use crate::flow::FlowId;
+use crate::request::Outline;
 use crate::sdp::Capabilities;
 use crate::wire::{Message, Method, Name};
 
@@ -62,6 +63,9 @@ impl UserAgent {
         turn: &mut Turn<'_>,
     ) {
         let Some(flow) = self.calls.get(&key).and_then(|call| self.flow_of(call)) else {
+            if refreshing {
+                return self.put_off_refresh(key, None, turn);
+            }
             return turn.emit(Event::RenegotiationFailed { call: key, failure: CallFailure::NoFlow });
         };
         let Some(active) = self.active(key) else { return };
@@ -69,11 +73,8 @@ impl UserAgent {
         active.leg.refreshing = refreshing;
         let body = active.leg.session.offer(offer);
         let outline = active.leg.dialog.next(Method::Invite);
-        let value = active.timer.map(|timer| timer.value());
-        let mut outline = self.with_abilities(outline, flow);
-        if let Some(value) = value {
-            outline = outline.with(Name::SessionExpires, value);
-        }
+        let outline = self.with_abilities(outline, flow);
+        let mut outline = self.with_timer(key, outline);
         outline.body = Some((SDP.into(), body.into()));
         let started = self.start_client(outline, flow, Owner::Reinvite(key), turn);
         let Some(active) = self.active(key) else { return };
@@ -81,37 +82,54 @@ impl UserAgent {
             Ok(number) => active.leg.offering = Some(number),
             Err(error) => {
                 active.leg.session.withdraw();
-                turn.emit(Event::RenegotiationFailed { call: key, failure: error.into() });
+                match refreshing {
+                    true => self.put_off_refresh(key, None, turn),
+                    false => turn.emit(Event::RenegotiationFailed { call: key, failure: error.into() }),
+                }
             }
         }
         self.dirty.push(Sleeper::Call(key));
     }
 
+    /// A request within the call with what it says of the session timer.
+    fn with_timer(&mut self, key: CallKey, outline: Outline) -> Outline {
+        let Some((timer, min_se)) = self.active(key).and_then(|active| Some((active.timer?, active.min_se)))
+        else {
+            return outline;
+        };
+        let outline = outline.with(Name::SessionExpires, timer.value(min_se));
+        match min_se {
+            0 => outline,
+            _ => outline.with(Name::MinSe, min_se.to_string()),
+        }
+    }
+
     /// Sends an UPDATE, with an offer or without one.
     fn send_update(&mut self, key: CallKey, id: &DialogId, offer: Option<Capabilities>, turn: &mut Turn<'_>) {
-        let flow = self.calls.get(&key).and_then(|call| self.flow_of(call));
-        let value = self.active(key).and_then(|active| active.timer).map(|timer| timer.value());
-        let (Some(leg), Some(flow)) = (self.leg(key, id), flow) else { return };
-        leg.retry = None;
         let offering = offer.is_some();
+        let Some(flow) = self.calls.get(&key).and_then(|call| self.flow_of(call)) else {
+            return match offering {
+                true => turn.emit(Event::RenegotiationFailed { call: key, failure: CallFailure::NoFlow }),
+                false => self.put_off_refresh(key, None, turn),
+            };
+        };
+        let Some(leg) = self.leg(key, id) else { return };
+        leg.retry = None;
         leg.refreshing = !offering;
         let body = offer.map(|offer| leg.session.offer(offer));
         let mut outline = leg.dialog.next(Method::Update);
         outline.body = body.map(|body| (SDP.into(), body.into()));
-        let mut outline = self.with_abilities(outline, flow);
-        if let Some(value) = value {
-            outline = outline.with(Name::SessionExpires, value);
-        }
-        // A refresh that cannot go out shows in the session timer or the next request.
+        let outline = self.with_abilities(outline, flow);
+        let outline = self.with_timer(key, outline);
         let started = self.start_client(outline, flow, Owner::Update(key), turn);
-        if let Some(leg) = self.leg(key, id).filter(|_| offering) {
-            match started {
-                Ok(number) => leg.offering = Some(number),
-                Err(error) => {
-                    leg.session.withdraw();
-                    turn.emit(Event::RenegotiationFailed { call: key, failure: error.into() });
-                }
+        match (started, self.leg(key, id).filter(|_| offering)) {
+            (Ok(number), Some(leg)) => leg.offering = Some(number),
+            (Err(error), Some(leg)) => {
+                leg.session.withdraw();
+                turn.emit(Event::RenegotiationFailed { call: key, failure: error.into() });
             }
+            (Ok(_), None) => {}
+            (Err(_), None) => self.put_off_refresh(key, None, turn),
         }
         self.dirty.push(Sleeper::Call(key));
     }
@@ -150,16 +168,7 @@ impl UserAgent {
     /// An INVITE or UPDATE with an offer was refused: it is put off when both ends offered at once, else given up; the
     /// session stays as it was.
     fn on_offer_refused(&mut self, key: CallKey, id: &DialogId, response: &Message, turn: &mut Turn<'_>) {
-        let caller = self.calls.get(&key).is_some_and(|call| call.is_caller());
-        let step = self.ident.number() % 200;
-        let after = response.retry_after().ok().flatten().filter(|&seconds| seconds <= LONGEST_RETRY_AFTER);
-        let wait = match (response.status().unwrap_or_default(), after) {
-            // Each end waits a time of its own, the one that owns the Call-ID the longer one (RFC 3261 section 14.1).
-            (491, _) if caller => Some(Duration::from_millis(2100 + step % 190 * 10)),
-            (491, _) => Some(Duration::from_millis(step * 10)),
-            (500, Some(seconds)) => Some(Duration::from_secs(u64::from(seconds))),
-            (_, _) => None,
-        };
+        let wait = self.wait_after(key, response);
         let Some(leg) = self.leg(key, id) else { return };
         let offer = leg.session.withdraw();
         match (wait, offer) {
@@ -170,12 +179,50 @@ impl UserAgent {
             }
             (_, _) => {
                 leg.put_off = 0;
-                // Whether a refresh gets through is the session timer's matter.
-                if !leg.refreshing {
-                    let failure = CallFailure::from_response(response);
-                    turn.emit(Event::RenegotiationFailed { call: key, failure });
+                if leg.refreshing {
+                    return self.put_off_refresh(key, asked_wait(response), turn);
                 }
+                let failure = CallFailure::from_response(response);
+                turn.emit(Event::RenegotiationFailed { call: key, failure });
             }
+        }
+    }
+
+    /// An UPDATE that only refreshes was refused.
+    fn on_refresh_refused(&mut self, key: CallKey, id: &DialogId, response: &Message, turn: &mut Turn<'_>) {
+        let wait = self.wait_after(key, response);
+        let Some(leg) = self.leg(key, id) else { return };
+        let wait = wait.filter(|_| leg.put_off < PUT_OFF_AT_MOST);
+        leg.put_off = if wait.is_some() { leg.put_off + 1 } else { 0 };
+        self.put_off_refresh(key, wait.or_else(|| asked_wait(response)), turn);
+    }
+
+    /// A refresh did not get through: another one within the interval, after this time or one of the timer's choice.
+    fn put_off_refresh(&mut self, key: CallKey, wait: Option<Duration>, turn: &mut Turn<'_>) {
+        if let Some(timer) = self.active(key).and_then(|active| active.timer.as_mut()) {
+            timer.put_off(wait, turn.now);
+            self.dirty.push(Sleeper::Call(key));
+        }
+    }
+
+    /// How long a request waits that was refused for a while; `None` when it was refused for good.
+    fn wait_after(&mut self, key: CallKey, response: &Message) -> Option<Duration> {
+        let caller = self.calls.get(&key).is_some_and(|call| call.is_caller());
+        let step = self.ident.number() % 200;
+        let after = response.retry_after().ok().flatten().filter(|&seconds| seconds <= LONGEST_RETRY_AFTER);
+        match (response.status().unwrap_or_default(), after) {
+            // Each end waits a time of its own, the one that owns the Call-ID the longer one (RFC 3261 section 14.1).
+            (491, _) if caller => Some(Duration::from_millis(2100 + step % 190 * 10)),
+            (491, _) => Some(Duration::from_millis(step * 10)),
+            (500, Some(seconds)) => Some(Duration::from_secs(u64::from(seconds))),
+            // With the interval that the far end can bear (RFC 4028 section 7.3), if it is longer than what we asked for.
+            (422, _) => {
+                let active = self.active(key)?;
+                let asked = active.timer?.seconds().max(u64::from(active.min_se));
+                active.keep_min_se(response);
+                (u64::from(active.min_se) > asked).then_some(Duration::ZERO)
+            }
+            (_, _) => None,
         }
     }
 
@@ -226,12 +273,16 @@ impl UserAgent {
         turn: &mut Turn<'_>,
     ) {
         let Some(call) = self.calls.get_mut(&key) else { return };
-        let Some(leg) = call.legs_mut().find(|leg| leg.offering == Some(number)) else { return };
+        let Some(leg) = call.legs_mut().find(|leg| leg.offering == Some(number)) else {
+            // An UPDATE that only refreshes.
+            return self.put_off_refresh(key, None, turn);
+        };
         leg.offering = None;
         leg.put_off = 0;
         leg.session.withdraw();
-        if !leg.refreshing {
-            turn.emit(Event::RenegotiationFailed { call: key, failure });
+        match leg.refreshing {
+            true => self.put_off_refresh(key, None, turn),
+            false => turn.emit(Event::RenegotiationFailed { call: key, failure }),
         }
     }
 
@@ -261,8 +312,8 @@ impl UserAgent {
         match status {
             200..300 => {
                 leg.dialog.refresh_target(response);
+                leg.put_off = 0;
                 if offered {
-                    leg.put_off = 0;
                     let outcome = match is_sdp(response) {
                         true => leg.session.accept(response.body()).map_err(CallFailure::Negotiation),
                         false => {
@@ -294,7 +345,7 @@ impl UserAgent {
                 }
             }
             _ if offered => self.on_offer_refused(key, &id, response, turn),
-            _ => {}
+            _ => self.on_refresh_refused(key, &id, response, turn),
         }
         self.dirty.push(Sleeper::Call(key));
     }
@@ -348,6 +399,9 @@ impl UserAgent {
         } else if active.may_offer() {
             let capabilities = active.leg.session.flowing();
             self.send_reinvite(key, capabilities, true, turn);
+        } else {
+            // Another offer is under way.
+            self.put_off_refresh(key, None, turn);
         }
     }
 
@@ -365,4 +419,10 @@ impl UserAgent {
             }
         }
     }
+}
+
+/// What a refusal asks us to wait (RFC 3261 section 20.33).
+fn asked_wait(response: &Message) -> Option<Duration> {
+    let seconds = response.retry_after().ok().flatten()?;
+    Some(Duration::from_secs(u64::from(seconds)))
 }

@@ -9,6 +9,8 @@ use super::world::{capabilities, uri};
 use crate::ua::{Command, Event, Info, Side, TransferTarget};
 use crate::wire::{Method, Name};
 
+const REFRESHED: (Name<'static>, &str) = (Name::SessionExpires, "200;refresher=uac");
+
 fn renegotiate(script: &mut Script) {
     script.command(Command::Renegotiate { call: CALL, offer: capabilities(20_000) });
 }
@@ -31,6 +33,76 @@ fn an_offer_whose_turn_comes_while_another_waits_is_put_off_again() {
     script.reply_with(&again, 200, "bobtag", &[(Name::Contact, "<sip:bob@192.0.2.7>")], Some(ANSWER));
     script.next_request(Method::Ack);
     assert!(matches!(script.take_events()[..], [Event::Renegotiated { .. }]));
+}
+
+#[test]
+fn a_refresh_that_is_refused_for_a_while_is_made_again() {
+    for (allow, method) in
+        [("Allow: INVITE, ACK, BYE, UPDATE", Method::Update), ("Allow: INVITE, ACK, BYE", Method::Invite)]
+    {
+        let (mut script, _) = timed(allow);
+        let mut wait = 45;
+        let refusals = [
+            (503, None, 12),
+            (491, None, 4),
+            (500, Some((Name::RetryAfter, "3")), 3),
+            (422, Some((Name::MinSe, "150")), 0),
+            (422, Some((Name::MinSe, "200")), 0),
+        ];
+        for (status, header, next) in refusals {
+            script.pass(Duration::from_secs(wait));
+            let refresh = script.next_request(method.clone());
+            script.reply_with(&refresh, status, "bobtag", header.as_slice(), None);
+            if method == Method::Invite {
+                script.next_request(Method::Ack);
+            }
+            wait = next;
+        }
+        script.pass(Duration::from_secs(0));
+        for _ in 0..2 {
+            let refresh = script.next_request(method.clone());
+            assert_eq!(refresh.header(Name::SessionExpires), Some(&b"200;refresher=uac"[..]));
+            assert_eq!(refresh.header(Name::MinSe), Some(&b"200"[..]), "it is kept");
+            if method == Method::Invite {
+                let contact = (Name::Contact, "<sip:bob@192.0.2.7>");
+                script.reply_with(&refresh, 200, "bobtag", &[contact, REFRESHED], Some(ANSWER));
+                script.next_request(Method::Ack);
+            } else {
+                script.reply_with(&refresh, 200, "bobtag", &[REFRESHED], None);
+            }
+            assert!(script.sent.is_empty());
+            script.pass(Duration::from_secs(100));
+        }
+        assert!(script.take_events().is_empty(), "a refresh is not told");
+    }
+}
+
+#[test]
+fn a_refresh_that_is_refused_for_good_ends_the_call_with_its_interval() {
+    let (mut script, _) = timed("Allow: INVITE, ACK, BYE, UPDATE");
+    script.pass(Duration::from_secs(45));
+    let mut tries = 0;
+    let mut sent = script.next();
+    while sent.method() == Some(Method::Update) {
+        tries += 1;
+        script.reply_with(&sent, 503, "bobtag", &[], None);
+        script.pass(Duration::from_secs(12));
+        sent = script.next();
+    }
+    assert_eq!((tries, sent.method()), (4, Some(Method::Bye)));
+}
+
+#[test]
+fn a_refresh_that_is_due_while_an_offer_of_ours_is_open_is_made_later() {
+    let (mut script, _) = timed("Allow: INVITE, ACK, BYE");
+    script.pass(Duration::from_secs(44));
+    renegotiate(&mut script);
+    let hold = script.next_request(Method::Invite);
+    script.pass(Duration::from_secs(2));
+    script.reply_with(&hold, 488, "bobtag", &[], None);
+    script.next_request(Method::Ack);
+    script.pass(Duration::from_secs(12));
+    script.next_request(Method::Invite);
 }
 
 #[test]
