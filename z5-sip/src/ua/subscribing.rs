@@ -106,7 +106,12 @@ impl UserAgent {
         subscribed.client = None;
         if response.status().is_some_and(|status| (200..300).contains(&status)) {
             match (&mut subscribed.dialog, &subscribed.opened) {
-                (Some(dialog), _) => dialog.refresh_target(response),
+                // A NOTIFY of another fork may have come before: the dialog is that one's.
+                (Some(dialog), _) => {
+                    if DialogId::of_response(response).as_ref() == Some(dialog.id()) {
+                        dialog.refresh_target(response);
+                    }
+                }
                 (None, Some(request)) => subscribed.dialog = Dialog::from_response(request, response).ok(),
                 (None, None) => {}
             }

@@ -100,6 +100,22 @@ fn a_mailbox_is_watched_and_told() {
 }
 
 #[test]
+fn the_answer_of_another_fork_leaves_the_dialog_of_the_first_notify() {
+    let mut script = Script::registered_with(|config| {
+        config.keep_alive = None;
+        config.expires = Duration::from_secs(86_000);
+    });
+    let request = subscribe(&mut script);
+    notify(&mut script, &request, "vmtag2", 1, "active;expires=600", WAITING);
+    script.next_status(200);
+    accept(&mut script, &request, "600");
+    script.pass(Duration::from_secs(300));
+    let refresh = script.next_request(Method::Subscribe);
+    assert_eq!(refresh.to().unwrap().tag(), Some("vmtag2"));
+    assert_eq!(refresh.request_uri().unwrap().unwrap().as_str(), "sip:vm@192.0.2.10;transport=tcp");
+}
+
+#[test]
 fn it_is_refreshed_within_its_dialog_before_it_runs_out() {
     let (mut script, request) = subscribed();
     script.pass(Duration::from_secs(299));
