@@ -89,7 +89,9 @@ impl UserAgent {
 
     fn on_options(&mut self, number: u64, request: &Message, inside: bool, turn: &mut Turn<'_>) {
         if inside && !self.admit(request) {
-            self.respond(number, 481, turn, |builder| builder);
+            // Out of order in a dialog of ours (RFC 3261 section 12.2.2), or of no dialog.
+            let status = if self.dialog_of(request).is_some() { 500 } else { 481 };
+            self.respond(number, status, turn, |builder| builder);
             return;
         }
         let supported = self.supported();
@@ -120,7 +122,7 @@ impl UserAgent {
         }
     }
 
-    /// The call that a request inside a dialog belongs to, its CSeq being above all before it.
+    /// The call that a request inside a dialog belongs to, whatever its CSeq.
     pub(super) fn call_of(&self, request: &Message) -> Option<CallKey> {
         self.dialogs.get(&DialogId::of_request(request)?).copied()
     }

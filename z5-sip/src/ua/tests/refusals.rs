@@ -69,6 +69,17 @@ fn what_belongs_to_no_dialog_gets_481() {
 }
 
 #[test]
+fn options_out_of_order_in_a_call_get_500_and_leave_it() {
+    let (mut script, ack) = Script::established();
+    script.inside(&ack, "OPTIONS", 5, "", "");
+    script.next_status(200);
+    script.inside(&ack, "OPTIONS", 4, "", "");
+    script.next_status(500);
+    script.inside(&ack, "OPTIONS", 6, "", "");
+    script.next_status(200);
+}
+
+#[test]
 fn a_request_that_came_on_two_ways_is_answered_once() {
     let mut script = Script::registered();
     script.incoming("", OFFER);
