@@ -204,17 +204,42 @@ impl UserAgent {
         turn: &mut Turn<'_>,
     ) {
         let Ok(cseq) = invite.cseq() else { return };
-        let mut outline = self.signed(dialog.ack(cseq.number));
+        let mut outline = dialog.ack(cseq.number);
+        outline.body = answer.map(|answer| (SDP.into(), answer.into()));
+        self.send_ack(number, dialog.id().clone(), outline, invite, flow, turn);
+    }
+
+    /// The same after the call is gone, dialog and all: the ACK goes the way of its INVITE, or the 2xx would be repeated for
+    /// 32 s (RFC 3261 section 13.3.1.4).
+    pub(super) fn acknowledge_late(&mut self, number: u64, response: &Message, turn: &mut Turn<'_>) {
+        let Some(client) = self.transactions.clients.get(&number) else { return };
+        let (flow, invite, mut outline) = (client.flow, client.request().clone(), client.outline.clone());
+        let Some(id) = DialogId::of_response(response) else { return };
+        outline.method = Method::Ack;
+        outline.headers.retain(|(name, _)| *name == Name::Privacy);
+        outline.body = None;
+        self.send_ack(number, id, outline, &invite, flow, turn);
+    }
+
+    fn send_ack(
+        &mut self,
+        number: u64,
+        id: DialogId,
+        outline: Outline,
+        invite: &Message,
+        flow: FlowId,
+        turn: &mut Turn<'_>,
+    ) {
+        let mut outline = self.signed(outline);
         for name in [Name::Authorization, Name::ProxyAuthorization] {
             for value in invite.headers(name) {
                 outline = outline.with(name, String::from_utf8_lossy(value));
             }
         }
-        outline.body = answer.map(|answer| (SDP.into(), answer.into()));
         let Ok(ack) = self.write(&outline, flow) else { return };
         self.send(flow, &ack, turn);
         if let Some(client) = self.transactions.clients.get_mut(&number) {
-            client.acks.push((dialog.id().clone(), ack));
+            client.acks.push((id, ack));
         }
     }
 

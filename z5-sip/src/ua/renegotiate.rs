@@ -234,7 +234,7 @@ impl UserAgent {
             return self.send(flow, &ack, turn);
         }
         let Some(active) = self.active(key).filter(|active| active.leg.offering == Some(number)) else {
-            return;
+            return self.acknowledge_late(number, response, turn);
         };
         active.timer = SessionTimer::from_response(response, turn.now);
         let wants_end = active.ending == Ending::AfterAck;

@@ -776,6 +776,26 @@ fn an_interval_is_raised_three_times_and_to_a_day_at_most() {
 }
 
 #[test]
+fn a_2xx_to_a_re_invite_is_acknowledged_even_after_the_call() {
+    let (mut script, ack) = Script::established();
+    script.command(Command::Renegotiate { call: CALL, offer: capabilities(20_000) });
+    let invite = script.next_request(Method::Invite);
+    script.inside(&ack, "BYE", 5, "", "");
+    script.next_status(200);
+    assert!(matches!(script.events.pop(), Some(Event::Ended { by: Side::Remote, .. })));
+    for _ in 0..2 {
+        script.reply_with(&invite, 200, "bobtag", &[(Name::Contact, "<sip:bob@192.0.2.7>")], Some(ANSWER));
+        let late = script.next_request(Method::Ack);
+        assert_eq!(late.cseq().unwrap().number, invite.cseq().unwrap().number);
+        for name in [Name::Route, Name::From, Name::To, Name::CallId] {
+            assert!(late.headers(name).eq(invite.headers(name)), "{}", text(&late));
+        }
+        assert!(late.body().is_empty() && late.header(Name::Contact).is_none(), "{}", text(&late));
+    }
+    assert!(script.sent.is_empty() && script.events.is_empty());
+}
+
+#[test]
 fn an_update_with_an_offer_changes_what_flows() {
     let (mut script, ack) = Script::established();
     let hold = ANSWER.replace("RTP/AVP 8\r\n", "RTP/AVP 8\r\na=sendonly\r\n");
