@@ -37,13 +37,20 @@ impl UserAgent {
             return;
         }
         let Some(ringing) = self.ringing_mut(key) else { return };
+        // The first reliable response to an INVITE without an offer has to make one (RFC 3262 section 5), and mere ringing
+        // has none to make: it goes unreliably, or waits for a 183 where the caller takes nothing unreliable.
+        let offer_due = ringing.offer.is_none() && ringing.leg.session.negotiated().is_none();
+        let required = ringing.request.lists_token(Name::Require, "100rel");
         match (ringing.reliability, &ringing.unacknowledged) {
-            (Reliability::Required, Some(_)) => {
+            (Reliability::Required, None) if offer_due && !required => {
+                self.send_provisional(key, 180, None, false, turn)
+            }
+            (Reliability::Required, waits_for_prack) if offer_due || waits_for_prack.is_some() => {
                 if !ringing.waiting.iter().any(|waiting| matches!(waiting, Waiting::Ring)) {
                     ringing.waiting.push_back(Waiting::Ring);
                 }
             }
-            (Reliability::Required, None) => self.send_provisional(key, 180, None, true, turn),
+            (Reliability::Required, _) => self.send_provisional(key, 180, None, true, turn),
             (Reliability::Off | Reliability::Possible, _) => {
                 self.send_provisional(key, 180, None, false, turn)
             }
@@ -148,13 +155,15 @@ impl UserAgent {
             Some(State::Active(active)) => &mut active.unacknowledged,
             Some(State::Calling(_)) | None => &mut None,
         };
-        if waits.take_if(|provisional| provisional.is_acknowledged_by(prack)).is_none() {
+        let Some(acknowledged) = waits.take_if(|provisional| provisional.is_acknowledged_by(prack)) else {
             self.respond(number, 481, turn, |builder| builder);
             return;
-        }
+        };
         self.dirty.push(Sleeper::Call(key));
         let Some(leg) = self.leg(key, &id) else { return };
-        if !(leg.session.is_offering() && leg.offering.is_none()) {
+        // An offer in a 2xx is answered in its ACK, whatever is acknowledged meanwhile.
+        let answers = acknowledged.is_described() && leg.session.is_offering() && leg.offering.is_none();
+        if !answers {
             // An offer in a PRACK is answered in its 200.
             return self.take_offer(key, &id, number, prack, turn);
         }

@@ -312,6 +312,65 @@ fn a_200_does_not_wait_for_the_prack_of_mere_ringing_which_is_still_taken() {
 }
 
 #[test]
+fn a_caller_without_an_offer_gets_ours_in_the_first_reliable_response() {
+    let mut script = Script::registered();
+    script.incoming("Require: 100rel\n", "");
+    let call = script.incoming_call();
+    script.next_status(100);
+    script.command(Command::Ring { call });
+    script.command(Command::Accept { call, answer: capabilities(30_000) });
+    let ok = script.next_status(200);
+    assert!(text(&ok).contains("m=audio 30000 "), "nothing reliable came before: {}", text(&ok));
+    carol(&mut script, "ACK", 10, &tag(&ok), "", ANSWER);
+    assert!(matches!(script.events.pop(), Some(Event::Established { .. })), "{:?}", script.events);
+
+    // Early media makes the offer; that it rings follows.
+    let mut script = Script::registered();
+    script.incoming("Require: 100rel\n", "");
+    let call = script.incoming_call();
+    script.next_status(100);
+    script.command(Command::Ring { call });
+    script.command(Command::Progress { call, answer: capabilities(30_000) });
+    let early = script.next_status(183);
+    assert!(text(&early).contains("m=audio 30000 ") && script.sent.is_empty());
+    carol(&mut script, "PRACK", 11, &tag(&early), &acknowledges(&early), ANSWER);
+    script.next_status(200);
+    assert!(script.next_status(180).lists_token(Name::Require, "100rel"));
+
+    // Where it is we who want reliable responses, this one is an exception.
+    let mut script = Script::registered_with(|config| {
+        config.reliable_provisionals = ReliableProvisionals::Required;
+    });
+    script.incoming("Supported: 100rel\n", "");
+    let call = script.incoming_call();
+    script.next_status(100);
+    script.command(Command::Ring { call });
+    assert!(script.next_status(180).header(Name::RSeq).is_none());
+}
+
+#[test]
+fn a_late_prack_of_mere_ringing_is_no_answer_to_the_offer_of_a_2xx() {
+    let mut script = Script::registered();
+    script.incoming("Require: 100rel\n", OFFER);
+    let call = script.incoming_call();
+    script.next_status(100);
+    script.command(Command::Ring { call });
+    let ringing = script.next_status(180);
+    script.command(Command::Accept { call, answer: capabilities(30_000) });
+    script.next_status(200);
+    carol(&mut script, "ACK", 10, &tag(&ringing), "", "");
+    // An INVITE that leaves the offer to us, and the PRACK before its ACK.
+    carol(&mut script, "INVITE", 11, &tag(&ringing), "", "");
+    let offer = script.next_status(200);
+    assert!(!offer.body().is_empty());
+    carol(&mut script, "PRACK", 12, &tag(&ringing), &acknowledges(&ringing), "");
+    script.next_status(200);
+    script.take_events();
+    carol(&mut script, "ACK", 11, &tag(&ringing), "", &OFFER.replace("9000", "9500"));
+    assert!(matches!(script.events.pop(), Some(Event::Renegotiated { .. })), "{:?}", script.events);
+}
+
+#[test]
 fn reliable_responses_go_out_one_after_the_other() {
     let mut script = Script::registered();
     script.incoming("Require: 100rel\n", OFFER);
