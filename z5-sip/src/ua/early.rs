@@ -7,6 +7,7 @@ use super::config::ReliableProvisionals;
 use super::failure::CallFailure;
 use super::leg::Leg;
 use super::outgoing::is_sdp;
+use super::schedule::Sleeper;
 use super::transactions::Owner;
 use super::types::{CallKey, Event};
 use super::{Turn, UserAgent};
@@ -124,7 +125,7 @@ impl UserAgent {
         outline.body = body.map(|body| (SDP.into(), body.into()));
         let outline = self.signed(outline);
         // When it cannot go out, the far end repeats its response or gives the call up.
-        let owner = if offers { Owner::Update(key) } else { Owner::Prack };
+        let owner = if offers { Owner::OfferingPrack(key) } else { Owner::Prack };
         let started = self.start_client(outline, flow, owner, turn);
         if let Some(calling) = self.calling(key, number).filter(|_| offers)
             && let Some(fork) = calling.forks.get_mut(index)
@@ -141,6 +142,40 @@ impl UserAgent {
             return false;
         }
         true
+    }
+
+    /// Our PRACK with an offer is answered. What refuses it refuses the offer; the dialog goes on.
+    pub(super) fn on_prack_final(
+        &mut self,
+        key: CallKey,
+        number: u64,
+        response: &Message,
+        turn: &mut Turn<'_>,
+    ) {
+        let stands = self.active(key).is_some();
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        let Some(leg) = call.legs_mut().find(|leg| leg.offering == Some(number)) else { return };
+        leg.offering = None;
+        self.dirty.push(Sleeper::Call(key));
+        let outcome = match response.status().unwrap_or_default() {
+            200..300 if is_sdp(response) => {
+                leg.session.accept(response.body()).map_err(CallFailure::Negotiation)
+            }
+            200..300 => Err(CallFailure::NoAnswerDescription),
+            // Both ends offered at once: it goes with the next PRACK, or once the call stands.
+            491 if !stands => {
+                leg.held = leg.session.withdraw();
+                return;
+            }
+            _ => Err(CallFailure::from_response(response)),
+        };
+        match outcome {
+            Ok(negotiated) => turn.emit(Event::Renegotiated { call: key, negotiated }),
+            Err(failure) => {
+                leg.session.withdraw();
+                turn.emit(Event::RenegotiationFailed { call: key, failure });
+            }
+        }
     }
 
     /// Whether this end knows reliable provisional responses.

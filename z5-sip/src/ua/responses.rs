@@ -56,6 +56,7 @@ impl UserAgent {
             Owner::Invite(call) => self.on_invite_final(call, number, response, turn),
             Owner::Reinvite(call) => self.on_reinvite_final(call, number, response, turn),
             Owner::Update(call) => self.on_update_final(call, number, response, turn),
+            Owner::OfferingPrack(call) => self.on_prack_final(call, number, response, turn),
             Owner::Bye(call) => self.on_bye_done(call, turn),
             Owner::Apart(apart) => self.on_apart_final(apart, number, response, turn),
             Owner::Refer(call) => self.on_refer_final(call, number, response, turn),
@@ -81,7 +82,7 @@ impl UserAgent {
                     self.fail_calling(call, number, CallFailure::from_challenge(failure), turn)
                 }
                 // The timer ends the call when no refresh gets through.
-                Owner::Reinvite(call) | Owner::Update(call) => {
+                Owner::Reinvite(call) | Owner::Update(call) | Owner::OfferingPrack(call) => {
                     self.on_offer_failed(call, number, CallFailure::from_challenge(failure), turn);
                 }
                 Owner::Bye(call) => self.on_bye_done(call, turn),
@@ -119,13 +120,13 @@ impl UserAgent {
                     self.on_info_final(call, 500, turn);
                 }
             }
-            Owner::Reinvite(call) | Owner::Update(call) | Owner::Bye(call) => {
+            Owner::Reinvite(call) | Owner::Update(call) | Owner::OfferingPrack(call) | Owner::Bye(call) => {
                 outline.cseq = self.next_cseq_after(number).unwrap_or(outline.cseq + 1);
                 match (owner, self.start_client(outline, flow, owner, turn)) {
-                    (Owner::Reinvite(_) | Owner::Update(_), Ok(next)) => {
+                    (Owner::Reinvite(_) | Owner::Update(_) | Owner::OfferingPrack(_), Ok(next)) => {
                         self.follow_offer(call, number, next)
                     }
-                    (Owner::Reinvite(_) | Owner::Update(_), Err(error)) => {
+                    (Owner::Reinvite(_) | Owner::Update(_) | Owner::OfferingPrack(_), Err(error)) => {
                         self.on_offer_failed(call, number, error.into(), turn)
                     }
                     (Owner::Bye(_), Err(_)) => self.on_bye_done(call, turn),
@@ -167,7 +168,9 @@ impl UserAgent {
                 self.on_apart_lost(apart, number, RequestFailure::TimedOut { timer }, turn);
             }
             Owner::Bye(call) => self.on_bye_done(call, turn),
-            Owner::Update(call) => self.on_offer_failed(call, number, CallFailure::TimedOut { timer }, turn),
+            Owner::Update(call) | Owner::OfferingPrack(call) => {
+                self.on_offer_failed(call, number, CallFailure::TimedOut { timer }, turn);
+            }
             Owner::Refer(call) => self.on_refer_failed(call, number, CallFailure::TimedOut { timer }, turn),
             Owner::Notify(call) => self.on_notify_final(call, None, turn),
             Owner::Info(call) => self.on_info_final(call, 408, turn),
@@ -188,7 +191,7 @@ impl UserAgent {
                 self.on_apart_lost(apart, number, RequestFailure::ConnectionLost, turn);
             }
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::ConnectionLost, turn),
-            Owner::Reinvite(call) | Owner::Update(call) => {
+            Owner::Reinvite(call) | Owner::Update(call) | Owner::OfferingPrack(call) => {
                 self.on_offer_failed(call, number, CallFailure::ConnectionLost, turn);
             }
             Owner::Refer(call) => self.on_refer_failed(call, number, CallFailure::ConnectionLost, turn),

@@ -69,7 +69,9 @@ impl UserAgent {
                     calling.client = next;
                 }
             }
-            Owner::Reinvite(call) | Owner::Update(call) => self.follow_offer(call, number, next),
+            Owner::Reinvite(call) | Owner::Update(call) | Owner::OfferingPrack(call) => {
+                self.follow_offer(call, number, next)
+            }
             Owner::Refer(call) => self.follow_refer(call, number, next, cseq),
             Owner::Apart(Apart::Subscription(key)) => self.set_subscribe_client(key, number, next),
             // These are found by their owner, not by their number.

@@ -39,6 +39,8 @@ pub(super) enum Owner {
     Info(CallKey),
     /// The response that it acknowledges is repeated until it arrives; nobody waits for more.
     Prack,
+    /// A PRACK with an offer of ours, which its 200 answers.
+    OfferingPrack(CallKey),
     /// Nobody: the BYE of a fork that came too late.
     Stray,
 }

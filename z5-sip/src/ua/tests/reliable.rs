@@ -149,6 +149,29 @@ fn our_own_offer_goes_with_a_prack_and_is_answered_in_its_200() {
 }
 
 #[test]
+fn a_prack_with_an_offer_that_is_refused_after_the_2xx_leaves_the_call() {
+    for status in [405, 408, 481] {
+        let (mut script, invite) = offer_held();
+        reliably_without_update(&mut script, &invite, "2", None);
+        let prack = script.next_request(Method::Prack);
+        script.reply_with(&invite, 200, "bobtag", &[CONTACT], None);
+        script.next_request(Method::Ack);
+        script.take_events();
+        // The 2xx overtook the PRACK, and the far end knows nothing of what is acknowledged any more.
+        script.reply_with(&prack, status, "bobtag", &[], None);
+        assert!(
+            matches!(script.events[..], [Event::RenegotiationFailed { .. }]),
+            "{status} {:?}",
+            script.events
+        );
+        assert!(script.sent.is_empty() && script.agent.calls() == 1, "{status}");
+        // The next one is free to go.
+        script.command(Command::Renegotiate { call: CALL, offer: one_way() });
+        assert!(text(&script.next_request(Method::Invite)).contains("a=sendonly"));
+    }
+}
+
+#[test]
 fn an_offer_that_no_prack_came_for_goes_by_invite_once_the_call_stands() {
     let (mut script, invite) = offer_held();
     script.reply_with(&invite, 200, "bobtag", &[CONTACT], None);
