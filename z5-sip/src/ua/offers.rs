@@ -58,7 +58,7 @@ impl UserAgent {
     }
 
     /// What an INVITE or UPDATE is refused with because of what is under way already.
-    fn crossing(&self, key: CallKey, id: &DialogId, invite: bool, offers: bool) -> Option<u16> {
+    pub(super) fn crossing(&self, key: CallKey, id: &DialogId, invite: bool, offers: bool) -> Option<u16> {
         let call = self.calls.get(&key)?;
         let leg = call.legs().find(|leg| leg.dialog.id() == id)?;
         match &call.state {

@@ -160,12 +160,20 @@ impl UserAgent {
             return;
         };
         self.dirty.push(Sleeper::Call(key));
+        let crossed = is_sdp(prack).then(|| self.crossing(key, &id, false, true)).flatten();
         let Some(leg) = self.leg(key, &id) else { return };
         // An offer in a 2xx is answered in its ACK, whatever is acknowledged meanwhile.
         let answers = acknowledged.is_described() && leg.session.is_offering() && leg.offering.is_none();
-        if !answers {
+        match crossed {
+            _ if answers => {}
+            // The response is acknowledged all the same: only the offer is refused.
+            Some(status) => {
+                let after = (status == 500).then_some("1");
+                self.respond(number, status, turn, |builder| builder.header_opt(Name::RetryAfter, after));
+                return self.advance_ringing(key, turn);
+            }
             // An offer in a PRACK is answered in its 200.
-            return self.take_offer(key, &id, number, prack, turn);
+            None => return self.take_offer(key, &id, number, prack, turn),
         }
         // Our provisional response made the offer, this is the answer (RFC 3262 section 5).
         let outcome = match is_sdp(prack) {

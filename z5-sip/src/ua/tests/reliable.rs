@@ -517,6 +517,34 @@ fn updates_in_an_early_dialog_go_both_ways() {
 }
 
 #[test]
+fn an_offer_in_a_prack_that_crosses_ours_is_refused_and_what_it_acknowledges_is_not() {
+    let mut script = Script::registered();
+    script.incoming("Require: 100rel\nAllow: INVITE, ACK, BYE, UPDATE, PRACK\n", OFFER);
+    let call = script.incoming_call();
+    script.next_status(100);
+    script.command(Command::Progress { call, answer: capabilities(30_000) });
+    let early = script.next_status(183);
+    carol(&mut script, "PRACK", 11, &tag(&early), &acknowledges(&early), "");
+    script.next_status(200);
+    let mut held = capabilities(30_000);
+    held.media.truncate(1);
+    held.media[0].direction = Direction::SendOnly;
+    script.command(Command::Renegotiate { call, offer: held });
+    let update = script.next_request(Method::Update);
+    script.command(Command::Ring { call });
+    let ringing = script.next_status(180);
+    script.take_events();
+    carol(&mut script, "PRACK", 12, &tag(&early), &acknowledges(&ringing), &OFFER.replace("9000", "9500"));
+    script.next_status(491);
+    assert!(script.events.is_empty(), "{:?}", script.events);
+    script.reply_with(&update, 200, "caroltag", &[], Some(&OFFER.replace("t=0 0", "t=0 0\r\na=recvonly")));
+    let Some(Event::Renegotiated { negotiated, .. }) = script.events.pop() else { panic!() };
+    assert_eq!(negotiated.media[0].remote.port(), 9000);
+    script.command(Command::Accept { call, answer: capabilities(30_000) });
+    script.next_status(200);
+}
+
+#[test]
 fn an_update_before_the_invite_is_answered_is_too_early() {
     let mut script = Script::registered();
     script.incoming("", OFFER);
