@@ -2,8 +2,8 @@
 
 use crate::engine::OpusOptions;
 
-/// No packet says anything here.
-pub(super) const SILENCE_PACKET: usize = 0;
+/// As in Opus itself; no packet is made or taken here.
+pub(super) const SILENCE_PACKET: usize = 2;
 
 /// There is no Opus in this build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
