@@ -422,7 +422,17 @@ impl Machine {
     /// Gives orders to the user agent, and takes what comes of them.
     fn order(&mut self, orders: calls::Orders, now: Instant, out: &mut Outbox<Effect>) {
         for order in orders {
-            let events = self.line.agent(ua::Input::Command(order), now, out);
+            let offer = if let ua::Command::Renegotiate { call, .. } = &order { Some(*call) } else { None };
+            let mut events = self.line.agent(ua::Input::Command(order), now, out);
+            let refused = |event: &ua::Event| {
+                let why = ua::CommandRefusal::WrongState;
+                matches!(event, ua::Event::CommandRefused { call, why: seen } if *call == offer && *seen == why)
+            };
+            if let Some(key) = offer.filter(|_| events.iter().any(refused))
+                && self.calls.on_offer_refused(key)
+            {
+                events.retain(|event| !refused(event));
+            }
             self.on_agent(events, now, out);
         }
     }

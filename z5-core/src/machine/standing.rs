@@ -231,6 +231,12 @@ impl Machine {
         }
     }
 
+    /// An offer of ours within a call may be done with: what waits for its end is asked for.
+    fn on_offer_done(&mut self, call: ua::CallKey, now: Instant, out: &mut Outbox<Effect>) {
+        let orders = self.with_desk(now, |calls, desk| calls.on_offer_done(call, desk, out));
+        self.order(orders.unwrap_or_default(), now, out);
+    }
+
     /// What the user agent tells.
     pub(super) fn on_agent(&mut self, events: Vec<ua::Event>, now: Instant, out: &mut Outbox<Effect>) {
         for event in events {
@@ -296,10 +302,12 @@ impl Machine {
             }
             ua::Event::Renegotiated { call, negotiated } => {
                 let most = self.video_rate(now);
-                self.calls.on_renegotiated(call, &negotiated, most, out)
+                self.calls.on_renegotiated(call, &negotiated, most, out);
+                self.on_offer_done(call, now, out);
             }
             ua::Event::RenegotiationFailed { call, failure } => {
-                self.calls.on_renegotiation_failed(call, &failure, out)
+                self.calls.on_renegotiation_failed(call, &failure, out);
+                self.on_offer_done(call, now, out);
             }
             ua::Event::Offered { call, offered } => {
                 let kinds = calls::kinds_of(&offered);

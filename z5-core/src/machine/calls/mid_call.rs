@@ -20,6 +20,10 @@ pub(super) struct Hold {
     pub(super) remote: bool,
     /// What we asked the far end for and have no answer to.
     wanted: Option<bool>,
+    /// What was wanted before the last offer of ours, when that offer was for hold or resume.
+    before: Option<Option<bool>>,
+    /// What the user wants next: said while an offer of ours was open.
+    next: Option<bool>,
 }
 
 impl Hold {
@@ -37,6 +41,7 @@ impl Hold {
             local: agreed.unwrap_or(self.local),
             remote: !streams.is_empty() && !sends,
             wanted: self.wanted.filter(|_| agreed.is_none()),
+            ..self
         }
     }
 }
@@ -52,18 +57,51 @@ impl Calls {
     ) -> Orders {
         let name = if hold { "hold" } else { "resume" };
         let Some(call) = self.free(id, name, out) else { return Vec::new() };
-        if call.hold.wanted.unwrap_or(call.hold.local) == hold {
+        let Hold { local, wanted, next, .. } = call.hold;
+        if next.or(wanted).unwrap_or(local) == hold {
             return Vec::new();
         }
         match call.capabilities(hold, desk) {
             Ok(offer) => {
-                call.hold.wanted = Some(hold);
+                call.hold = Hold { wanted: Some(hold), before: Some(wanted), next: None, ..call.hold };
                 vec![ua::Command::Renegotiate { call: call.key, offer }]
             }
             Err(error) => {
                 out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
                 Vec::new()
             }
+        }
+    }
+
+    /// The user agent may not make an offer now. A hold or resume that comes while another is open waits for its end: then
+    /// this is true, and nothing is refused.
+    pub(crate) fn on_offer_refused(&mut self, key: CallKey) -> bool {
+        let Some((_, call)) = self.by_key(key) else { return false };
+        match call.hold.before.take() {
+            Some(before) => {
+                let wanted = std::mem::replace(&mut call.hold.wanted, before);
+                // It may be what is asked for already.
+                call.hold.next = wanted.filter(|_| before.is_some() && wanted != before);
+                before.is_some()
+            }
+            None => {
+                call.drop_proposal();
+                false
+            }
+        }
+    }
+
+    /// An offer of ours is done with: what the user has wanted since is asked for now.
+    pub(crate) fn on_offer_done(
+        &mut self,
+        key: CallKey,
+        desk: &Desk<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Orders {
+        let Some((id, call)) = self.by_key(key) else { return Vec::new() };
+        match call.hold.next.take() {
+            Some(hold) => self.hold(id, hold, desk, out),
+            None => Vec::new(),
         }
     }
 
@@ -76,10 +114,7 @@ impl Calls {
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
         call.hold.wanted = None;
-        if std::mem::take(&mut call.proposing) {
-            let missing = std::mem::take(&mut call.adding);
-            call.ready.retain(|medium| !missing.contains(&medium.kind));
-        }
+        call.drop_proposal();
         let error = CallError::ChangeRefused { why: failure.to_string() };
         out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
     }
@@ -231,6 +266,19 @@ impl Calls {
 }
 
 impl Call {
+    /// Forgets a medium that was to be added.
+    fn drop_proposal(&mut self) {
+        if std::mem::take(&mut self.proposing) {
+            let missing = std::mem::take(&mut self.adding);
+            self.ready.retain(|medium| !missing.contains(&medium.kind));
+        }
+    }
+
+    /// Notes that the offer which goes out now is for something else than hold and resume.
+    pub(super) fn offers_otherwise(&mut self) {
+        self.hold.before = None;
+    }
+
     /// Asks the far end for a picture by INFO (RFC 5168): RTCP could not, or was not heard.
     pub(super) fn ask_for_picture(&mut self) -> Orders {
         if self.pictures_by_info.is_none() || self.state != CallState::Established || self.hold.local {

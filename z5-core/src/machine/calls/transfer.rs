@@ -228,7 +228,10 @@ impl Calls {
             return Vec::new();
         }
         match call.capabilities(call.hold.local, desk) {
-            Ok(offer) => vec![ua::Command::Renegotiate { call: call.key, offer }],
+            Ok(offer) => {
+                call.offers_otherwise();
+                vec![ua::Command::Renegotiate { call: call.key, offer }]
+            }
             Err(error) => {
                 call.proposing = false;
                 call.adding.clear();

@@ -89,6 +89,31 @@ fn a_hold_that_is_refused_is_told_and_changes_nothing() {
 }
 
 #[test]
+fn a_resume_that_comes_before_the_hold_is_agreed_waits_for_it() {
+    let (mut world, call) = World::standing(AUDIO);
+    world.command(Command::Hold { call, hold: true });
+    let sent = world.sent.len();
+    world.command(Command::Hold { call, hold: false });
+    assert_eq!(world.sent.len(), sent, "one offer at a time");
+    world.reply(200, &format!("{AUDIO}a=recvonly\r\n"));
+    assert_eq!(world.holds(), [(true, false)]);
+    assert_eq!(world.offered(), Some("a=sendrecv"));
+    world.reply(200, AUDIO);
+    assert_eq!(world.holds(), [(true, false), (false, false)]);
+    assert!(!world.events.iter().any(|event| matches!(event, EventKind::CommandRefused { .. })));
+    // one that is taken back asks nothing more, and a hold that is refused needs no resume
+    world.command(Command::Hold { call, hold: true });
+    world.command(Command::Hold { call, hold: false });
+    world.command(Command::Hold { call, hold: true });
+    world.reply(200, &format!("{AUDIO}a=recvonly\r\n"));
+    assert_eq!((world.offered(), world.holds().last()), (Some("a=sendonly"), Some(&(true, false))));
+    world.command(Command::Hold { call, hold: false });
+    world.command(Command::Hold { call, hold: true });
+    world.reply(488, "");
+    assert_eq!(world.offered(), Some("a=sendrecv"), "held still");
+}
+
+#[test]
 fn a_muted_medium_stays_muted_whatever_the_far_end_changes() {
     let (mut world, call) = World::standing(AUDIO);
     world.command(Command::Mute { call, kind: MediaKind::Audio, muted: true });
