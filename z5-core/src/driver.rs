@@ -271,7 +271,7 @@ impl Core {
             }
             Fact::Stream { event } => {
                 if let Some((call, kind, fact)) = self.media.translate(event) {
-                    if let MediaFact::Text(text) = &fact {
+                    if let MediaFact::Text { text, .. } = &fact {
                         tracing::trace!(%call, text, "text received");
                     }
                     self.machine.handle(Input::Media { call, kind, fact }, now, out);

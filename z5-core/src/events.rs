@@ -214,6 +214,9 @@ pub enum EventKind {
         call: CallId,
         /// The characters.
         text: String,
+        /// Who said it in a call of several (RFC 9071): the CSRC that the mixer gave them, as eight hexadecimal digits.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
     },
     /// A key of the far end.
     Digit {

@@ -65,6 +65,8 @@ pub struct Packet<'a> {
     pub timestamp: u32,
     /// Synchronisation source.
     pub ssrc: u32,
+    /// The first contributing source, where a mixer names any (section 7).
+    pub csrc: Option<u32>,
     /// Profile and data of the header extension.
     pub extension: Option<(u16, &'a [u8])>,
     /// The payload without padding.
@@ -95,6 +97,10 @@ impl<'a> Packet<'a> {
             sequence: reader.sequence_number().into(),
             timestamp: reader.timestamp(),
             ssrc: reader.ssrc(),
+            csrc: packet
+                .get(HEADER_LEN..HEADER_LEN + 4)
+                .filter(|_| packet[0] & 0x0f > 0)
+                .map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])),
             extension: reader.extension(),
             payload: reader.payload(),
         })

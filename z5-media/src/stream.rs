@@ -89,6 +89,8 @@ pub struct Frame<'d> {
     pub sequence: u64,
     /// RTP timestamp.
     pub timestamp: u32,
+    /// The first contributing source, where a mixer names any.
+    pub csrc: Option<u32>,
     /// A new source or a restarted sequence: buffers must be emptied.
     pub restarted: bool,
     /// The first packet of the stream.
@@ -103,6 +105,7 @@ struct Meta {
     marker: bool,
     sequence: u64,
     timestamp: u32,
+    csrc: Option<u32>,
     restarted: bool,
     first: bool,
     payload: Range<usize>,
@@ -305,6 +308,7 @@ impl Session {
                 marker: meta.marker,
                 sequence: meta.sequence,
                 timestamp: meta.timestamp,
+                csrc: meta.csrc,
                 restarted: meta.restarted,
                 first: meta.first,
                 payload: &datagram[meta.payload],
@@ -362,6 +366,7 @@ impl Session {
             marker: packet.marker,
             sequence: accepted.sequence,
             timestamp: packet.timestamp,
+            csrc: packet.csrc,
             restarted: new_source || accepted.restarted,
             first,
             payload: offset..offset + packet.payload.len(),

@@ -1,12 +1,14 @@
 //! Real-time text: T.140 over RTP (RFC 4103), with redundancy by RFC 2198.
 //!
-//! One primary and two redundant generations, text buffered 300 ms at most, lost text shown as U+FFFD. Multi-party labels
-//! (RFC 9071) are not read.
+//! One primary and two redundant generations, text buffered 300 ms at most, lost text shown as U+FFFD. Of a mixer that
+//! names its sources (RFC 9071) each is told apart.
 
+mod parties;
 mod receiver;
 mod red;
 mod sender;
 
+pub use parties::Said;
 pub use receiver::TextReceiver;
 pub use red::{Block, Blocks, blocks};
 pub use sender::{TextPacket, TextSender};

@@ -156,7 +156,10 @@ impl Human {
             EventKind::FirstPicture { after_ms, .. } => {
                 self.call_line("first picture", &format!("after {after_ms:.1} ms"));
             }
-            EventKind::Text { text, .. } => self.call_line("text came", &format!("{text:?}")),
+            EventKind::Text { text, source: None, .. } => self.call_line("text came", &format!("{text:?}")),
+            EventKind::Text { text, source: Some(source), .. } => {
+                self.call_line("text came", &format!("from {source}: {text:?}"))
+            }
             EventKind::CallChanged { media, .. } => {
                 let flows = |stream: &z5_core::call::StreamAgreement| match (stream.send, stream.receive) {
                     (true, true) => format!("{} both ways", kind(stream.kind)),

@@ -237,7 +237,7 @@ impl Media {
     pub(super) fn translate(&self, event: StreamEvent) -> Option<(CallId, MediaKind, MediaFact)> {
         let (stream, fact) = match event {
             StreamEvent::FirstPacket { stream, .. } => (stream, MediaFact::FirstPacket),
-            StreamEvent::Text { stream, text } => (stream, MediaFact::Text(text)),
+            StreamEvent::Text { stream, text, source } => (stream, MediaFact::Text { text, source }),
             StreamEvent::SourceEnded { stream } => (stream, MediaFact::SourceEnded),
             StreamEvent::SinkFailed { stream, why } => (stream, MediaFact::SinkFailed(why)),
             StreamEvent::Digit { stream, digit, duration } => (stream, MediaFact::Digit { digit, duration }),

@@ -159,7 +159,7 @@ mod tests {
     use crate::call::CallId;
 
     fn text(n: u64) -> EventKind {
-        EventKind::Text { call: CallId(n), text: String::new() }
+        EventKind::Text { call: CallId(n), text: String::new(), source: None }
     }
 
     fn all(events: &mut Events) -> Vec<EventKind> {

@@ -6,8 +6,8 @@ use z5_media::{
     AudioCodec, AudioFormat, AudioOptions, FeedbackConfig, OpusOptions, SrtpSuite, TelephoneEvent,
 };
 use z5_sip::sdp::{
-    Capabilities, Codec, CryptoSuite, Direction, Feedback, MediaCapability, MediaKind as SdpKind, Negotiated,
-    NegotiatedCodec, NegotiatedMedia, OpusFormat, SdesKey, Security, characters_per_second,
+    Capabilities, Codec, CryptoSuite, Direction, Feedback, Marks, MediaCapability, MediaKind as SdpKind,
+    Negotiated, NegotiatedCodec, NegotiatedMedia, OpusFormat, SdesKey, Security, characters_per_second,
 };
 
 use super::io::{CodecPlan, KeyAndSalt, ReadyMedium, SrtpPlan, StreamPlan, VideoPlan};
@@ -63,13 +63,29 @@ pub(crate) fn capabilities<'a>(
                 direction: Direction::new(true, !hold),
                 security: security(medium, media, running)?,
                 ptime_ms,
-                feedback: if video { Feedback::ALL.to_vec() } else { Vec::new() },
+                marks: marks(medium.kind),
+                feedback: feedback(medium.kind),
                 bandwidth_bps: video.then(|| media.video_kbps.saturating_mul(1000)),
                 ..MediaCapability::new(kind, medium.ports.rtp.port(), codecs)
             })
         })
         .collect::<Result<Vec<_>, CallError>>()?;
     Ok(Capabilities { address, media })
+}
+
+/// What we understand beside the codecs.
+fn marks(kind: MediaKind) -> Marks {
+    let audio = kind == MediaKind::Audio;
+    Marks { reduced_size: audio, extended_reports: audio, text_mixer: kind == MediaKind::Text }
+}
+
+/// Sound and pictures that were lost may be sent again; text has its own redundancy.
+fn feedback(kind: MediaKind) -> Vec<Feedback> {
+    match kind {
+        MediaKind::Audio => vec![Feedback::Nack],
+        MediaKind::Text => Vec::new(),
+        MediaKind::Video => Feedback::ALL.to_vec(),
+    }
 }
 
 fn audio_codecs(media: &Media) -> Vec<Codec> {
@@ -207,7 +223,12 @@ fn audio_options(media: &NegotiatedMedia, codec: AudioCodec, suppress: bool) -> 
         also_received: media.codecs.iter().filter_map(known).collect(),
         comfort_noise: noise.map(|noise| noise.send_payload_type),
         opus: opus.unwrap_or_default(),
-        ..AudioOptions::default()
+        feedback: FeedbackConfig {
+            nack: media.feedback.contains(&Feedback::Nack),
+            reduced_size: media.marks.reduced_size,
+            extended_reports: media.marks.extended_reports,
+            ..FeedbackConfig::default()
+        },
     }
 }
 

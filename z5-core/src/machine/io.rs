@@ -268,7 +268,11 @@ pub(crate) struct MediaChange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MediaFact {
     FirstPacket,
-    Text(String),
+    Text {
+        text: String,
+        /// The CSRC of who said it, in a stream of several.
+        source: Option<u32>,
+    },
     /// A key of the far end (RFC 4733).
     Digit {
         digit: char,

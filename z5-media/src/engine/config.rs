@@ -385,6 +385,8 @@ pub enum StreamEvent {
         stream: StreamId,
         /// The new characters.
         text: String,
+        /// Who said it, by the CSRC of a mixer (RFC 9071); `None` from a far end that is one person.
+        source: Option<u32>,
     },
     /// A telephone event ended (RFC 4733).
     Digit {

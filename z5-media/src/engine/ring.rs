@@ -4,7 +4,7 @@
 use rtrb::{Consumer, Producer, RingBuffer};
 
 /// Bytes before each payload in the ring.
-const HEAD_LEN: usize = 24;
+const HEAD_LEN: usize = 28;
 
 /// Payload types from here on are no RTP: words between the two threads, in order with the frames.
 pub(super) mod word {
@@ -32,6 +32,8 @@ pub(super) struct FrameHead {
     pub(super) sequence: u64,
     /// Received: nanoseconds since the engine's start.
     pub(super) at_nanos: u64,
+    /// Received: the first contributing source.
+    pub(super) csrc: Option<u32>,
 }
 
 /// The writing end.
@@ -55,10 +57,11 @@ impl FrameWriter {
         let mut bytes = [0_u8; HEAD_LEN];
         bytes[0..2].copy_from_slice(&len.to_ne_bytes());
         bytes[2] = head.payload_type;
-        bytes[3] = u8::from(head.marker) | u8::from(head.restarted) << 1;
+        bytes[3] = u8::from(head.marker) | u8::from(head.restarted) << 1 | u8::from(head.csrc.is_some()) << 2;
         bytes[4..8].copy_from_slice(&head.timestamp.to_ne_bytes());
         bytes[8..16].copy_from_slice(&head.sequence.to_ne_bytes());
         bytes[16..24].copy_from_slice(&head.at_nanos.to_ne_bytes());
+        bytes[24..28].copy_from_slice(&head.csrc.unwrap_or(0).to_ne_bytes());
         let Ok(mut chunk) = self.0.write_chunk(HEAD_LEN + payload.len()) else { return false };
         let (first, second) = chunk.as_mut_slices();
         copy_across(first, second, 0, &bytes);
@@ -102,13 +105,15 @@ impl FrameReader {
         self.0.pop_entire_slice(&mut bytes).ok()?;
         let [l0, l1, payload_type, flags, t0, t1, t2, t3, rest @ ..] = bytes;
         let len = usize::from(u16::from_ne_bytes([l0, l1]));
-        let (sequence, at) = rest.split_at(8);
+        let (sequence, rest) = rest.split_at(8);
+        let (at, csrc) = rest.split_at(8);
         let head = FrameHead {
             payload_type,
             marker: flags & 1 != 0,
             restarted: flags & 2 != 0,
             timestamp: u32::from_ne_bytes([t0, t1, t2, t3]),
             sequence: sequence.first_chunk().map_or(0, |b| u64::from_ne_bytes(*b)),
+            csrc: csrc.first_chunk().map(|b| u32::from_ne_bytes(*b)).filter(|_| flags & 4 != 0),
             at_nanos: at.first_chunk().map_or(0, |b| u64::from_ne_bytes(*b)),
         };
         let chunk = self.0.read_chunk(len).ok()?;
@@ -138,6 +143,7 @@ mod tests {
                 timestamp: u32::from(n) * 160,
                 sequence: u64::from(n) << 40,
                 at_nanos: u64::MAX - u64::from(n),
+                csrc: (n % 5 == 0).then_some(u32::from(n) << 20),
             };
             let payload = vec![n; usize::from(n) % 40];
             assert!(writer.push(&head, &payload));

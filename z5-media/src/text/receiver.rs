@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::parties::{Parties, Said, Stamped};
 use super::{BOM, LOST, REORDER_WAIT, blocks};
 use crate::stats::{DropReason, TextFigures};
 
@@ -28,6 +29,8 @@ pub struct TextReceiver {
     held: BTreeMap<u64, Piece>,
     /// Since when `next` is missing while later packets are held.
     missing_since: Option<Instant>,
+    /// Who speaks in a stream of several.
+    parties: Parties,
     figures: TextFigures,
 }
 
@@ -36,7 +39,15 @@ impl TextReceiver {
     #[must_use]
     pub fn new(t140: u8, red: Option<u8>) -> Self {
         let figures = TextFigures::default();
-        Self { t140, red, next: None, held: BTreeMap::new(), missing_since: None, figures }
+        Self {
+            t140,
+            red,
+            next: None,
+            held: BTreeMap::new(),
+            missing_since: None,
+            parties: Parties::default(),
+            figures,
+        }
     }
 
     /// Takes a packet and appends the text it completes to `shown`.
@@ -124,6 +135,44 @@ impl TextReceiver {
         }
     }
 
+    /// Takes a packet of a mixer that names its source (RFC 9071) and appends what the source said. `timestamp` is the
+    /// packet's own.
+    ///
+    /// # Errors
+    /// When the payload is malformed.
+    pub fn take_of(
+        &mut self,
+        source: u32,
+        sequence: u64,
+        timestamp: u32,
+        payload_type: u8,
+        payload: &[u8],
+        said: &mut Vec<Said>,
+    ) -> Result<(), DropReason> {
+        let (came, recovered) = if self.red == Some(payload_type) {
+            let blocks = blocks(payload).ok_or(DropReason::MalformedPayload)?;
+            if blocks.clone().any(|block| block.payload_type != self.t140) {
+                return Err(DropReason::MalformedPayload);
+            }
+            let primary = blocks.count_left().saturating_sub(1);
+            // An empty redundant block without offset stands for a generation that never was.
+            let real = blocks.enumerate().filter(|(at, block)| *at == primary || block.offset > 0);
+            let stamped = real.map(|(at, block)| Stamped {
+                timestamp: timestamp.wrapping_sub(block.offset),
+                recovered: at < primary,
+                data: block.data,
+            });
+            self.parties.take(source, sequence, stamped, said)
+        } else {
+            let alone = Stamped { timestamp, recovered: false, data: payload };
+            self.parties.take(source, sequence, std::iter::once(alone), said)
+        };
+        self.figures.characters_received += came;
+        self.figures.characters_recovered += recovered;
+        self.figures.losses_marked += said.iter().filter(|piece| piece.source.is_none()).count() as u64;
+        Ok(())
+    }
+
     /// When [`expire`](Self::expire) wants to be called, if a gap is being waited for.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -148,6 +197,7 @@ impl TextReceiver {
         }
         self.next = None;
         self.missing_since = None;
+        self.parties = Parties::default();
     }
 
     /// Figures of the receiving half.

@@ -89,6 +89,7 @@ fn accept_line(
         remote: address.rtp,
         remote_rtcp: rtcp,
         rtcp_mux: shared,
+        marks: medium.marks.common(theirs),
         codecs,
         direction,
         crypto,

@@ -106,6 +106,7 @@ fn answer_line(
         remote: address.rtp,
         remote_rtcp: address.rtcp,
         rtcp_mux: address.rtcp_mux,
+        marks: medium.marks.common(theirs),
         codecs: codecs.into_iter().map(|codec| codec.negotiated).collect(),
         direction,
         crypto,

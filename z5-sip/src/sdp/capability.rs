@@ -37,6 +37,8 @@ pub struct MediaCapability {
     pub ptime_ms: Option<u32>,
     /// Offer RTP and RTCP on one port (RFC 5761). An offer of the far end that asks for it is taken in any case.
     pub rtcp_mux: bool,
+    /// Marks without a value that hold where both sides write them.
+    pub marks: Marks,
     /// The RTCP feedback we act on, offered for all payload types of the line.
     pub feedback: Vec<Feedback>,
     /// Offer the profile that goes with feedback (RTP/AVPF, RTP/SAVPF; RFC 4585). False offers the feedback under
@@ -59,9 +61,42 @@ impl MediaCapability {
             security: Security::Clear,
             ptime_ms: None,
             rtcp_mux: false,
+            marks: Marks::default(),
             feedback: Vec::new(),
             feedback_profile: false,
             bandwidth_bps: None,
+        }
+    }
+}
+
+/// Attributes that say only that something is understood. What holds for a call is what both sides wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Marks {
+    /// `a=rtcp-rsize`: RTCP feedback may leave without a report (RFC 5506).
+    pub reduced_size: bool,
+    /// `a=rtcp-xr`: extended reports with the round trip of receivers and VoIP metrics (RFC 3611 section 5.1).
+    pub extended_reports: bool,
+    /// `a=rtt-mixer`: text of several people is told apart by its sources (RFC 9071).
+    pub text_mixer: bool,
+}
+
+impl Marks {
+    /// The lines of an offer or answer.
+    pub(super) fn lines(self) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+        let all = [
+            (self.reduced_size, "rtcp-rsize", None),
+            (self.extended_reports, "rtcp-xr", Some("rcvr-rtt=all voip-metrics")),
+            (self.text_mixer, "rtt-mixer", None),
+        ];
+        all.into_iter().filter(|(on, ..)| *on).map(|(_, name, value)| (name, value))
+    }
+
+    /// What of these the far end writes too.
+    pub(super) fn common(self, theirs: &sdp_types::Media) -> Self {
+        Self {
+            reduced_size: self.reduced_size && theirs.has_attribute("rtcp-rsize"),
+            extended_reports: self.extended_reports && theirs.has_attribute("rtcp-xr"),
+            text_mixer: self.text_mixer && theirs.has_attribute("rtt-mixer"),
         }
     }
 }

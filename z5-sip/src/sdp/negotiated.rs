@@ -6,7 +6,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use super::capability::{Codec, Direction, MediaKind};
+use super::capability::{Codec, Direction, Marks, MediaKind};
 use super::crypto::{CryptoError, CryptoSuite, SdesKey};
 use super::description::SdpError;
 use super::feedback::Feedback;
@@ -44,6 +44,8 @@ pub struct NegotiatedMedia {
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share one port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Marks that both sides wrote.
+    pub marks: Marks,
     /// What both can do, in the order of preference that holds for the call. Never empty.
     pub codecs: Vec<NegotiatedCodec>,
     /// What we do.

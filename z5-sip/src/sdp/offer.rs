@@ -197,6 +197,13 @@ pub(super) fn finish_line(
     {
         push(line, "rtcp", port.to_string());
     }
+    let marks = answer.as_ref().map_or(medium.marks, |answer| medium.marks.common(answer.offered));
+    for (name, value) in marks.lines() {
+        match value {
+            Some(value) => push(line, name, value.to_owned()),
+            None => line.attributes.push(Attribute::new(name)),
+        }
+    }
     line.attributes.push(Attribute::new(direction.as_str()));
 }
 

@@ -414,3 +414,19 @@ fn a_line_that_was_refused_is_used_again_when_its_medium_is_wanted() {
     assert!(lines[1].starts_with("m=audio 0 ") && lines[2].starts_with("m=audio 1000 "), "{lines:?}");
     assert_eq!(lines.len(), 3);
 }
+
+#[test]
+fn marks_hold_where_both_sides_write_them() {
+    let marks = Marks { reduced_size: true, extended_reports: true, text_mixer: false };
+    let ours = caps(vec![MediaCapability { marks, ..audio(1000) }]);
+    let offer = parse(&["m=audio 4000 RTP/AVP 0", "a=rtcp-rsize", "a=rtt-mixer"]);
+    let (description, outcome) = answer(&offer, &ours, ORIGIN).unwrap();
+    assert_eq!(outcome.media[0].marks, Marks { reduced_size: true, ..Marks::default() });
+    let text = text_of(&description);
+    assert!(
+        text.contains("a=rtcp-rsize\r\n") && !text.contains("rtcp-xr") && !text.contains("rtt-mixer"),
+        "{text}"
+    );
+    let offered = text_of(&make_offer(&ours, ORIGIN));
+    assert!(offered.contains("a=rtcp-xr:rcvr-rtt=all voip-metrics\r\n"), "{offered}");
+}

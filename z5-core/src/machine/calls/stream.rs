@@ -60,10 +60,11 @@ impl Calls {
             MediaFact::FirstPacket => EventKind::FirstMedia { call: id, kind, after_ms },
             MediaFact::FirstPicture => EventKind::FirstPicture { call: id, after_ms },
             MediaFact::KeyFrameWanted => return call.ask_for_picture(),
-            MediaFact::Text(text) => {
+            MediaFact::Text { text, source } => {
                 call.text_received.push_str(&text);
                 keep_newest(&mut call.text_received);
-                EventKind::Text { call: id, text }
+                let source = source.map(|source| format!("{source:08x}"));
+                EventKind::Text { call: id, text, source }
             }
             MediaFact::Digit { digit, duration } => {
                 call.press(digit);

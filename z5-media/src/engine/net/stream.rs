@@ -192,6 +192,7 @@ impl NetStream {
                     timestamp: frame.timestamp,
                     sequence: frame.sequence,
                     at_nanos: now.saturating_duration_since(epoch).as_nanos() as u64,
+                    csrc: frame.csrc,
                 };
                 let taken = to_worker.push(&head, frame.payload);
                 if !taken {

@@ -6,7 +6,7 @@ use super::WorkerFigures;
 use crate::engine::config::{EventSender, StreamEvent, StreamId, TextConfig};
 use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
 use crate::stats::{DropCounts, TextFigures};
-use crate::text::{TextReceiver, TextSender};
+use crate::text::{Said, TextReceiver, TextSender};
 
 /// Largest payload taken from the ring or written.
 const MAX_PAYLOAD: usize = 2048;
@@ -77,20 +77,29 @@ impl TextStream {
 
     /// Takes what came and sends what is due. Returns whether a packet was made.
     pub(super) fn handle(&mut self, now: Instant, events: &EventSender) -> bool {
-        let mut shown = String::new();
+        let (mut shown, mut said) = (String::new(), Vec::new());
         while let Some((head, len)) = self.incoming.pop(&mut self.payload[..]) {
             if head.restarted {
                 self.receiver.restart(&mut shown);
             }
             let at = self.epoch + Duration::from_nanos(head.at_nanos);
             let payload = &self.payload[..len];
-            let taken = self.receiver.take(head.sequence, head.payload_type, payload, at, &mut shown);
+            let (sequence, payload_type) = (head.sequence, head.payload_type);
+            let taken = match head.csrc {
+                Some(source) => {
+                    self.receiver.take_of(source, sequence, head.timestamp, payload_type, payload, &mut said)
+                }
+                None => self.receiver.take(sequence, payload_type, payload, at, &mut shown),
+            };
             if let Err(reason) = taken {
                 self.drops.count(reason);
             }
         }
         self.receiver.expire(now, &mut shown);
-        self.tell(shown, events);
+        self.tell(None, shown, events);
+        for Said { source, text } in said {
+            self.tell(source, text, events);
+        }
         self.send_due(now)
     }
 
@@ -105,9 +114,9 @@ impl TextStream {
         self.outgoing.push(&head, &self.payload[..packet.len])
     }
 
-    fn tell(&self, text: String, events: &EventSender) {
+    fn tell(&self, source: Option<u32>, text: String, events: &EventSender) {
         if !text.is_empty() {
-            events(StreamEvent::Text { stream: self.id, text });
+            events(StreamEvent::Text { stream: self.id, text, source });
         }
     }
 
@@ -127,7 +136,7 @@ impl TextStream {
         }
         let mut shown = String::new();
         self.receiver.restart(&mut shown);
-        self.tell(shown, events);
+        self.tell(None, shown, events);
         self.figures()
     }
 }
