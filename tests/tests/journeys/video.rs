@@ -162,6 +162,13 @@ fn key_frame() -> Vec<u8> {
     blank(320, 240, 1)
 }
 
+/// Gives a key frame. The feed may still be full of what was given before.
+async fn give_key_frame(feed: &VideoFeed) {
+    while feed.push(key_frame()).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Gives pictures until a key frame is wanted.
 async fn until_wish(feed: &VideoFeed) {
     while !feed.take_key_frame_wish() {
@@ -179,10 +186,7 @@ async fn a_picture_that_stands_still_is_asked_for_and_given() {
     let of_bob = CallMedia { video_in: Some(VideoIn::Blank), ..of_bob };
     let ((alice, call), (bob, at)) = call(&carrier, of_alice, of_bob).await;
     until_wish(&feed).await;
-    // The feed may still be full of what was given before the wish.
-    while feed.push(key_frame()).is_err() {
-        tokio::task::yield_now().await;
-    }
+    give_key_frame(&feed).await;
     at_bob.until(|picture| picture.data == key_frame()).await;
     let seen = bob.figures(at).await;
     assert!(seen.feedback.is_some_and(|feedback| feedback.plis_sent > 0), "{seen:?}");
@@ -220,7 +224,7 @@ async fn video_on_hold_goes_on_with_a_key_frame() {
     let (of_alice, _) = Screen::new(VideoIn::Custom(Box::new(source)));
     let (of_bob, mut at_bob) = Screen::new(VideoIn::Blank);
     let ((mut alice, call), (bob, _)) = call(&carrier, of_alice, of_bob).await;
-    feed.push(key_frame()).expect("room for a picture");
+    give_key_frame(&feed).await;
     at_bob.take(1).await;
     let _ = feed.take_key_frame_wish();
     let holds = |wanted| move |kind: &EventKind| matches!(kind, EventKind::CallHold { local, .. } if *local == wanted);
@@ -229,7 +233,7 @@ async fn video_on_hold_goes_on_with_a_key_frame() {
     alice.session.resume(call);
     alice.until("resumed", holds(false)).await;
     until_wish(&feed).await;
-    feed.push(key_frame()).expect("room for a picture");
+    give_key_frame(&feed).await;
     at_bob.until(|picture| picture.key_frame).await;
     alice.figures(call).await;
     bob.stop().await;
