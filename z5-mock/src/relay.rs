@@ -178,9 +178,34 @@ struct Destination {
     learned: Option<SocketAddr>,
 }
 
+impl Destination {
+    /// Is a packet from this address the side's own? The first source is learned and then held, but the described address, when
+    /// it speaks, goes before whatever was learned: on one host a port is soon somebody else's, whose last packets may still come.
+    fn takes(&mut self, source: SocketAddr) -> bool {
+        if self.described == Some(source) {
+            self.learned = Some(source);
+        }
+        *self.learned.get_or_insert(source) == source
+    }
+}
+
 /// By side, for each of the two components.
 #[derive(Debug, Default)]
 struct Destinations {
     rtp: [Destination; 2],
     rtcp: [Destination; 2],
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_source_is_held_until_the_described_one_speaks() {
+        let [described, translated, stray] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let mut side = Destination { described: Some(described), learned: None };
+        assert!(side.takes(translated) && !side.takes(stray) && side.takes(translated));
+        assert!(side.takes(described) && !side.takes(translated) && !side.takes(stray));
+        assert_eq!(side.learned, Some(described));
+    }
 }

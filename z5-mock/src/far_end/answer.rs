@@ -4,6 +4,8 @@
 //! (RFC 4568) is taken when offered, the first suite of the offer that z5-media has, whatever the profile. No rtcp-mux, ICE or DTLS. An
 //! INVITE without an offer is refused.
 
+use std::net::SocketAddr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use z5_media::AudioCodec;
@@ -37,7 +39,9 @@ struct Offered<'a> {
 /// The answer's text, with the media it describes running; `None` when nothing can be agreed on.
 pub(super) fn answer(request: &Message, kind: Kind, lines: &mut Lines, ports: &mut Ports) -> Option<String> {
     let offer = description::of(request)?;
-    let (session, offered) = read(std::str::from_utf8(&offer).ok()?);
+    let offer = std::str::from_utf8(&offer).ok()?;
+    let (session, offered) = read(offer);
+    let described = description::media_lines(offer);
     let says = match kind == Kind::Emergency {
         true => location::heard(request),
         false => super::ANNOUNCEMENT_TEXT.to_owned(),
@@ -52,8 +56,9 @@ pub(super) fn answer(request: &Message, kind: Kind, lines: &mut Lines, ports: &m
     );
     let mut accepted = 0;
     for (index, media) in offered.iter().enumerate() {
+        let from = described.get(index).and_then(|line| Some(SocketAddr::new(line.address?, line.port)));
         let answered = accept(media, session_direction, kind, &says)
-            .and_then(|accepted| Some((lines.start(index, accepted.plan.clone()?, ports)?, accepted)));
+            .and_then(|accepted| Some((lines.start(index, accepted.plan.clone()?, from, ports)?, accepted)));
         match answered {
             Some((port, media_answer)) => {
                 accepted += 1;

@@ -92,8 +92,15 @@ impl Lines {
         1
     }
 
-    /// Starts a media line, or starts it anew on the same port; its RTP port.
-    pub(super) fn start(&mut self, index: usize, plan: Plan, ports: &mut Ports) -> Option<u16> {
+    /// Starts a media line, or starts it anew on the same port; its RTP port. `described` is where the offer says that media comes
+    /// from.
+    pub(super) fn start(
+        &mut self,
+        index: usize,
+        plan: Plan,
+        described: Option<SocketAddr>,
+        ports: &mut Ports,
+    ) -> Option<u16> {
         let line = match self.lines.entry(index) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => {
@@ -127,6 +134,7 @@ impl Lines {
             sender,
             receiver,
             source: None,
+            described,
             highest: 0,
         };
         line.tasks.spawn(task.run(plan.sends));
@@ -163,8 +171,9 @@ struct Task {
     ssrc: u32,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
-    /// Where the media comes from, learned from its first packet and then held.
+    /// Where the media comes from, learned from its first packet and then held, but for the described address, which goes first.
     source: Option<SocketAddr>,
+    described: Option<SocketAddr>,
     highest: u16,
 }
 
@@ -260,7 +269,7 @@ impl Task {
     }
 
     fn on_rtp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr, echo: bool) {
-        if self.source.is_some_and(|known| known != source) {
+        if self.source.is_some_and(|known| known != source) && self.described != Some(source) {
             return;
         }
         let opened = match &mut self.receiver {

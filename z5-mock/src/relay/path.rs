@@ -128,9 +128,9 @@ impl Path {
         });
         let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
         let sides = if rtcp { &mut destinations.rtcp } else { &mut destinations.rtp };
-        let learned = *sides[from.index()].learned.get_or_insert(source);
+        let own = sides[from.index()].takes(source);
         drop(destinations);
-        if learned != source {
+        if !own {
             self.count(from, |stats| stats.foreign += 1);
             return false;
         }
