@@ -55,13 +55,14 @@ def audible(world, alaw, hz):
 LEVEL_DBFS = -12 - 3.14 - 3.01
 
 
-def call(world, **config):
+def call(world, *more, **config):
     """A call between two z5, the caller captures; its file, its result and its audio port."""
     path = world.run / "call.pcapng"
     answer = world.z5("answer", "--audio", "tone:1000", user="bob", **config)
     answer.wait_event("ready")
     run = world.z5(
-        "call", f"sip:bob@{REALM}", "--audio", "tone:440:-12", "--duration", "2s", "--capture", path, **config
+        "call", f"sip:bob@{REALM}", "--audio", "tone:440:-12", "--duration", "2s", "--capture", path, *more,
+        **config,
     )
     result = run.result()
     answer.result()
@@ -104,7 +105,8 @@ def aes_ctr(key, counter, data):
 
 def with_srtp(world):
     """SRTP: the side file holds the key, with which OpenSSL opens the packets (RFC 3711 section 4)."""
-    path, result, port = call(world, srtp="required")
+    # the suite that is opened below
+    path, result, port = call(world, "--suite", "AES_CM_128_HMAC_SHA1_80", srtp="required")
     undamaged(world, path)
     keys = [line.split() for line in path.with_name("call.pcapng.keys").read_text().splitlines()]
     ours = [line[-1] for line in keys if line[:2] == ["from", f"127.0.0.1:{port}"]]

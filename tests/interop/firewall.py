@@ -103,7 +103,9 @@ class Iptables:
         return sum(int(line.split()[0]) for line in lines)
 
     def listing(self):
-        return sh("iptables-save") + sh("ip6tables-save")
+        """Without the time in the comments and the counters of the chains, which change by themselves."""
+        lines = (sh("iptables-save") + sh("ip6tables-save")).splitlines()
+        return "\n".join(line.split(" [")[0] for line in lines if not line.startswith("#"))
 
 
 def send(protocol, address, port):
