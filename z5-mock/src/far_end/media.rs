@@ -250,9 +250,15 @@ impl Task {
         };
         let picture = Arc::clone(&self.picture);
         let mut ticks = tokio::time::interval(pace);
+        // As in the relay: a new socket must be known to take packets before the first one is sent.
+        for socket in [&self.rtp, &self.rtcp] {
+            if socket.writable().await.is_err() {
+                return;
+            }
+        }
         let mut buffers = [[0; MAX_DATAGRAM + TAG_ROOM]; 2];
         loop {
-            let idle = matches!(made, Made::Nothing) || self.source.is_none();
+            let idle = matches!(made, Made::Nothing) || self.destination().is_none();
             let [media, control] = &mut buffers;
             tokio::select! {
                 Ok((length, source)) = self.rtp.recv_from(&mut media[..MAX_DATAGRAM]) => {
@@ -266,6 +272,11 @@ impl Task {
                 else => return,
             }
         }
+    }
+
+    /// Where media goes: where it comes from, or is said to come from until the first packet is here.
+    fn destination(&self) -> Option<SocketAddr> {
+        self.source.or(self.described)
     }
 
     fn on_rtp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr, echo: bool) {
@@ -307,7 +318,7 @@ impl Task {
             Some(sender) => sender.protect_rtp(buffer, length),
             None => Ok(length),
         };
-        if let (Ok(length), Some(to)) = (protected, self.source) {
+        if let (Ok(length), Some(to)) = (protected, self.destination()) {
             // A full socket buffer loses the packet, as a network would.
             let _ = self.rtp.try_send_to(&buffer[..length], to);
             if let Some(recovery) = &mut self.recovery {

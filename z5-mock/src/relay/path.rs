@@ -73,6 +73,13 @@ struct Late {
 
 impl Path {
     pub(super) async fn run(mut self) {
+        // Until a new socket is known to take packets, `try_send_to` refuses them; the first one must not be lost by that: of text
+        // it may be the only one for 15 s.
+        for socket in &self.sockets {
+            if socket.writable().await.is_err() {
+                return;
+            }
+        }
         let mut buffers = [[0; MAX_DATAGRAM]; 2];
         let mut schedule: BinaryHeap<Reverse<(Instant, u64)>> = BinaryHeap::new();
         let mut late = std::collections::HashMap::new();
