@@ -1,7 +1,7 @@
 //! The media relay (step 5): every media line of a call goes through two pairs of ports of the carrier.
 //!
 //! Each side is sent to where its description says until its first packet arrives; that packet's source is learned and
-//! then held, and packets from elsewhere are dropped and counted. Payload is never looked at, so SRTP passes end to end.
+//! then held, unless the described address itself speaks, and packets from elsewhere are dropped and counted. Payload is never looked at, so SRTP passes end to end.
 //! Nothing is ever sent to an address that is not loopback.
 
 use std::collections::VecDeque;
