@@ -152,7 +152,8 @@ async fn start(
         }
     };
     let handle = capture.as_ref().map(capture::Running::handle);
-    let options = StartOptions { seed, interactive_number, capture: handle, retry: RetryMode::Once };
+    let options =
+        StartOptions { seed, interactive_number, capture: handle, retry: RetryMode::Once, store: None };
     report.session_starts();
     let exit = match Session::start(config, options) {
         Ok((session, events)) => script::run(plan, &session, events, report, out).await,

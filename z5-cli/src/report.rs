@@ -295,6 +295,7 @@ impl Report {
             | EventKind::LicenceRenewed { .. }
             | EventKind::ConfigurationRenewed { .. }
             | EventKind::ContactsLoaded { .. }
+            | EventKind::StoreTrouble { .. }
             | EventKind::NetworkChanged { .. }
             | EventKind::ClockChanged { .. }
             | EventKind::Overflow { .. } => {}

@@ -63,6 +63,41 @@ pub struct Config {
     pub egress: Egress,
     /// This installation.
     pub device: Device,
+    /// What is kept between two runs, and where. Left out, nothing is by the library; the program `z5` has a directory of its own for
+    /// each account.
+    pub store: Option<StoreSetting>,
+}
+
+/// Where a session keeps what survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreSetting {
+    /// Nowhere.
+    None,
+    /// In this directory, which is made if it is not there.
+    Directory(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for StoreSetting {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "" => Err(serde::de::Error::custom("it is empty; write \"none\" or a directory")),
+            "none" => Ok(Self::None),
+            _ => Ok(Self::Directory(PathBuf::from(text))),
+        }
+    }
+}
+
+impl Config {
+    /// Whose account this is, such as `alice@zdial.example`: what is kept for one account is never used for another.
+    pub fn account(&self) -> String {
+        let (user, host) = match (self.profile, &self.zdial, &self.names) {
+            (Profile::Z5, Some(zdial), Some(names)) => (Some(&zdial.username), Some(&names.zdial)),
+            (Profile::Z5 | Profile::Generic, _, _) => (self.sip.username.as_ref(), self.sip.domain.as_ref()),
+        };
+        let host = host.map(|host| host.trim_end_matches('.').to_ascii_lowercase());
+        format!("{}@{}", user.map_or("", String::as_str), host.unwrap_or_default())
+    }
 }
 
 /// Name resolution.

@@ -9,6 +9,7 @@ mod media;
 mod probe;
 mod race;
 mod sip;
+mod store;
 mod tap;
 mod tls;
 
@@ -34,7 +35,7 @@ use crate::clock::{self, WallAnchor};
 use crate::config::Config;
 use crate::egress::{Guard, Passage};
 use crate::entropy;
-use crate::error::{Attempt, InternalError, StartError};
+use crate::error::{Attempt, InternalError, StartError, StoreError};
 use crate::events::{EventKind, EventSender, Events, event_channel};
 use crate::machine::Machine;
 use crate::machine::io::{
@@ -43,6 +44,7 @@ use crate::machine::io::{
 };
 use crate::machine::plan::Plan;
 use crate::session::{CallSnapshot, Snapshot, StartOptions};
+use crate::store::Recalled;
 
 /// What the session's handle sends.
 pub(crate) enum Order {
@@ -87,6 +89,8 @@ pub(crate) enum Fact {
     Stream {
         event: z5_media::StreamEvent,
     },
+    Recalled(Box<Recalled>),
+    NotKept(StoreError),
 }
 
 pub(crate) type Facts = mpsc::UnboundedSender<Fact>;
@@ -104,6 +108,7 @@ pub(crate) fn start(
     let started = clock::now();
     let system = if config.dns.system { system_nameservers() } else { Vec::new() };
     let plan = Plan::new(&config, &system, entropy::uuid()?, &options)?;
+    let place = options.store.map(store::Place::Given).or_else(|| store::Place::configured(&config));
     let client = https::Client::new(&config.tls)?;
     let trust = Arc::new(tls::Trust::new(&config.tls, options.capture.clone()));
     let seed = match options.seed {
@@ -119,6 +124,7 @@ pub(crate) fn start(
         .build()
         .map_err(|error| StartError::System { what: "runtime", why: error.to_string() })?;
     let (sender, events) = event_channel();
+    let keeper = place.map(|place| store::Keeper::start(place, facts.clone())).transpose()?;
     let machine = Machine::new(plan, Ident::from_seed(seed), WallAnchor::read(), call_ids, started);
     let core = Core {
         machine,
@@ -134,6 +140,8 @@ pub(crate) fn start(
         media,
         guard: Guard::new(config.egress.guard, &config.egress.allow),
         capture: options.capture,
+        keeper,
+        last_words: None,
     };
     std::thread::Builder::new()
         .name("z5-core".to_owned())
@@ -174,6 +182,9 @@ struct Core {
     media: media::Media,
     guard: Guard,
     capture: Option<Arc<Capture>>,
+    keeper: Option<store::Keeper>,
+    /// The last event, told when everything is kept.
+    last_words: Option<EventKind>,
 }
 
 impl Core {
@@ -225,6 +236,24 @@ impl Core {
             // Each ends by itself within a bounded time, all of them at once.
             drop(last_bytes.await);
         }
+        let mut troubles = Vec::from_iter(self.finish_keeping().await);
+        while let Ok(fact) = facts.try_recv() {
+            if let Fact::NotKept(error) = fact {
+                troubles.push(error);
+            }
+        }
+        for error in troubles {
+            self.emit(EventKind::StoreTrouble { error });
+        }
+        if let Some(kind) = self.last_words.take() {
+            self.emit(kind);
+        }
+    }
+
+    /// What was to be kept is on the disk before the last event is told: whoever waits for that may end the process.
+    async fn finish_keeping(&mut self) -> Option<StoreError> {
+        let keeper = self.keeper.take()?;
+        keeper.finish().await.err()
     }
 
     fn on_order(&mut self, order: Order, out: &mut Outbox<Effect>) {
@@ -269,6 +298,8 @@ impl Core {
                 self.sip.remove(&flow);
                 self.machine.handle(Input::Closed { flow, why }, now, out);
             }
+            Fact::Recalled(recalled) => self.machine.handle(Input::Recalled(recalled), now, out),
+            Fact::NotKept(error) => self.machine.handle(Input::NotKept(error), now, out),
             Fact::Stream { event } => {
                 if let Some((call, kind, fact)) = self.media.translate(event) {
                     if let MediaFact::Text { text, .. } = &fact {
@@ -308,7 +339,20 @@ impl Core {
                         self.closing.push(connection.close());
                     }
                 }
+                Effect::Emit(kind @ EventKind::Stopped { .. }) if self.keeper.is_some() => {
+                    self.last_words = Some(kind);
+                }
                 Effect::Emit(kind) => self.emit(kind),
+                Effect::Recall => {
+                    if let Some(keeper) = &self.keeper {
+                        keeper.recall();
+                    }
+                }
+                Effect::Keep(record) => {
+                    if let Some(keeper) = &self.keeper {
+                        keeper.keep(record);
+                    }
+                }
                 Effect::Lookup { id, name, record, server, transport, patience } => {
                     self.dns.lookup(id, name, record, (server, transport), patience, self.facts.clone());
                 }
@@ -360,6 +404,7 @@ impl Core {
             calls: calls.collect(),
             timings: view.timings,
             contacts: view.contacts,
+            history: view.history,
         };
     }
 }

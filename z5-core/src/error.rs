@@ -9,6 +9,7 @@ mod register;
 mod resolve;
 mod sign_in;
 mod start;
+mod store;
 
 use serde::{Serialize, Serializer};
 
@@ -20,6 +21,7 @@ pub use register::RegisterError;
 pub use resolve::ResolveError;
 pub use sign_in::SignInError;
 pub use start::StartError;
+pub use store::StoreError;
 
 /// One of the five documented steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -282,6 +284,7 @@ pub fn all_codes() -> Vec<&'static str> {
         ProvisionError::CODES,
         RegisterError::CODES,
         CallError::CODES,
+        StoreError::CODES,
         InternalError::CODES,
     ]
     .concat()

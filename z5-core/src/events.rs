@@ -22,7 +22,7 @@ pub use session::{MailCount, NetworkCause, SessionState};
 pub use step::{LicenceReport, NameAnswer, NameReport, NumberOffer, NumberState, StepDetail, StepTimings};
 
 use crate::call::{CallId, CallReport, EstablishedMedia, MessageId, Side};
-use crate::error::{AttemptOutcome, CallError, InternalError, SessionError, Step};
+use crate::error::{AttemptOutcome, CallError, InternalError, SessionError, Step, StoreError};
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -393,6 +393,11 @@ pub enum EventKind {
     ContactsLoaded {
         /// How many contacts it has.
         contacts: usize,
+    },
+    /// What is kept between two runs could not be read or written, or had to be mended. The session goes on.
+    StoreTrouble {
+        /// What.
+        error: StoreError,
     },
     /// The network is another one, or came back: everything that hangs on the old one is made anew at once. Calls keep their
     /// media.

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod preflight;
 pub mod secret;
 pub mod session;
+pub mod store;
 
 pub use account::contacts::Contact;
 pub use call::{AudioIn, AudioOut, CallId, CallMedia, CallReport, CallRequest, Side, VideoIn, VideoOut};
@@ -31,5 +32,6 @@ pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartEr
 pub use events::{Event, EventKind, Events, SessionState};
 pub use location::{Location, LocationError};
 pub use session::{Session, Snapshot, StartOptions};
+pub use store::{CallRecord, DirStore, MemoryStore, Store, StoreError, StoreKey};
 pub use z5_media::capture::{Capture, CaptureError, CaptureOutcome};
 pub use z5_media::{Heard, SeenFigures, StreamStats, VideoFigures};

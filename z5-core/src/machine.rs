@@ -20,6 +20,7 @@ pub(crate) mod io;
 mod json;
 mod leave;
 mod line;
+mod memory;
 pub(crate) mod plan;
 mod post;
 mod provision;
@@ -47,11 +48,13 @@ use crate::call::CallId;
 use crate::clock::{WallAnchor, ms};
 use crate::error::{SessionError, Step};
 use crate::events::{CallState, EventKind, NetworkCause, SessionState, StepDetail, StepTimings};
+use crate::store::CallRecord;
 use calls::{Calls, Desk};
 use emergency::Parked;
 use io::{Command, Effect, Input};
 use line::Line;
 pub(crate) use line::transport_name;
+use memory::Memory;
 use plan::Plan;
 use provision::Provisioning;
 use register::{LineAccount, Registered, Registering};
@@ -89,6 +92,7 @@ pub(crate) struct Machine {
     warm: Warm,
     seen: Seen,
     parked: Parked,
+    memory: Memory,
     /// Over, except for the figures of calls that ended with it; with the session's error.
     closing: Option<Option<SessionError>>,
 }
@@ -135,6 +139,7 @@ pub(crate) struct View {
     pub(crate) calls: Vec<(CallId, CallState, bool)>,
     pub(crate) timings: StepTimings,
     pub(crate) contacts: Arc<[Contact]>,
+    pub(crate) history: Arc<[CallRecord]>,
 }
 
 impl Machine {
@@ -168,12 +173,22 @@ impl Machine {
             warm: Warm::default(),
             seen: Seen::default(),
             parked: Parked::default(),
+            memory: Memory::default(),
             closing: None,
         }
     }
 
     /// Takes one fact.
     pub(crate) fn handle(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox<Effect>) {
+        let from = out.len();
+        if let Input::Command(command) = &input {
+            self.memory.on_command(command, self.wall.unix_s(now));
+        }
+        self.take(input, now, out);
+        self.remember(from, now, out);
+    }
+
+    fn take(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox<Effect>) {
         match input {
             Input::Start => self.start(now, out),
             Input::Looked { id, outcome } => {
@@ -244,6 +259,8 @@ impl Machine {
                 self.advance_stopping(now, out);
                 self.close(out);
             }
+            Input::Recalled(recalled) => self.on_recalled(*recalled, now, out),
+            Input::NotKept(error) => out.push(Effect::Emit(EventKind::StoreTrouble { error })),
             Input::Command(command) => self.on_command(command, now, out),
             Input::Look(look) => self.on_look(look, now, out),
             Input::Deadline => self.on_deadline(now, out),
@@ -253,7 +270,10 @@ impl Machine {
     /// When `Input::Deadline` is due, and why.
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
         let step = match &self.state {
-            State::Idle | State::Stopped => return None,
+            State::Idle => {
+                return Deadline::earlier(self.memory.next_deadline(), self.parked.next_deadline());
+            }
+            State::Stopped => return None,
             State::Resolving(step) => step.next_deadline(),
             State::SigningIn(step) => step.next_deadline(),
             State::Provisioning(step) => step.next_deadline(),
@@ -285,12 +305,14 @@ impl Machine {
             calls: self.calls.states().collect(),
             timings: self.timings,
             contacts: Arc::clone(&self.contacts),
+            history: self.memory.calls(),
         }
     }
 
     fn on_command(&mut self, command: Command, now: Instant, out: &mut Outbox<Effect>) {
         match command {
             Command::Stop => self.stop(now, out),
+            Command::ClearHistory => self.clear_history(out),
             Command::NetworkChanged => self.on_network_changed(NetworkCause::Told, now, out),
             Command::RetryNow => self.retry_now(now, out),
             Command::ChooseNumber { number } => {
@@ -439,7 +461,8 @@ impl Machine {
 
     fn on_deadline(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         match &mut self.state {
-            State::Idle | State::Stopped => {}
+            State::Stopped => {}
+            State::Idle => self.on_memory_deadline(now, out),
             State::Ready(ready) => {
                 if let Some(step) = &mut ready.renewing {
                     let progress = step.on_deadline(now, out);

@@ -16,6 +16,7 @@ use crate::driver::{self, Order};
 use crate::error::StartError;
 use crate::events::{CallState, Events, MediaKind, SessionState, StepTimings};
 use crate::machine::io::Command;
+use crate::store::{CallRecord, Store};
 
 /// How a session is started.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +30,8 @@ pub struct StartOptions {
     pub capture: Option<Arc<Capture>>,
     /// What happens after a failure, when the configuration does not say it (`retry.mode`).
     pub retry: RetryMode,
+    /// What survives a restart is kept there, in place of what the configuration names (`store`).
+    pub store: Option<Arc<dyn Store>>,
 }
 
 /// A running session.
@@ -55,6 +58,9 @@ pub struct Snapshot {
     /// The address book, from step 3 on.
     #[serde(skip)]
     pub contacts: Arc<[Contact]>,
+    /// The calls that were, oldest first: those that the store keeps, and those of this session.
+    #[serde(skip)]
+    pub history: Arc<[CallRecord]>,
 }
 
 /// One call in a [`Snapshot`].
@@ -197,7 +203,17 @@ impl Session {
         self.present.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The address book, empty before step 3.
+    /// The calls that were, oldest first: those that the store keeps, and those of this session.
+    pub fn history(&self) -> Arc<[CallRecord]> {
+        Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner).history)
+    }
+
+    /// Forgets the calls that were, in the store too.
+    pub fn clear_history(&self) {
+        self.send(Order::Plain(Command::ClearHistory));
+    }
+
+    /// The address book: what the store keeps of it until step 3 brings the present one.
     pub fn contacts(&self) -> Arc<[Contact]> {
         Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner).contacts)
     }

@@ -248,6 +248,9 @@ impl Human {
             EventKind::ContactsLoaded { contacts } => {
                 self.line(&format!("3 MCS   {:<19} {contacts} contacts", "address book"));
             }
+            EventKind::StoreTrouble { error } => {
+                self.line(&plain(&format!("store: {}: {error}", error.code())));
+            }
             EventKind::NetworkChanged { .. } => self.line("the network is another one: connecting anew"),
             EventKind::ClockChanged { by_s } => self.line(&format!("the clock was set by {by_s} s")),
             EventKind::Unregistered { confirmed } => {

@@ -3,7 +3,7 @@
 //! Only what a videophone shows and dials is read: name, numbers, SIP addresses. A card that cannot be read is left out, never
 //! an error. This is the first sync; deltas and changes are not here.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The body of the first report: no token, so everything comes.
 pub(crate) const FIRST_SYNC: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n\
@@ -16,7 +16,7 @@ const DAV: &str = "DAV:";
 const CARDDAV: &str = "urn:ietf:params:xml:ns:carddav";
 
 /// One contact.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
     /// The formatted name.
     pub name: String,

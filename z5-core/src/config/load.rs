@@ -43,9 +43,14 @@ impl Config {
 
     fn make_absolute(&mut self, base: &Path) {
         let zdial = self.zdial.as_mut().and_then(|zdial| zdial.password_file.as_mut());
+        let store = match &mut self.store {
+            Some(super::StoreSetting::Directory(path)) => Some(path),
+            Some(super::StoreSetting::None) | None => None,
+        };
         let emergency = &mut self.emergency;
         let files = [
             zdial,
+            store,
             self.sip.password_file.as_mut(),
             self.sip.owner_card.as_mut(),
             self.tls.ca_file.as_mut(),

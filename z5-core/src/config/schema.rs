@@ -21,6 +21,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "retry",
             "egress",
             "device",
+            "store",
         ],
     ),
     ("dns", &["servers", "system", "hosts"]),

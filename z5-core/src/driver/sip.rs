@@ -354,7 +354,9 @@ mod tests {
                 | Fact::Https { .. }
                 | Fact::Connected { .. }
                 | Fact::ConnectFailed { .. }
-                | Fact::Stream { .. } => {}
+                | Fact::Stream { .. }
+                | Fact::Recalled(_)
+                | Fact::NotKept(_) => {}
             }
         }
         flood.await.unwrap().unwrap();

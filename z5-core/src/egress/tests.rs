@@ -206,6 +206,8 @@ fn every_wish_that_reaches_somebody_is_judged() {
             | Effect::Privacy { .. }
             | Effect::SendKeyFrame { .. }
             | Effect::SendDigits { .. }
+            | Effect::Recall
+            | Effect::Keep(_)
             | Effect::Emit(_) => false,
         }
     }

@@ -47,6 +47,7 @@ impl EventKind {
             Self::LicenceRenewed { .. } => "licence-renewed",
             Self::ConfigurationRenewed { .. } => "configuration-renewed",
             Self::ContactsLoaded { .. } => "contacts-loaded",
+            Self::StoreTrouble { .. } => "store-trouble",
             Self::NetworkChanged { .. } => "network-changed",
             Self::ClockChanged { .. } => "clock-changed",
             Self::Refreshed { .. } => "refreshed",

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::Attempt;
 use crate::policy::{LocalRtpPorts, NameRole};
@@ -95,7 +95,7 @@ pub struct NameAnswer {
 }
 
 /// A number of the account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberOffer {
     /// E.164 with plus.
     pub number: String,
@@ -114,7 +114,7 @@ pub struct NumberOffer {
 }
 
 /// Whether a number can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NumberState {
     /// Free.

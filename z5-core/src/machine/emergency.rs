@@ -48,13 +48,14 @@ impl Machine {
         out: &mut Outbox<Effect>,
     ) -> bool {
         let waits = match &self.state {
-            State::Resolving(_)
+            State::Idle
+            | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
             | State::Registering(_)
             | State::Waiting(_) => true,
             State::Ready(ready) => !ready.online,
-            State::Idle | State::Stopping(_) | State::Stopped => false,
+            State::Stopping(_) | State::Stopped => false,
         };
         let carrier = self.plan.profile == Profile::Z5;
         // The domain plays no part in what makes a call one for help.

@@ -11,10 +11,11 @@ use z5_sip::ua::{FlowEnd, FlowId, Transport};
 use crate::call::{CallId, MessageId};
 use crate::clock::WallAnchor;
 use crate::config::PortRange;
-use crate::error::{Attempt, CallError, TlsFailure};
+use crate::error::{Attempt, CallError, StoreError, TlsFailure};
 use crate::events::{EventKind, MediaKind};
 use crate::location::Location;
 use crate::secret::Secret;
+use crate::store::{Kept, Recalled};
 
 /// One question to one nameserver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -331,6 +332,7 @@ pub(crate) enum Command {
     RejectTransfer { call: CallId },
     Message { message: MessageId, target: String, text: String },
     ChooseNumber { number: String },
+    ClearHistory,
     NetworkChanged,
     RetryNow,
     Stop,
@@ -403,6 +405,10 @@ pub(crate) enum Input<'a> {
         call: CallId,
         figures: Box<StoppedMedia>,
     },
+    /// What the store had; once, after `Effect::Recall`.
+    Recalled(Box<Recalled>),
+    /// Something could not be kept.
+    NotKept(StoreError),
     Command(Command),
     /// What the clocks and the system's routes say, about once a second.
     Look(Look),
@@ -485,5 +491,9 @@ pub(crate) enum Effect {
         call: CallId,
         digits: String,
     },
+    /// Tell what the store has; answered by `Recalled`.
+    Recall,
+    /// Write this record in place of the one before.
+    Keep(Kept),
     Emit(EventKind),
 }

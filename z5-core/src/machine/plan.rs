@@ -10,8 +10,8 @@ use z5_sip::ua::{self, BodyPart, CallInfo, StunUse};
 use z5_sip::wire::Uri;
 
 use crate::config::{
-    Config, ConfigError, HostPort, LicenceKey, Media, Problem, Profile, RetryMode, Timeouts, Transport,
-    UdpKeepAlive, read_part,
+    Config, ConfigError, HostPort, LicenceKey, Media, Problem, Profile, RetryMode, StoreSetting, Timeouts,
+    Transport, UdpKeepAlive, read_part,
 };
 use crate::error::StartError;
 use crate::location::Location;
@@ -36,6 +36,12 @@ pub(crate) struct Plan {
     pub(crate) media: Media,
     pub(crate) timeouts: Timeouts,
     pub(crate) instance_id: String,
+    /// The configuration names the instance: what the store has of it does not count.
+    pub(crate) instance_named: bool,
+    /// There is a store to be asked first.
+    pub(crate) store: bool,
+    /// Whose store it must be.
+    pub(crate) account: String,
     pub(crate) interactive_number: bool,
     pub(crate) retry: RetryPlan,
 }
@@ -173,7 +179,10 @@ impl Plan {
             emergency: emergency(config)?,
             media: config.media.clone(),
             timeouts: config.timeouts.clone(),
+            instance_named: config.device.instance_id.is_some(),
             instance_id: config.device.instance_id.clone().unwrap_or(instance_id),
+            store: options.store.is_some() || matches!(config.store, Some(StoreSetting::Directory(_))),
+            account: config.account(),
             interactive_number: options.interactive_number,
             retry: RetryPlan {
                 mode: config.retry.mode.unwrap_or(options.retry),

@@ -13,8 +13,10 @@ use crate::account::licence::tests as licence;
 use crate::clock;
 use crate::config::{Config, RetryMode};
 use crate::session::StartOptions;
+use crate::store::{Recalled, Store};
 
 mod flows;
+mod memory;
 mod mid_call;
 mod outage;
 mod retry;
@@ -97,6 +99,8 @@ struct World {
     https_ended: usize,
     /// The registrar asks who registers.
     challenging: bool,
+    /// Answers the machine at once; none never answers.
+    store: Option<Arc<dyn Store>>,
 }
 
 type Hook = Box<dyn FnMut(&HttpsRequest) -> Option<Result<HttpsReply, io::HttpsFailure>>>;
@@ -139,6 +143,7 @@ impl World {
             hook: None,
             https_ended: 0,
             challenging: false,
+            store: options.store,
         }
     }
 
@@ -196,6 +201,17 @@ impl World {
             }
             Effect::EndHttps => self.https_ended += 1,
             Effect::Privacy { .. } | Effect::SendKeyFrame { .. } => self.pictured.push(wish),
+            Effect::Recall => {
+                let recalled = self.store.as_ref().map(|store| Recalled::read(&**store));
+                if let Some(recalled) = recalled {
+                    self.input(Input::Recalled(Box::new(recalled)));
+                }
+            }
+            Effect::Keep(record) => {
+                if let Some(store) = &self.store {
+                    record.write(&**store).unwrap();
+                }
+            }
             Effect::EndLookups
             | Effect::ForgetWish { .. }
             | Effect::SendText { .. }

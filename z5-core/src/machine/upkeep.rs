@@ -219,6 +219,7 @@ impl Machine {
         self.upkeep.retrying = false;
         if let Some(contacts) = contacts {
             self.contacts = contacts.into();
+            self.keep_contacts(out);
             out.push(Effect::Emit(EventKind::ContactsLoaded { contacts: self.contacts.len() }));
         }
         let State::Ready(ready) = &mut self.state else { return };

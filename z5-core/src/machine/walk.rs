@@ -33,7 +33,7 @@ pub(super) struct Proofs {
 impl Machine {
     pub(super) fn start(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         if matches!(self.state, State::Idle) {
-            self.walk_names(now, out);
+            self.recall(now, out);
         }
     }
 
@@ -222,6 +222,7 @@ impl Machine {
         let Some(licensed) = licensed else { return };
         if let Some(contacts) = contacts {
             self.contacts = contacts.into();
+            self.keep_contacts(out);
         }
         let detail = StepDetail::Provisioned {
             licence: licensed.licence.report(self.wall.unix_s(now)),
