@@ -70,8 +70,8 @@ pub enum EventKind {
         /// What came out of it.
         detail: StepDetail,
     },
-    /// A step failed. What follows is [`EventKind::Retrying`], or the session stops. [`EventKind::NumberRequired`] comes instead of
-    /// a failure.
+    /// A step failed. What follows is [`EventKind::Retrying`], or [`EventKind::StepDone`] with what an earlier run was given, or the
+    /// session stops. [`EventKind::NumberRequired`] comes instead of a failure.
     StepFailed {
         /// Which.
         step: Step,

@@ -18,6 +18,7 @@ mod emergency;
 mod exchange;
 pub(crate) mod io;
 mod json;
+mod kept;
 mod leave;
 mod line;
 mod memory;

@@ -85,6 +85,36 @@ impl Licence {
         number: &str,
         (wall, now): (WallAnchor, Instant),
     ) -> Result<Self, ProvisionError> {
+        let licence = Self::read(token, trust, instance_id, number, (wall, now))?;
+        let (at_unix_s, now_unix_s) = (licence.expires_unix_s, wall.unix_s(now));
+        if at_unix_s.saturating_add(LEEWAY_S) <= now_unix_s {
+            return Err(ProvisionError::LicenceExpired { at_unix_s, ago_s: now_unix_s - at_unix_s });
+        }
+        Ok(licence)
+    }
+
+    /// The same for a token that was kept since another run, whose grace may count. Its time goes on from the latest that is known,
+    /// `wall`, so that a clock that is set back later changes nothing.
+    pub(crate) fn recall(
+        token: &str,
+        trust: &McsPlan,
+        instance_id: &str,
+        number: &str,
+        (wall, now): (WallAnchor, Instant),
+    ) -> Result<Self, ProvisionError> {
+        let mut licence = Self::read(token, trust, instance_id, number, (wall, now))?;
+        licence.issued = WallAnchor { at: now, unix_s: licence.issued.unix_s.max(wall.unix_s(now)) };
+        Ok(licence)
+    }
+
+    /// Everything but whether it is over.
+    fn read(
+        token: &str,
+        trust: &McsPlan,
+        instance_id: &str,
+        number: &str,
+        (wall, now): (WallAnchor, Instant),
+    ) -> Result<Self, ProvisionError> {
         let now_unix_s = wall.unix_s(now);
         let bad = |why: String| ProvisionError::LicenceBadDocument { why };
         let header = jsonwebtoken::decode_header(token).map_err(|error| bad(error.to_string()))?;
@@ -138,10 +168,6 @@ impl Licence {
         let begins = claims.nbf.unwrap_or(claims.iat).max(claims.iat);
         if let Some(nbf) = Some(begins).filter(|nbf| *nbf > now_unix_s.saturating_add(LEEWAY_S)) {
             return Err(ProvisionError::LicenceNotYetValid { at_unix_s: nbf, in_s: nbf - now_unix_s });
-        }
-        if claims.exp.saturating_add(LEEWAY_S) <= now_unix_s {
-            let ago_s = now_unix_s - claims.exp;
-            return Err(ProvisionError::LicenceExpired { at_unix_s: claims.exp, ago_s });
         }
         Ok(Self {
             features: claims.features,

@@ -32,7 +32,7 @@ pub enum StepDetail {
         group: Option<String>,
         /// Local RTP ports, as the client and the group set them.
         rtp_ports: LocalRtpPorts,
-        /// How we proved who we are.
+        /// How we proved who we are; `kept` when nobody was asked, because what an earlier run was given holds.
         authentication: &'static str,
     },
     /// Step 3.

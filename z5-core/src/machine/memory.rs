@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use z5_sip::outbox::{Deadline, Outbox};
 
 use super::io::{Command, Effect};
+use super::kept::Given;
 use super::{Machine, State};
 use crate::call::CallId;
 use crate::error::{StoreError, millis};
@@ -31,8 +32,8 @@ pub(super) struct Memory {
     begun: BTreeMap<CallId, (CallRecord, bool)>,
     /// Whom a call wants us to call in its place.
     referred: BTreeMap<CallId, String>,
-    /// The latest time that was seen by this session or one before, in seconds since 1970.
-    seen_unix_s: u64,
+    /// What servers gave before.
+    pub(super) kept: Given,
 }
 
 #[derive(Default)]
@@ -59,7 +60,7 @@ impl Memory {
         Arc::clone(&self.shown)
     }
 
-    fn keep(&self, record: Kept, out: &mut Outbox<Effect>) {
+    pub(super) fn keep(&self, record: Kept, out: &mut Outbox<Effect>) {
         if matches!(self.standing, Standing::Held) {
             out.push(Effect::Keep(record));
         }
@@ -155,7 +156,8 @@ impl Machine {
             return;
         }
         self.memory.standing = Standing::None;
-        let Recalled { place, instance, contacts, history, troubles, unusable, .. } = recalled;
+        let Recalled { place, instance, configuration, licence, contacts, history, troubles, unusable } =
+            recalled;
         for error in troubles {
             out.push(Effect::Emit(EventKind::StoreTrouble { error }));
         }
@@ -169,6 +171,7 @@ impl Machine {
             self.memory.shown = history.calls.as_slice().into();
             self.memory.history = Arc::new(history);
             self.contacts = contacts.map_or_else(|| Arc::clone(&self.contacts), |kept| kept.contacts.into());
+            self.memory.kept = Given::recalled(instance.as_ref(), configuration, licence, now);
             self.remember_instance(instance, now, out);
         }
         self.walk_names(now, out);
@@ -176,21 +179,17 @@ impl Machine {
 
     /// Who we are stays the same from now on.
     fn remember_instance(&mut self, kept: Option<Instance>, now: Instant, out: &mut Outbox<Effect>) {
-        if let Some(kept) = kept {
-            self.memory.seen_unix_s = kept.seen_unix_s;
-            if !self.plan.instance_named {
-                self.plan.instance_id = kept.instance_id;
-            }
+        if let Some(kept) = kept.filter(|_| !self.plan.instance_named) {
+            self.plan.instance_id = kept.instance_id;
         }
         self.keep_instance(now, out);
     }
 
-    fn keep_instance(&mut self, now: Instant, out: &mut Outbox<Effect>) {
-        self.memory.seen_unix_s = self.memory.seen_unix_s.max(self.wall.unix_s(now));
+    pub(super) fn keep_instance(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let instance = Instance {
             instance_id: self.plan.instance_id.clone(),
             account: self.plan.account.clone(),
-            seen_unix_s: self.memory.seen_unix_s,
+            seen_unix_s: self.known_time(now).unix_s(now),
         };
         self.memory.keep(Kept::Instance(instance), out);
     }

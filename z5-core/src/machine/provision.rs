@@ -14,12 +14,15 @@ use super::context::Context;
 use super::exchange::{Answer, Exchange, HttpAuth, Server};
 use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
 use super::json;
-use super::plan::McsPlan;
+use super::plan::{McsPlan, Plan};
 use super::sign_in::SignedIn;
 use super::warm::Warm;
 use crate::account::contacts::{self, Contact};
-use crate::account::licence::Licence;
+use crate::account::licence::{Licence, Validity};
+use crate::clock::WallAnchor;
 use crate::error::{ProvisionError, millis};
+use crate::secret::Secret;
+use crate::store::KeptLicence;
 
 const LICENCE: &str = "the licence";
 const ADDRESS_BOOK: &str = "the address book";
@@ -31,7 +34,29 @@ const LICENCE_PATH: &str = "/mcs/v1/license";
 pub(crate) struct Licensed {
     pub(crate) signed_in: Arc<SignedIn>,
     pub(crate) licence: Licence,
+    /// As it came, to be kept.
+    pub(crate) token: Secret,
     _proof: Proof,
+}
+
+impl Licensed {
+    /// A licence that was kept, if it is good for this account, device and time; beyond its end only with `grace`.
+    pub(crate) fn recall(
+        kept: &KeptLicence,
+        signed_in: Arc<SignedIn>,
+        plan: &Plan,
+        (wall, now): (WallAnchor, Instant),
+        grace: bool,
+    ) -> Option<Self> {
+        let (mcs, device, number) = (plan.mcs.as_ref()?, &plan.instance_id, &signed_in.account.number);
+        let licence = Licence::recall(kept.token.expose(), mcs, device, number, (wall, now)).ok()?;
+        let good = match licence.validity(wall, now) {
+            Validity::Valid => true,
+            Validity::Grace => grace,
+            Validity::Over => false,
+        };
+        good.then(|| Self { signed_in, licence, token: kept.token.clone(), _proof: Proof })
+    }
 }
 
 /// What is fetched.
@@ -65,7 +90,7 @@ pub(crate) struct Provisioning {
     lenient: bool,
     licence_job: Option<Job>,
     book_job: Option<Job>,
-    licence: Option<Licence>,
+    licence: Option<(Licence, Secret)>,
     contacts: Option<Vec<Contact>>,
     book_error: Option<ProvisionError>,
     began: Instant,
@@ -211,13 +236,9 @@ impl Provisioning {
         };
         let value = json::parse(&reply.body).map_err(wrong)?;
         let token = json::text(&value, "license").map_err(wrong)?;
-        self.licence = Some(Licence::verify(
-            &token,
-            mcs,
-            &context.plan.instance_id,
-            &self.signed_in.account.number,
-            (context.wall, context.now),
-        )?);
+        let (device, number) = (&context.plan.instance_id, &self.signed_in.account.number);
+        let licence = Licence::verify(&token, mcs, device, number, (context.wall, context.now))?;
+        self.licence = Some((licence, Secret::new(token)));
         Ok(())
     }
 
@@ -248,7 +269,8 @@ impl Provisioning {
             return Progress::Going;
         }
         let signed_in = Arc::clone(&self.signed_in);
-        let licensed = self.licence.take().map(|licence| Licensed { signed_in, licence, _proof: Proof });
+        let licensed = self.licence.take();
+        let licensed = licensed.map(|(licence, token)| Licensed { signed_in, licence, token, _proof: Proof });
         let (contacts, book_error) = (self.contacts.take(), self.book_error.take());
         Progress::Done(Box::new(Ok(Fetched { licensed, contacts, book_error })))
     }

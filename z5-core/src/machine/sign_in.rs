@@ -22,6 +22,7 @@ use crate::config::{self, PortRange};
 use crate::error::{SignInError, millis};
 use crate::events::{EventKind, NumberOffer, NumberState};
 use crate::secret::Secret;
+use crate::store::KeptConfiguration;
 
 const LIST: &str = "the list of numbers";
 const PROXIES: &str = "outbound-proxies";
@@ -34,10 +35,48 @@ pub(crate) struct SignedIn {
     pub(crate) account: Account,
     pub(crate) offered: Vec<NumberOffer>,
     pub(crate) authentication: &'static str,
+    /// The configuration as it came, to be kept.
+    document: Secret,
     _proof: Proof,
 }
 
+/// How we proved who we are where nobody was asked.
+const KEPT: &str = "kept";
+
 impl SignedIn {
+    /// What was kept of an earlier sign-in, where the servers are by a present look at the names. Whether it may be used is for the
+    /// caller to say; none when it says nothing that is of use now.
+    pub(crate) fn recall(kept: &KeptConfiguration, resolved: Arc<Resolved>, plan: &Plan) -> Option<Self> {
+        let configured = plan.zdial.as_ref()?.number.as_deref();
+        if configured.is_some_and(|number| !same_number(number, &kept.number)) {
+            return None;
+        }
+        let account = account(kept.document.expose().as_bytes(), &kept.number, plan).ok()?;
+        knows_a_proxy(&resolved, &account).then(|| Self {
+            resolved,
+            account,
+            offered: kept.offered.clone(),
+            authentication: KEPT,
+            document: kept.document.clone(),
+            _proof: Proof,
+        })
+    }
+
+    /// Nobody was asked.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.authentication == KEPT
+    }
+
+    /// To be kept.
+    pub(crate) fn record(&self, fetched_unix_s: u64) -> KeptConfiguration {
+        KeptConfiguration {
+            number: self.account.number.clone(),
+            offered: self.offered.clone(),
+            document: self.document.clone(),
+            fetched_unix_s,
+        }
+    }
+
     /// The same account where its servers are by a later look at the names.
     pub(crate) fn moved(&self, resolved: Arc<Resolved>) -> Self {
         Self { resolved, ..self.clone() }
@@ -197,7 +236,7 @@ impl SigningIn {
             Phase::Configuring { number, .. } => match account(&reply.body, number, context.plan) {
                 Ok(account) => match self.unknown_proxies(&account) {
                     Some(error) => failed(error),
-                    None => self.done(account),
+                    None => self.done(account, &reply.body),
                 },
                 Err(error) => failed(error),
             },
@@ -295,21 +334,24 @@ impl SigningIn {
         Progress::Going
     }
 
-    /// SIP goes to the proxies that ZDial names, and to no host that step 1 did not resolve: one of them must be known.
+    /// One of the proxies must be known.
     fn unknown_proxies(&self, account: &Account) -> Option<SignInError> {
-        let known = |proxy: &Proxy| self.resolved.addresses(&proxy.host).is_some();
-        if account.proxies.is_empty() || account.proxies.iter().any(known) {
+        if knows_a_proxy(&self.resolved, account) {
             return None;
         }
         let why = "none of them is one of the names of step 1".to_owned();
         Some(SignInError::BadReply { phase: CONFIGURATION, field: PROXIES.to_owned(), why })
     }
 
-    fn done(&mut self, account: Account) -> Progress {
-        let resolved = Arc::clone(&self.resolved);
-        let offered = std::mem::take(&mut self.offered);
-        let authentication = self.auth.scheme_name();
-        Progress::Done(Box::new(Ok(SignedIn { resolved, account, offered, authentication, _proof: Proof })))
+    fn done(&mut self, account: Account, document: &[u8]) -> Progress {
+        Progress::Done(Box::new(Ok(SignedIn {
+            resolved: Arc::clone(&self.resolved),
+            account,
+            offered: std::mem::take(&mut self.offered),
+            authentication: self.auth.scheme_name(),
+            document: Secret::new(String::from_utf8_lossy(document)),
+            _proof: Proof,
+        })))
     }
 
     fn network_error(&self, failure: HttpsFailure, phase: &'static str) -> SignInError {
@@ -347,6 +389,12 @@ impl SigningIn {
             _ => SignInError::Refused { phase, status, detail },
         }
     }
+}
+
+/// SIP goes to the proxies that ZDial names, and to no host that step 1 did not resolve.
+fn knows_a_proxy(resolved: &Resolved, account: &Account) -> bool {
+    account.proxies.is_empty()
+        || account.proxies.iter().any(|proxy| resolved.addresses(&proxy.host).is_some())
 }
 
 /// Where the configuration of a number is, or of the only one there is.

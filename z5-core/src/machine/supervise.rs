@@ -108,10 +108,18 @@ impl Machine {
             return self.give_up(error, now, out);
         }
         let remedy = self.remedy(&error);
+        if remedy == Remedy::Again && self.fall_back(&error, now, out) {
+            return;
+        }
         match (remedy, error.step()) {
             // Who is signed in can call for help, whatever becomes of the licence.
             (Remedy::Again | Remedy::Never, Step::Provision) if self.proofs.signed_in.is_some() => {
                 self.register_unlicensed(error, remedy, now, out);
+            }
+            // The server may be elsewhere by now: ZDial is asked first.
+            (Remedy::Again, Step::Register) if self.stands_on_kept() => {
+                self.onward = None;
+                self.wait(Step::SignIn, error, now, out);
             }
             (Remedy::Again, step) => {
                 if let Some(account) = account {
@@ -137,9 +145,14 @@ impl Machine {
     /// What can help, counting how often credentials of ZDial were refused.
     pub(super) fn remedy(&mut self, error: &SessionError) -> Remedy {
         let remedy = remedy(error);
+        // Who was refused is who we were: that is asked afresh before it is believed.
+        if remedy == Remedy::Never && error.step() > Step::SignIn && self.forget_kept() {
+            return Remedy::Fresh;
+        }
         if remedy != Remedy::Fresh {
             return remedy;
         }
+        self.forget_kept();
         self.rejections = self.rejections.saturating_add(1);
         match self.plan.profile == Profile::Z5 && self.rejections < MOST_REJECTIONS {
             true => Remedy::Fresh,
@@ -191,7 +204,7 @@ impl Machine {
     }
 
     /// Step 3 failed: registered all the same, for emergency calls.
-    fn register_unlicensed(
+    pub(super) fn register_unlicensed(
         &mut self,
         error: SessionError,
         remedy: Remedy,

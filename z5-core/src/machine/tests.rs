@@ -16,6 +16,7 @@ use crate::session::StartOptions;
 use crate::store::{Recalled, Store};
 
 mod flows;
+mod kept;
 mod memory;
 mod mid_call;
 mod outage;

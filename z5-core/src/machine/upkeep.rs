@@ -61,6 +61,16 @@ impl Upkeep {
         self.book_at = Some(now);
     }
 
+    /// The configuration is one that was kept; it is asked for as soon as the session stands.
+    pub(super) fn lack_configuration(&mut self, now: Instant) {
+        self.configuration_at = Some(now);
+    }
+
+    /// The licence is one that was kept because its server is away: its grace counts.
+    pub(super) fn lack_server(&mut self) {
+        self.licence_server_away = true;
+    }
+
     /// Whether the grace of the licence counts.
     pub(super) const fn grace(&self) -> bool {
         self.licence_server_away
@@ -222,6 +232,9 @@ impl Machine {
             self.keep_contacts(out);
             out.push(Effect::Emit(EventKind::ContactsLoaded { contacts: self.contacts.len() }));
         }
+        if let Some(licensed) = &licensed {
+            self.keep_licence(licensed, now, out);
+        }
         let State::Ready(ready) = &mut self.state else { return };
         let account = &mut ready.registered.account;
         if let Some(licensed) = licensed {
@@ -245,14 +258,7 @@ impl Machine {
 
     /// Neither licence nor address book were had; both go on as they were.
     fn not_fetched(&mut self, error: ProvisionError, wanted: Wanted, now: Instant, out: &mut Outbox<Effect>) {
-        let away = matches!(
-            error,
-            ProvisionError::Unreachable { .. }
-                | ProvisionError::ConnectionLost { .. }
-                | ProvisionError::TimedOut { .. }
-                | ProvisionError::Unavailable { .. }
-                | ProvisionError::RateLimited { .. }
-        );
+        let away = super::kept::is_mcs_away(&error);
         if wanted.licence {
             self.upkeep.licence_server_away = away;
         }
@@ -288,6 +294,7 @@ impl Machine {
     }
 
     fn configured(&mut self, signed_in: Arc<SignedIn>, now: Instant, out: &mut Outbox<Effect>) {
+        self.keep_configuration(&signed_in, now, out);
         let State::Ready(ready) = &mut self.state else { return };
         let old = &mut ready.registered.account;
         let new = old.configured_anew(Arc::clone(&signed_in), &self.plan);
@@ -300,6 +307,9 @@ impl Machine {
         self.upkeep.retrying = false;
         self.proofs.signed_in = Some(signed_in);
         out.push(Effect::Emit(EventKind::ConfigurationRenewed { changed }));
+        if new.lack.is_some() && self.upkeep.licence_at.is_none() {
+            self.upkeep.lack_licence(true, now);
+        }
         if !same_user {
             // Someone else to the registrar: the old binding is taken back, then all of step 4 again.
             let events = self.line.agent(ua::Input::Command(ua::Command::Unregister), now, out);

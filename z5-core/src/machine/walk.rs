@@ -10,7 +10,7 @@ use z5_sip::outbox::Outbox;
 use super::context::Context;
 use super::io::{self, Effect};
 use super::plan::Plan;
-use super::provision::{self, Fetched, Provisioning, Wanted};
+use super::provision::{self, Fetched, Licensed, Provisioning, Wanted};
 use super::register::{self, LineAccount, Registering};
 use super::resolve::{self, Resolved, Resolving};
 use super::sign_in::{self, SignedIn, SigningIn};
@@ -24,7 +24,7 @@ use crate::events::{EventKind, SessionState, StepDetail};
 /// What was proved last.
 #[derive(Debug, Default)]
 pub(super) struct Proofs {
-    resolved: Option<Arc<Resolved>>,
+    pub(super) resolved: Option<Arc<Resolved>>,
     /// When the names were looked up.
     pub(super) resolved_at: Option<Instant>,
     pub(super) signed_in: Option<Arc<SignedIn>>,
@@ -93,6 +93,10 @@ impl Machine {
                 }
             }
             (Profile::Z5, Some(_)) => {
+                if let Some(signed_in) = self.spare_sign_in(&resolved, now) {
+                    self.begin_step(Step::SignIn, SessionState::SigningIn, now, out);
+                    return self.signed_in(signed_in, now, out);
+                }
                 self.line.open_unless_standing(register::early_targets(&resolved, &self.plan), out);
                 if let Some(mcs) = &self.plan.mcs {
                     self.warm.begin(&resolved, mcs, &mut self.request_ids, out);
@@ -165,6 +169,12 @@ impl Machine {
                 Ok(signed_in) => Arc::new(signed_in),
             },
         };
+        self.keep_configuration(&signed_in, now, out);
+        self.signed_in(signed_in, now, out);
+    }
+
+    /// Step 2 is done, whoever said so.
+    pub(super) fn signed_in(&mut self, signed_in: Arc<SignedIn>, now: Instant, out: &mut Outbox<Effect>) {
         let account = &signed_in.account;
         let detail = StepDetail::SignedIn {
             offered: signed_in.offered.clone(),
@@ -188,6 +198,9 @@ impl Machine {
     pub(super) fn begin_provision(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let Some(signed_in) = self.proofs.signed_in.clone() else { return self.begin_sign_in(now, out) };
         self.begin_step(Step::Provision, SessionState::Provisioning, now, out);
+        if let Some(licensed) = self.spare_licence(&signed_in, now) {
+            return self.licensed(licensed, now, out);
+        }
         let lenient = self.plan.retry.mode == RetryMode::Supervised;
         let wanted = Wanted { licence: true, book: true, lenient };
         self.line.open_unless_standing(register::early_targets(&signed_in.resolved, &self.plan), out);
@@ -224,17 +237,32 @@ impl Machine {
             self.contacts = contacts.into();
             self.keep_contacts(out);
         }
+        self.keep_licence(&licensed, now, out);
+        if book_error.is_some() {
+            self.upkeep.lack_book(now);
+        }
+        self.provisioned(&licensed, now, out);
+        if let Some(error) = book_error {
+            let (step, number) = (Step::Provision, Step::Provision.number());
+            let error = error.into();
+            out.push(Effect::Emit(EventKind::Retrying { step, number, attempt: 2, in_ms: 0, error }));
+        }
+        let account = LineAccount::licensed(licensed, &self.plan);
+        self.begin_register(account, now, out);
+    }
+
+    fn provisioned(&mut self, licensed: &Licensed, now: Instant, out: &mut Outbox<Effect>) {
         let detail = StepDetail::Provisioned {
             licence: licensed.licence.report(self.wall.unix_s(now)),
             contacts: self.contacts.len(),
         };
         self.timings.provision_ms = Some(self.end_step(Step::Provision, detail, now, out));
-        if let Some(error) = book_error {
-            self.upkeep.lack_book(now);
-            let (step, number) = (Step::Provision, Step::Provision.number());
-            let error = error.into();
-            out.push(Effect::Emit(EventKind::Retrying { step, number, attempt: 2, in_ms: 0, error }));
-        }
+    }
+
+    /// Step 3 is done with a licence that was kept.
+    pub(super) fn licensed(&mut self, licensed: Licensed, now: Instant, out: &mut Outbox<Effect>) {
+        self.provisioned(&licensed, now, out);
+        self.upkeep.lack_book(now);
         let account = LineAccount::licensed(licensed, &self.plan);
         self.begin_register(account, now, out);
     }

@@ -84,7 +84,6 @@ fn damaged(error: &serde_json::Error) -> Unread {
 
 /// What the machine wishes to be kept.
 #[derive(Debug, Clone, PartialEq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "configuration and licence are kept by what follows"))]
 pub(crate) enum Kept {
     Instance(Instance),
     Configuration(KeptConfiguration),
@@ -122,7 +121,6 @@ fn write<R: Record>(record: &R, store: &dyn Store) -> Result<(), StoreError> {
 
 /// What was there at the start.
 #[derive(Debug, Default)]
-#[cfg_attr(not(test), expect(dead_code, reason = "configuration and licence are used by what follows"))]
 pub(crate) struct Recalled {
     /// Where it is, for messages.
     pub(crate) place: String,

@@ -63,3 +63,13 @@ fn a_start_takes_at_most_eight_round_trips() {
     world.challenging = true;
     assert_eq!(Link::count(world), 8);
 }
+
+#[test]
+fn with_what_was_kept_it_takes_four() {
+    let store = kept::after_a_start(kept::lifetime());
+    let mut world =
+        World::of(CONFIG, StartOptions { store: Some(store as Arc<dyn Store>), ..StartOptions::default() });
+    world.hook = Some(kept::servers(kept::lifetime(), &[]));
+    world.challenging = true;
+    assert_eq!(Link::count(world), 4);
+}
