@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use z5_media::capture::Capture;
 use z5_sip::ident::Ident;
@@ -55,6 +55,8 @@ pub(crate) enum Order {
         media: Box<CallMedia>,
         command: Command,
     },
+    /// Everything before this was handled.
+    Settled(oneshot::Sender<()>),
 }
 
 /// What the tasks of the driver report.
@@ -262,6 +264,11 @@ impl Core {
             Order::Call { call, media, command } => {
                 self.media.keep(call, *media);
                 command
+            }
+            // what the orders before it led to was performed at the end of their turns; who no longer waits has not missed it
+            Order::Settled(done) => {
+                let _ = done.send(());
+                return;
             }
         };
         self.machine.handle(Input::Command(command), clock::now(), out);

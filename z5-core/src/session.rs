@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use z5_media::capture::Capture;
 
 use crate::account::contacts::Contact;
@@ -196,6 +196,14 @@ impl Session {
     /// Ends calls, unregisters and stops, within a second. The last event is `Stopped`.
     pub fn stop(&self) {
         self.send(Order::Plain(Command::Stop));
+    }
+
+    /// Resolves when every command given so far was looked at: one that was refused has its `CommandRefused` among the
+    /// events by then. It says nothing about what the far end makes of them. Resolves at once when the session is over.
+    pub fn settled(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (done, settled) = oneshot::channel();
+        self.send(Order::Settled(done));
+        async move { drop(settled.await) }
     }
 
     /// The present as a whole.
