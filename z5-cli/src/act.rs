@@ -66,12 +66,20 @@ impl FromStr for Deed {
             ("mute", kind) => Self::Mute(medium(kind)?, true),
             ("unmute", kind) => Self::Mute(medium(kind)?, false),
             ("add", Some(kind)) => Self::Add(medium(Some(kind))?),
-            ("dtmf", Some(keys)) if !keys.is_empty() => Self::Keys(keys.to_owned()),
+            ("dtmf", Some(keys)) if !keys.is_empty() => match keys.chars().find(|key| !is_key(*key)) {
+                None => Self::Keys(keys.to_owned()),
+                Some(other) => return Err(format!("{other:?} is no key: 0-9, *, #, A-D are")),
+            },
             ("transfer", Some(target)) if !target.is_empty() => Self::Transfer(target.to_owned()),
             ("text", Some(typed)) if !typed.is_empty() => Self::Text(typed.to_owned()),
             _ => return Err(format!("`{text}` is no action: {ACTIONS}")),
         })
     }
+}
+
+/// RFC 4733 section 3.2.
+fn is_key(key: char) -> bool {
+    key.is_ascii_digit() || matches!(key, '*' | '#' | 'A'..='D' | 'a'..='d')
 }
 
 fn medium(name: Option<&str>) -> Result<MediaKind, String> {
@@ -143,9 +151,17 @@ mod tests {
 
     #[test]
     fn what_is_no_action_is_told_with_those_that_are() {
-        for text in
-            ["hold", "2s=fly", "2s=dtmf:", "2s=mute:smell", "2s=add", "2s=add:picture", "2=hold", "2s=hold:1"]
-        {
+        for text in [
+            "hold",
+            "2s=fly",
+            "2s=dtmf:",
+            "2s=dtmf:1X",
+            "2s=mute:smell",
+            "2s=add",
+            "2s=add:picture",
+            "2=hold",
+            "2s=hold:1",
+        ] {
             assert!(act(text).is_err(), "{text}");
         }
         assert!(act("2s=fly").unwrap_err().contains("resume"));

@@ -65,6 +65,12 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  z5 explain invite.sip\n  z5 explain --stream --json flow.bin\n  \
         z5 explain --fix-newlines --expect 488 - < offer.txt")]
     Explain(ExplainArgs),
+    /// Run scenarios: files with several parties, steps and conditions
+    #[command(
+        after_help = "Examples:\n  z5 run call.yaml\n  z5 run --set target=+15555550900 --junit out.xml a.yaml b.yaml\n  \
+        z5 run --party alice=alice.toml --party bob=bob.toml call.yaml\n  z5 run --check call.yaml"
+    )]
+    Run(RunArgs),
     /// List the phone numbers of the account (steps 1 and 2)
     #[command(after_help = "Example:\n  z5 --config z5.toml numbers")]
     Numbers(AccountArgs),
@@ -330,6 +336,43 @@ pub(crate) struct AnswerArgs {
     pub(crate) ring: Duration,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Scenario files (YAML); docs/scenarios.md is the reference
+    #[arg(value_name = "FILE", required_unless_present = "schema")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) world: WorldArgs,
+    /// Write a report as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Judge the files and configurations only; nothing is sent
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Print the JSON schema of a scenario file
+    #[arg(long, conflicts_with_all = ["files", "check", "junit", "set", "party"])]
+    pub(crate) schema: bool,
+}
+
+/// What scenarios are given from outside.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WorldArgs {
+    /// A value for one of the file's `vars`; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// The configuration of a party at a real carrier; --config is for those without one
+    #[arg(long, value_name = "NAME=FILE", value_parser = pair)]
+    pub(crate) party: Vec<(String, String)>,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err("write it as NAME=VALUE".to_owned()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -8,12 +8,13 @@ mod describe;
 mod explain;
 mod firewall;
 mod mock;
+mod run;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use z5_core::config::{SrtpMode, VIDEO_CODEC};
+use z5_core::config::{SrtpMode, VIDEO_CODEC, VideoSetting};
 use z5_core::{Advice, Config, Failure, Location, RetryMode, Session, StartOptions, Step};
 
 use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, SessionArgs};
@@ -42,6 +43,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Demo(args) => demo::run(&args, out, process_start).await,
         Command::Mock(args) => mock::run(&args, out).await,
         Command::Explain(args) => explain::run(&args, out),
+        Command::Run(args) => run::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Numbers(args) => {
             account::run(account::Goal::Numbers, &args, cli.config.as_deref(), &mut out).await
         }
@@ -252,8 +254,19 @@ fn media(args: MediaArgs, config: &Config) -> Result<Media, Failure> {
         let message = format!("--at {at} is not before the end of the call, --duration {duration}");
         return Err(usage("usage.at", message));
     }
+    let kept = keep(args.record.as_deref(), args.video.as_ref(), config)?;
+    let MediaArgs { audio, video, text, duration, .. } = args;
+    Ok(Media { audio, video, kept, text, acts, duration })
+}
+
+/// Reserves the files of a call in this folder.
+pub(crate) fn keep(
+    folder: Option<&Path>,
+    video: Option<&VideoSetting>,
+    config: &Config,
+) -> Result<Kept, Failure> {
     let mut kept = Kept::default();
-    if let Some(folder) = &args.record {
+    if let Some(folder) = folder {
         let free = |name, extension| {
             free_name(folder, name, extension).map_err(|why| Failure {
                 step: Some(Step::Call),
@@ -264,13 +277,12 @@ fn media(args: MediaArgs, config: &Config) -> Result<Media, Failure> {
             })
         };
         kept.recording = Some(free("heard", "wav")?);
-        if args.video.as_ref().unwrap_or(&config.media.video).is_on() {
+        if video.unwrap_or(&config.media.video).is_on() {
             kept.film = Some(free("seen", "h264")?);
             kept.snapshot = VIDEO_CODEC.then(|| free("seen", "png")).transpose()?;
         }
     }
-    let MediaArgs { audio, video, text, duration, .. } = args;
-    Ok(Media { audio, video, kept, text, acts, duration })
+    Ok(kept)
 }
 
 /// Creates the file, so that a folder that cannot be written to is found before the far end rings, and no other run
@@ -301,6 +313,6 @@ fn remove_if_empty(plan: &Plan) {
     }
 }
 
-fn usage(code: &'static str, message: impl Into<String>) -> Failure {
+pub(crate) fn usage(code: &'static str, message: impl Into<String>) -> Failure {
     Failure { step: None, code, message: message.into(), advice: Advice::CheckSettings, retry_after_s: None }
 }

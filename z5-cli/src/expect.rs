@@ -5,7 +5,7 @@ mod expr;
 mod names;
 
 pub(crate) use expr::Expr;
-pub(crate) use names::NAMES;
+pub(crate) use names::{NAMES, nearest};
 
 use serde::Serialize;
 use z5_core::{Heard, VideoFigures};

@@ -11,9 +11,11 @@ mod commands;
 mod exit;
 mod expect;
 mod firewall;
+mod junit;
 mod logging;
 mod output;
 mod report;
+mod scenario;
 mod script;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -302,27 +302,35 @@ impl Report {
         }
     }
 
-    /// What every run promises: sound that was agreed came, video that was agreed moves, everything was typed, and the registrar was there to the end.
-    pub(crate) fn expect_usual(&mut self) {
+    /// What every call promises: sound that was agreed came, video that was agreed moves, everything was typed.
+    pub(crate) fn usual_of_call(&self) -> Vec<Expectation> {
+        let mut all = Vec::new();
         if let Some(call) = &self.call {
             // not text: it may rightly be idle (RFC 4103 section 5.2)
             let comes = |kind| call.media.streams.iter().any(|stream| stream.kind == kind && stream.receive);
             let long_enough = call.duration_ms.is_some_and(|ms| ms >= LONG_ENOUGH_MS);
             if long_enough && comes(MediaKind::Audio) {
                 let packets = call.audio.as_ref().map(|figures| figures.packets_received);
-                self.expectations.push(Expectation::count("audio.packets_received", packets, 1));
+                all.push(Expectation::count("audio.packets_received", packets, 1));
             }
             if long_enough && comes(MediaKind::Video) {
                 let figures = call.video.as_ref().and_then(|figures| figures.video);
-                self.expectations.push(Expectation::seen(figures.as_ref()));
+                all.push(Expectation::seen(figures.as_ref()));
             }
             if let Some(typed) = &call.text_sent {
                 let sent =
                     call.text.as_ref().and_then(|figures| figures.text).map(|text| text.characters_sent);
                 let typed = typed.chars().count() as u64;
-                self.expectations.push(Expectation::count("text.characters_sent", sent, typed));
+                all.push(Expectation::count("text.characters_sent", sent, typed));
             }
         }
+        all
+    }
+
+    /// What every run promises: that of its call, and that the registrar was there to the end.
+    pub(crate) fn expect_usual(&mut self) {
+        let of_call = self.usual_of_call();
+        self.expectations.extend(of_call);
         if let Some(confirmed) = self.unregistered {
             let measured = if confirmed { "confirmed" } else { "not confirmed" };
             self.expectations.push(Expectation::fact("unregistered", "confirmed", measured, confirmed));
@@ -341,6 +349,31 @@ impl Report {
             self.wanted_failure |= asked.wants_failure() && judged.held;
             self.expectations.push(judged);
         }
+    }
+
+    /// Judges one condition on what is known by now. A failure that is asked for is no failure of the run.
+    pub(crate) fn judge(&mut self, asked: &Expr) -> Expectation {
+        let result = serde_json::to_value(&*self).unwrap_or_default();
+        let judged = asked.judge(&result);
+        self.wanted_failure |= asked.wants_failure() && judged.held;
+        judged
+    }
+
+    /// Whatever failed was meant to.
+    pub(crate) fn expect_failure(&mut self) {
+        self.wanted_failure = true;
+    }
+
+    /// z5 itself was at fault.
+    pub(crate) fn is_fault(&self) -> bool {
+        self.fault || (self.started && !self.stopped)
+    }
+
+    /// Another call begins in the same session.
+    pub(crate) fn next_call(&mut self) {
+        let Timings { resolve, sign_in, provision, register, ready, .. } = self.timings_ms;
+        self.timings_ms = Timings { resolve, sign_in, provision, register, ready, ..Timings::default() };
+        (self.call, self.attempt, self.failure, self.wanted_failure) = (None, None, None, false);
     }
 
     /// Judges the run: call once, at its end.

@@ -4,6 +4,7 @@
 //! unregister), twice at once.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::Duration;
 
 #[cfg(unix)]
@@ -108,12 +109,16 @@ impl Plan {
 }
 
 /// How far a planned deed has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Progress {
     /// The call was over before its time.
     NotReached,
-    /// Asked for; the far end has not agreed.
+    /// Asked for; whether the session takes it is not known yet.
+    Given,
+    /// Taken; the far end has not agreed.
     Asked,
+    /// The session did not take it, for this reason.
+    Refused(String),
     Done,
 }
 
@@ -185,13 +190,20 @@ pub(crate) async fn run(
         goal: false,
         question: None,
         acts,
+        settling: None,
     };
     let mut interrupts = interrupts();
     let mut interrupted = false;
     loop {
         let alarm = script.next_alarm();
         let event = tokio::select! {
+            // events first: what refuses a deed is told before the deed counts as taken
+            biased;
             event = events.next() => event,
+            () = settled(&mut script.settling) => {
+                script.on_settled();
+                continue;
+            }
             Some(()) = interrupts.recv() => {
                 if interrupted {
                     return Some(Exit::Interrupted);
@@ -205,13 +217,15 @@ pub(crate) async fn run(
                 script.on_answer(answer, report);
                 continue;
             }
-            () = wait_until(alarm) => {
+            // one deed at a time, so that a refusal has its deed
+            () = wait_until(alarm), if script.settling.is_none() => {
                 script.on_alarm(report, out);
                 continue;
             }
         };
         let Some(event) = event else {
             if !interrupted {
+                script.on_settled();
                 script.judge(report);
             }
             return None;
@@ -223,7 +237,7 @@ pub(crate) async fn run(
 }
 
 /// Every Ctrl-C (and, on Unix, SIGTERM and SIGHUP), also those that come while something else is awaited.
-fn interrupts() -> mpsc::UnboundedReceiver<()> {
+pub(crate) fn interrupts() -> mpsc::UnboundedReceiver<()> {
     let (sender, receiver) = mpsc::unbounded_channel();
     #[cfg(unix)]
     for kind in [SignalKind::terminate(), SignalKind::hangup()] {
@@ -253,6 +267,20 @@ async fn answered(question: &mut Option<Question>) -> Option<String> {
     }
 }
 
+/// The session has looked at every deed that was given to it.
+async fn settled(settling: &mut Option<Settling>) {
+    match settling {
+        Some(wait) => {
+            wait.await;
+            *settling = None;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the session has taken or refused what it was told.
+type Settling = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 async fn wait_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
@@ -270,6 +298,8 @@ struct Script<'a> {
     held: bool,
     /// What became of each `--at`.
     acts: Vec<Progress>,
+    /// A deed was given to the session.
+    settling: Option<Settling>,
     /// Soonest last.
     alarms: Vec<(Instant, Alarm)>,
     /// What the run is for has been reached: registered, or a call established.
@@ -340,14 +370,16 @@ impl Script<'_> {
                 let Some(act) = media.acts.get(number) else { return };
                 out.note(&format!("5 call  {:<19} {}", "at", act.deed.words()));
                 act.deed.perform(self.session, call);
-                let done = match &act.deed {
-                    Deed::Hold => self.held,
-                    Deed::Resume => !self.held,
-                    Deed::Transfer(_) | Deed::Add(_) => false,
-                    Deed::Mute(..) | Deed::Keys(_) | Deed::Text(_) | Deed::Hangup => true,
+                self.settling = Some(Box::pin(self.session.settled()));
+                let held = self.held || self.awaits(|deed| *deed == Deed::Hold);
+                let progress = match &act.deed {
+                    Deed::Resume if !held => {
+                        Progress::Refused("refused: the call was not on hold".to_owned())
+                    }
+                    _ => Progress::Given,
                 };
-                if let Some(progress) = self.acts.get_mut(number) {
-                    *progress = if done { Progress::Done } else { Progress::Asked };
+                if let Some(known) = self.acts.get_mut(number) {
+                    *known = progress;
                 }
                 if let Deed::Text(text) = &act.deed {
                     let sent = &mut report.call.get_or_insert_default().text_sent;
@@ -371,8 +403,40 @@ impl Script<'_> {
     /// The far end has agreed to what was asked for.
     fn agreed(&mut self, deed: impl Fn(&Deed) -> bool) {
         for (progress, act) in self.acts.iter_mut().zip(self.plan.acts()) {
-            if *progress == Progress::Asked && deed(&act.deed) {
+            if matches!(progress, Progress::Asked | Progress::Given) && deed(&act.deed) {
                 *progress = Progress::Done;
+            }
+        }
+    }
+
+    /// Such a deed was given and is not done.
+    fn awaits(&self, deed: impl Fn(&Deed) -> bool) -> bool {
+        let mut all = self.acts.iter().zip(self.plan.acts());
+        all.any(|(progress, act)| matches!(progress, Progress::Asked | Progress::Given) && deed(&act.deed))
+    }
+
+    /// The session did not take the deed that was given to it last.
+    fn on_refused(&mut self, why: &str) {
+        if let Some(progress) = self.acts.iter_mut().find(|progress| **progress == Progress::Given) {
+            *progress = Progress::Refused(format!("refused: {why}"));
+        }
+    }
+
+    /// What was given to the session and not refused is taken: what needs nobody's agreement is done.
+    fn on_settled(&mut self) {
+        for (progress, act) in self.acts.iter_mut().zip(self.plan.acts()) {
+            if *progress == Progress::Given {
+                *progress = match &act.deed {
+                    Deed::Hold if !self.held => Progress::Asked,
+                    Deed::Resume if self.held => Progress::Asked,
+                    Deed::Transfer(_) | Deed::Add(_) => Progress::Asked,
+                    Deed::Hold
+                    | Deed::Resume
+                    | Deed::Mute(..)
+                    | Deed::Keys(_)
+                    | Deed::Text(_)
+                    | Deed::Hangup => Progress::Done,
+                };
             }
         }
     }
@@ -386,7 +450,8 @@ impl Script<'_> {
             let wanted = format!("{} after {}", act.deed.words(), humantime::format_duration(act.at));
             let measured = match progress {
                 Progress::NotReached => "not reached: the call was over",
-                Progress::Asked => "asked for, not agreed to",
+                Progress::Given | Progress::Asked => "asked for, not agreed to",
+                Progress::Refused(why) => why,
                 Progress::Done => "done",
             };
             let held = *progress == Progress::Done;
@@ -395,6 +460,9 @@ impl Script<'_> {
     }
 
     fn on_event(&mut self, event: &Event, report: &mut Report, out: &mut Output) {
+        if let EventKind::CommandRefused { error, .. } = &event.kind {
+            self.on_refused(&error.to_string());
+        }
         if let EventKind::CallHold { local, .. } = event.kind {
             self.held = local;
             self.agreed(|deed| matches!((deed, local), (Deed::Hold, true) | (Deed::Resume, false)));

@@ -16,6 +16,7 @@ const WHOLE: &[&[&str]] = &[
     &["config", "show"],
     &["config", "init"],
     &["completions"],
+    &["run"],
 ];
 const FORM: &[&[&str]] = &[
     &["demo"],

@@ -72,6 +72,22 @@ fn what_is_printed_is_what_the_schema_says() {
 }
 
 #[test]
+fn scenarios_are_what_the_schema_says() {
+    let schema = Schema::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("s.yaml");
+    let name = file.to_str().unwrap();
+    for text in [
+        "mock:\nsteps: [register, {call: echo, audio: tone}, {wait: established}, hangup, {expect: audio.level>0}]",
+        "mock: {faults: [licence.expired]}\nsteps: [register]",
+        "steps: [regster]",
+    ] {
+        std::fs::write(&file, text).unwrap();
+        schema.holds(&z5(&["run", "--json", name]));
+    }
+}
+
+#[test]
 fn failures_of_each_kind_are_what_the_schema_says() {
     let schema = Schema::new();
     for fault in

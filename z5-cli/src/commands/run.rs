@@ -1,0 +1,224 @@
+//! `z5 run`: scenarios from files, one after the other, told line by line, with a verdict a machine can read.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tokio::sync::watch;
+use z5_core::Failure;
+
+use super::usage;
+use crate::args::{RunArgs, WorldArgs};
+use crate::exit::Exit;
+use crate::junit;
+use crate::output::{self, Output};
+use crate::scenario::{self, Configurations, Given, Mistake, Outcome, Scenario, Told, World};
+use crate::script;
+
+/// The result object.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    command: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    failure: Option<&'a Failure>,
+    scenarios: Vec<Short<'a>>,
+}
+
+/// One scenario in it.
+#[derive(Serialize)]
+struct Short<'a> {
+    scenario: &'a str,
+    file: &'a str,
+    verdict: &'static str,
+    took_ms: f64,
+    failure: Option<&'a Failure>,
+}
+
+pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output) -> Exit {
+    if args.schema {
+        output::print(scenario::SCHEMA);
+        return Exit::Ok;
+    }
+    let loaded = match load_all(&args.files, &args.world, config) {
+        Ok(loaded) => loaded,
+        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+    };
+    if args.check {
+        for (scenario, _) in &loaded {
+            out.row(&format!("{}: {}", scenario.file.display(), scenario.name), Some(true));
+        }
+        return end(&[], None, Exit::Ok, out);
+    }
+    // found before a long run, not after it
+    if let Some(file) = &args.junit
+        && let Err(error) = std::fs::write(file, "")
+    {
+        let failure = usage("usage.junit", format!("{}: {error}", file.display()));
+        return end(&[], Some(&failure), Exit::Usage, out);
+    }
+    let (outcomes, twice) = all(loaded, out).await;
+    if twice {
+        return Exit::Interrupted;
+    }
+    let mut lost = None;
+    if let Some(file) = &args.junit {
+        let written = std::fs::write(file, junit::xml(&outcomes));
+        lost = written.err().map(|error| usage("output.lost", format!("{}: {error}", file.display())));
+    }
+    let exit = if outcomes.iter().any(|outcome| outcome.fault) {
+        Exit::Bug
+    } else if lost.is_some() || output::is_lost() || outcomes.iter().any(|outcome| !outcome.good()) {
+        Exit::Expectation
+    } else {
+        Exit::Ok
+    };
+    end(&outcomes, lost.as_ref(), exit, out)
+}
+
+/// One after the other. True when Ctrl-C came twice.
+async fn all(loaded: Vec<(Scenario, World)>, out: &mut Output) -> (Vec<Outcome>, bool) {
+    let (stopper, stop) = watch::channel(false);
+    let mut interrupts = script::interrupts();
+    let mut outcomes = Vec::new();
+    for (scenario, world) in loaded {
+        if *stop.borrow() {
+            break;
+        }
+        out.note(&format!("== {} ({})", scenario.name, scenario.file.display()));
+        let mut running = Box::pin(scenario::watched(scenario, world, stop.clone(), |told| tell(told, out)));
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut running => break outcome,
+                Some(()) = interrupts.recv() => {
+                    if stopper.send_replace(true) {
+                        return (outcomes, true);
+                    }
+                    output::error("stopping; Ctrl-C again ends at once");
+                }
+            }
+        };
+        drop(running);
+        conclude(&outcome, out);
+        outcomes.push(outcome);
+    }
+    (outcomes, false)
+}
+
+/// A line for a step; programs get events as well.
+fn tell(told: &Told, out: &mut Output) {
+    match told {
+        Told::Event { scenario, party, event } => {
+            #[derive(Serialize)]
+            struct OfParty<'a> {
+                scenario: &'a str,
+                party: &'a str,
+                #[serde(flatten)]
+                event: &'a z5_core::Event,
+            }
+            out.object(&OfParty { scenario, party, event });
+        }
+        Told::Step(step) => {
+            out.object(step);
+            let party = step.party.as_deref().unwrap_or("-");
+            let at = step.at_ms / 1000.0;
+            out.row(&format!("{at:>8.3} s  {party:<8} {}", step.what), Some(step.good()));
+            for expectation in &step.expectations {
+                let word = if expectation.held { "is" } else { "but is" };
+                let text = format!(
+                    "{:>19}{} {}, {word} {}",
+                    "", expectation.what, expectation.wanted, expectation.measured
+                );
+                out.row(&text, None);
+            }
+            if let Some(failure) = &step.failure {
+                out.row(&format!("{:>19}{}: {}", "", failure.code, failure.message), None);
+            }
+        }
+    }
+}
+
+/// The end of one scenario.
+fn conclude(outcome: &Outcome, out: &mut Output) {
+    out.object(outcome);
+    let seconds = outcome.took_ms / 1000.0;
+    let steps = outcome.steps;
+    let mut text = format!("{}: {} steps in {seconds:.1} s", outcome.scenario, steps.ok + steps.failed);
+    if steps.skipped > 0 {
+        text += &format!(", {} not reached", steps.skipped);
+    }
+    out.verdict(outcome.good(), &text);
+    if let Some(failure) = &outcome.failure {
+        output::failure(failure);
+    }
+}
+
+fn end(outcomes: &[Outcome], failure: Option<&Failure>, exit: Exit, out: &mut Output) -> Exit {
+    if let Some(failure) = failure {
+        output::failure(failure);
+    }
+    let scenarios = outcomes
+        .iter()
+        .map(|outcome| Short {
+            scenario: &outcome.scenario,
+            file: &outcome.file,
+            verdict: outcome.verdict,
+            took_ms: outcome.took_ms,
+            failure: outcome.failure.as_ref(),
+        })
+        .collect();
+    let first = failure.or_else(|| outcomes.iter().find_map(|outcome| outcome.failure.as_ref()));
+    let verdict = if exit == Exit::Ok { "ok" } else { "failed" };
+    out.object(&Line {
+        event: "result",
+        command: "run",
+        verdict,
+        exit_code: exit.status(),
+        failure: first,
+        scenarios,
+    });
+    exit
+}
+
+/// Reads and judges every file; the failure tells all mistakes of all of them.
+pub(super) fn load_all(
+    files: &[PathBuf],
+    args: &WorldArgs,
+    config: Option<&Path>,
+) -> Result<Vec<(Scenario, World)>, Failure> {
+    let (mut loaded, mut mistakes) = (Vec::new(), Vec::new());
+    for file in files {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| usage("scenario.unreadable", format!("{}: {error}", file.display())))?;
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+        match load(&text, file, &folder, args, config) {
+            Ok(one) => loaded.push(one),
+            Err(all) => {
+                mistakes
+                    .extend(all.iter().map(|Mistake { at, why }| format!("{}:{at}: {why}", file.display())));
+            }
+        }
+    }
+    match mistakes.is_empty() {
+        true => Ok(loaded),
+        false => Err(usage("scenario.invalid", mistakes.join("\n  "))),
+    }
+}
+
+/// Reads and judges one scenario.
+pub(super) fn load(
+    text: &str,
+    file: &Path,
+    folder: &Path,
+    args: &WorldArgs,
+    config: Option<&Path>,
+) -> Result<(Scenario, World), Vec<Mistake>> {
+    let set: BTreeMap<String, String> = args.set.iter().cloned().collect();
+    let given = Given { set, environment: |name| std::env::var(name).ok() };
+    let parties = args.party.iter().map(|(name, file)| (name.clone(), PathBuf::from(file))).collect();
+    let configurations = Configurations { everyone: config.map(Path::to_owned), parties };
+    let scenario = scenario::read(text, file, folder, &given)?;
+    let world = scenario::judge(&scenario, &configurations)?;
+    Ok((scenario, world))
+}

@@ -1,0 +1,94 @@
+//! A report as JUnit XML, as build servers read it: a test suite for each scenario, a test case for each step.
+
+use crate::scenario::{Outcome, StepOutcome};
+
+/// The whole file.
+pub(crate) fn xml(outcomes: &[Outcome]) -> String {
+    let total: usize = outcomes.iter().map(|outcome| outcome.told.len()).sum();
+    let failed: usize = outcomes.iter().map(failures).sum();
+    let seconds: f64 = outcomes.iter().map(|outcome| outcome.took_ms / 1000.0).sum();
+    let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
+    out += &format!(
+        "<testsuites name=\"z5 run\" tests=\"{total}\" failures=\"{failed}\" errors=\"0\" time=\"{seconds:.3}\">\n"
+    );
+    outcomes.iter().for_each(|outcome| out += &suite(outcome));
+    out + "</testsuites>\n"
+}
+
+fn failures(outcome: &Outcome) -> usize {
+    // a world that did not come to be has no step that could say so
+    let of_steps = outcome.told.iter().filter(|step| !step.good()).count();
+    of_steps.max(usize::from(!outcome.good()))
+}
+
+fn suite(outcome: &Outcome) -> String {
+    let mut out = format!(
+        "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"{:.3}\" file=\"{}\">\n",
+        escape(&outcome.scenario),
+        outcome.told.len(),
+        failures(outcome),
+        outcome.steps.skipped,
+        outcome.took_ms / 1000.0,
+        escape(&outcome.file),
+    );
+    for (number, step) in outcome.told.iter().enumerate() {
+        out += &case(number + 1, step, outcome);
+    }
+    if let (Some(failure), true) = (&outcome.failure, outcome.told.is_empty()) {
+        out += &format!("    <system-err>{}: {}</system-err>\n", failure.code, escape(&failure.message));
+    }
+    out + "  </testsuite>\n"
+}
+
+fn case(number: usize, step: &StepOutcome, outcome: &Outcome) -> String {
+    let party = step.party.as_deref().map_or_else(String::new, |party| format!("{party}: "));
+    let head = format!(
+        "    <testcase name=\"{number:03} {}\" classname=\"{}\" time=\"{:.3}\"",
+        escape(&format!("{party}{}", step.what)),
+        escape(&outcome.scenario),
+        step.took_ms / 1000.0,
+    );
+    if step.good() {
+        return head + "/>\n";
+    }
+    let place = step.line.map_or_else(String::new, |line| format!("{}:{line}: ", outcome.file));
+    let (code, mut text) = match &step.failure {
+        Some(failure) => (failure.code, format!("{place}{}", failure.message)),
+        None => ("run.expectation", place),
+    };
+    for broken in step.expectations.iter().filter(|expectation| !expectation.held) {
+        text += &format!("{}: wanted {}, measured {}\n", broken.what, broken.wanted, broken.measured);
+    }
+    let text = escape(text.trim_end());
+    format!(
+        "{head}>\n      <failure type=\"{code}\" message=\"{}\">{text}</failure>\n    </testcase>\n",
+        text.replace('\n', " ")
+    )
+}
+
+/// Text as it may stand in XML 1.0: what is no character there becomes U+FFFD.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_far_end_says_cannot_break_the_file() {
+        assert_eq!(escape("a<b>&\"c\"\u{1b}[2J"), "a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}[2J");
+    }
+}

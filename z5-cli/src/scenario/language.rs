@@ -1,0 +1,135 @@
+//! The words of the language: every action with the keys that may stand beside it, the keys of the file, of a party, of the mock.
+//!
+//! `parse` accepts exactly these; docs/schema/scenario.json and docs/scenarios.md are held to them by tests.
+
+/// One action.
+#[derive(Debug)]
+pub(crate) struct Word {
+    /// The key that names it.
+    pub(crate) name: &'static str,
+    /// The keys that may stand beside it, further than those of [`EVERY_STEP`].
+    pub(crate) keys: &'static [&'static str],
+    /// Somebody does it: `as` is needed when there are several parties.
+    pub(crate) by_party: bool,
+    /// It takes no value of its own, so its value is who does it: `hangup: alice`.
+    pub(crate) names_party: bool,
+    /// It needs the mock carrier.
+    pub(crate) mock_only: bool,
+}
+
+const fn word(name: &'static str, keys: &'static [&'static str]) -> Word {
+    Word { name, keys, by_party: true, names_party: false, mock_only: false }
+}
+
+const fn alone(name: &'static str, keys: &'static [&'static str]) -> Word {
+    Word { name, keys, by_party: true, names_party: true, mock_only: false }
+}
+
+const fn of_the_mock(name: &'static str, keys: &'static [&'static str]) -> Word {
+    Word { name, keys, by_party: false, names_party: false, mock_only: true }
+}
+
+const fn of_nobody(name: &'static str, keys: &'static [&'static str]) -> Word {
+    Word { name, keys, by_party: false, names_party: false, mock_only: false }
+}
+
+/// Keys that every step may have.
+pub(crate) const EVERY_STEP: &[&str] = &["name", "as", "within"];
+
+/// Every action.
+pub(crate) const WORDS: &[Word] = &[
+    alone("start", &[]),
+    alone("register", &[]),
+    alone("stop", &["confirmed"]),
+    word("call", &["audio", "video", "record", "silent", "anonymous", "location"]),
+    alone("answer", &["after", "audio", "video", "record", "silent"]),
+    alone("reject", &[]),
+    alone("hangup", &[]),
+    word("type", &[]),
+    word("dtmf", &[]),
+    alone("hold", &[]),
+    alone("resume", &[]),
+    word("mute", &[]),
+    word("unmute", &[]),
+    word("add", &[]),
+    word("transfer", &[]),
+    word("message", &["to"]),
+    word("wait", &["is", "has", "where", "code"]),
+    word("expect", &[]),
+    of_nobody("pause", &[]),
+    of_nobody("say", &[]),
+    of_nobody("parallel", &[]),
+    of_nobody("repeat", &["do"]),
+    of_nobody("for", &["in", "do"]),
+    of_the_mock("fault", &["from", "times"]),
+    of_the_mock("mend", &[]),
+    of_the_mock("cut", &[]),
+    of_the_mock("wire", &["by", "header", "has", "lacks"]),
+];
+
+/// Keys of the file.
+pub(crate) const FILE: &[&str] =
+    &["name", "about", "vars", "env", "mock", "parties", "timeout", "patience", "steps"];
+
+/// Keys of a party.
+pub(crate) const PARTY: &[&str] =
+    &["account", "config", "profile", "number", "transport", "srtp", "suites", "codecs", "seed"];
+
+/// Keys of `mock`.
+pub(crate) const MOCK: &[&str] =
+    &["seed", "faults", "impair", "transport", "ipv6", "accounts", "grant", "min_expires"];
+
+/// Keys of an account of the mock.
+pub(crate) const ACCOUNT: &[&str] = &["name", "number", "messages"];
+
+/// Keys of an impairment.
+pub(crate) const IMPAIR: &[&str] = &["loss", "delay", "jitter", "reorder", "duplicate"];
+
+/// States that can be waited for, beside every event of docs/json.md.
+pub(crate) const STATES: &[&str] =
+    &["registered", "calling", "ringing", "established", "over", "failed", "text", "digits"];
+
+/// Events that can be waited for: all but those that are states or stand for what `wait` says in another way.
+pub(crate) const EVENTS: &[&str] = &[
+    "step-started",
+    "step-done",
+    "step-failed",
+    "server-failed",
+    "flow-registered",
+    "flow-lost",
+    "ready",
+    "incoming",
+    "call-progress",
+    "call-info",
+    "call-established",
+    "first-media",
+    "first-picture",
+    "media-silent",
+    "media-back",
+    "digit",
+    "call-hold",
+    "call-changed",
+    "transfer-requested",
+    "transfer-progress",
+    "transferred",
+    "message",
+    "message-sent",
+    "message-failed",
+    "message-waiting",
+    "mailbox-lost",
+    "call-muted",
+    "source-ended",
+    "call-trouble",
+    "call-ended",
+    "call-failed",
+    "command-refused",
+    "retrying",
+    "emergency-only",
+    "licence-renewed",
+    "configuration-renewed",
+    "contacts-loaded",
+    "network-changed",
+    "clock-changed",
+    "refreshed",
+    "unregistered",
+];

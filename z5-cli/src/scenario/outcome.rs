@@ -1,0 +1,108 @@
+//! What came of a scenario: step by step while it runs, and as a whole. Serialised as JSON lines; docs/json.md describes them.
+
+use serde::Serialize;
+use serde_json::Value;
+use z5_core::{Advice, Event, Failure};
+
+use crate::expect::Expectation;
+
+/// What a running scenario tells.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A step is over.
+    Step(StepOutcome),
+    /// An event of a party's session.
+    Event {
+        /// The scenario.
+        scenario: String,
+        /// The party.
+        party: String,
+        /// What happened.
+        event: Box<Event>,
+    },
+}
+
+/// One step that was done or failed.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct StepOutcome {
+    /// Always "step".
+    pub(crate) event: &'static str,
+    /// The scenario.
+    pub(crate) scenario: String,
+    /// The line of the file; none for what is judged at the end.
+    pub(crate) line: Option<usize>,
+    /// Who did it.
+    pub(crate) party: Option<String>,
+    /// The action: a word of the language, or `end`.
+    pub(crate) action: &'static str,
+    /// The same in words, with what it was about.
+    pub(crate) what: String,
+    /// "ok" or "failed".
+    pub(crate) verdict: &'static str,
+    /// From the start of the scenario, in milliseconds.
+    pub(crate) at_ms: f64,
+    /// How long it took.
+    pub(crate) took_ms: f64,
+    /// What was measured.
+    pub(crate) expectations: Vec<Expectation>,
+    /// Why it failed.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl StepOutcome {
+    pub(crate) fn good(&self) -> bool {
+        self.verdict == GOOD
+    }
+}
+
+pub(super) const GOOD: &str = "ok";
+pub(super) const BAD: &str = "failed";
+
+/// A whole scenario.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Outcome {
+    /// Always "scenario".
+    pub(crate) event: &'static str,
+    /// Its name.
+    pub(crate) scenario: String,
+    /// Its file.
+    pub(crate) file: String,
+    /// "ok" or "failed".
+    pub(crate) verdict: &'static str,
+    /// How long it took, in milliseconds.
+    pub(crate) took_ms: f64,
+    /// Steps that were done, that failed, and that were not reached.
+    pub(crate) steps: Counts,
+    /// The first failure.
+    pub(crate) failure: Option<Failure>,
+    /// The last result of each party, as of `z5 call`.
+    pub(crate) parties: serde_json::Map<String, Value>,
+    /// A fault of z5 itself.
+    #[serde(skip)]
+    pub(crate) fault: bool,
+    /// Every step, for reports.
+    #[serde(skip)]
+    pub(crate) told: Vec<StepOutcome>,
+}
+
+/// How many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// Done.
+    pub(crate) ok: usize,
+    /// Failed.
+    pub(crate) failed: usize,
+    /// Not reached, those in branches included.
+    pub(crate) skipped: usize,
+}
+
+impl Outcome {
+    pub(crate) fn good(&self) -> bool {
+        self.verdict == GOOD
+    }
+}
+
+/// A failure of the scenario's own.
+pub(super) fn failure(code: &'static str, message: impl Into<String>) -> Failure {
+    Failure { step: None, code, message: message.into(), advice: Advice::CheckSettings, retry_after_s: None }
+}

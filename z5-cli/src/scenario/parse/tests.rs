@@ -1,0 +1,244 @@
+//! What is accepted, what is told about mistakes, and that language, schema and document are the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up its world has failed")]
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value as Json, json};
+
+use super::*;
+use crate::scenario::language::{EVENTS, EVERY_STEP, STATES, WORDS};
+use crate::scenario::model::Action;
+use crate::scenario::{Configurations, SCHEMA, judge};
+
+fn given(set: &[(&str, &str)]) -> Given {
+    let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Given { set, environment: |name| (name == "Z5_TEST_NAME").then(|| "from outside".to_owned()) }
+}
+
+fn read(text: &str) -> Result<Scenario, Vec<Mistake>> {
+    scenario(text, Path::new("test.yaml"), Path::new(""), &given(&[]))
+}
+
+/// The only mistake of a text, with its place.
+fn mistake(text: &str) -> String {
+    match read(text) {
+        Err(all) if all.len() == 1 => format!("{}: {}", all[0].at, all[0].why),
+        other => panic!("{text}\n{other:?}"),
+    }
+}
+
+#[test]
+fn a_scenario_has_a_name_parties_and_steps() {
+    let scenario =
+        read("parties: [alice, bob]\nsteps:\n  - register: bob\n  - {call: 911, as: alice}\n").unwrap();
+    assert_eq!(scenario.name, "test");
+    let who: Vec<_> = scenario.steps.iter().map(|step| (step.word, step.party, step.at.line)).collect();
+    assert_eq!(who, [("register", Some(1), 3), ("call", Some(0), 4)]);
+    assert!(matches!(&scenario.steps[1].action, Action::Call(call) if call.target == "911"));
+}
+
+#[test]
+fn variables_come_from_the_file_the_command_line_and_the_named_environment() {
+    let text = "vars: {who: echo}\nenv: [Z5_TEST_NAME]\nsteps: [{say: '${who} ${env.Z5_TEST_NAME}'}]";
+    let said = |set: &[(&str, &str)]| {
+        let scenario = scenario(text, Path::new("t"), Path::new(""), &given(set)).unwrap();
+        let Action::Say(text) = &scenario.steps[0].action else { panic!("{scenario:?}") };
+        text.clone()
+    };
+    assert_eq!(said(&[]), "echo from outside");
+    assert_eq!(said(&[("who", "bob")]), "bob from outside");
+    let wrong = scenario(text, Path::new("t"), Path::new(""), &given(&[("whoo", "x")])).unwrap_err();
+    assert!(wrong[0].why.contains("did you mean `who`"), "{wrong:?}");
+    assert!(mistake("steps: [{say: '${env.HOME}'}]").contains("no variable `env.HOME`"));
+    assert!(mistake("env: [Z5_TEST_NONE]\nsteps: []").contains("environment has no variable"));
+}
+
+#[test]
+fn loops_are_unrolled_and_bounded() {
+    let text = "steps:\n  - for: x\n    in: [a, b]\n    do:\n      - repeat: 2\n        do: [{say: '${x}${round}'}]\n";
+    let said: Vec<String> = read(text)
+        .unwrap()
+        .steps
+        .iter()
+        .map(|step| if let Action::Say(text) = &step.action { text.clone() } else { String::new() })
+        .collect();
+    assert_eq!(said, ["a1", "a2", "b1", "b2"]);
+    let endless = "steps: [{repeat: 1000000, do: [{repeat: 1000000, do: [hold]}]}]";
+    assert!(mistake(endless).contains("at most"), "{}", mistake(endless));
+    assert!(
+        mistake("steps: [{repeat: 3, do: [{say: '${x}'}]}]").starts_with("1:32"),
+        "a mistake in a loop is one"
+    );
+}
+
+#[test]
+fn every_mistake_has_its_place_and_the_nearest_word() {
+    for (text, place, word) in [
+        ("steps:\n  - regster\n", "2:5", "did you mean `register`"),
+        ("stepz: []\nsteps: []\n", "1:1", "did you mean `steps`"),
+        ("steps:\n  - call: echo\n    audoi: tone\n", "3:5", "did you mean `audio`"),
+        ("steps:\n  - call: echo\n    audio: tone:9\n", "3:12", "frequency"),
+        ("steps:\n  - expect: audio.herd\n", "2:13", "audio.heard"),
+        ("steps:\n  - wait: establisht\n", "2:11", "did you mean `established`"),
+        ("steps:\n  - wait: text\n    where: {x: 1}\n", "3:12", "goes with"),
+        ("steps:\n  - wait: ringing\n    is: x\n", "2:11", "go with"),
+        ("steps:\n  - pause: 5\n", "2:12", "5s"),
+        ("steps:\n  - pause: 90000d\n", "2:12", "a week"),
+        ("steps:\n  - dtmf: 12X\n", "2:11", "no key"),
+        ("steps:\n  - call: echo\n    hold:\n", "3:5", "are two"),
+        ("steps:\n  - within: 5s\n", "2:5", "a step has an action"),
+        ("steps:\n  - message: hi\n", "2:5", "goes with `to`"),
+        ("steps:\n  - call:\n", "2:", "says nothing"),
+        ("steps:\n  - fault: licence.expird\n", "2:12", "did you mean `licence.expired`"),
+        ("steps:\n  - {pause: 1s, as: alice}\n", "2:21", "leave `as` out"),
+        ("parties: [a, b]\nsteps:\n  - hold\n", "3:5", "who does `hold`? say: a or b"),
+        ("parties: [a, b]\nsteps:\n  - hold: c\n", "3:11", "there is no party `c`"),
+        ("parties: [a, a]\nsteps: []\n", "1:14", "two parties"),
+        ("parties: {a: {acount: x}}\nsteps: []\n", "1:15", "did you mean `account`"),
+        ("parties: {a: {srtp: sometimes}}\nsteps: []\n", "1:21", "required"),
+        ("mock: {impair: {loss: 3}}\nsteps: []\n", "1:23", "2.5%"),
+        ("mock: {accounts: [{name: x, number: 5}]}\nsteps: []\n", "1:37", "+15555550101"),
+        ("name: x\n", "1:1", "has `steps`"),
+        ("steps: hold\n", "1:8", "is a list"),
+        ("steps:\n  - parallel: [hold, hold]\n", "2:22", "two branches"),
+        ("steps:\n  - repeat: 2\n", "2:13", "goes with `do`"),
+    ] {
+        let told = match read(text) {
+            Err(all) => all.iter().map(|m| format!("{}: {}\n", m.at, m.why)).collect::<String>(),
+            Ok(scenario) => panic!("{text}\n{scenario:?}"),
+        };
+        assert!(told.lines().any(|line| line.starts_with(place)) && told.contains(word), "{text}\n{told}");
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let all = read("steps:\n  - regster\n  - call: echo\n    vidoe: off\n  - pause: soon\n").unwrap_err();
+    assert_eq!(all.iter().map(|mistake| mistake.at.line).collect::<Vec<_>>(), [2, 4, 5]);
+}
+
+#[test]
+fn what_cannot_be_done_in_a_world_is_found_before_it_begins() {
+    let judged = |text: &str, given: &Configurations| {
+        let all = judge(&read(text).unwrap(), given).unwrap_err();
+        all.into_iter().map(|mistake| mistake.why).collect::<Vec<_>>().join("; ")
+    };
+    let none = Configurations::default();
+    assert!(judged("steps: [register]", &none).contains("--party alice=FILE"));
+    assert!(judged("mock:\nparties: [dave]\nsteps: []", &none).contains("no account `dave`"));
+    let file = Configurations { everyone: Some("no-such.toml".into()), ..Configurations::default() };
+    let told = judged("mock:\nsteps:\n  - parallel: [[{fault: licence.expired}]]", &file);
+    assert!(told.contains("against a real one") && told.contains("no-such.toml"), "{told}");
+    let other =
+        Configurations { parties: [("bob".to_owned(), "x.toml".into())].into(), ..Configurations::default() };
+    assert!(judged("mock:\nsteps: []", &other).contains("there is no party `bob`"));
+    assert!(judged("mock:\nsteps: [{call: echo, audio: no-such.wav}]", &none).contains("no-such.wav"));
+}
+
+/// As YAML's core schema reads a tree: what an editor checks against the schema.
+fn json(node: &Node) -> Json {
+    match &node.value {
+        Value::Nothing => Json::Null,
+        Value::Text(text) => match text.as_str() {
+            "true" => Json::Bool(true),
+            "false" => Json::Bool(false),
+            text => text.parse::<i64>().map_or_else(|_| Json::from(text), Json::from),
+        },
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(entries) => entries.iter().map(|(key, node)| (key.name.clone(), json(node))).collect(),
+    }
+}
+
+fn validates(document: &Json) -> Result<(), String> {
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.add_resource("urn:z5:schema:scenario", serde_json::from_str(SCHEMA).unwrap()).unwrap();
+    let index = compiler.compile("urn:z5:schema:scenario", &mut schemas).unwrap();
+    schemas.validate(document, index).map_err(|error| format!("{error:#}"))
+}
+
+#[test]
+fn the_schema_has_the_words_of_the_language_and_no_others() {
+    let schema: Json = serde_json::from_str(SCHEMA).unwrap();
+    let keys = |pointer: &str| -> BTreeSet<String> {
+        schema.pointer(pointer).unwrap_or(&Json::Null).as_object().unwrap().keys().cloned().collect()
+    };
+    let set = |all: &[&str]| -> BTreeSet<String> { all.iter().map(|key| (*key).to_owned()).collect() };
+    assert_eq!(keys("/properties"), set(language::FILE));
+    assert_eq!(keys("/$defs/party/properties"), set(language::PARTY));
+    assert_eq!(keys("/$defs/mock/properties"), set(language::MOCK));
+    assert_eq!(keys("/$defs/account/properties"), set(language::ACCOUNT));
+    assert_eq!(keys("/$defs/impair/properties"), set(language::IMPAIR));
+    let words: BTreeSet<String> =
+        keys("/$defs").iter().filter_map(|key| Some(key.strip_prefix("step-")?.to_owned())).collect();
+    assert_eq!(words, WORDS.iter().map(|word| word.name.to_owned()).collect());
+    for word in WORDS {
+        let mut known = set(word.keys);
+        known.extend(set(EVERY_STEP));
+        known.insert(word.name.to_owned());
+        if !word.by_party {
+            known.remove("as");
+        }
+        assert_eq!(keys(&format!("/$defs/step-{}/properties", word.name)), known, "{}", word.name);
+        let beside = WORDS.iter().flat_map(|other| other.keys).chain(EVERY_STEP);
+        assert!(beside.clone().all(|key| *key != word.name), "`{}` is a key of another action", word.name);
+    }
+}
+
+#[test]
+fn what_is_refused_here_the_schema_refuses_where_it_can() {
+    validates(&json!({"steps": ["register", {"call": 911, "audio": "tone"}, {"hangup": null}]})).unwrap();
+    for bad in [
+        json!({}),
+        json!({"steps": ["regster"]}),
+        json!({"steps": [{"call": "echo", "audoi": "tone"}]}),
+        json!({"steps": [{"call": "echo", "hold": null}]}),
+        json!({"steps": [{"pause": 5}]}),
+        json!({"steps": [], "mock": {"impair": {"loss": 3}}}),
+        json!({"steps": [{"message": "hi"}]}),
+    ] {
+        assert!(validates(&bad).is_err(), "{bad}");
+    }
+}
+
+/// Every event of a session can be waited for, and the document lists all words.
+#[test]
+fn the_document_knows_every_word() {
+    let document = include_str!("../../../../docs/scenarios.md");
+    for word in WORDS {
+        assert!(
+            document.contains(&format!("| `{}`", word.name)),
+            "{} is not in docs/scenarios.md",
+            word.name
+        );
+        for key in word.keys {
+            assert!(
+                document.contains(&format!("`{key}`")),
+                "{key} of {} is not in docs/scenarios.md",
+                word.name
+            );
+        }
+    }
+    for key in [language::FILE, language::PARTY, language::MOCK, language::IMPAIR, STATES].concat() {
+        assert!(document.contains(&format!("`{key}`")), "{key} is not in docs/scenarios.md");
+    }
+    let events = include_str!("../../../../docs/json.md");
+    for event in EVENTS {
+        assert!(events.contains(&format!("| `{event}`")), "{event} is not in docs/json.md");
+    }
+}
+
+/// The examples of the document can be read, and hold by the schema.
+#[test]
+fn the_examples_of_the_document_can_be_read() {
+    let document = include_str!("../../../../docs/scenarios.md");
+    let blocks: Vec<&str> =
+        document.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 4, "{}", blocks.len());
+    for block in blocks {
+        let read = scenario(block, Path::new("example.yaml"), Path::new(""), &given(&[]));
+        read.unwrap_or_else(|mistakes| panic!("{block}\n{mistakes:?}"));
+        validates(&json(&yaml::read(block).unwrap())).unwrap_or_else(|why| panic!("{block}\n{why}"));
+    }
+}

@@ -1,0 +1,362 @@
+//! Runs a scenario: its world, its steps in order and side by side, its end. `perform` does single steps.
+//!
+//! A step that fails ends the scenario, except a condition (`expect`, `wire`): the rest is still worth knowing. Whatever happens, every
+//! session ends politely: calls are hung up, registrations taken back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use z5_core::{Failure, clock};
+use z5_mock::Carrier;
+
+use super::model::{Action, Scenario, Step};
+use super::outcome::{BAD, Counts, GOOD, Outcome, StepOutcome, Told, failure};
+use super::party::Party;
+use super::perform::{self, Done};
+use super::world::{self, World};
+use crate::expect::Expectation;
+
+/// How long a session may take to leave: the core does it within a second.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// Everything that steps share.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) scenario: Scenario,
+    pub(super) parties: Vec<Arc<Party>>,
+    pub(super) carrier: Option<Carrier>,
+    pub(super) tell: mpsc::UnboundedSender<Told>,
+    began: Instant,
+    done: AtomicUsize,
+    failed: AtomicUsize,
+    /// What failed at the end, beside steps.
+    bad: AtomicUsize,
+}
+
+/// The step whose failure ends the scenario.
+struct Ended;
+
+/// Steps are nested, so their future has to be on the heap.
+type Steps = Pin<Box<dyn Future<Output = Result<(), Ended>> + Send>>;
+
+/// Runs it to its end and shows what it tells to `see`. `stop` becomes true when somebody wants it to end early.
+pub(crate) async fn watched(
+    scenario: Scenario,
+    world: World,
+    stop: watch::Receiver<bool>,
+    mut see: impl FnMut(&Told),
+) -> Outcome {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut steps = Vec::new();
+    let mut take = |told: Told| {
+        see(&told);
+        if let Told::Step(step) = told {
+            steps.push(step);
+        }
+    };
+    let running = run(scenario, world, tell, stop);
+    tokio::pin!(running);
+    let mut outcome = loop {
+        tokio::select! {
+            outcome = &mut running => break outcome,
+            Some(told) = told.recv() => take(told),
+        }
+    };
+    // what was told while the end was being reached
+    while let Ok(told) = told.try_recv() {
+        take(told);
+    }
+    let first = steps.iter().find(|step| !step.good());
+    outcome.failure = outcome.failure.or_else(|| {
+        let step = first?;
+        step.failure.clone().or_else(|| {
+            let broken = step.expectations.iter().find(|expectation| !expectation.held)?;
+            let Expectation { what, wanted, measured, .. } = broken;
+            Some(failure("run.expectation", format!("{what}: wanted {wanted}, measured {measured}")))
+        })
+    });
+    outcome.told = steps;
+    outcome
+}
+
+/// Runs it to its end.
+async fn run(
+    scenario: Scenario,
+    world: World,
+    tell: mpsc::UnboundedSender<Told>,
+    mut stop: watch::Receiver<bool>,
+) -> Outcome {
+    let began = clock::now();
+    let running = match enter(scenario, world, tell, began).await {
+        Ok(running) => Arc::new(running),
+        Err(outcome) => return *outcome,
+    };
+    let deadline = began + running.scenario.timeout;
+    let steps = steps(Arc::clone(&running), Arc::clone(&running.scenario.steps));
+    let mut early = None;
+    tokio::select! {
+        // the verdict of its steps is told as they end
+        _ended = steps => {}
+        _changed = stop.wait_for(|stop| *stop) => {
+            early = Some(failure("run.interrupted", "interrupted before it was done"));
+        }
+        () = tokio::time::sleep_until(deadline.into()) => {
+            let within = humantime::format_duration(running.scenario.timeout);
+            early = Some(failure("run.timed-out", format!("the scenario was not over in its `timeout` of {within}")));
+        }
+    }
+    if let Some(early) = early {
+        running.tell_end(None, "end of the scenario", Vec::new(), Some(early));
+    }
+    leave(&running).await;
+    close(running).await
+}
+
+/// Starts the carrier and prepares the parties.
+async fn enter(
+    scenario: Scenario,
+    world: World,
+    tell: mpsc::UnboundedSender<Told>,
+    began: Instant,
+) -> Result<Running, Box<Outcome>> {
+    let broken = |scenario: &Scenario, why: String| {
+        Box::new(Outcome {
+            event: "scenario",
+            scenario: scenario.name.clone(),
+            file: scenario.file.display().to_string(),
+            verdict: BAD,
+            took_ms: ms(began, clock::now()),
+            steps: Counts { skipped: count(&scenario.steps), ..Counts::default() },
+            failure: Some(failure("run.world", why)),
+            parties: serde_json::Map::new(),
+            fault: false,
+            told: Vec::new(),
+        })
+    };
+    let (carrier, configs) = match world {
+        World::Real(configs) => (None, configs),
+        World::Mock(plan) => {
+            let carrier = world::carrier(&plan)
+                .await
+                .map_err(|error| broken(&scenario, format!("the mock carrier did not start: {error}")))?;
+            let configs: Result<Vec<_>, String> =
+                scenario.parties.iter().map(|party| world::of_the_mock(&carrier, party)).collect();
+            (Some(carrier), configs.map_err(|why| broken(&scenario, why))?)
+        }
+    };
+    let parties = scenario.parties.iter().zip(configs);
+    let parties = parties.map(|(plan, config)| Party::new(plan.clone(), config, began)).collect();
+    let [done, failed, bad] = [const { AtomicUsize::new(0) }; 3];
+    Ok(Running { scenario, parties, carrier, tell, began, done, failed, bad })
+}
+
+fn steps(running: Arc<Running>, all: Arc<Vec<Step>>) -> Steps {
+    Box::pin(async move {
+        for step in all.iter() {
+            if let Action::Parallel(branches) = &step.action {
+                parallel(&running, branches).await?;
+                continue;
+            }
+            let at = clock::now();
+            let Done { result, expectations } = perform::step(&running, step).await;
+            let good = result.is_ok() && expectations.iter().all(|expectation| expectation.held);
+            running.tell_step(step, at, good, expectations, result.as_ref().err().cloned());
+            let goes_on = matches!(step.action, Action::Expect(_) | Action::Wire(_));
+            if !good && !goes_on {
+                return Err(Ended);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// All branches at once; the first that fails ends the others.
+async fn parallel(running: &Arc<Running>, branches: &[Arc<Vec<Step>>]) -> Result<(), Ended> {
+    let mut all = JoinSet::new();
+    for branch in branches {
+        all.spawn(steps(Arc::clone(running), Arc::clone(branch)));
+    }
+    while let Some(branch) = all.join_next().await {
+        // a branch that panicked has not passed
+        branch.unwrap_or(Err(Ended))?;
+    }
+    Ok(())
+}
+
+/// Every session that still runs ends.
+async fn leave(running: &Arc<Running>) {
+    let mut leaving = Vec::new();
+    for party in &running.parties {
+        let state = party.state();
+        if let (Some(session), false) = (&state.session, state.over) {
+            session.stop();
+            leaving.push(Arc::clone(party));
+        }
+    }
+    let deadline = clock::now() + LEAVING;
+    for party in leaving {
+        let (at, name) = (clock::now(), party.plan.name.clone());
+        let over = party.until(|state| state.over.then_some(()));
+        let gone = tokio::time::timeout_at(deadline.into(), over).await.is_ok();
+        let state = party.state();
+        let (registered, confirmed) = (state.report.timings_ms.register.is_some(), state.report.unregistered);
+        drop(state);
+        let why = match confirmed {
+            _ if !gone => Some("the session did not end".to_owned()),
+            Some(false) => Some("the registrar did not confirm that we left".to_owned()),
+            Some(true) | None => None,
+        };
+        if registered || why.is_some() {
+            let failure = why.map(|why| failure("run.not-left", why));
+            running.tell_end_at(at, Some(name), "unregister", Vec::new(), failure);
+        }
+    }
+    for party in &running.parties {
+        let mut state = party.state();
+        let unmet = std::mem::take(&mut state.unmet);
+        let open = state.report.unwanted_failure().cloned();
+        drop(state);
+        let name = party.plan.name.clone();
+        if !unmet.is_empty() {
+            running.tell_end(Some(name.clone()), "what every call promises", unmet, None);
+        }
+        // one that a step has told already is not told again
+        if let Some(open) = open.filter(|_| running.is_good()) {
+            running.tell_end(Some(name), "no failure that was not expected", Vec::new(), Some(open));
+        }
+    }
+}
+
+/// The verdict, and the end of the carrier.
+async fn close(running: Arc<Running>) -> Outcome {
+    let mut parties = serde_json::Map::new();
+    let mut fault = false;
+    for party in &running.parties {
+        let state = party.state();
+        fault |= state.report.is_fault();
+        let mut report = serde_json::to_value(&state.report).unwrap_or_default();
+        // the verdict is the scenario's
+        if let Some(members) = report.as_object_mut() {
+            for of_a_run in ["command", "verdict", "exit_code"] {
+                members.remove(of_a_run);
+            }
+        }
+        parties.insert(party.plan.name.clone(), report);
+    }
+    let (ok, failed) = (running.done.load(Ordering::Relaxed), running.failed.load(Ordering::Relaxed));
+    let planned = count(&running.scenario.steps);
+    let outcome = Outcome {
+        event: "scenario",
+        scenario: running.scenario.name.clone(),
+        file: running.scenario.file.display().to_string(),
+        verdict: if running.is_good() { GOOD } else { BAD },
+        took_ms: ms(running.began, clock::now()),
+        steps: Counts { ok, failed, skipped: planned.saturating_sub(ok + failed) },
+        failure: None,
+        parties,
+        fault,
+        told: Vec::new(),
+    };
+    if let Ok(Running { carrier: Some(carrier), .. }) = Arc::try_unwrap(running) {
+        carrier.shutdown().await;
+    }
+    outcome
+}
+
+/// Steps, those in branches included.
+fn count(steps: &[Step]) -> usize {
+    let of = |step: &Step| {
+        let Action::Parallel(branches) = &step.action else { return 1 };
+        branches.iter().map(|branch| count(branch)).sum()
+    };
+    steps.iter().map(of).sum()
+}
+
+impl Running {
+    fn tell_step(
+        &self,
+        step: &Step,
+        at: Instant,
+        good: bool,
+        expectations: Vec<Expectation>,
+        failure: Option<Failure>,
+    ) {
+        let party = step.party.and_then(|party| Some(self.parties.get(party)?.plan.name.clone()));
+        let what = step.name.clone().unwrap_or_else(|| perform::words(step));
+        self.count(good);
+        self.say(Some(step.at.line), party, step.word, what, (at, good), expectations, failure);
+    }
+
+    /// Something that is judged at the end.
+    fn tell_end(
+        &self,
+        party: Option<String>,
+        what: &str,
+        expectations: Vec<Expectation>,
+        failure: Option<Failure>,
+    ) {
+        self.tell_end_at(clock::now(), party, what, expectations, failure);
+    }
+
+    fn tell_end_at(
+        &self,
+        at: Instant,
+        party: Option<String>,
+        what: &str,
+        expectations: Vec<Expectation>,
+        failure: Option<Failure>,
+    ) {
+        let good = failure.is_none() && expectations.iter().all(|expectation| expectation.held);
+        if !good {
+            self.bad.fetch_add(1, Ordering::Relaxed);
+        }
+        self.say(None, party, "end", what.to_owned(), (at, good), expectations, failure);
+    }
+
+    fn is_good(&self) -> bool {
+        self.failed.load(Ordering::Relaxed) == 0 && self.bad.load(Ordering::Relaxed) == 0
+    }
+
+    fn count(&self, good: bool) {
+        let counter = if good { &self.done } else { &self.failed };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call for each member of the line")]
+    fn say(
+        &self,
+        line: Option<usize>,
+        party: Option<String>,
+        action: &'static str,
+        what: String,
+        (at, good): (Instant, bool),
+        expectations: Vec<Expectation>,
+        failure: Option<Failure>,
+    ) {
+        let outcome = StepOutcome {
+            event: "step",
+            scenario: self.scenario.name.clone(),
+            line,
+            party,
+            action,
+            what,
+            verdict: if good { GOOD } else { BAD },
+            at_ms: ms(self.began, at),
+            took_ms: ms(at, clock::now()),
+            expectations,
+            failure,
+        };
+        // who listens no more has the outcome
+        drop(self.tell.send(Told::Step(outcome)));
+    }
+}
+
+/// Milliseconds, as fine as these clocks are honest.
+fn ms(from: Instant, to: Instant) -> f64 {
+    (to.saturating_duration_since(from).as_secs_f64() * 1e6).round() / 1e3
+}

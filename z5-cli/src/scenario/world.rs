@@ -1,0 +1,225 @@
+//! Where a scenario happens: the mock carrier in this process, or a real one; and the configuration of each party.
+//!
+//! Everything that can be wrong with configurations, accounts and files is found in `judge`, before anything is sent.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use z5_core::Config;
+use z5_mock::{Account, Carrier, Number};
+
+use super::language::WORDS;
+use super::model::{Action, MediaPlan, MockPlan, PartyPlan, Scenario, Step};
+use super::read::unknown;
+use super::yaml::{Mistake, Place};
+use crate::script::{Kept, Media};
+
+/// Configurations named on the command line. Any of them makes the carrier a real one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Configurations {
+    /// `--config`: for every party without one of its own.
+    pub(crate) everyone: Option<PathBuf>,
+    /// `--party NAME=FILE`.
+    pub(crate) parties: BTreeMap<String, PathBuf>,
+}
+
+impl Configurations {
+    fn none(&self) -> bool {
+        self.everyone.is_none() && self.parties.is_empty()
+    }
+}
+
+/// A world that can be entered.
+#[derive(Debug)]
+pub(crate) enum World {
+    /// The mock carrier as planned.
+    Mock(MockPlan),
+    /// Somebody else's; one configuration for each party.
+    Real(Vec<Config>),
+}
+
+/// Decides for a world and judges everything that needs no traffic.
+///
+/// # Errors
+/// Every mistake.
+pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World, Vec<Mistake>> {
+    let start = Place { line: 1, column: 1 };
+    let mut mistakes = Vec::new();
+    for name in given.parties.keys().filter(|name| scenario.parties.iter().all(|party| party.name != **name))
+    {
+        let names = scenario.parties.iter().map(|party| party.name.as_str());
+        mistakes.push(Mistake::new(start, unknown("--party: there is no party", name, names)));
+    }
+    let world = match (&scenario.mock, given.none()) {
+        (Some(plan), true) => {
+            accounts(plan, &scenario.parties, &mut mistakes);
+            World::Mock(plan.clone())
+        }
+        (mock, _) => {
+            mock_only(&scenario.steps, mock.is_some(), &mut mistakes);
+            let configs = scenario.parties.iter().filter_map(|party| {
+                real(party, given).map_err(|why| mistakes.push(Mistake::new(party.at, why))).ok()
+            });
+            World::Real(configs.collect())
+        }
+    };
+    files(&scenario.steps, &mut mistakes);
+    if mistakes.is_empty() { Ok(world) } else { Err(mistakes) }
+}
+
+/// Every party has an account of the mock carrier.
+fn accounts(plan: &MockPlan, parties: &[PartyPlan], mistakes: &mut Vec<Mistake>) {
+    let usual = z5_mock::account::default_accounts();
+    let known: Vec<&str> = match plan.accounts.is_empty() {
+        true => usual.iter().map(Account::username).collect(),
+        false => plan.accounts.iter().map(|account| account.name.as_str()).collect(),
+    };
+    for party in parties {
+        let account = account(party);
+        if !known.contains(&account) {
+            let what = format!("party `{}`: the mock carrier has no account", party.name);
+            mistakes.push(Mistake::new(party.at, unknown(&what, account, known.iter().copied())));
+        }
+    }
+}
+
+fn account(party: &PartyPlan) -> &str {
+    party.account.as_deref().unwrap_or(&party.name)
+}
+
+/// Steps that nobody but the mock carrier can do.
+fn mock_only(steps: &[Step], has_mock: bool, mistakes: &mut Vec<Mistake>) {
+    for step in steps {
+        if WORDS.iter().any(|word| word.name == step.word && word.mock_only) {
+            let why = match has_mock {
+                true => "needs the mock carrier, and with --config or --party the run is against a real one",
+                false => "needs the mock carrier: the file has no `mock`",
+            };
+            mistakes.push(Mistake::new(step.at, format!("`{}` {why}", step.word)));
+        }
+        if let Action::Parallel(branches) = &step.action {
+            branches.iter().for_each(|branch| mock_only(branch, has_mock, mistakes));
+        }
+    }
+}
+
+/// Sound and picture files can be played.
+fn files(steps: &[Step], mistakes: &mut Vec<Mistake>) {
+    for step in steps {
+        let media = match &step.action {
+            Action::Call(call) => &call.media,
+            Action::Answer { media, .. } => media,
+            Action::Parallel(branches) => {
+                branches.iter().for_each(|branch| files(branch, mistakes));
+                continue;
+            }
+            Action::Start
+            | Action::Register
+            | Action::Stop { .. }
+            | Action::Reject
+            | Action::Do(_)
+            | Action::Message { .. }
+            | Action::Wait(_)
+            | Action::Pause(_)
+            | Action::Expect(_)
+            | Action::Fault(..)
+            | Action::Mend(_)
+            | Action::Cut
+            | Action::Wire(_)
+            | Action::Say(_) => continue,
+        };
+        if let Err(error) = self::media(media, Kept::default()).to_call_media().check() {
+            mistakes.push(Mistake::new(step.at, error.to_string()));
+        }
+    }
+}
+
+/// As a call takes it.
+pub(super) fn media(plan: &MediaPlan, kept: Kept) -> Media {
+    let MediaPlan { audio, video, .. } = plan.clone();
+    Media { audio, video, kept, text: Vec::new(), acts: Vec::new(), duration: None }
+}
+
+/// The configuration of a party at a real carrier.
+fn real(party: &PartyPlan, given: &Configurations) -> Result<Config, String> {
+    let named = given.parties.get(&party.name).or(party.config.as_ref()).or(given.everyone.as_ref());
+    let Some(path) = named else {
+        return Err(format!(
+            "party `{0}` has no configuration: name one with --party {0}=FILE, `config` in the file, or --config; or let the file \
+             have `mock`",
+            party.name
+        ));
+    };
+    let config = Config::load(path).map_err(|error| format!("party `{}`: {error}", party.name))?;
+    settled(party, config)
+}
+
+/// With what the scenario says about the party in place of what the configuration says.
+fn settled(party: &PartyPlan, mut config: Config) -> Result<Config, String> {
+    if let Some(transport) = party.transport {
+        config.sip.transport = transport;
+    }
+    if let Some(srtp) = party.srtp {
+        config.media.srtp = srtp;
+    }
+    if !party.suites.is_empty() {
+        config.media.srtp_suites.clone_from(&party.suites);
+    }
+    if !party.codecs.is_empty() {
+        config.media.audio_codecs.clone_from(&party.codecs);
+    }
+    if let Some(number) = &party.number {
+        match &mut config.zdial {
+            Some(zdial) => zdial.number = Some(number.clone()),
+            None => return Err(format!("party `{}`: `number` needs a [zdial] account", party.name)),
+        }
+    }
+    // a scenario says itself what is tried again
+    config.check().map_err(|error| format!("party `{}`: {error}", party.name))?;
+    Ok(config)
+}
+
+/// Starts the mock carrier.
+pub(super) async fn carrier(plan: &MockPlan) -> Result<Carrier, z5_mock::StartError> {
+    let mut builder = Carrier::builder().impairment(plan.impairment.clone());
+    for account in &plan.accounts {
+        let mut number = Number::new(&account.number, &account.name);
+        number.video_messages = account.messages;
+        builder = builder
+            .account(Account::new(&account.name, &format!("{}-secret", account.name)).number_with(number));
+    }
+    if let Some(seed) = plan.seed {
+        builder = builder.seed(seed);
+    }
+    if plan.tls {
+        builder = builder.proxies_over_tls();
+    }
+    if plan.ipv6 {
+        builder = builder.on_ipv6();
+    }
+    if let Some(granted) = plan.grant {
+        builder = builder.granted_expires(granted);
+    }
+    if let Some(least) = plan.min_expires {
+        builder = builder.min_expires(least);
+    }
+    for fault in &plan.faults {
+        builder = builder.fault(*fault);
+    }
+    builder.start().await
+}
+
+/// The configuration of a party at the mock carrier.
+pub(super) fn of_the_mock(carrier: &Carrier, party: &PartyPlan) -> Result<Config, String> {
+    let account = account(party);
+    let client = match party.generic {
+        true => carrier.generic_config(account),
+        false => carrier.client_config(account),
+    };
+    let client = client.ok_or_else(|| format!("the mock carrier has no account `{account}`"))?;
+    let text = client.to_toml().map_err(|error| error.to_string())?;
+    let mut config = Config::parse(&text, Path::new("mock")).map_err(|error| error.to_string())?;
+    config.tls.ca_file = None;
+    config.tls.ca_pem = Some(carrier.ca_pem().to_owned());
+    settled(party, config)
+}
