@@ -1,11 +1,12 @@
 //! The command line: commands, their arguments and what each accepts. Does no work.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, Transport, VideoSetting, audio_codec, srtp_suite};
-use z5_mock::Fault;
+use z5_mock::fault::Order;
 
 use crate::act::Act;
 use crate::audio::AudioArg;
@@ -141,15 +142,15 @@ pub(crate) struct InitArgs {
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// How long one answer may take
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "3s")]
+    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "3s")]
     pub(crate) patience: Duration,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct FirewallArgs {
-    /// How it is written
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "table")]
-    pub(crate) format: firewall::Format,
+    /// How it is written; a table without it, JSON with --json
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub(crate) format: Option<firewall::Format>,
     /// Ask the nameservers of the configuration for its names; without it nothing is sent
     #[arg(long)]
     pub(crate) resolve: bool,
@@ -185,26 +186,33 @@ pub(crate) struct MockArgs {
     /// account than alice; may be given several times
     #[arg(long, value_name = "[ACCOUNT=]FILE")]
     pub(crate) write_config: Vec<String>,
+    /// Replace files of --write-config that are there and that no z5 mock has written
+    #[arg(long, requires = "write_config")]
+    pub(crate) force: bool,
+
+    /// What the carrier is and what goes wrong, from a file (docs/scenario.toml has every key); what else is given here goes before it
+    #[arg(long, value_name = "FILE.toml")]
+    pub(crate) scenario: Option<PathBuf>,
 
     /// End after this time; without it, on Ctrl-C
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) duration: Option<Duration>,
 
     /// UDP and TCP port of the DNS server (0: any free port, like the others)
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub(crate) dns_port: u16,
+    #[arg(long, value_name = "PORT")]
+    pub(crate) dns_port: Option<u16>,
     /// TCP port of ZDial (HTTPS)
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub(crate) zdial_port: u16,
+    #[arg(long, value_name = "PORT")]
+    pub(crate) zdial_port: Option<u16>,
     /// TCP port of the MCS (HTTPS)
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub(crate) mcs_port: u16,
+    #[arg(long, value_name = "PORT")]
+    pub(crate) mcs_port: Option<u16>,
     /// TCP and UDP port of the SIP server
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub(crate) sip_port: u16,
+    #[arg(long, value_name = "PORT")]
+    pub(crate) sip_port: Option<u16>,
     /// Port of the SIP server for TLS
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    pub(crate) sips_port: u16,
+    #[arg(long, value_name = "PORT")]
+    pub(crate) sips_port: Option<u16>,
 
     /// Name the SIP proxies with TLS in place of TCP
     #[arg(long)]
@@ -213,9 +221,14 @@ pub(crate) struct MockArgs {
     #[arg(long)]
     pub(crate) ipv6: bool,
 
-    /// Something that goes wrong; docs/mock.md lists the names. May be given several times
-    #[arg(long, value_name = "NAME")]
-    pub(crate) fault: Vec<Fault>,
+    /// Be at this loopback address too, after 127.0.0.1. May be given several times
+    #[arg(long, value_name = "127.x.y.z", conflicts_with = "ipv6", value_parser = loopback)]
+    pub(crate) address: Vec<Ipv4Addr>,
+
+    /// Something that goes wrong; docs/mock.md lists the names, NAME,from=N,times=N,at=ADDRESS,after=TIME,for=TIME says when
+    /// and where. May be given several times
+    #[arg(long, value_name = "NAME[,...]")]
+    pub(crate) fault: Vec<Order>,
 
     /// Seed of nonces and media identifiers
     #[arg(long, value_name = "N")]
@@ -286,18 +299,23 @@ pub(crate) struct MediaArgs {
     /// Text to type once the call is up, 30 characters a second; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
-    /// Do this so long after the answer: hold, resume, mute, unmute, dtmf:KEYS, text:TEXT, add:text, transfer:TARGET, hangup
+    /// Do this so long after the answer: hold, resume, mute, mute:video,
+    /// unmute (also :audio, :text), dtmf:KEYS, text:TEXT, add:text, add:video, transfer:TARGET, hangup
     #[arg(long, value_name = "TIME=ACTION")]
     pub(crate) at: Vec<Act>,
     /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) duration: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CallArgs {
     /// A number (+15555550900, 911), a SIP URI, or a user name of the provider's domain
+    #[arg(value_parser = target)]
     pub(crate) target: String,
+    /// Give up when nobody has answered for this time, in place of the configuration's timeouts.call (185s)
+    #[arg(long, value_name = "TIME", value_parser = some_time)]
+    pub(crate) ring_timeout: Option<Duration>,
     /// Do not let the far end learn who calls (RFC 3323)
     #[arg(long)]
     pub(crate) anonymous: bool,
@@ -315,6 +333,7 @@ pub(crate) struct CallArgs {
 #[derive(Debug, Args)]
 pub(crate) struct MessageArgs {
     /// A number, a SIP URI, or a user name of the provider's domain
+    #[arg(value_parser = target)]
     pub(crate) target: String,
     /// What to say
     pub(crate) text: String,
@@ -329,7 +348,7 @@ pub(crate) struct AnswerArgs {
     #[command(flatten)]
     pub(crate) offer: OfferArgs,
     /// Give up when no call came in this time
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "60s")]
     pub(crate) wait: Duration,
     /// Let it ring for this time before answering
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
@@ -424,6 +443,16 @@ fn expected_verdict(text: &str) -> Result<ExpectedVerdict, String> {
     }
 }
 
+/// The mock carrier is on this machine and nowhere else.
+fn loopback(text: &str) -> Result<Ipv4Addr, String> {
+    let address: Ipv4Addr = text.parse().map_err(|_| "write an IPv4 address such as 127.0.0.2".to_owned())?;
+    if address.is_loopback() {
+        Ok(address)
+    } else {
+        Err("the mock carrier is on loopback only: 127.0.0.0/8".to_owned())
+    }
+}
+
 /// The word for a time that only Ctrl-C ends.
 const FOREVER: &str = "forever";
 
@@ -435,6 +464,22 @@ fn stay(text: &str) -> Result<Duration, String> {
 /// "5s", "500ms", "2m 30s"; a bare number is refused because its unit would be a guess.
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|why| format!("{why}; write for example 5s, 500ms or 2m"))
+}
+
+/// A time in which something can happen.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("0 s leaves no time at all; write for example 5s, 500ms or 2m".to_owned()),
+        time => Ok(time),
+    }
+}
+
+/// Somebody; what else is wrong with it is told when the domain is known.
+fn target(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() {
+        true => Err("it is empty: nobody can be called so".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use z5_core::config::{SrtpMode, VIDEO_CODEC, VideoSetting};
+use z5_core::config::{Millis, SrtpMode, VIDEO_CODEC, VideoSetting};
 use z5_core::{Advice, Config, Failure, Location, RetryMode, Session, StartOptions, Step};
 
 use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, SessionArgs};
@@ -57,12 +57,15 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Check(args) => check::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Firewall(args) => firewall::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Register(args) => {
-            let plan = |_: &Config| Ok(Plan::Register { stay: args.stay });
+            let plan = |_: &mut Config| Ok(Plan::Register { stay: args.stay });
             configured("register", plan, cli.config.as_deref(), (&args.session, None), out, process_start)
                 .await
         }
         Command::Call(args) => {
-            let plan = |config: &Config| {
+            let plan = |config: &mut Config| {
+                if let Some(time) = args.ring_timeout {
+                    config.timeouts.call = Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+                }
                 let anonymous = args.anonymous;
                 let location = location(args.location.as_deref())?;
                 let media = media(args.media, config)?;
@@ -72,12 +75,12 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
             configured("call", plan, cli.config.as_deref(), overrides, out, process_start).await
         }
         Command::Message(args) => {
-            let plan = |_: &Config| Ok(Plan::Message { target: args.target, text: args.text });
+            let plan = |_: &mut Config| Ok(Plan::Message { target: args.target, text: args.text });
             configured("message", plan, cli.config.as_deref(), (&args.session, None), out, process_start)
                 .await
         }
         Command::Answer(args) => {
-            let plan = |config: &Config| {
+            let plan = |config: &mut Config| {
                 let (wait, ring) = (args.wait, args.ring);
                 media(args.media, config).map(|media| Plan::Answer { wait, ring, media })
             };
@@ -90,7 +93,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
 /// A run with the user's configuration.
 async fn configured(
     command: &'static str,
-    plan: impl FnOnce(&Config) -> Result<Plan, Failure>,
+    plan: impl FnOnce(&mut Config) -> Result<Plan, Failure>,
     config: Option<&Path>,
     (session, offer): (&SessionArgs, Option<&OfferArgs>),
     mut out: Output,
@@ -98,7 +101,8 @@ async fn configured(
 ) -> Exit {
     let mut report = Report::new(command, process_start).asking(&session.expect);
     // the configuration first: a wrong one leaves no trace in the folder of the recording
-    let planned = load(config, session, offer).and_then(|config| plan(&config).map(|plan| (config, plan)));
+    let planned =
+        load(config, session, offer).and_then(|mut config| plan(&mut config).map(|plan| (config, plan)));
     let exit = match planned {
         Ok((config, plan)) => {
             let exit = start(&plan, config, session.seed, &session.capture, &mut report, &mut out).await;

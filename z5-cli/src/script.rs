@@ -391,7 +391,7 @@ impl Script<'_> {
                     step: None,
                     code: "answer.no-call",
                     message: "no call came in the time of --wait".to_owned(),
-                    advice: Advice::CheckSettings,
+                    advice: Advice::RetryNow,
                     retry_after_s: None,
                 });
                 self.session.stop();

@@ -116,9 +116,13 @@ impl Advice {
     }
 }
 
-/// One table per error type: pattern, code, advice. `CODES` cannot forget one because it is the same table.
+/// One table per error type: pattern, code, advice. `CODES` cannot forget one because it is the same table. Where the advice depends on
+/// more than the code, `but` has the cases that differ.
 macro_rules! codes {
-    ($type:ident, $step:expr, { $($pattern:pat => $code:literal, $advice:ident;)+ }) => {
+    (
+        $type:ident, $step:expr, { $($pattern:pat => $code:literal, $advice:ident;)+ }
+        $(but { $($special:pat => $other:ident;)+ })?
+    ) => {
         impl $type {
             /// Every code this type can have.
             pub const CODES: &'static [&'static str] = &[$($code),+];
@@ -130,7 +134,10 @@ macro_rules! codes {
 
             /// What the user can do.
             pub fn advice(&self) -> $crate::error::Advice {
-                match self { $($pattern => $crate::error::Advice::$advice),+ }
+                match self {
+                    $($($special => $crate::error::Advice::$other,)+)?
+                    $($pattern => $crate::error::Advice::$advice),+
+                }
             }
 
             /// The step it belongs to.

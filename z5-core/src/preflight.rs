@@ -20,8 +20,9 @@ use z5_sip::locate::Target;
 pub use certificate::CertificateFacts;
 pub use verdict::Verdict;
 
+use crate::call::{CallMedia, VideoIn};
 use crate::config::{Config, PortRange};
-use crate::error::StartError;
+use crate::error::{CallError, StartError};
 use crate::policy::{self, Destination, Protocol, Purpose, Requirement};
 use crate::{driver, machine};
 use plan::Probe;
@@ -99,6 +100,14 @@ pub fn readable(config: &Config) -> Result<(), StartError> {
     machine::plan::Plan::new(config, &[], String::new(), &crate::StartOptions::default())?;
     driver::Prober::new(config, Duration::ZERO)?;
     Ok(())
+}
+
+/// Whether the file or the pattern that the configuration sends as video can be sent: a call would say so only when it is made.
+///
+/// # Errors
+/// [`CallError::VideoSource`].
+pub fn sendable(config: &Config) -> Result<(), CallError> {
+    CallMedia { video_in: Some(VideoIn::from(&config.media.video)), ..CallMedia::default() }.check()
 }
 
 /// Probes everything; `each` gets every row as soon as it and those before it are known. No probe waits longer than

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::account::{self, Account};
 use crate::carrier::{Carrier, StartError};
-use crate::fault::{Fault, Faults, When};
+use crate::far_end::script::Script;
+use crate::fault::{ArmedId, Fault, Faults, Order, When};
 use crate::mcs::licence::LicenceOptions;
 use crate::names::Names;
 use crate::recorder;
@@ -33,7 +34,8 @@ pub struct Builder {
     pub(crate) min_expires: Duration,
     pub(crate) lifetime: Duration,
     pub(crate) licence: LicenceOptions,
-    pub(crate) faults: Vec<(Fault, When)>,
+    pub(crate) faults: Vec<Order>,
+    pub(crate) scripts: Vec<Script>,
     pub(crate) recorder_capacity: usize,
 }
 
@@ -59,6 +61,7 @@ impl Default for Builder {
             lifetime: Duration::from_secs(86_400),
             licence: LicenceOptions::default(),
             faults: Vec::new(),
+            scripts: Vec::new(),
             recorder_capacity: recorder::DEFAULT_CAPACITY,
         }
     }
@@ -93,7 +96,7 @@ impl Builder {
         self
     }
 
-    /// One more loopback address for the sign-in server and the MCS: every name has it too, after the ones before. The
+    /// One more loopback address for every server: every name has it too, after the ones before. The
     /// ports are the same at each. Systems other than Linux have only 127.0.0.1 unless told otherwise.
     #[must_use]
     pub fn further_address(mut self, address: Ipv4Addr) -> Self {
@@ -208,7 +211,21 @@ impl Builder {
     /// Arms a fault for some occasions.
     #[must_use]
     pub fn fault_when(mut self, fault: Fault, when: When) -> Self {
-        self.faults.push((fault, when));
+        self.faults.push(Order { when, ..Order::from(fault) });
+        self
+    }
+
+    /// Arms a fault when, where and for as long as an order says.
+    #[must_use]
+    pub fn fault_order(mut self, order: Order) -> Self {
+        self.faults.push(order);
+        self
+    }
+
+    /// Adds a far end of the test's own, before those of the carrier.
+    #[must_use]
+    pub fn far_end(mut self, script: Script) -> Self {
+        self.scripts.push(script);
         self
     }
 
@@ -227,11 +244,16 @@ impl Builder {
         Carrier::start(self).await
     }
 
-    pub(crate) fn armed_faults(&self) -> Faults {
+    /// The faults that are armed from the start, and what is to be done later.
+    pub(crate) fn armed_faults(&self) -> (Faults, Vec<(Order, Option<ArmedId>)>) {
         let faults = Faults::default();
-        for (fault, when) in &self.faults {
-            faults.arm_when(*fault, *when);
+        let mut later = Vec::new();
+        for order in &self.faults {
+            let now = order.after.is_zero().then(|| faults.arm_order(order));
+            if now.is_none() || order.lasting.is_some() {
+                later.push((*order, now));
+            }
         }
-        faults
+        (faults, later)
     }
 }

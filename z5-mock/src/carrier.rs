@@ -16,17 +16,18 @@ use crate::client_config::{self, CA_FILE, ClientConfig};
 use crate::dns::{self, Zone};
 use crate::endpoint::{Endpoint, Reserved};
 use crate::far_end::FarEnds;
-use crate::fault::{Fault, Faults};
+use crate::fault::{ArmedId, BadOrder, Fault, Faults, Order};
 use crate::mcs::address_book::{self, AddressBooks};
 use crate::mcs::licence::{AUDIENCE, LicenceKey, LicenceKeyError, Signer};
 use crate::names::Names;
 use crate::recorder::{Recorder, Service};
 use crate::relay::{Relay, RelayFigures, RelayStats};
+use crate::scenario::{self, ScenarioError};
 use crate::sip::switch::{RegistrationLimits, Switch};
 use crate::sip::{Door, Input, SWITCH_INPUTS, datagrams};
 use crate::state::{Addresses, Dice, State};
 use crate::tls::{Tls, TlsSetupError};
-use crate::{http, mcs, zdial};
+use crate::{clock, http, mcs, zdial};
 
 /// How many port numbers are tried until one is free on UDP and TCP alike, or at every address.
 const PORT_TRIES: u32 = 32;
@@ -47,6 +48,17 @@ pub enum StartError {
     /// Certificates could not be made.
     #[error(transparent)]
     Tls(#[from] TlsSetupError),
+    /// A fault cannot be as it was ordered.
+    #[error(transparent)]
+    Order(#[from] BadOrder),
+    /// A fault is to be at an address that the carrier does not have.
+    #[error("{fault} is to be at {at}, which is no address of this carrier")]
+    NoSuchAddress {
+        /// Which.
+        fault: Fault,
+        /// Where.
+        at: IpAddr,
+    },
     /// The licence key could not be made.
     #[error(transparent)]
     LicenceKey(#[from] LicenceKeyError),
@@ -56,7 +68,7 @@ pub enum StartError {
 pub struct Carrier {
     state: Arc<State>,
     tasks: JoinSet<()>,
-    dns: Option<Server<Zone>>,
+    dns: Vec<Server<Zone>>,
     relay_figures: RelayFigures,
     /// The SIP switch; it ends with the tasks.
     switch: Option<mpsc::WeakSender<Input>>,
@@ -68,18 +80,32 @@ impl Carrier {
         Builder::default()
     }
 
+    /// Describes a carrier by a scenario file ([`scenario`](crate::scenario)); nothing is opened yet.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn from_scenario(path: &std::path::Path) -> Result<Builder, ScenarioError> {
+        scenario::load(path)
+    }
+
     pub(crate) async fn start(builder: Builder) -> Result<Self, StartError> {
         let places = &builder.addresses;
         let address = places.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let faults = builder.armed_faults();
+        let (faults, later) = builder.armed_faults();
+        for order in &builder.faults {
+            order.check()?;
+            if let Some(at) = order.at.filter(|at| !places.contains(at)) {
+                return Err(StartError::NoSuchAddress { fault: order.fault, at });
+            }
+        }
         let recorder = Recorder::new(builder.recorder_capacity);
-        let (dns_udp, dns_tcp) = reserve_dns(SocketAddr::new(address, builder.dns_port)).await?;
+        let dns = reserve_dns(places, builder.dns_port).await?;
         let zdial = reserve_all(Service::Zdial, places, builder.zdial_port)?;
         let mcs = reserve_all(Service::Mcs, places, builder.mcs_port)?;
         let (sip, sip_udp) = reserve_sip(places, builder.sip_port).await?;
         let sips = reserve_all(Service::Sip, places, builder.sips_port)?;
         let addresses = Addresses {
-            dns: dns_tcp.addr,
+            dns: dns.first().map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |(_, tcp)| tcp.addr),
             zdial: first(&zdial),
             mcs: first(&mcs),
             sip: first(&sip),
@@ -97,6 +123,7 @@ impl Carrier {
             places: builder.addresses.clone(),
             faults,
             recorder,
+            scripts: builder.scripts,
             client_rtp_ports: builder.client_rtp_ports,
             lifetime: builder.lifetime,
             proxies_over_tls: builder.proxies_over_tls,
@@ -114,16 +141,22 @@ impl Carrier {
         let limits =
             RegistrationLimits { granted_expires: builder.granted_expires, min_expires: builder.min_expires };
         let mut carrier =
-            Self { state, tasks: JoinSet::new(), dns: None, switch: None, relay_figures: figures };
-        carrier.serve_dns(dns_udp, dns_tcp, zone)?;
+            Self { state, tasks: JoinSet::new(), dns: Vec::new(), switch: None, relay_figures: figures };
+        for (udp, tcp) in dns {
+            let zone = zone.at(tcp.addr.ip());
+            carrier.serve_dns(udp, tcp, zone)?;
+        }
         carrier.serve_https(Service::Zdial, zdial, zdial::router(Arc::clone(&carrier.state)));
         carrier.serve_https(Service::Mcs, mcs, mcs::router(Arc::clone(&carrier.state)));
         carrier.serve_sip((sip, sips, sip_udp), relay, limits);
+        for (order, armed) in later {
+            carrier.tasks.spawn(in_time(carrier.state.faults.clone(), order, armed));
+        }
         Ok(carrier)
     }
 
     fn serve_dns(&mut self, udp: UdpSocket, tcp: Reserved, zone: Zone) -> Result<(), StartError> {
-        if self.state.faults.is_armed(Fault::Refuse(Service::Dns)) {
+        if self.state.faults.is_armed_at(Fault::Refuse(Service::Dns), tcp.addr.ip()) {
             // Neither protocol has a listener now; the port number stays ours on TCP.
             self.tasks
                 .spawn(self.endpoint(Service::Dns, tcp.addr.ip()).serve(tcp, |_, _| std::future::ready(())));
@@ -132,7 +165,7 @@ impl Carrier {
         let addr = tcp.addr;
         let listener =
             tcp.listen().map_err(|source| StartError::Port { service: Service::Dns, addr, source })?;
-        self.dns = Some(dns::serve(udp, listener, zone));
+        self.dns.push(dns::serve(udp, listener, zone));
         Ok(())
     }
 
@@ -198,10 +231,10 @@ impl Carrier {
 
     /// Ends every server and waits until all their tasks are gone.
     pub async fn shutdown(mut self) {
-        if let Some(dns) = &mut self.dns
-            && let Err(error) = dns.shutdown_gracefully().await
-        {
-            tracing::debug!(%error, "the name server ended with an error");
+        for dns in &mut self.dns {
+            if let Err(error) = dns.shutdown_gracefully().await {
+                tracing::debug!(%error, "the name server ended with an error");
+            }
         }
         self.tasks.shutdown().await;
     }
@@ -209,6 +242,12 @@ impl Carrier {
     /// Where the name server listens, UDP and TCP.
     pub fn dns_addr(&self) -> SocketAddr {
         self.state.addresses.dns
+    }
+
+    /// The same at every address of the carrier.
+    pub fn dns_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        let port = self.dns_addr().port();
+        self.state.places.iter().map(move |place| SocketAddr::new(*place, port))
     }
 
     /// Where the sign-in server listens.
@@ -305,7 +344,7 @@ impl Carrier {
         Some(ClientConfig {
             profile: "z5".to_owned(),
             dns: Some(client_config::Dns {
-                servers: vec![self.dns_addr().to_string()],
+                servers: self.dns_addrs().map(|addr| addr.to_string()).collect(),
                 system: false,
                 hosts: Default::default(),
             }),
@@ -412,11 +451,24 @@ fn first(reserved: &[Reserved]) -> SocketAddr {
     reserved.first().map_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), |reserved| reserved.addr)
 }
 
-/// One port number for both protocols at every address.
 async fn reserve_sip(places: &[IpAddr], port: u16) -> Result<(Vec<Reserved>, Vec<UdpSocket>), StartError> {
+    reserve_both(Service::Sip, places, port).await
+}
+
+async fn reserve_dns(places: &[IpAddr], port: u16) -> Result<Vec<(UdpSocket, Reserved)>, StartError> {
+    let (tcp, udp) = reserve_both(Service::Dns, places, port).await?;
+    Ok(udp.into_iter().zip(tcp).collect())
+}
+
+/// One port number for both protocols at every address.
+async fn reserve_both(
+    service: Service,
+    places: &[IpAddr],
+    port: u16,
+) -> Result<(Vec<Reserved>, Vec<UdpSocket>), StartError> {
     let mut tries = 1;
     'again: loop {
-        let tcp = reserve_all(Service::Sip, places, port)?;
+        let tcp = reserve_all(service, places, port)?;
         let mut udp = Vec::with_capacity(tcp.len());
         for reserved in &tcp {
             match UdpSocket::bind(reserved.addr).await {
@@ -426,7 +478,7 @@ async fn reserve_sip(places: &[IpAddr], port: u16) -> Result<(Vec<Reserved>, Vec
                     continue 'again;
                 }
                 Err(source) => {
-                    return Err(StartError::Port { service: Service::Sip, addr: reserved.addr, source });
+                    return Err(StartError::Port { service, addr: reserved.addr, source });
                 }
             }
         }
@@ -434,16 +486,18 @@ async fn reserve_sip(places: &[IpAddr], port: u16) -> Result<(Vec<Reserved>, Vec
     }
 }
 
-/// One port number for both protocols.
-async fn reserve_dns(addr: SocketAddr) -> Result<(UdpSocket, Reserved), StartError> {
-    let mut tries = 1;
-    loop {
-        let tcp = reserve(Service::Dns, addr.ip(), addr.port())?;
-        match UdpSocket::bind(tcp.addr).await {
-            Ok(udp) => return Ok((udp, tcp)),
-            Err(_) if addr.port() == 0 && tries < PORT_TRIES => tries += 1,
-            Err(source) => return Err(StartError::Port { service: Service::Dns, addr: tcp.addr, source }),
+/// Arms a fault when its time has come, and ends it when that is over.
+async fn in_time(faults: Faults, order: Order, armed: Option<ArmedId>) {
+    let armed = match armed {
+        Some(armed) => armed,
+        None => {
+            clock::after(order.after).await;
+            faults.arm_order(&order)
         }
+    };
+    if let Some(lasting) = order.lasting {
+        clock::after(lasting).await;
+        faults.end(armed);
     }
 }
 

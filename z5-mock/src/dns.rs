@@ -4,7 +4,8 @@
 //! domain has NAPTR and SRV records that lead to the MCS over TLS, TCP and UDP, in this order (RFC 3263). No DNSSEC, zone transfers or updates.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -39,8 +40,11 @@ pub(crate) fn serve(udp: UdpSocket, tcp: TcpListener, zone: Zone) -> Server<Zone
 }
 
 /// The names and what they resolve to.
+#[derive(Clone)]
 pub(crate) struct Zone {
-    records: HashMap<String, Vec<RData>>,
+    records: Arc<HashMap<String, Vec<RData>>>,
+    /// The address of the server that answers.
+    here: IpAddr,
     faults: Faults,
     recorder: Recorder,
 }
@@ -64,7 +68,13 @@ impl Zone {
         let mut records: HashMap<String, Vec<RData>> =
             names.all().iter().map(|name| (name.to_lowercase(), data(addresses))).collect();
         records.extend(extra.iter().map(|(name, addresses)| (name.to_lowercase(), data(addresses))));
-        Self { records, faults, recorder }
+        let here = addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        Self { records: Arc::new(records), here, faults, recorder }
+    }
+
+    /// The same for the server at this address.
+    pub(crate) fn at(&self, here: IpAddr) -> Self {
+        Self { here, ..self.clone() }
     }
 
     /// Publishes how the provider's domain is reached over SIP: over TLS on `secure`, over TCP and UDP on `port`, each by the
@@ -80,20 +90,21 @@ impl Zone {
             let Ok(replacement) = Name::from_ascii(format!("{service}.")) else { continue };
             let word = word.as_bytes().into();
             let naptr = rdata::NAPTR::new(10, preference, (*b"s").into(), word, Box::default(), replacement);
-            self.records.entry(names.domain().to_lowercase()).or_default().push(RData::NAPTR(naptr));
+            let records = Arc::make_mut(&mut self.records);
+            records.entry(names.domain().to_lowercase()).or_default().push(RData::NAPTR(naptr));
             let targets =
                 names.mcs_targets().into_iter().zip((10..).step_by(10)).filter_map(|(name, priority)| {
                     let target = Name::from_ascii(format!("{name}.")).ok()?;
                     Some(RData::SRV(rdata::SRV::new(priority, 0, port, target)))
                 });
-            self.records.insert(service, targets.collect());
+            records.insert(service, targets.collect());
         }
         self
     }
 
     fn outcome(&self, request: &Request) -> Outcome {
         let udp = request.protocol() == Protocol::Udp;
-        let faults = &self.faults;
+        let faults = self.faults.at(self.here);
         if faults.strikes(Fault::BlackHole(Service::Dns)) || (udp && faults.strikes(Fault::UdpBlocked)) {
             return Outcome::Vanish;
         }

@@ -138,14 +138,15 @@ impl Endpoint {
     {
         // Each message is written whole, so Nagle's algorithm could only add delay.
         let _ = stream.set_nodelay(true);
-        let (service, here) = (self.service, self.address);
-        if self.faults.strikes_at(Fault::Reset(service), here) {
+        let service = self.service;
+        let faults = self.faults.at(self.address);
+        if faults.strikes(Fault::Reset(service)) {
             self.note(peer, "[connection reset]");
             let _ = stream.set_zero_linger();
-        } else if self.faults.strikes_at(Fault::BlackHole(service), here) {
+        } else if faults.strikes(Fault::BlackHole(service)) {
             self.note(peer, "[connection black-holed]");
             swallow(&mut stream).await;
-        } else if self.faults.strikes_at(Fault::Garbage(service), here) {
+        } else if faults.strikes(Fault::Garbage(service)) {
             self.note(peer, "[garbage sent]");
             let _ = stream.write_all(b"\x00\xff\x17 this is no protocol \x80\x81\r\n\r\n").await;
             swallow(&mut stream).await;

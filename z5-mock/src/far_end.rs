@@ -14,6 +14,7 @@ use z5_sip::ident::Ident;
 use z5_sip::wire::{Message, Method, Name, ResponseBuilder};
 
 use crate::clock;
+use crate::fault::Fault;
 use crate::relay::Ports;
 use crate::sip::proxy::request_user;
 use crate::sip::switch::{SERVER, address};
@@ -27,6 +28,7 @@ mod kind;
 mod location;
 mod media;
 mod rtp;
+pub(crate) mod script;
 mod text;
 mod within;
 
@@ -53,6 +55,8 @@ enum Later {
     Reinvite,
     Hold,
     Resume,
+    /// A scripted far end goes on with this step.
+    Script(usize),
 }
 
 enum Wake {
@@ -62,6 +66,8 @@ enum Wake {
 
 struct Call {
     kind: Kind,
+    /// Which of the scripts of the carrier it plays.
+    script: Option<usize>,
     tag: String,
     invite: Message,
     answered: bool,
@@ -149,7 +155,15 @@ impl FarEnds {
     }
 
     fn on_invite(&mut self, request: &Message, call_id: String) -> Vec<Message> {
-        let kind = request_user(request).and_then(|user| Kind::of(&user));
+        let user = request_user(request).unwrap_or_default();
+        let script = self.state.scripts.iter().position(|script| script.is_dialled_by(&user));
+        if let Some(index) = script.filter(|_| self.calls.len() < MAX_CALLS) {
+            return self.on_scripted(request, &call_id, index);
+        }
+        let kind = Kind::of(&user);
+        let never_rings = kind.is_some() && self.state.faults.strikes(Fault::NeverRings);
+        let nobody = kind.is_some() && self.state.faults.strikes(Fault::NobodyAnswers);
+        let kind = kind.map(|kind| if never_rings || nobody { Kind::NoAnswer } else { kind });
         let tag = self.ident.tag();
         let refuse = |status| self.reply(request, status, &tag).into_iter().collect();
         let Some(kind) = kind else { return refuse(404) };
@@ -170,6 +184,7 @@ impl FarEnds {
                     ResponseBuilder::to_request(request, 302, "").to_tag(&tag).header(Name::Contact, contact);
                 return response.build().into_iter().collect();
             }
+            Kind::NoAnswer if never_rings => out.extend(self.reply(request, 100, "")),
             Kind::NoAnswer => out.extend(self.reply(request, 180, &tag)),
             Kind::SlowAnswer => {
                 out.extend(self.reply(request, 180, &tag));
@@ -181,6 +196,7 @@ impl FarEnds {
         }
         let call = Call {
             kind,
+            script: None,
             tag,
             invite: request.clone(),
             answered: false,
@@ -204,14 +220,16 @@ impl FarEnds {
         let request = call.invite.clone();
         let tag = call.tag.clone();
         let kind = call.kind;
-        let answered = answer::answer(&request, kind, &mut call.media, &mut self.ports);
+        let script = call.script.and_then(|index| self.state.scripts.get(index));
+        let says = answer::says(&request, kind, script);
+        let answered = answer::answer(&request, kind, &says, &mut call.media, &mut self.ports);
         let Some(answered) = answered else {
             self.calls.remove(call_id);
             return self.reply(&request, 488, &tag);
         };
         call.description.clone_from(&answered);
-        if status == 200 && !call.answered {
-            call.answered = true;
+        let scripted = call.script.is_some();
+        if status == 200 && !std::mem::replace(&mut call.answered, true) && !scripted {
             let later = [
                 (Kind::Announcement, Later::HangUp, ANNOUNCEMENT),
                 (Kind::HangUp, Later::HangUp, HANG_UP_AFTER),
@@ -248,7 +266,9 @@ impl FarEnds {
         if request.body().is_empty() && request.method() == Some(Method::Update) {
             return self.reply(request, 200, tag).into_iter().collect();
         }
-        let answered = answer::answer(request, call.kind, &mut call.media, &mut self.ports);
+        let script = call.script.and_then(|index| self.state.scripts.get(index));
+        let says = answer::says(request, call.kind, script);
+        let answered = answer::answer(request, call.kind, &says, &mut call.media, &mut self.ports);
         if let Some(description) = &answered {
             call.description.clone_from(description);
         }

@@ -1,9 +1,11 @@
 //! Faults a carrier can be told to have, each with a stable name.
 //!
-//! A fault is armed by the builder or at run time, for every occasion or from the n-th one for a while. An occasion is
-//! one connection for transport and certificate faults, one query for name faults, one request otherwise.
+//! A fault is armed by the builder or at run time, for every occasion or from the n-th one for a while, at every address or at
+//! one. An occasion is one connection for transport and certificate faults, one query for name faults, one RTP packet towards
+//! the caller for faults of media, one request otherwise.
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -103,6 +105,12 @@ pub enum Fault {
     LicenceWrongIssuer,
     /// The licence says `alg: none` and has no signature.
     LicenceUnsigned,
+    /// The licence has no feature.
+    LicenceNoFeatures,
+    /// The licence allows no call.
+    LicenceNoCalls,
+    /// The licence has ended almost a minute ago, without grace: who lets clocks differ by a minute can use it for four seconds.
+    LicenceShort,
     /// 404 `no-licence`.
     LicenceMissing,
     /// 403 `licence-denied`.
@@ -128,6 +136,18 @@ pub enum Fault {
     DropAfterRegister,
     /// INVITE is answered with this status by the proxy itself.
     InviteStatus(u16),
+    /// INVITE is challenged again and again, whatever the credentials.
+    InviteCredentialsRejected,
+    /// INVITE is never answered, not even provisionally.
+    InviteVanishes,
+    /// The connection is closed after an INVITE instead of an answer.
+    DropAfterInvite,
+    /// An INVITE within a call is answered with this status by the proxy itself.
+    ReinviteStatus(u16),
+    /// REFER is answered with this status by the proxy itself.
+    ReferStatus(u16),
+    /// MESSAGE is answered with this status by the proxy itself.
+    MessageStatus(u16),
     /// The CRLF ping is not answered.
     NoPong,
     /// STUN answers name another address than the one they go to, as after a NAT that has forgotten a binding.
@@ -140,6 +160,15 @@ pub enum Fault {
     /// A far end sends its BYE twice.
     DuplicateBye,
 
+    /// Every far end rings and nobody answers.
+    NobodyAnswers,
+    /// Every far end says that it tries, and never rings.
+    NeverRings,
+    /// A client that rings is told that another device took the call (RFC 3326): CANCEL with that reason.
+    AnsweredElsewhere,
+    /// What the caller is told of the called side is spoiled on its way.
+    Answer(AnswerFault),
+
     /// The relay's source towards the caller moves to another port after a second or so of media.
     RelayMoves,
     /// With each packet to the caller comes a forged one, from another port and with another SSRC.
@@ -150,6 +179,38 @@ pub enum Fault {
     OneWayMedia,
     /// The relay forwards nothing at all.
     NoMedia,
+    /// With each packet to the caller comes a second one from the same port, with another SSRC.
+    ForeignSource,
+    /// Packets to the caller have a payload type that nobody agreed on.
+    WrongPayload,
+    /// After a second or so the media to the caller begins anew, as after a restart of the server that makes it: another SSRC,
+    /// sequence number and timestamp.
+    MediaReset,
+    /// What comes to the caller is no RTP.
+    MediaGarbage,
+    /// Packets to the caller are cut off in the middle of their header.
+    MediaTruncated,
+}
+
+/// What becomes of the session description in the answer to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerFault {
+    /// There is none.
+    Missing,
+    /// It cannot be read.
+    Unreadable,
+    /// Its last media line is not there (RFC 3264 section 6 wants as many as were offered).
+    LineMissing,
+    /// Every media line has one codec, which was not offered.
+    ForeignCodec,
+    /// Nothing is said about encryption.
+    CryptoMissing,
+    /// The encryption is one that was not offered.
+    CryptoForeign,
+    /// The key is not the one that the far end encrypts with.
+    WrongKey,
+    /// Real-time text is refused.
+    TextRefused,
 }
 
 /// When a fault strikes.
@@ -188,11 +249,17 @@ impl When {
 #[derive(Clone, Debug)]
 pub struct Faults {
     armed: Arc<Mutex<Vec<Armed>>>,
+    last_id: Arc<AtomicU64>,
     changed: Arc<watch::Sender<u64>>,
 }
 
+/// One arming of a fault, to end it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArmedId(u64);
+
 #[derive(Clone, Copy, Debug)]
 struct Armed {
+    id: u64,
     fault: Fault,
     when: When,
     /// `None`: at every address.
@@ -208,34 +275,57 @@ impl Armed {
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { armed: Arc::default(), changed: Arc::new(watch::Sender::new(0)) }
+        Self { armed: Arc::default(), last_id: Arc::default(), changed: Arc::new(watch::Sender::new(0)) }
     }
 }
 
 impl Faults {
     /// Arms a fault for every occasion.
-    pub fn arm(&self, fault: Fault) {
-        self.arm_when(fault, When::ALWAYS);
+    pub fn arm(&self, fault: Fault) -> ArmedId {
+        self.arm_when(fault, When::ALWAYS)
     }
 
     /// Arms a fault for some occasions.
-    pub fn arm_when(&self, fault: Fault, when: When) {
-        self.push(Armed { fault, when, at: None, occasions: 0 });
+    pub fn arm_when(&self, fault: Fault, when: When) -> ArmedId {
+        self.push(fault, when, None)
     }
 
-    /// Arms a fault of a connection (refuse, black hole, reset, garbage) at one of the carrier's addresses.
-    pub fn arm_at(&self, fault: Fault, address: IpAddr) {
-        self.push(Armed { fault, when: When::ALWAYS, at: Some(address), occasions: 0 });
+    /// Arms a fault at one of the carrier's addresses: see [`Fault::has_address`].
+    pub fn arm_at(&self, fault: Fault, address: IpAddr) -> ArmedId {
+        self.arm_at_when(fault, When::ALWAYS, address)
     }
 
-    fn push(&self, armed: Armed) {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).push(armed);
+    /// The same for some occasions.
+    pub fn arm_at_when(&self, fault: Fault, when: When, address: IpAddr) -> ArmedId {
+        self.push(fault, when, Some(address))
+    }
+
+    /// Arms what an order says, now.
+    pub(crate) fn arm_order(&self, order: &Order) -> ArmedId {
+        self.push(order.fault, order.when, order.at)
+    }
+
+    fn push(&self, fault: Fault, when: When, at: Option<IpAddr>) -> ArmedId {
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        armed.push(Armed { id, fault, when, at, occasions: 0 });
+        drop(armed);
         self.changed.send_modify(|version| *version += 1);
+        ArmedId(id)
     }
 
     /// Disarms a fault, however often it was armed.
     pub fn disarm(&self, fault: Fault) {
-        self.armed.lock().unwrap_or_else(PoisonError::into_inner).retain(|armed| armed.fault != fault);
+        self.retain(|armed| armed.fault != fault);
+    }
+
+    /// Ends one arming.
+    pub fn end(&self, ArmedId(id): ArmedId) {
+        self.retain(|armed| armed.id != id);
+    }
+
+    fn retain(&self, keep: impl Fn(&Armed) -> bool) {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner).retain(keep);
         self.changed.send_modify(|version| *version += 1);
     }
 
@@ -264,17 +354,12 @@ impl Faults {
         self.strike(|armed| (*armed == fault).then_some(())).is_some()
     }
 
-    /// Counts an occasion for exactly this fault at this address.
-    pub(crate) fn strikes_at(&self, fault: Fault, here: IpAddr) -> bool {
-        self.strike_here(Some(here), |armed| (*armed == fault).then_some(())).is_some()
+    /// The faults as they are at one address of the carrier.
+    pub(crate) const fn at(&self, here: IpAddr) -> At<'_> {
+        At { faults: self, here }
     }
 
-    /// Whether this fault is armed at all, without counting an occasion.
-    pub(crate) fn is_armed(&self, fault: Fault) -> bool {
-        let armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
-        armed.iter().any(|armed| armed.fault == fault && armed.at.is_none())
-    }
-
+    /// Whether this fault is armed at this address, without counting an occasion.
     pub(crate) fn is_armed_at(&self, fault: Fault, here: IpAddr) -> bool {
         let armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
         armed.iter().any(|armed| armed.fault == fault && armed.is_here(Some(here)))
@@ -286,9 +371,30 @@ impl Faults {
     }
 }
 
-mod name;
+/// The faults at one address of the carrier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At<'a> {
+    faults: &'a Faults,
+    here: IpAddr,
+}
+
+impl At<'_> {
+    /// Counts an occasion for every armed fault that `pick` wants and returns the first that strikes.
+    pub(crate) fn strike<T>(self, pick: impl Fn(&Fault) -> Option<T>) -> Option<T> {
+        self.faults.strike_here(Some(self.here), pick)
+    }
+
+    /// Counts an occasion for exactly this fault.
+    pub(crate) fn strikes(self, fault: Fault) -> bool {
+        self.strike(|armed| (*armed == fault).then_some(())).is_some()
+    }
+}
+
+pub(crate) mod name;
+pub(crate) mod order;
 
 pub use name::UnknownFault;
+pub use order::{BadOrder, Order};
 
 #[cfg(test)]
 mod tests;

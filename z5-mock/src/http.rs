@@ -1,6 +1,6 @@
 //! HTTPS serving: one TLS acceptor, one axum router, HTTP/1.1 (RFC 9112), a record of every exchange.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,6 +20,17 @@ pub(crate) mod auth;
 pub(crate) mod problem;
 pub(crate) mod trouble;
 
+/// The address of the carrier that a request came to: faults may be at one of several.
+#[derive(Clone, Copy)]
+pub(crate) struct Here(pub(crate) IpAddr);
+
+impl Here {
+    pub(crate) fn of(request: &Request) -> Self {
+        let here = request.extensions().get::<Self>().copied();
+        here.unwrap_or(Self(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)))
+    }
+}
+
 /// Runs one connection to its end.
 pub(crate) async fn connection(
     state: Arc<State>,
@@ -28,7 +39,9 @@ pub(crate) async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
 ) {
-    let fault = state.faults.strike(|fault| {
+    let Ok(here) = stream.local_addr().map(|local| local.ip()) else { return };
+    let faults = state.faults.at(here);
+    let fault = faults.strike(|fault| {
         if let Fault::Certificate(at, kind) = *fault { (at == service).then_some(kind) } else { None }
     });
     let stream = match state.tls.acceptor(fault).accept(stream).await {
@@ -41,9 +54,10 @@ pub(crate) async fn connection(
     };
     let recorder = state.recorder.clone();
     let router =
-        router.layer(axum::middleware::from_fn(move |request: Request, next: axum::middleware::Next| {
+        router.layer(axum::middleware::from_fn(move |mut request: Request, next: axum::middleware::Next| {
             let recorder = recorder.clone();
             async move {
+                request.extensions_mut().insert(Here(here));
                 recorder.record(service, Direction::Received, peer, request_text(&request));
                 let response = next.run(request).await;
                 recorder.record(service, Direction::Sent, peer, response_text(&response));
@@ -53,7 +67,7 @@ pub(crate) async fn connection(
     let served = http1::Builder::new()
         .keep_alive(true)
         .serve_connection(
-            TokioIo::new(Shaped::new(stream, &state.faults, service)),
+            TokioIo::new(Shaped::new(stream, faults, service)),
             TowerToHyperService::new(router),
         )
         .await;

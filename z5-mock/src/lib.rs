@@ -36,13 +36,15 @@ pub mod client_config;
 pub mod fault;
 pub mod names;
 pub mod recorder;
+pub mod scenario;
 
 pub use account::{Account, Number, NumberState};
 pub use builder::Builder;
 pub use carrier::{Carrier, StartError};
 pub use client_config::ClientConfig;
 pub use far_end::Kind as FarEnd;
-pub use fault::{CertificateFault, Fault, Faults, When};
+pub use far_end::script::{BadScript, Media as ScriptMedia, Script, Step as ScriptStep};
+pub use fault::{AnswerFault, CertificateFault, Fault, Faults, Order, When};
 pub use mcs::address_book::{AddressBooks, vcard};
 pub use mcs::licence::{LicenceKey, LicenceKeyError, LicenceOptions};
 pub use names::Names;

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, post};
 
 use crate::fault::Fault;
+use crate::http::Here;
 use crate::http::auth::Realm;
 use crate::http::problem::Problem;
 use crate::http::trouble;
@@ -42,10 +43,11 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 
 async fn sign_in(Shared(mcs): Shared<Arc<Mcs>>, mut request: Request, next: Next) -> Response {
     let state = &mcs.state;
-    if let Some(instead) = trouble::instead(&state.faults, Service::Mcs) {
+    let faults = state.faults.at(Here::of(&request).0);
+    if let Some(instead) = trouble::instead(faults, Service::Mcs) {
         return instead;
     }
-    if state.faults.strikes(Fault::SchemeUnusable(Service::Mcs)) {
+    if faults.strikes(Fault::SchemeUnusable(Service::Mcs)) {
         return Problem::new(StatusCode::UNAUTHORIZED, "credentials-required", "Credentials are required")
             .challenges(vec!["Negotiate".to_owned()])
             .into_response();
@@ -59,7 +61,7 @@ async fn sign_in(Shared(mcs): Shared<Arc<Mcs>>, mut request: Request, next: Next
         Ok(user) => user,
         Err(problem) => return problem.into_response(),
     };
-    if state.faults.strikes(Fault::CredentialsRejected(Service::Mcs)) {
+    if faults.strikes(Fault::CredentialsRejected(Service::Mcs)) {
         return mcs.realm.rejected(&state.dice).into_response();
     }
     request.extensions_mut().insert(SipUser(user));

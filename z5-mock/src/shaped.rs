@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::clock;
-use crate::fault::{Fault, Faults};
+use crate::fault::{At, Fault};
 use crate::recorder::Service;
 
 /// Pause after each byte of a slow server.
@@ -30,7 +30,7 @@ enum Shape {
 
 impl<S> Shaped<S> {
     /// Counts an occasion for the faults of this service.
-    pub(crate) fn new(stream: S, faults: &Faults, service: Service) -> Self {
+    pub(crate) fn new(stream: S, faults: At<'_>, service: Service) -> Self {
         let shape = if faults.strikes(Fault::Slow(service)) {
             Shape::Slow(Box::pin(tokio::time::sleep_until(clock::now())))
         } else if faults.strikes(Fault::Cut(service)) {

@@ -25,6 +25,7 @@ pub(crate) mod mwi;
 pub(crate) mod proxy;
 pub(crate) mod registrar;
 pub(crate) mod switch;
+pub(crate) mod trouble;
 
 /// Messages that may wait to be written on one connection; a client that reads slower is cut off.
 const OUTBOUND_MESSAGES: usize = 256;
@@ -87,7 +88,7 @@ impl Door {
         acceptor: impl Fn(Option<CertificateFault>) -> TlsAcceptor,
     ) {
         let Ok(local) = stream.local_addr() else { return };
-        let fault = self.faults.strike(|fault| {
+        let fault = self.faults.at(local.ip()).strike(|fault| {
             if let Fault::Certificate(Service::Sip, kind) = *fault { Some(kind) } else { None }
         });
         match acceptor(fault).accept(stream).await {
@@ -113,7 +114,7 @@ impl Door {
         }
         let opened = format!("[connection over {}]", transport.as_str());
         self.recorder.record(Service::Sip, Direction::Received, peer, opened);
-        let mut stream = Shaped::new(stream, &self.faults, Service::Sip);
+        let mut stream = Shaped::new(stream, self.faults.at(local.ip()), Service::Sip);
         let why = self.run(id, &mut stream, peer, outbound).await;
         self.recorder.record(Service::Sip, Direction::Received, peer, format!("[connection ended: {why}]"));
         // The switch may be gone already; then nobody needs to know.

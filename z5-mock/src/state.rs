@@ -8,6 +8,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::account::Account;
+use crate::far_end::script::Script;
 use crate::fault::Faults;
 use crate::mcs::address_book::AddressBooks;
 use crate::mcs::licence::Signer;
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) tls: Tls,
     pub(crate) signer: Signer,
     pub(crate) address_books: AddressBooks,
+    /// Far ends of the test's own.
+    pub(crate) scripts: Vec<Script>,
     pub(crate) client_rtp_ports: (u16, u16),
     pub(crate) lifetime: Duration,
     /// What the sign-in server says about its proxies.

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::account::{Account, Number, NumberState};
 use crate::fault::Fault;
+use crate::http::Here;
 use crate::http::auth::Realm;
 use crate::http::problem::Problem;
 use crate::http::trouble;
@@ -45,10 +46,11 @@ struct SignedIn(String);
 
 async fn sign_in(Shared(zdial): Shared<Arc<Zdial>>, mut request: Request, next: Next) -> Response {
     let state = &zdial.state;
-    if let Some(instead) = trouble::instead(&state.faults, Service::Zdial) {
+    let faults = state.faults.at(Here::of(&request).0);
+    if let Some(instead) = trouble::instead(faults, Service::Zdial) {
         return instead;
     }
-    if state.faults.strikes(Fault::SchemeUnusable(Service::Zdial)) {
+    if faults.strikes(Fault::SchemeUnusable(Service::Zdial)) {
         return Problem::new(StatusCode::UNAUTHORIZED, "credentials-required", "Credentials are required")
             .challenges(vec!["Negotiate".to_owned()])
             .into_response();
@@ -60,11 +62,11 @@ async fn sign_in(Shared(zdial): Shared<Arc<Zdial>>, mut request: Request, next: 
         Ok(user) => user,
         Err(problem) => return problem.into_response(),
     };
-    if state.faults.strikes(Fault::CredentialsRejected(Service::Zdial)) {
+    if faults.strikes(Fault::CredentialsRejected(Service::Zdial)) {
         return zdial.realm.rejected(&state.dice).into_response();
     }
     let suspended = account(&state.accounts, &user).is_some_and(|account| account.suspended);
-    if suspended || state.faults.strikes(Fault::AccountSuspended) {
+    if suspended || faults.strikes(Fault::AccountSuspended) {
         return Problem::new(StatusCode::FORBIDDEN, "account-suspended", "The account is suspended")
             .into_response();
     }
@@ -75,23 +77,27 @@ async fn sign_in(Shared(zdial): Shared<Arc<Zdial>>, mut request: Request, next: 
 async fn numbers(
     Shared(zdial): Shared<Arc<Zdial>>,
     axum::Extension(SignedIn(user)): axum::Extension<SignedIn>,
+    axum::Extension(Here(here)): axum::Extension<Here>,
     Query(parameters): Parameters,
 ) -> Answer {
     instance_id(&parameters)?;
+    let faults = zdial.state.faults.at(here);
     let numbers = account(&zdial.state.accounts, &user).map_or(&[][..], |account| account.numbers());
-    if zdial.state.faults.strikes(Fault::MissingMember(Service::Zdial)) {
+    if faults.strikes(Fault::MissingMember(Service::Zdial)) {
         return Ok(Json(json!({ "max-registrations": MAX_REGISTRATIONS })));
     }
-    let numbers = if zdial.state.faults.strikes(Fault::NoNumbers) { &[][..] } else { numbers };
+    let numbers = if faults.strikes(Fault::NoNumbers) { &[][..] } else { numbers };
     Ok(Json(json!({ "numbers": list(numbers), "max-registrations": MAX_REGISTRATIONS })))
 }
 
 async fn rue_config(
     Shared(zdial): Shared<Arc<Zdial>>,
     axum::Extension(SignedIn(user)): axum::Extension<SignedIn>,
+    axum::Extension(Here(here)): axum::Extension<Here>,
     Query(parameters): Parameters,
 ) -> Answer {
     instance_id(&parameters)?;
+    let faults = zdial.state.faults.at(here);
     let numbers = account(&zdial.state.accounts, &user).map_or(&[][..], |account| account.numbers());
     let number = choose(numbers, parameters.get("phone-number").map(String::as_str))?;
     match number.state {
@@ -102,7 +108,7 @@ async fn rue_config(
                 "The number is suspended",
             )));
         }
-        NumberState::Available if !zdial.state.faults.strikes(Fault::NumberInUse) => {}
+        NumberState::Available if !faults.strikes(Fault::NumberInUse) => {}
         NumberState::Available | NumberState::InUse => {
             let problem =
                 Problem::new(StatusCode::CONFLICT, "number-in-use", "The number is in use on another device");
@@ -110,7 +116,7 @@ async fn rue_config(
         }
     }
     let mut document = configuration(&zdial.state, number);
-    if zdial.state.faults.strikes(Fault::MissingMember(Service::Zdial)) {
+    if faults.strikes(Fault::MissingMember(Service::Zdial)) {
         document.as_object_mut().and_then(|members| members.remove("phone-number"));
     }
     Ok(Json(document))

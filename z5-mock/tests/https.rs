@@ -162,6 +162,11 @@ async fn each_licence_fault_is_wrong_in_its_own_way() {
             Fault::LicenceWrongIssuer => assert!(signed && claims["iss"] != good["iss"]),
             Fault::LicenceForged => assert!(!signed && header["kid"] == "mock-1"),
             Fault::LicenceForeignKey => assert!(!signed && header["kid"] != "mock-1"),
+            Fault::LicenceNoFeatures => assert!(signed && claims["features"].as_array().unwrap().is_empty()),
+            Fault::LicenceNoCalls => assert!(signed && claims["max_calls"] == 0),
+            Fault::LicenceShort => {
+                assert!(signed && claims["exp"].as_u64().unwrap() < iat + 60 && claims["grace_s"] == 0);
+            }
             Fault::LicenceUnsigned => assert!(header["alg"] == "none" && token.ends_with('.')),
             other => panic!("{other} gave a licence"),
         }

@@ -110,6 +110,16 @@ async fn a_number_of_someone_else() {
 }
 
 #[tokio::test]
+async fn tls_where_the_carrier_has_none() {
+    let carrier = carrier(|carrier| carrier).await;
+    let (mut configuration, files) = config(&carrier, "alice", |_| {});
+    configuration.sip.transport = z5_core::config::Transport::Tls;
+    let (step, code, message) = Client::failure((configuration, files)).await;
+    assert_eq!((step, code), (2, "sign-in.no-secure-proxy"));
+    assert!(message.contains("sip.transport") && message.contains("transport=tcp"), "{message}");
+}
+
+#[tokio::test]
 async fn several_numbers_and_none_chosen() {
     let carrier = carrier(|carrier| carrier).await;
     let files = config(&carrier, "carol", |client| {

@@ -9,6 +9,7 @@
     reason = "a test program: a panic is a failed test, and every event that is not waited for is passed over"
 )]
 
+mod call_matrix;
 mod calls;
 mod extras;
 mod faults;

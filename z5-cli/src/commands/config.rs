@@ -67,6 +67,7 @@ pub(super) fn run(command: &ConfigCommand, path: Option<&Path>, out: &mut Output
 fn check(path: Option<&Path>, out: &mut Output) -> Result<Line, Failure> {
     let config = load_file(path)?;
     preflight::readable(&config).map_err(|error| usage(error.code(), error.to_string()))?;
+    preflight::sendable(&config).map_err(|error| error.failure())?;
     let profile = config.profile;
     let servers: Vec<String> = preflight::nameservers(&config).iter().map(ToString::to_string).collect();
     let words = match profile {

@@ -2,6 +2,7 @@
 
 use clap::{CommandFactory as _, ValueEnum as _};
 use serde::Serialize;
+use z5_core::config::{AudioCodec, SrtpSuite, VIDEO_CODEC};
 use z5_core::policy::Purpose;
 use z5_mock::Fault;
 
@@ -23,6 +24,12 @@ struct Line {
     profiles: [&'static str; 2],
     sip_transports: [&'static str; 4],
     srtp: [&'static str; 3],
+    srtp_suites: Vec<&'static str>,
+    audio_codecs: Vec<&'static str>,
+    /// Payload formats; whether pictures can be made and seen here too.
+    video_codecs: [&'static str; 1],
+    video_encoder: bool,
+    text: [&'static str; 1],
     expect: Vec<&'static str>,
     firewall_formats: Vec<String>,
     faults: Vec<String>,
@@ -46,6 +53,11 @@ pub(super) fn capabilities(out: &mut Output) -> Exit {
         profiles: ["z5", "generic"],
         sip_transports: ["tcp", "tls", "udp", "auto"],
         srtp: ["off", "optional", "required"],
+        srtp_suites: SrtpSuite::ALL.map(SrtpSuite::name).to_vec(),
+        audio_codecs: AudioCodec::ALL.map(AudioCodec::name).to_vec(),
+        video_codecs: ["H264"],
+        video_encoder: VIDEO_CODEC,
+        text: ["t140"],
         expect: expect::NAMES.iter().map(|name| name.name).collect(),
         firewall_formats: firewall::Format::value_variants()
             .iter()
@@ -62,7 +74,14 @@ pub(super) fn capabilities(out: &mut Output) -> Exit {
     out.note(&format!("steps        {}", steps.join(", ")));
     out.note(&format!("profiles     {}", line.profiles.join(", ")));
     out.note(&format!("SIP over     {}", line.sip_transports.join(", ")));
-    out.note(&format!("SRTP         {}", line.srtp.join(", ")));
+    out.note(&format!("SRTP         {}; {}", line.srtp.join(", "), line.srtp_suites.join(", ")));
+    out.note(&format!("sound        {}", line.audio_codecs.join(", ")));
+    out.note(&format!(
+        "video        {}, {}",
+        line.video_codecs.join(", "),
+        if line.video_encoder { "with encoder and decoder" } else { "from and to files" }
+    ));
+    out.note("text         T.140 (RFC 4103)");
     out.note(&format!("commands     {}", line.commands.join(", ")));
     out.note(&format!("conditions   {} names for --expect (docs/expect.md)", line.expect.len()));
     out.note(&format!("faults       {} of the mock carrier (docs/mock.md)", line.faults.len()));

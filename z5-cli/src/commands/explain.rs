@@ -97,9 +97,26 @@ fn read(path: &Path) -> std::result::Result<Vec<u8>, Failure> {
     };
     match read {
         Ok(_) if bytes.len() as u64 > MOST => Err(refused(format!("longer than {MOST} bytes"))),
+        Ok(_) if is_capture(&bytes) => Err(refused(
+            "a packet capture, not the SIP in it: take that out of it first, for example in Wireshark by Follow > TCP stream, \
+             saved as raw, then z5 explain --stream FILE; or by tshark -r FILE -q -z follow,tcp,ascii,0"
+                .to_owned(),
+        )),
         Ok(_) => Ok(bytes),
         Err(error) => Err(refused(error.to_string())),
     }
+}
+
+/// pcapng begins with a block of this type, pcap with a magic number in either order of bytes, for either unit of time.
+fn is_capture(bytes: &[u8]) -> bool {
+    const MAGIC: [[u8; 4]; 5] = [
+        [0x0a, 0x0d, 0x0d, 0x0a],
+        [0xa1, 0xb2, 0xc3, 0xd4],
+        [0xd4, 0xc3, 0xb2, 0xa1],
+        [0xa1, 0xb2, 0x3c, 0x4d],
+        [0x4d, 0x3c, 0xb2, 0xa1],
+    ];
+    MAGIC.iter().any(|magic| bytes.starts_with(magic))
 }
 
 fn held(wanted: &ExpectedVerdict, explanation: &Explanation) -> Expectation {

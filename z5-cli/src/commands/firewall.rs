@@ -66,7 +66,16 @@ pub(super) async fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Ou
             return Exit::Usage;
         }
     };
-    let format = if matches!(out, Output::Json) { Format::Json } else { args.format };
+    let format = match (matches!(out, Output::Json), args.format) {
+        (true, None | Some(Format::Json)) => Format::Json,
+        (true, Some(_)) => {
+            output::error(
+                "usage.format: --json and another --format exclude each other\n  what to do: leave one of the two out",
+            );
+            return Exit::Usage;
+        }
+        (false, format) => format.unwrap_or(Format::Table),
+    };
     if !format.takes_names()
         && let Some(name) = first_name(&rows)
     {

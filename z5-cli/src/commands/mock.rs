@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde::Serialize;
-use z5_mock::Carrier;
+use z5_mock::{Builder, Carrier};
 
 use crate::args::MockArgs;
 use crate::exit::Exit;
@@ -21,13 +21,34 @@ struct Started {
     configurations: Vec<String>,
 }
 
+/// Sets one of the ports.
+type SetPort = fn(Builder, u16) -> Builder;
+
 pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
-    let mut builder = Carrier::builder()
-        .dns_port(args.dns_port)
-        .zdial_port(args.zdial_port)
-        .mcs_port(args.mcs_port)
-        .sip_port(args.sip_port)
-        .sips_port(args.sips_port);
+    let mut builder = match &args.scenario {
+        None => Carrier::builder(),
+        Some(file) => match Carrier::from_scenario(file) {
+            Ok(builder) => builder,
+            Err(error) => {
+                output::error(&format!(
+                    "mock.scenario: {error}\n  what to do: correct the file; docs/scenario.toml has every key"
+                ));
+                return Exit::Usage;
+            }
+        },
+    };
+    let ports: [(Option<u16>, SetPort); 5] = [
+        (args.dns_port, Builder::dns_port),
+        (args.zdial_port, Builder::zdial_port),
+        (args.mcs_port, Builder::mcs_port),
+        (args.sip_port, Builder::sip_port),
+        (args.sips_port, Builder::sips_port),
+    ];
+    for (port, set) in ports {
+        if let Some(port) = port {
+            builder = set(builder, port);
+        }
+    }
     if args.sip_over_tls {
         builder = builder.proxies_over_tls();
     }
@@ -37,8 +58,11 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
     if let Some(seed) = args.seed {
         builder = builder.seed(seed);
     }
-    for fault in &args.fault {
-        builder = builder.fault(*fault);
+    for address in &args.address {
+        builder = builder.further_address(*address);
+    }
+    for order in &args.fault {
+        builder = builder.fault_order(*order);
     }
     let carrier = match builder.start().await {
         Ok(carrier) => carrier,
@@ -51,7 +75,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
     };
     let mut written = Vec::new();
     for request in &args.write_config {
-        match write_config(&carrier, request) {
+        match write_config(&carrier, request, args.force) {
             Ok(file) => written.push(file),
             Err(why) => {
                 output::error(&format!("mock.write-config: {why}"));
@@ -79,7 +103,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
 }
 
 /// `[ACCOUNT=]FILE`: the configuration, and the CA certificate beside it under the same name.
-fn write_config(carrier: &Carrier, request: &str) -> Result<String, String> {
+fn write_config(carrier: &Carrier, request: &str, force: bool) -> Result<String, String> {
     let first = carrier.accounts().first().map_or("", |account| account.username());
     // a path may hold an equals sign too; the name of an account has neither slash nor dot
     let named = request.split_once('=').filter(|(account, _)| !account.contains(['/', '\\', '.']));
@@ -94,10 +118,33 @@ fn write_config(carrier: &Carrier, request: &str) -> Result<String, String> {
     if let Some(tls) = &mut config.tls {
         tls.ca_file = ca_name.to_string_lossy().into_owned();
     }
+    if !force {
+        [file, &ca].into_iter().try_for_each(replaceable)?;
+    }
     let text = config.to_toml().map_err(|error| error.to_string())?;
-    std::fs::write(&ca, carrier.ca_pem()).map_err(|error| format!("{}: {error}", ca.display()))?;
+    let text = format!("{MARK}\n{text}");
+    std::fs::write(&ca, format!("{MARK}\n{}", carrier.ca_pem()))
+        .map_err(|error| format!("{}: {error}", ca.display()))?;
     write_private(file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
     Ok(file.display().to_string())
+}
+
+/// The first line of what z5 mock writes; text before the certificate is no part of it (RFC 7468 section 2).
+const MARK: &str = "# Written by z5 mock for one run of it; the next one replaces it.";
+
+/// What somebody else has written stays.
+fn replaceable(file: &Path) -> Result<(), String> {
+    use std::io::Read as _;
+    let mut start = vec![0; MARK.len()];
+    let read = std::fs::File::open(file).and_then(|mut opened| opened.read_exact(&mut start));
+    match read {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Ok(()) if start == MARK.as_bytes() => Ok(()),
+        _ => Err(format!(
+            "{} is there already and is not of z5 mock's making; name another file, or add --force to replace it",
+            file.display()
+        )),
+    }
 }
 
 /// It holds a password: nobody else may read it.

@@ -122,7 +122,9 @@ impl Human {
                     .streams
                     .iter()
                     .map(|stream| {
-                        let crypto = stream.crypto.map_or("not encrypted", |_| "SRTP");
+                        let crypto = stream
+                            .crypto
+                            .map_or_else(|| "not encrypted".to_owned(), |suite| format!("SRTP {suite}"));
                         format!(
                             "{} {} ({crypto}) {} <-> {}",
                             kind(stream.kind),

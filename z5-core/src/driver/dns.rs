@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
+use hickory_resolver::Resolver;
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
 };
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record as Resource, RecordType};
 use tokio::task::JoinSet;
 use z5_sip::locate::{self, Miss, Naptr, Srv};
 
+use self::socket::Runtime;
 use super::{Fact, Facts};
 use crate::machine::io::{DnsTransport, LookupAnswer, LookupFailure, LookupId, Record};
+
+mod socket;
 
 /// The size that survives every path (DNS flag day 2020).
 const EDNS_PAYLOAD: u16 = 1232;
@@ -25,7 +27,7 @@ const EDNS_PAYLOAD: u16 = 1232;
 /// Resolvers, one per nameserver and transport, and the questions under way.
 #[derive(Default)]
 pub(super) struct Dns {
-    resolvers: BTreeMap<(SocketAddr, bool), TokioResolver>,
+    resolvers: BTreeMap<(SocketAddr, bool), Resolver<Runtime>>,
     tasks: JoinSet<()>,
 }
 
@@ -91,7 +93,7 @@ fn resolver(
     server: SocketAddr,
     transport: DnsTransport,
     patience: Duration,
-) -> Result<TokioResolver, NetError> {
+) -> Result<Resolver<Runtime>, NetError> {
     let mut connection = match transport {
         DnsTransport::Udp => ConnectionConfig::udp(),
         DnsTransport::Tcp => ConnectionConfig::tcp(),
@@ -106,12 +108,14 @@ fn resolver(
     options.use_hosts_file = ResolveHosts::Never;
     options.try_tcp_on_error = false;
     options.edns_payload_len = EDNS_PAYLOAD;
-    hickory_resolver::Resolver::builder_with_config(config, TokioRuntimeProvider::default())
-        .with_options(options)
-        .build()
+    Resolver::builder_with_config(config, Runtime::default()).with_options(options).build()
 }
 
-async fn ask(resolver: &TokioResolver, name: &str, record: Record) -> Result<LookupAnswer, LookupFailure> {
+async fn ask(
+    resolver: &Resolver<Runtime>,
+    name: &str,
+    record: Record,
+) -> Result<LookupAnswer, LookupFailure> {
     let mut name = Name::from_utf8(name).map_err(|_| LookupFailure::NameNotFound)?;
     name.set_fqdn(true);
     let kind = match record {
@@ -215,5 +219,24 @@ fn code(code: ResponseCode) -> LookupFailure {
         LookupFailure::Refused
     } else {
         LookupFailure::ServerFailed(code.to_str().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_closed_port_is_told_from_silence() {
+        let open = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let silent = open.local_addr().unwrap();
+        let closed = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let asked = |server| async move {
+            let resolver = resolver(server, DnsTransport::Udp, Duration::from_secs(1)).unwrap();
+            ask(&resolver, "zdial.test", Record::A).await
+        };
+        let closed = asked(closed).await;
+        assert!(matches!(closed, Err(LookupFailure::Unreachable(_))), "{closed:?}");
+        assert!(matches!(asked(silent).await, Err(LookupFailure::TimedOut)));
     }
 }

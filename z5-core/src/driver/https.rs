@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -22,50 +22,64 @@ const MAX_REPLY: usize = 32 * 1024 * 1024;
 /// A step's deadline is usually earlier.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The client, with its connections kept for the next request.
+/// How long one address may say nothing to a request while there is another to try; as long as for SIP
+/// (`SERVER_PATIENCE` of step 4). The body may take as long as the step has: an address book is large.
+const SILENCE: Duration = Duration::from_secs(4);
+
+/// The clients, with their connections kept for the next request.
 pub(super) struct Client {
-    client: reqwest::Client,
-    pins: Pins,
-    /// To make it anew: without the connections of a network that is gone.
-    authorities: Option<Vec<reqwest::Certificate>>,
+    clients: Clients,
     under_way: Vec<AbortHandle>,
 }
 
-/// Where a host is, as step 1 found; the address that answered last stands first. True once one has answered.
-type Pin = (Vec<IpAddr>, bool);
+/// One client for each address, so that a connection is to where it is thought to be; and where each host has answered.
+#[derive(Clone)]
+struct Clients {
+    authorities: Option<Vec<reqwest::Certificate>>,
+    by_address: Arc<Mutex<BTreeMap<IpAddr, reqwest::Client>>>,
+    /// The addresses of a host, the one that answered last first.
+    orders: Arc<Mutex<BTreeMap<String, Vec<IpAddr>>>>,
+}
 
-/// The pin of each host.
-#[derive(Clone, Default)]
-struct Pins(Arc<Mutex<BTreeMap<String, Pin>>>);
-
-impl Pins {
-    fn set(&self, host: &str, addresses: Vec<IpAddr>, proved: bool) {
-        let entry = (addresses, proved);
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(host.to_ascii_lowercase(), entry);
+impl Clients {
+    fn new(authorities: Option<Vec<reqwest::Certificate>>) -> Self {
+        Self { authorities, by_address: Arc::default(), orders: Arc::default() }
     }
 
-    /// Whether these addresses, in whatever order, are what is known, and one of them has answered.
-    fn has(&self, host: &str, addresses: &[IpAddr]) -> bool {
-        self.of(host).is_some_and(|(known, proved)| {
-            proved
-                && known.len() == addresses.len()
-                && addresses.iter().all(|address| known.contains(address))
-        })
+    fn at(&self, address: IpAddr) -> reqwest::Result<reqwest::Client> {
+        let mut clients = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&address) {
+            return Ok(client.clone());
+        }
+        let client = build(self.authorities.clone(), address)?;
+        clients.insert(address, client.clone());
+        Ok(client)
     }
 
-    fn of(&self, host: &str) -> Option<Pin> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host.to_ascii_lowercase()).cloned()
+    /// In which order these addresses of a host are tried, and whether the first of them has answered before.
+    fn order(&self, host: &str, addresses: &[IpAddr]) -> (Vec<IpAddr>, bool) {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = orders.get(&host.to_ascii_lowercase()).filter(|known| {
+            known.len() == addresses.len() && addresses.iter().all(|address| known.contains(address))
+        });
+        known.map_or_else(|| (addresses.to_vec(), false), |known| (known.clone(), true))
+    }
+
+    fn answered(&self, host: &str, address: IpAddr, addresses: &[IpAddr]) {
+        let others = addresses.iter().copied().filter(|other| *other != address);
+        let order = [address].into_iter().chain(others).collect();
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        orders.insert(host.to_ascii_lowercase(), order);
     }
 }
 
-impl Resolve for Pins {
-    fn resolve(&self, name: Name) -> Resolving {
-        let found = self.of(name.as_str());
-        Box::pin(async move {
-            let (addresses, _) = found.ok_or("not one of the names of step 1")?;
-            let targets: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
-            Ok(targets)
-        })
+/// Whatever the name: it is there, as step 1 said.
+struct There(IpAddr);
+
+impl Resolve for There {
+    fn resolve(&self, _: Name) -> Resolving {
+        let targets: Addrs = Box::new(std::iter::once(SocketAddr::new(self.0, 0)));
+        Box::pin(std::future::ready(Ok(targets)))
     }
 }
 
@@ -88,10 +102,10 @@ impl Client {
                 Some(authorities)
             }
         };
-        let pins = Pins::default();
-        let client = build(authorities.clone(), &pins)
+        // What cannot be built is told now, not in the middle of step 2.
+        build(authorities.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST))
             .map_err(|error| StartError::System { what: "HTTPS client", why: root_cause(&error) })?;
-        Ok(Self { client, pins, authorities, under_way: Vec::new() })
+        Ok(Self { clients: Clients::new(authorities), under_way: Vec::new() })
     }
 
     /// Gives up requests under way without a word, and connections that are kept for later. What is known of addresses goes
@@ -100,19 +114,14 @@ impl Client {
         for task in self.under_way.drain(..) {
             task.abort();
         }
-        let pins = Pins::default();
-        match build(self.authorities.clone(), &pins) {
-            Ok(client) => (self.client, self.pins) = (client, pins),
-            // It was made once with the same settings; the old one still works, with a delay.
-            Err(error) => tracing::warn!(error = root_cause(&error), "no new HTTPS client"),
-        }
+        self.clients = Clients::new(self.clients.authorities.clone());
     }
 
     /// Sends a request; the reply comes as a fact.
     pub(super) fn send(&mut self, id: RequestId, request: HttpsRequest, facts: Facts) {
-        let (client, pins) = (self.client.clone(), self.pins.clone());
+        let clients = self.clients.clone();
         let task = tokio::spawn(async move {
-            let outcome = exchange(&client, &pins, request).await;
+            let outcome = exchange(&clients, &request).await;
             drop(facts.send(Fact::Https { id, outcome }));
         });
         self.under_way.retain(|task| !task.is_finished());
@@ -121,7 +130,10 @@ impl Client {
 }
 
 /// `authorities` in place of the system's.
-fn build(authorities: Option<Vec<reqwest::Certificate>>, pins: &Pins) -> reqwest::Result<reqwest::Client> {
+fn build(
+    authorities: Option<Vec<reqwest::Certificate>>,
+    address: IpAddr,
+) -> reqwest::Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .https_only(true)
         .http1_only()
@@ -131,7 +143,7 @@ fn build(authorities: Option<Vec<reqwest::Certificate>>, pins: &Pins) -> reqwest
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .user_agent(concat!("z5/", env!("CARGO_PKG_VERSION")))
-        .dns_resolver(pins.clone())
+        .dns_resolver(Arc::new(There(address)))
         .tls_version_min(reqwest::tls::Version::TLS_1_2);
     if let Some(authorities) = authorities {
         builder = builder.tls_certs_only(authorities);
@@ -139,79 +151,98 @@ fn build(authorities: Option<Vec<reqwest::Certificate>>, pins: &Pins) -> reqwest
     builder.build()
 }
 
+/// One request to the addresses of its host in turn, until one of them serves it: whoever cannot be reached, breaks off, shows a bad
+/// certificate, says nothing or answers with a status from 500 is passed over while there is another (as RFC 3263 section 4.3 has
+/// it for SIP). When none is left, what was said is told rather than who was silent.
+async fn exchange(clients: &Clients, request: &HttpsRequest) -> Result<HttpsReply, HttpsFailure> {
+    let (mut left, proved) = clients.order(&request.host, &request.addresses);
+    let mut attempts = Vec::new();
+    let mut said = None;
+    let mut race = !proved && left.len() > 1;
+    while let Some(first) = left.first().copied() {
+        let (address, outcome) = match race {
+            true => raced(clients, request, &left).await?,
+            false => (first, attempt(clients, request, first, left.len() > 1).await),
+        };
+        race = false;
+        left.retain(|other| *other != address);
+        match outcome {
+            Err(HttpsFailure::Unreachable(more)) => attempts.extend(more),
+            Ok(reply) if reply.status < 500 => {
+                clients.answered(&request.host, address, &request.addresses);
+                return Ok(reply);
+            }
+            // Too large a reply is one all the same.
+            Err(failure @ HttpsFailure::TooLarge { .. }) => return Err(failure),
+            other => {
+                said.get_or_insert(other);
+            }
+        }
+        if !left.is_empty() {
+            tracing::debug!(%address, "the next address of the server is tried");
+        }
+    }
+    said.unwrap_or(Err(HttpsFailure::Unreachable(attempts)))
+}
+
 /// With several addresses of which none has answered yet, the request goes to the first at once, and beside it all of them are tried
 /// with the pacing of RFC 8305: when another one answers sooner, the request goes there instead. So a dead address costs at most that
-/// pacing, and a first one that works costs nothing. (The client below tries one family's addresses one after the other for much longer.)
-async fn exchange(
-    client: &reqwest::Client,
-    pins: &Pins,
-    request: HttpsRequest,
-) -> Result<HttpsReply, HttpsFailure> {
+/// pacing, and a first one that works costs nothing. The error is that of all of them.
+async fn raced(
+    clients: &Clients,
+    request: &HttpsRequest,
+    addresses: &[IpAddr],
+) -> Result<(IpAddr, Result<HttpsReply, HttpsFailure>), HttpsFailure> {
     let targets: Vec<SocketAddr> =
-        request.addresses.iter().map(|address| SocketAddr::new(*address, request.port)).collect();
-    if pins.has(&request.host, &request.addresses) {
-        return attempt(client, request, &targets).await;
-    }
-    let host = request.host.clone();
-    let order = |first: SocketAddr| {
-        let others = targets.iter().map(SocketAddr::ip).filter(|address| *address != first.ip());
-        [first.ip()].into_iter().chain(others).collect::<Vec<_>>()
-    };
-    pins.set(&host, request.addresses.clone(), false);
-    let (Some(first), true) = (targets.first().copied(), targets.len() > 1) else {
-        return attempt(client, request, &targets).await;
-    };
-    let mut straight = std::pin::pin!(attempt(client, request.clone(), &targets));
+        addresses.iter().map(|address| SocketAddr::new(*address, request.port)).collect();
+    let Some(first) = addresses.first().copied() else { return Err(HttpsFailure::Unreachable(Vec::new())) };
+    let mut straight = std::pin::pin!(attempt(clients, request, first, true));
     let mut probe = std::pin::pin!(race::connect(&targets));
     let won = tokio::select! {
         biased;
-        outcome = &mut straight => match outcome {
-            // The probe knows what was seen at each address.
-            Err(HttpsFailure::Unreachable(_)) => match probe.await {
-                Ok((_, won)) => won,
-                Err(attempts) => return Err(HttpsFailure::Unreachable(attempts)),
-            },
-            other => {
-                pins.set(&host, order(first), other.is_ok());
-                return other;
-            }
-        },
+        outcome = &mut straight => return Ok((first, outcome)),
         probed = &mut probe => match probed {
-            Ok((_, won)) if won == first => {
-                pins.set(&host, order(first), true);
-                return straight.await;
-            }
-            Ok((_, won)) => won,
+            Ok((_, won)) if won.ip() == first => return Ok((first, straight.await)),
+            Ok((_, won)) => won.ip(),
             Err(attempts) => return Err(HttpsFailure::Unreachable(attempts)),
         },
     };
-    pins.set(&host, order(won), true);
-    attempt(client, request, &[won]).await
+    Ok((won, attempt(clients, request, won, true).await))
 }
 
-/// One request to where the pins say; `targets` are for the words of a failure.
+/// One request to one address, which must not be silent for long when there is `another`.
 async fn attempt(
-    client: &reqwest::Client,
-    request: HttpsRequest,
-    targets: &[SocketAddr],
+    clients: &Clients,
+    request: &HttpsRequest,
+    address: IpAddr,
+    another: bool,
 ) -> Result<HttpsReply, HttpsFailure> {
     let began = clock::now();
-    let method = reqwest::Method::from_bytes(request.method.as_bytes())
-        .map_err(|error| HttpsFailure::Broken(error.to_string()))?;
+    let target = SocketAddr::new(address, request.port);
+    let broken = |why: String| HttpsFailure::Broken(why);
+    let client = clients.at(address).map_err(|error| broken(root_cause(&error)))?;
+    let method =
+        reqwest::Method::from_bytes(request.method.as_bytes()).map_err(|error| broken(error.to_string()))?;
     let url = format!("https://{}:{}{}", host_in_url(&request.host), request.port, request.target);
-    let mut builder = client.request(method, url).body(request.body);
+    let mut builder = client.request(method, url).body(request.body.clone());
     for (name, value) in &request.headers {
         let (text, sensitive) = match value {
             HeaderText::Plain(text) => (text.as_str(), false),
             HeaderText::Secret(secret) => (secret.expose(), true),
         };
         let mut value = reqwest::header::HeaderValue::from_str(text)
-            .map_err(|_| HttpsFailure::Broken(format!("the header {name} cannot be sent")))?;
+            .map_err(|_| broken(format!("the header {name} cannot be sent")))?;
         value.set_sensitive(sensitive);
         builder = builder.header(*name, value);
     }
-    let first = targets.first().copied().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], request.port)));
-    let response = builder.send().await.map_err(|error| failure(&error, first, began))?;
+    let sent = async { builder.send().await.map_err(|error| failure(&error, target, began)) };
+    let response = match another {
+        false => sent.await?,
+        true => tokio::time::timeout(SILENCE, sent).await.unwrap_or_else(|_| {
+            let outcome = AttemptOutcome::TimedOut { after_ms: crate::error::millis(SILENCE) };
+            Err(HttpsFailure::Unreachable(vec![Attempt { address: target, transport: None, outcome }]))
+        })?,
+    };
     read(response).await
 }
 

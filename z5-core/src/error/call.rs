@@ -210,6 +210,8 @@ pub enum CallError {
     /// A message was not taken.
     #[error("the message was not delivered: {why}")]
     MessageFailed {
+        /// SIP status, or the one that says the same where none was answered; none when nothing came back.
+        status: Option<u16>,
         /// What was said.
         why: String,
     },
@@ -279,11 +281,15 @@ codes!(CallError, Step::Call, {
     Self::TransferFailed { .. } => "call.transfer-failed", AskCarrier;
     Self::MessageFailed { .. } => "call.message-failed", AskCarrier;
     Self::Emergency { .. } => "call.emergency", CheckSettings;
-    Self::ChangeRefused { .. } => "call.change-refused", AskCarrier;
+    Self::ChangeRefused { .. } => "call.change-refused", RetryAfter;
     Self::Unlicensed { .. } => "call.unlicensed", AskCarrier;
     Self::LicenceExpired => "call.licence-expired", AskCarrier;
     Self::LicenceForbids { .. } => "call.licence-forbids", AskCarrier;
     Self::TooManyCalls { .. } => "call.too-many-calls", AskCarrier;
+} but {
+    Self::MessageFailed { status: Some(404 | 410 | 484 | 485 | 513 | 604), .. } => CheckSettings;
+    Self::MessageFailed { status: None | Some(408 | 480 | 486 | 500..=599 | 600 | 603), .. } => RetryAfter;
+    Self::MessageFailed { status: Some(401 | 407), .. } => SignInAgain;
 });
 
 impl CallError {

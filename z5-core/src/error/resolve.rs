@@ -56,7 +56,7 @@ pub enum ResolveError {
         servers: Vec<SocketAddr>,
     },
     /// Port 53 is closed for us on every nameserver.
-    #[error("DNS is blocked: no nameserver could be reached for `{name}`: {}", tried(servers))]
+    #[error("no nameserver could be reached for `{name}`: {}", tried(servers))]
     Blocked {
         /// The name.
         name: String,

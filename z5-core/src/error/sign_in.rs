@@ -119,6 +119,12 @@ pub enum SignInError {
         /// How long was waited.
         after_ms: u64,
     },
+    /// SIP is to go over TLS, and every proxy that ZDial names is over something else.
+    #[error("`sip.transport` is \"tls\", and ZDial names no SIP proxy over TLS: {}", offered.join(", "))]
+    NoSecureProxy {
+        /// The proxies as named.
+        offered: Vec<String>,
+    },
     /// The reply does not have the documented form.
     #[error("the reply of ZDial to {phase} cannot be used: {field}: {why}")]
     BadReply {
@@ -152,6 +158,7 @@ codes!(SignInError, Step::SignIn, {
     Self::Unavailable { .. } => "sign-in.unavailable", RetryAfter;
     Self::Refused { .. } => "sign-in.refused", AskCarrier;
     Self::TimedOut { .. } => "sign-in.timed-out", CheckNetwork;
+    Self::NoSecureProxy { .. } => "sign-in.no-secure-proxy", CheckSettings;
     Self::BadReply { .. } => "sign-in.bad-reply", AskCarrier;
 });
 

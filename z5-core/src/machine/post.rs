@@ -109,7 +109,19 @@ impl Machine {
     }
 
     pub(super) fn on_message_failed(key: MessageKey, failure: &RequestFailure, out: &mut Outbox<Effect>) {
-        let error = CallError::MessageFailed { why: failure.to_string() };
+        let status = match failure {
+            RequestFailure::Refused { status, .. } => Some(*status),
+            RequestFailure::NoUsableChallenge { .. } | RequestFailure::CredentialsRefused { .. } => Some(407),
+            // What the message itself is to blame for: as a server says it (RFC 3261 sections 21.5.7 and 21.4.5).
+            RequestFailure::TooLarge { .. } => Some(513),
+            RequestFailure::NoTarget | RequestFailure::Unbuildable { .. } => Some(404),
+            RequestFailure::NoFlow
+            | RequestFailure::ConnectionLost
+            | RequestFailure::TimedOut { .. }
+            | RequestFailure::BadReply { .. }
+            | RequestFailure::NoCall => None,
+        };
+        let error = CallError::MessageFailed { status, why: failure.to_string() };
         out.push(Effect::Emit(EventKind::MessageFailed { message: MessageId(key.0), error }));
     }
 }

@@ -443,7 +443,21 @@ fn offers(value: &Value) -> Result<Vec<NumberOffer>, json::Wrong> {
 
 fn account(body: &[u8], number: &str, plan: &Plan) -> Result<Account, SignInError> {
     let value = json::parse(body).map_err(bad(CONFIGURATION))?;
+    if plan.sip.transport == config::Transport::Tls
+        && let Some(offered) = none_over_tls(&value)
+    {
+        return Err(SignInError::NoSecureProxy { offered });
+    }
     read_account(&value, number, plan).map_err(bad(CONFIGURATION))
+}
+
+/// The proxies, when there are some and all of them are over TCP: good ones, but not for who insists on TLS.
+fn none_over_tls(value: &Value) -> Option<Vec<String>> {
+    let proxies = json::texts(value, PROXIES).ok().filter(|proxies| !proxies.is_empty())?;
+    let over_tcp = |text: &String| {
+        proxy_target(text, Transport::Tls, true).is_err() && proxy_target(text, Transport::Tls, false).is_ok()
+    };
+    proxies.iter().all(over_tcp).then_some(proxies)
 }
 
 fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, json::Wrong> {

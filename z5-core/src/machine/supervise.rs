@@ -261,6 +261,7 @@ fn sign_in(error: &SignInError) -> Remedy {
         | SignInError::NumberRequired { .. }
         | SignInError::UnknownNumber { .. }
         | SignInError::NumberInUse { .. }
+        | SignInError::NoSecureProxy { .. }
         | SignInError::NoNumbers => Remedy::Never,
     }
 }

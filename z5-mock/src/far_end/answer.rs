@@ -13,6 +13,7 @@ use z5_media::srtp::{SrtpParams, SrtpSuite};
 use z5_sip::wire::Message;
 
 use super::media::{Lines, Plan, Sends};
+use super::script::Script;
 use super::{Kind, location};
 use crate::relay::Ports;
 use crate::sip::description;
@@ -36,16 +37,27 @@ struct Offered<'a> {
     attributes: Vec<&'a str>,
 }
 
+/// What a far end types to this caller.
+pub(super) fn says(request: &Message, kind: Kind, script: Option<&Script>) -> String {
+    match (kind, script) {
+        (_, Some(script)) => script.says.clone(),
+        (Kind::Emergency, None) => location::heard(request),
+        (_, None) => super::ANNOUNCEMENT_TEXT.to_owned(),
+    }
+}
+
 /// The answer's text, with the media it describes running; `None` when nothing can be agreed on.
-pub(super) fn answer(request: &Message, kind: Kind, lines: &mut Lines, ports: &mut Ports) -> Option<String> {
+pub(super) fn answer(
+    request: &Message,
+    kind: Kind,
+    says: &str,
+    lines: &mut Lines,
+    ports: &mut Ports,
+) -> Option<String> {
     let offer = description::of(request)?;
     let offer = std::str::from_utf8(&offer).ok()?;
     let (session, offered) = read(offer);
     let described = description::media_lines(offer);
-    let says = match kind == Kind::Emergency {
-        true => location::heard(request),
-        false => super::ANNOUNCEMENT_TEXT.to_owned(),
-    };
     let address = ports.address;
     let family = if address.is_ipv4() { "IP4" } else { "IP6" };
     let session_direction = session.iter().find_map(|line| direction(line));
@@ -57,7 +69,7 @@ pub(super) fn answer(request: &Message, kind: Kind, lines: &mut Lines, ports: &m
     let mut accepted = 0;
     for (index, media) in offered.iter().enumerate() {
         let from = described.get(index).and_then(|line| Some(SocketAddr::new(line.address?, line.port)));
-        let answered = accept(media, session_direction, kind, &says)
+        let answered = accept(media, session_direction, kind, says)
             .and_then(|accepted| Some((lines.start(index, accepted.plan.clone()?, from, ports)?, accepted)));
         match answered {
             Some((port, media_answer)) => {

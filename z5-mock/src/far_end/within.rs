@@ -24,12 +24,13 @@ impl FarEnds {
                 self.later(call_id, Later::Resume, CHANGE_AFTER);
                 self.reinvite(call_id, Some("sendonly")).into_iter().collect()
             }
+            Later::Script(at) => self.go_on(call_id, at),
             Later::Resume => self.reinvite(call_id, Some("sendrecv")).into_iter().collect(),
         }
     }
 
     /// Offers our description once more, with this direction if one is given.
-    fn reinvite(&mut self, call_id: &str, direction: Option<&str>) -> Option<Message> {
+    pub(super) fn reinvite(&mut self, call_id: &str, direction: Option<&str>) -> Option<Message> {
         let mut call = self.calls.remove(call_id)?;
         call.description = next_offer(&call.description, call.media.next_version(), direction);
         if let Some(direction) = direction {

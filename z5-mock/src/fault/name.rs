@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{CertificateFault, Fault};
+use super::{AnswerFault, CertificateFault, Fault};
 use crate::recorder::Service;
 
 const SERVICES: [Service; 4] = [Service::Dns, Service::Zdial, Service::Mcs, Service::Sip];
@@ -13,10 +13,27 @@ const TLS: [Service; 3] = [Service::Zdial, Service::Mcs, Service::Sip];
 
 /// A name that no fault has.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no fault is called {name:?}; docs/mock.md lists them")]
+#[error("no fault is called {name:?}{}; docs/mock.md lists them", nearest.as_deref().map(|name| format!(", did you mean {name}?")).unwrap_or_default())]
 pub struct UnknownFault {
     /// The name as given.
     pub name: String,
+    /// The name that is most like it, if one is.
+    pub nearest: Option<String>,
+}
+
+impl UnknownFault {
+    fn new(name: &str) -> Self {
+        let all = Fault::all().into_iter().map(|fault| fault.to_string());
+        let nearest = nearest(name, all);
+        Self { name: name.to_owned(), nearest }
+    }
+}
+
+/// The word that is most like another, if any is.
+pub(crate) fn nearest(word: &str, words: impl IntoIterator<Item = String>) -> Option<String> {
+    let likeness = |other: &String| strsim::jaro_winkler(word, other);
+    let best = words.into_iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(&best) > 0.8).then_some(best)
 }
 
 impl Fault {
@@ -82,6 +99,9 @@ impl Fault {
             Self::LicenceWrongAudience,
             Self::LicenceWrongIssuer,
             Self::LicenceUnsigned,
+            Self::LicenceNoFeatures,
+            Self::LicenceNoCalls,
+            Self::LicenceShort,
             Self::LicenceMissing,
             Self::LicenceDenied,
             Self::SeatsUsed,
@@ -94,6 +114,12 @@ impl Fault {
             Self::StaleNonce,
             Self::DropAfterRegister,
             Self::InviteStatus(503),
+            Self::InviteCredentialsRejected,
+            Self::InviteVanishes,
+            Self::DropAfterInvite,
+            Self::ReinviteStatus(488),
+            Self::ReferStatus(603),
+            Self::MessageStatus(500),
             Self::NoPong,
             Self::AddressMoves,
             Self::DatagramLost,
@@ -104,10 +130,41 @@ impl Fault {
             Self::ReplayedMedia,
             Self::OneWayMedia,
             Self::NoMedia,
+            Self::ForeignSource,
+            Self::WrongPayload,
+            Self::MediaReset,
+            Self::MediaGarbage,
+            Self::MediaTruncated,
+            Self::NobodyAnswers,
+            Self::NeverRings,
+            Self::AnsweredElsewhere,
         ]);
+        all.extend(ANSWERS.map(|(fault, _)| Self::Answer(fault)));
         all
     }
+
+    /// Whether it can be at one of several addresses: what a server of the carrier does. What happens within a call, on its
+    /// media or in an address book belongs to no address.
+    pub fn has_address(self) -> bool {
+        let name = self.to_string();
+        let within =
+            [Self::DatagramLost, Self::LostAck, Self::DuplicateBye, Self::AddressMoves, Self::NoPong];
+        !["media.", "call.", "address-book."].iter().any(|group| name.starts_with(group))
+            && !within.contains(&self)
+    }
 }
+
+/// What spoils an answer to a caller.
+const ANSWERS: [(AnswerFault, &str); 8] = [
+    (AnswerFault::Missing, "call.no-description"),
+    (AnswerFault::Unreadable, "call.bad-description"),
+    (AnswerFault::LineMissing, "call.line-missing"),
+    (AnswerFault::ForeignCodec, "call.foreign-codec"),
+    (AnswerFault::CryptoMissing, "call.crypto-missing"),
+    (AnswerFault::CryptoForeign, "call.crypto-foreign"),
+    (AnswerFault::WrongKey, "media.wrong-key"),
+    (AnswerFault::TextRefused, "call.text-refused"),
+];
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -181,6 +238,27 @@ impl fmt::Display for Fault {
             Self::InviteStatus(status) => write!(f, "sip.invite-status={status}"),
             Self::NoPong => f.write_str("sip.no-pong"),
             Self::AddressMoves => f.write_str("sip.address-moves"),
+            Self::InviteCredentialsRejected => f.write_str("sip.invite-credentials-rejected"),
+            Self::InviteVanishes => f.write_str("sip.invite-vanishes"),
+            Self::DropAfterInvite => f.write_str("sip.drop-after-invite"),
+            Self::ReinviteStatus(status) => write!(f, "sip.reinvite-status={status}"),
+            Self::ReferStatus(status) => write!(f, "sip.refer-status={status}"),
+            Self::MessageStatus(status) => write!(f, "sip.message-status={status}"),
+            Self::NobodyAnswers => f.write_str("call.nobody-answers"),
+            Self::NeverRings => f.write_str("call.never-rings"),
+            Self::AnsweredElsewhere => f.write_str("call.answered-elsewhere"),
+            Self::Answer(fault) => {
+                let entry = ANSWERS.iter().find(|(known, _)| *known == fault);
+                f.write_str(entry.map_or("", |(_, name)| name))
+            }
+            Self::ForeignSource => f.write_str("media.wrong-ssrc"),
+            Self::WrongPayload => f.write_str("media.wrong-payload"),
+            Self::MediaReset => f.write_str("media.reset"),
+            Self::MediaGarbage => f.write_str("media.garbage"),
+            Self::MediaTruncated => f.write_str("media.truncated"),
+            Self::LicenceNoFeatures => f.write_str("licence.no-features"),
+            Self::LicenceNoCalls => f.write_str("licence.no-calls"),
+            Self::LicenceShort => f.write_str("licence.short"),
             Self::OneWayMedia => f.write_str("media.one-way"),
             Self::NoMedia => f.write_str("media.none"),
         }
@@ -204,7 +282,7 @@ impl FromStr for Fault {
 
     /// Reads a name as [`Fault`]'s `Display` writes it; a number after `=` is the status or the seconds.
     fn from_str(name: &str) -> Result<Self, UnknownFault> {
-        let unknown = || UnknownFault { name: name.to_owned() };
+        let unknown = || UnknownFault::new(name);
         let Some((stem, value)) = name.split_once('=') else {
             return Self::all().into_iter().find(|fault| fault.to_string() == name).ok_or_else(unknown);
         };
@@ -214,6 +292,9 @@ impl FromStr for Fault {
         match stem {
             "sip.register-status" if status => Ok(Self::RegisterStatus(number)),
             "sip.invite-status" if status => Ok(Self::InviteStatus(number)),
+            "sip.reinvite-status" if status => Ok(Self::ReinviteStatus(number)),
+            "sip.refer-status" if status => Ok(Self::ReferStatus(number)),
+            "sip.message-status" if status => Ok(Self::MessageStatus(number)),
             "zdial.rate-limited" => Ok(Self::RateLimited(Service::Zdial, seconds)),
             "mcs.rate-limited" => Ok(Self::RateLimited(Service::Mcs, seconds)),
             "zdial.maintenance" => Ok(Self::Maintenance(Service::Zdial, seconds)),

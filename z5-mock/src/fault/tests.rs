@@ -32,8 +32,14 @@ fn a_fault_can_be_at_one_address_only() {
     let fault = Fault::Refuse(Service::Sip);
     let faults = Faults::default();
     faults.arm_at(fault, there);
-    assert!(faults.is_armed_at(fault, there) && !faults.is_armed_at(fault, here) && !faults.is_armed(fault));
-    assert!(faults.strikes_at(fault, there) && !faults.strikes_at(fault, here) && !faults.strikes(fault));
+    assert!(faults.is_armed_at(fault, there) && !faults.is_armed_at(fault, here));
+    assert!(faults.at(there).strikes(fault) && !faults.at(here).strikes(fault) && !faults.strikes(fault));
+    let fault = Fault::ServerError(Service::Mcs);
+    let once = faults.arm_at_when(fault, When { from: 2, times: Some(1) }, here);
+    let struck: Vec<_> = (0..3).map(|_| faults.at(here).strikes(fault)).collect();
+    assert_eq!(struck, [false, true, false]);
+    faults.end(once);
+    assert!(!faults.is_armed_at(fault, here));
 }
 
 /// The document names every fault, with its service or as `SERVICE.` or `HTTPS.`, or after `+`.

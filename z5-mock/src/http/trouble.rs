@@ -4,14 +4,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
-use crate::fault::{Fault, Faults};
+use crate::fault::{At, Fault};
 use crate::recorder::Service;
 
 /// Larger than any limit a client may reasonably have.
 const HUGE_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// The answer a fault gives instead of the service, if one strikes now.
-pub(crate) fn instead(faults: &Faults, service: Service) -> Option<Response> {
+pub(crate) fn instead(faults: At<'_>, service: Service) -> Option<Response> {
     faults.strike(|fault| answer(*fault, service))
 }
 

@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use super::{Mcs, SipUser};
 use crate::account::Number;
 use crate::clock;
-use crate::fault::{Fault, Faults};
+use crate::fault::{At, Fault};
+use crate::http::Here;
 use crate::http::problem::Problem;
 use crate::recorder::Service;
 use crate::state::State;
@@ -30,6 +31,10 @@ const TYPE: &str = "z5-licence+jwt";
 /// The audience a client checks for.
 pub(crate) const AUDIENCE: &str = "z5";
 const DAY_SECONDS: u64 = 86_400;
+/// How long a licence lasts that is made short on purpose, for clients that let clocks differ by a minute (RFC 7519 section
+/// 4.1.4: "usually no more than a few minutes").
+const SHORT_SECONDS: u64 = 4;
+const LEEWAY_SECONDS: u64 = 60;
 
 /// What licences allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +117,7 @@ impl Signer {
         &self.issuer
     }
 
-    fn sign(&self, faults: &Faults, id: String, phone_number: &str, instance_id: &str) -> Option<String> {
+    fn sign(&self, faults: At<'_>, id: String, phone_number: &str, instance_id: &str) -> Option<String> {
         let claims = self.claims(faults, id, phone_number, instance_id);
         if faults.strikes(Fault::LicenceUnsigned) {
             let header = json!({ "alg": "none", "typ": TYPE, "kid": KEY_ID });
@@ -133,7 +138,7 @@ impl Signer {
         jsonwebtoken::encode(&header, &claims, key).ok()
     }
 
-    fn claims(&self, faults: &Faults, id: String, phone_number: &str, instance_id: &str) -> Value {
+    fn claims(&self, faults: At<'_>, id: String, phone_number: &str, instance_id: &str) -> Value {
         let options = &self.options;
         let strikes = |fault| faults.strikes(fault);
         let now = clock::unix_seconds();
@@ -156,6 +161,15 @@ impl Signer {
         } else {
             instance_id
         };
+        let mut expires = issued + options.lifetime.as_secs();
+        let mut refresh_after = issued + options.refresh_after.as_secs();
+        let mut grace = options.grace.as_secs();
+        if strikes(Fault::LicenceShort) {
+            let end = (now + SHORT_SECONDS).saturating_sub(LEEWAY_SECONDS);
+            (expires, refresh_after, grace) = (end, end, 0);
+        }
+        let features = if strikes(Fault::LicenceNoFeatures) { &[][..] } else { &options.features };
+        let max_calls = if strikes(Fault::LicenceNoCalls) { 0 } else { options.max_calls };
         let subject = if strikes(Fault::LicenceWrongNumber) { "+15555550000" } else { phone_number };
         json!({
             "iss": issuer,
@@ -164,13 +178,13 @@ impl Signer {
             "jti": id,
             "iat": issued,
             "nbf": not_before,
-            "exp": issued + options.lifetime.as_secs(),
+            "exp": expires,
             "cnf": { "instanceId": device },
-            "features": options.features,
-            "max_calls": options.max_calls,
+            "features": features,
+            "max_calls": max_calls,
             "max_bitrate": options.max_bitrate,
-            "grace_s": options.grace.as_secs(),
-            "refresh_after": issued + options.refresh_after.as_secs(),
+            "grace_s": grace,
+            "refresh_after": refresh_after,
         })
     }
 }
@@ -178,9 +192,11 @@ impl Signer {
 pub(super) async fn issue(
     Shared(mcs): Shared<Arc<Mcs>>,
     Extension(SipUser(user)): Extension<SipUser>,
+    Extension(Here(here)): Extension<Here>,
     body: axum::body::Bytes,
 ) -> Result<Json<Value>, Box<Problem>> {
     let state: &State = &mcs.state;
+    let faults = state.faults.at(here);
     let application: Application = serde_json::from_slice(&body).map_err(|error| {
         let problem = Problem::new(StatusCode::BAD_REQUEST, "bad-request", "The request is not complete");
         Box::new(problem.detail(error.to_string()))
@@ -191,7 +207,7 @@ pub(super) async fn issue(
         (Fault::SeatsUsed, StatusCode::CONFLICT, "seats-used", "Every seat of the licence is used"),
     ];
     for (fault, status, code, title) in refusals {
-        if state.faults.strikes(fault) {
+        if faults.strikes(fault) {
             return Err(Box::new(Problem::new(status, code, title)));
         }
     }
@@ -201,15 +217,11 @@ pub(super) async fn issue(
             Problem::new(StatusCode::NOT_FOUND, "no-licence", "There is no licence for this number");
         return Err(Box::new(problem.detail("the number is not that of the credentials")));
     }
-    if state.faults.strikes(Fault::MissingMember(Service::Mcs)) {
+    if faults.strikes(Fault::MissingMember(Service::Mcs)) {
         return Ok(Json(json!({})));
     }
-    let signed = state.signer.sign(
-        &state.faults,
-        state.dice.token(),
-        &application.phone_number,
-        &application.instance_id,
-    );
+    let signed =
+        state.signer.sign(faults, state.dice.token(), &application.phone_number, &application.instance_id);
     let licence = signed.ok_or_else(|| {
         Box::new(Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -141,8 +141,8 @@ impl Path {
             self.count(from, |stats| stats.foreign += 1);
             return false;
         }
-        let one_way = from == Side::Callee && self.faults.is_armed(Fault::OneWayMedia);
-        if one_way || self.faults.is_armed(Fault::NoMedia) {
+        let one_way = from == Side::Callee && self.faults.strikes(Fault::OneWayMedia);
+        if one_way || self.faults.strikes(Fault::NoMedia) {
             self.count(from, |stats| stats.lost += 1);
             return false;
         }
@@ -158,7 +158,7 @@ impl Path {
         let socket = &self.sockets[to.index()];
         let sent = match (destination, to) {
             (Some(address), Side::Caller) if !self.rtcp => {
-                self.tricks.send(&self.faults, socket, packet, address)
+                self.tricks.send(&self.faults, socket, packet.to_vec(), address)
             }
             (Some(address), _) => socket.try_send_to(packet, address).is_ok(),
             (None, _) => false,

@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) caller: Party,
     pub(crate) callee: Party,
     pub(crate) streams: Vec<Option<Stream>>,
+    /// Its first INVITE as it was passed on, for a CANCEL by the carrier itself.
+    pub(crate) invite: Option<Message>,
     /// The first INVITE was answered 2xx.
     pub(crate) established: bool,
     /// A final answer to the first INVITE that was not 2xx, or a BYE, has passed.

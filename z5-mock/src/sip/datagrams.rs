@@ -187,7 +187,9 @@ impl Sources<'_> {
 
     async fn on_datagram(&mut self, bytes: &[u8], peer: SocketAddr) {
         let faults = &self.door.faults;
-        if faults.is_armed(Fault::BlackHole(Service::Sip)) || faults.strikes(Fault::DatagramLost) {
+        if faults.at(self.local.ip()).strikes(Fault::BlackHole(Service::Sip))
+            || faults.strikes(Fault::DatagramLost)
+        {
             self.door.recorder.record(Service::Sip, Direction::Received, peer, "[datagram lost]".to_owned());
             return;
         }

@@ -65,15 +65,8 @@ impl Switch {
             let domain = self.state.names.domain();
             identity = number.map(|number| format!("<sip:{}@{domain};user=phone>", number.e164));
         }
-        if *method == Method::Invite {
-            let struck = self
-                .state
-                .faults
-                .strike(|fault| if let Fault::InviteStatus(status) = fault { Some(*status) } else { None });
-            if let Some(status) = struck {
-                self.answer(from, request, status, "");
-                return;
-            }
+        if self.trouble(from, request, method, false) {
+            return;
         }
         let (connection, contact, user) = match self.locate(request) {
             Target::User { connection, contact, user } => (connection, Some(contact), Some(user)),
@@ -90,6 +83,7 @@ impl Switch {
                     caller: Party { connection: from, user: caller, contact: None },
                     callee: Party { connection, user, contact: contact.clone() },
                     streams: Vec::new(),
+                    invite: None,
                     established: false,
                     ending: false,
                 },
@@ -130,6 +124,9 @@ impl Switch {
         if *method == Method::Ack && self.state.faults.strikes(Fault::LostAck) {
             return;
         }
+        if self.trouble(from, request, method, true) {
+            return;
+        }
         let body = self.relayed_body(request, call_id, side);
         let of_first_invite = *method == Method::Cancel || (*method == Method::Ack && !established);
         let contact = target.contact.filter(|_| of_first_invite);
@@ -142,7 +139,8 @@ impl Switch {
 
     fn locate(&mut self, request: &Message) -> Target {
         let Some(user) = request_user(request) else { return Target::Unknown };
-        if far_end::Kind::of(&user).is_some() {
+        let scripted = self.state.scripts.iter().any(|script| script.is_dialled_by(&user));
+        if scripted || far_end::Kind::of(&user).is_some() {
             return Target::FarEnd;
         }
         let Some((_, number)) = account::find(&self.state.accounts, &user) else { return Target::Unknown };
@@ -192,7 +190,13 @@ impl Switch {
         let (transport, sent_by) = (self.transport(to).as_str(), self.local(to));
         edit = edit.push_via(format!("SIP/2.0/{transport} {sent_by};branch={branch}"));
         match edit.build() {
-            Ok(message) => self.send(to, message),
+            Ok(message) => {
+                if record_route && let Some(call) = request.call_id().ok().and_then(|id| self.calls.find(id))
+                {
+                    call.invite.get_or_insert_with(|| message.clone());
+                }
+                self.send(to, message);
+            }
             Err(error) => {
                 tracing::debug!(%error, "a request could not be forwarded");
                 self.answer(from, request, 400, "");
@@ -222,6 +226,12 @@ impl Switch {
                 call.streams.clear();
             }
             body = self.relayed_body(response, &call_id, side);
+            if method == Some(Method::Invite) && side == Side::Callee {
+                body = self.spoiled(response, status, body);
+            }
+        }
+        if method == Some(Method::Invite) && status == 180 {
+            self.take_elsewhere(&call_id);
         }
         if let Some((content_type, body)) = body {
             edit = replaced(edit, content_type, body);

@@ -25,7 +25,8 @@ impl Switch {
         if from == FAR_ENDS {
             return;
         }
-        let faults = self.state.faults.clone();
+        let all = self.state.faults.clone();
+        let faults = all.at(self.local(from).ip());
         if faults.strikes(Fault::DropAfterRegister) {
             self.close(from);
             return;
@@ -105,7 +106,7 @@ impl Switch {
             }
         }
         let mut response = ResponseBuilder::to_request(request, 200, "");
-        let missing = self.state.faults.strikes(Fault::BindingMissing);
+        let missing = self.state.faults.at(self.local(from).ip()).strikes(Fault::BindingMissing);
         for (binding, left) in self.bindings.of(user, now).into_iter().filter(|_| !missing) {
             let value = format!("<{}>;expires={}", binding.contact, left.as_secs());
             response = response.header(Name::Contact, value);

@@ -90,8 +90,12 @@ impl Calls {
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
         let waited = millis(now.saturating_duration_since(call.sent_at.unwrap_or(call.asked_at)));
-        let gave_up = call.gave_up;
-        let (by, error) = failure::call_error(failure, waited, gave_up);
+        let patience = match (call.gave_up, call.timings.post_dial_ms) {
+            (false, _) => failure::Patience::Left,
+            (true, Some(_)) => failure::Patience::Rang,
+            (true, None) => failure::Patience::NeverRang,
+        };
+        let (by, error) = failure::call_error(failure, waited, patience);
         self.fail(id, by, error, now, out);
     }
 

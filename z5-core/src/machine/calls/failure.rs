@@ -6,8 +6,19 @@ use z5_sip::ua::{self, CallFailure};
 use crate::call::Side;
 use crate::error::CallError;
 
-/// `waited_ms` since the first byte; `gave_up` when our own patience ended the call.
-pub(super) fn call_error(failure: CallFailure, waited_ms: u64, gave_up: bool) -> (Side, CallError) {
+/// How our own patience with a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// It did not.
+    Left,
+    /// It rang, and nobody answered.
+    Rang,
+    /// Nothing was ever heard of it.
+    NeverRang,
+}
+
+/// `waited_ms` since the first byte.
+pub(super) fn call_error(failure: CallFailure, waited_ms: u64, patience: Patience) -> (Side, CallError) {
     let words = failure.to_string();
     let remote = |error| (Side::Remote, error);
     match failure {
@@ -16,8 +27,12 @@ pub(super) fn call_error(failure: CallFailure, waited_ms: u64, gave_up: bool) ->
         CallFailure::Unavailable { reason, .. } => remote(CallError::Unavailable { status: 480, reason }),
         CallFailure::NotFound { status, reason } => remote(CallError::NotFound { status, reason }),
         CallFailure::NoAnswer { .. } => remote(CallError::NoAnswer { after_ms: waited_ms }),
-        CallFailure::Cancelled { by: ua::Side::Local, .. } if gave_up => {
+        CallFailure::Cancelled { by: ua::Side::Local, .. } if patience == Patience::Rang => {
             (Side::Local, CallError::NoAnswer { after_ms: waited_ms })
+        }
+        CallFailure::Cancelled { by: ua::Side::Local, .. } if patience == Patience::NeverRang => {
+            let waiting_for = "it never rang".to_owned();
+            (Side::Network, CallError::TimedOut { waiting_for, after_ms: waited_ms })
         }
         CallFailure::Cancelled { reason: Some(reason), .. } if reason.is_answered_elsewhere() => {
             remote(CallError::AnsweredElsewhere)
