@@ -115,7 +115,7 @@ pub fn sip_challenge(bytes: &[u8]) {
 /// # Panics
 /// When a verdict has no reason or a place is outside the input.
 pub fn explain(bytes: &[u8]) {
-    let Ok(options) = options(SrtpMode::Optional) else { return };
+    let Ok(options) = options(SrtpMode::Optional, true) else { return };
     for framing in [None, Some(Framing::Datagram), Some(Framing::Stream)] {
         let told = z5_core::explain::explain(bytes, &Options { framing, ..options.clone() }, clock::now());
         let judgement = &told.judgement;

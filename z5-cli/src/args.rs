@@ -417,6 +417,9 @@ pub(crate) struct ExplainArgs {
     /// Encryption of media on this side: "off", "optional" or "required"
     #[arg(long, value_name = "MODE", default_value = "optional")]
     pub(crate) srtp: SrtpMode,
+    /// This side has a certificate: keys by DTLS (UDP/TLS/RTP/SAVPF) are taken as well
+    #[arg(long)]
+    pub(crate) dtls: bool,
     /// End with status 1 unless this is the verdict: "accept", "refuse", "drop", or the status of a refusal
     #[arg(long, value_name = "VERDICT", value_parser = expected_verdict)]
     pub(crate) expect: Option<ExpectedVerdict>,

@@ -71,7 +71,7 @@ pub(super) fn run(args: &ExplainArgs, mut out: Output) -> Exit {
 }
 
 fn explained(args: &ExplainArgs, bytes: &[u8]) -> std::result::Result<Explanation, Failure> {
-    let mut options = options(args.srtp).map_err(|error| error.failure())?;
+    let mut options = options(args.srtp, args.dtls).map_err(|error| error.failure())?;
     options.kind = match (args.sip, args.sdp) {
         (true, _) => Some(Kind::Sip),
         (_, true) => Some(Kind::Sdp),

@@ -169,6 +169,14 @@ fn media_line(line: &LineSeen, indent: &str, out: &mut Vec<String>) {
     for why in &line.refused_keys {
         say("not a key", why.clone());
     }
+    if let Some(dtls) = &line.dtls {
+        let setup = dtls.setup.as_deref().unwrap_or("not said");
+        let role = dtls.role.map(|role| format!(", we are the {role}")).unwrap_or_default();
+        say("DTLS", format!("fingerprint {}, setup {setup}{role}", dtls.hashes.join(" ")));
+        for why in &dtls.refused {
+            say("not a proof", why.clone());
+        }
+    }
     if let Some(answered) = line.answered_direction {
         say("direction", format!("offered {}, answered {answered}", line.direction));
     }

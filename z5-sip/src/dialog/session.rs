@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::sdp::{
-    Capabilities, Negotiated, NegotiationFailure, Origin, SessionDescription, accept_answer, answer,
+    Capabilities, Negotiated, NegotiationFailure, Origin, SessionDescription, accept_answer, answer_within,
     make_offer, reoffer,
 };
 
@@ -123,7 +123,8 @@ impl Session {
         &mut self,
         offer: &SessionDescription,
     ) -> Result<(Vec<u8>, Negotiated), NegotiationFailure> {
-        let (description, negotiated) = answer(offer, &self.capabilities, self.origin)?;
+        let before = self.negotiated.as_ref();
+        let (description, negotiated) = answer_within(offer, &self.capabilities, self.origin, before)?;
         let description = Arc::new(self.renumber(description));
         let bytes = description.to_bytes();
         self.sent = Some(description.clone());

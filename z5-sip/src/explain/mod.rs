@@ -27,7 +27,7 @@ use place::{Lines, Place};
 pub use asked::UserAgentSays;
 pub use headers::{HeaderLine, Typed};
 pub use message::{Body, Explained, FaultAt, PartSeen, StartSeen};
-pub use session::{Chosen, Key, LineSeen, Refused, SessionSeen};
+pub use session::{Chosen, Handshake, Key, LineSeen, Refused, SessionSeen};
 
 /// What the bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

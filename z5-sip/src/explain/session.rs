@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Judgement;
 use crate::sdp::{
-    Capabilities, Feedback, Negotiated, NegotiatedMedia, NegotiationFailure, Origin, RefusedCodec,
-    RefusedMedia, SessionDescription, answer,
+    Capabilities, DtlsRole, Feedback, Negotiated, NegotiatedMedia, NegotiationFailure, OfferedDtls, Origin,
+    RefusedCodec, RefusedMedia, SessionDescription, answer,
 };
 
 /// A session description.
@@ -50,6 +50,8 @@ pub struct LineSeen {
     pub crypto: Option<Key>,
     /// Why keys are not taken.
     pub refused_keys: Vec<String>,
+    /// What it says of a DTLS handshake, when it shows a fingerprint.
+    pub dtls: Option<Handshake>,
     /// What we would do.
     pub answered_direction: Option<&'static str>,
     /// Where our RTP would go.
@@ -97,8 +99,21 @@ pub struct Key {
     pub suite: &'static str,
 }
 
+/// What a line says of a DTLS handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Handshake {
+    /// The hashes of the fingerprints that can be checked.
+    pub hashes: Vec<&'static str>,
+    /// Why others cannot.
+    pub refused: Vec<String>,
+    /// Who is to begin, as written: `active`, `passive`, `actpass` or another token.
+    pub setup: Option<String>,
+    /// What we would be, `client` or `server`, when the line is taken with it.
+    pub role: Option<&'static str>,
+}
+
 /// Attributes of a line that the answer depends on.
-const READ: [&str; 15] = [
+const READ: [&str; 16] = [
     "rtpmap",
     "fmtp",
     "rtcp",
@@ -108,6 +123,7 @@ const READ: [&str; 15] = [
     "crypto",
     "fingerprint",
     "setup",
+    "tls-id",
     "sendrecv",
     "sendonly",
     "recvonly",
@@ -164,6 +180,7 @@ pub(super) fn explain(bytes: &[u8], capabilities: &Capabilities, as_offer: bool)
             refused_keys: taken
                 .map(|media| media.refused_keys.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
+            dtls: offered.dtls.as_ref().map(|offered| handshake(offered, taken)),
             answered_direction: taken.map(|media| media.direction.as_str()),
             remote: taken.map(|media| media.remote.to_string()),
             remote_rtcp: taken.map(|media| media.remote_rtcp.to_string()),
@@ -189,6 +206,19 @@ fn of_family(description: &SessionDescription, capabilities: &Capabilities) -> C
         (Some(_) | None, own) => own,
     };
     Capabilities { address, ..capabilities.clone() }
+}
+
+fn handshake(offered: &OfferedDtls, taken: Option<&NegotiatedMedia>) -> Handshake {
+    let role = taken.and_then(|media| media.dtls.as_ref()).map(|agreed| match agreed.role {
+        DtlsRole::Client => "client",
+        DtlsRole::Server => "server",
+    });
+    Handshake {
+        hashes: offered.fingerprints.iter().map(|fingerprint| fingerprint.hash().as_str()).collect(),
+        refused: offered.refused.iter().map(ToString::to_string).collect(),
+        setup: offered.setup.clone(),
+        role,
+    }
 }
 
 fn chosen(media: &NegotiatedMedia) -> Vec<Chosen> {

@@ -3,7 +3,10 @@
 use std::time::Instant;
 
 use super::*;
-use crate::sdp::{Codec, CryptoSuite, MediaCapability, MediaKind, SdesKey, Security};
+use crate::sdp::{
+    Codec, CryptoSuite, DtlsIdentity, Fingerprint, FingerprintHash, MediaCapability, MediaKind, SdesKey,
+    Security,
+};
 
 fn options() -> Options {
     let key = SdesKey::new(1, CryptoSuite::AesCm128HmacSha1_80, &[0x11; 30]).unwrap();
@@ -116,6 +119,31 @@ fn offers_that_come_to_nothing_are_refused_with_the_reasons() {
     let told =
         told(&invite("Supported: timer\r\nSession-Expires: 10\r\n", &offer("m=audio 4000 RTP/AVP 0\r\n")));
     assert_eq!(told.judgement.status, Some(422), "{:?}", told.judgement);
+}
+
+#[test]
+fn a_handshake_is_told_whether_this_side_has_a_certificate_or_not() {
+    let fingerprint = vec!["AB"; 32].join(":");
+    let lines = format!(
+        "m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\na=fingerprint:md5 AA\r\na=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n"
+    );
+    let line = |told: &Explanation| {
+        let session = told.messages[0].body.as_ref().unwrap().session.as_ref().unwrap();
+        session.media[0].clone()
+    };
+    let without = told(&invite("", &offer(&lines)));
+    let seen = line(&without);
+    assert_eq!((without.judgement.status, seen.taken), (Some(488), false));
+    assert!(seen.why.unwrap().contains("no certificate on this side"));
+    let mut with = options();
+    let certificate = Fingerprint::new(FingerprintHash::Sha256, &[1; 32]).unwrap();
+    with.capabilities.media[0].dtls = Some(DtlsIdentity::new(certificate));
+    let with = explain(invite("", &offer(&lines)).as_bytes(), &with, now());
+    let seen = line(&with);
+    assert_eq!((with.judgement.verdict, seen.taken), (Verdict::Accept, true));
+    let handshake = seen.dtls.unwrap();
+    assert_eq!((&handshake.hashes[..], handshake.setup.as_deref()), (&["sha-256"][..], Some("actpass")));
+    assert_eq!((handshake.role, handshake.refused.len()), (Some("client"), 1));
 }
 
 #[test]

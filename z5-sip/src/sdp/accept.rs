@@ -9,6 +9,7 @@ use sdp_types::Media;
 use super::answer::{no_common_codec, refused_codec};
 use super::capability::{Capabilities, Codec, MediaCapability, MediaKind, Security};
 use super::description::SessionDescription;
+use super::dtls;
 use super::feedback;
 use super::formats::{self, Format, Profile};
 use super::negotiated::{
@@ -61,7 +62,14 @@ fn accept_line(
     if theirs.port == 0 {
         return Err(RefusedWhy::RefusedByPeer);
     }
-    let secure = formats::profile(theirs)? == Profile::Secure;
+    let offered_dtls = matches!(medium.security, Security::Dtls(_));
+    let profile = formats::profile(&answer.session, theirs, offered_dtls)?;
+    let dtls = match (offered_dtls, profile) {
+        (true, _) => Some(dtls::accepted(&answer.session, theirs)?),
+        (false, Profile::Dtls) => return Err(RefusedWhy::Dtls { proto: theirs.proto.clone() }),
+        (false, Profile::Clear | Profile::Secure) => None,
+    };
+    let secure = profile == Profile::Secure;
     let (codecs, refused_codecs) = answered_codecs(ours, theirs, medium)?;
     let address =
         formats::address(&answer.session, theirs).map_err(|address| RefusedWhy::Address { address })?;
@@ -93,6 +101,7 @@ fn accept_line(
         codecs,
         direction,
         crypto,
+        dtls,
         ptime_ms: formats::ptime(theirs),
         feedback,
         bandwidth_bps: formats::bandwidth(&answer.session, theirs),
@@ -169,7 +178,7 @@ fn accept_key(
     let required = match &medium.security {
         Security::Clear if secure => return Err(RefusedWhy::CryptoNotConfigured),
         // We offered no key, so one in the answer has no meaning.
-        Security::Clear => return Ok(None),
+        Security::Clear | Security::Dtls(_) => return Ok(None),
         Security::SdesOptional(_) => secure,
         Security::SdesRequired(_) => true,
     };

@@ -9,6 +9,7 @@ use sdp_types::Media;
 use super::capability::{Capabilities, Codec, MediaCapability, MediaKind, Security};
 use super::crypto::{CryptoError, SdesKey};
 use super::description::{Origin, SessionDescription};
+use super::dtls::{self, NegotiatedDtls};
 use super::feedback;
 use super::formats::{self, Format, Profile};
 use super::h264;
@@ -27,13 +28,25 @@ pub fn answer(
     capabilities: &Capabilities,
     origin: Origin,
 ) -> Result<(SessionDescription, Negotiated), NegotiationFailure> {
+    answer_within(offer, capabilities, origin, None)
+}
+
+/// The same within a session that stands: a handshake that was agreed on keeps its roles.
+pub(crate) fn answer_within(
+    offer: &SessionDescription,
+    capabilities: &Capabilities,
+    origin: Origin,
+    before: Option<&Negotiated>,
+) -> Result<(SessionDescription, Negotiated), NegotiationFailure> {
     let mut ours = SessionDescription::ours(capabilities.address, origin);
     // RFC 3264 section 6: the times of the answer equal those of the offer.
     ours.session.times.clone_from(&offer.session.times);
     let mut outcome = Negotiated::default();
     let mut taken = vec![false; capabilities.media.len()];
     for (index, theirs) in offer.session.medias.iter().enumerate() {
-        match answer_line(offer, theirs, index, capabilities, &mut taken) {
+        let agreed = before.and_then(|before| before.media.iter().find(|media| media.index == index));
+        let agreed = agreed.and_then(|media| media.dtls.as_ref());
+        match answer_line(offer, theirs, (index, agreed), capabilities, &mut taken) {
             Ok((line, media)) => {
                 ours.session.medias.push(line);
                 outcome.media.push(media);
@@ -56,7 +69,7 @@ pub fn answer(
 fn answer_line(
     offer: &SessionDescription,
     theirs: &Media,
-    index: usize,
+    (index, agreed): (usize, Option<&NegotiatedDtls>),
     capabilities: &Capabilities,
     taken: &mut [bool],
 ) -> Result<(Media, NegotiatedMedia), Refusal> {
@@ -65,7 +78,8 @@ fn answer_line(
     if theirs.port == 0 {
         return Err(RefusedWhy::OfferedClosed.into());
     }
-    let profile = formats::profile(theirs)?;
+    let may_take = |medium: &MediaCapability| medium.dtls_identity().is_some() && medium.kind == kind;
+    let profile = formats::profile(&offer.session, theirs, capabilities.media.iter().any(may_take))?;
     let (slot, medium) = capabilities
         .media
         .iter()
@@ -78,7 +92,14 @@ fn answer_line(
     if address.rtp.is_ipv4() != capabilities.address.is_ipv4() {
         return Err(RefusedWhy::Address { address: address.rtp.ip().to_string() }.into());
     }
-    let Keys { crypto, refused: refused_keys } = choose_key(theirs, medium, profile)?;
+    let (dtls, Keys { crypto, refused: refused_keys }) = match (profile, medium.dtls_identity()) {
+        (Profile::Dtls, Some(identity)) => {
+            let theirs = dtls::answered(&offer.session, theirs, agreed).map_err(RefusedWhy::from)?;
+            (Some((identity, theirs)), Keys { crypto: None, refused: Vec::new() })
+        }
+        (Profile::Dtls, None) => return Err(RefusedWhy::Dtls { proto: theirs.proto.clone() }.into()),
+        (Profile::Clear | Profile::Secure, _) => (None, choose_key(theirs, medium, profile)?),
+    };
     taken[slot] = true;
 
     let mut direction = formats::direction(&offer.session, theirs).reversed().and(medium.direction);
@@ -93,6 +114,7 @@ fn answer_line(
     let feedback = feedback::common(theirs, &numbers, &medium.feedback);
     let answering = AnswerLine {
         key,
+        dtls: dtls.as_ref().map(|(identity, agreed)| (*identity, agreed.role)),
         rtcp_mux: address.rtcp_mux,
         offered: theirs,
         numbers: &numbers,
@@ -110,6 +132,7 @@ fn answer_line(
         codecs: codecs.into_iter().map(|codec| codec.negotiated).collect(),
         direction,
         crypto,
+        dtls: dtls.map(|(_, agreed)| agreed),
         ptime_ms: formats::ptime(theirs),
         feedback,
         bandwidth_bps: formats::bandwidth(&offer.session, theirs),
@@ -203,6 +226,7 @@ fn choose_key(theirs: &Media, medium: &MediaCapability, profile: Profile) -> Res
         Security::Clear => return Ok(Keys { crypto: None, refused: Vec::new() }),
         Security::SdesOptional(keys) => (keys, secure),
         Security::SdesRequired(keys) => (keys, true),
+        Security::Dtls(_) => return Err(RefusedWhy::DtlsRequired),
     };
     let mut refused = Vec::new();
     for key in formats::keys(theirs) {

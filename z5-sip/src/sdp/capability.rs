@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 
 use super::crypto::SdesKey;
+use super::dtls::DtlsIdentity;
 use super::feedback::Feedback;
 use super::parameters::OpusFormat;
 
@@ -33,6 +34,8 @@ pub struct MediaCapability {
     pub direction: Direction,
     /// Whether and how the medium is encrypted.
     pub security: Security,
+    /// Keys by DTLS are taken where the far end offers them, in place of what `security` says of a line.
+    pub dtls: Option<DtlsIdentity>,
     /// The packet duration we ask for, in milliseconds.
     pub ptime_ms: Option<u32>,
     /// Offer RTP and RTCP on one port (RFC 5761). An offer of the far end that asks for it is taken in any case.
@@ -59,12 +62,23 @@ impl MediaCapability {
             codecs,
             direction: Direction::SendReceive,
             security: Security::Clear,
+            dtls: None,
             ptime_ms: None,
             rtcp_mux: false,
             marks: Marks::default(),
             feedback: Vec::new(),
             feedback_profile: false,
             bandwidth_bps: None,
+        }
+    }
+}
+
+impl MediaCapability {
+    /// What this end brings to a handshake, if it can have one.
+    pub(super) fn dtls_identity(&self) -> Option<&DtlsIdentity> {
+        match &self.security {
+            Security::Dtls(identity) => Some(identity),
+            Security::Clear | Security::SdesOptional(_) | Security::SdesRequired(_) => self.dtls.as_ref(),
         }
     }
 }
@@ -310,6 +324,8 @@ pub enum Security {
     SdesOptional(Vec<SdesKey>),
     /// Offered as RTP/SAVP; a far end that answers without a key is refused.
     SdesRequired(Vec<SdesKey>),
+    /// Offered as UDP/TLS/RTP/SAVP; every line that is not keyed by DTLS is refused (RFC 8827 section 6.5).
+    Dtls(DtlsIdentity),
 }
 
 impl Security {
@@ -317,7 +333,7 @@ impl Security {
     #[must_use]
     pub fn keys(&self) -> &[SdesKey] {
         match self {
-            Self::Clear => &[],
+            Self::Clear | Self::Dtls(_) => &[],
             Self::SdesOptional(keys) | Self::SdesRequired(keys) => keys,
         }
     }

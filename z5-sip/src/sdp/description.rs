@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use sdp_types::{ParserError, Session};
 
 use super::capability::{Capabilities, MediaCapability, MediaKind};
+use super::dtls;
 use super::feedback::{self, Feedback};
-use super::formats;
+use super::formats::{self, Profile};
 use super::negotiated::{Negotiated, OfferSummary, OfferedMedia};
 use super::{printing, reading};
 
@@ -74,6 +75,7 @@ impl SessionDescription {
             codecs: formats::of_line(media).iter().map(formats::Format::label).collect(),
             direction: formats::direction(&self.session, media),
             encrypted: media.has_attribute("crypto"),
+            dtls: dtls::offered(&self.session, media),
             closed: media.port == 0,
             rtcp_mux: media.has_attribute("rtcp-mux"),
             feedback: Feedback::ALL
@@ -94,18 +96,21 @@ impl SessionDescription {
                 return false;
             };
             let keys = formats::keys(line);
+            let same = |medium: &&MediaCapability| medium.kind == kind;
+            let own = capabilities.media.iter().find(same);
+            let certified = own.is_some_and(|medium| medium.dtls_identity().is_some());
             match now.media.iter().find(|media| media.index == index) {
-                Some(media) => match &media.crypto {
-                    Some(crypto) => !keys.is_empty() && !keys.contains(&Ok(crypto.remote.clone())),
-                    None => {
-                        let may_encrypt = |medium: &MediaCapability| !medium.security.keys().is_empty();
-                        let same = |medium: &&MediaCapability| medium.kind == kind;
-                        !keys.is_empty() && capabilities.media.iter().find(same).is_some_and(may_encrypt)
+                Some(media) => match (&media.crypto, &media.dtls) {
+                    (_, Some(agreed)) => dtls::is_another(&self.session, line, agreed),
+                    (Some(crypto), None) => !keys.is_empty() && !keys.contains(&Ok(crypto.remote.clone())),
+                    (None, None) => {
+                        !keys.is_empty() && own.is_some_and(|medium| !medium.security.keys().is_empty())
                     }
                 },
                 // A line that we refused is offered again with every offer: that is nothing new.
                 None => {
-                    formats::profile(line).is_ok()
+                    let profile = formats::profile(&self.session, line, certified);
+                    profile.is_ok_and(|profile| profile != Profile::Dtls || certified)
                         && !now.refused.iter().any(|refused| refused.index == index && refused.is_ours())
                 }
             }

@@ -9,6 +9,7 @@ use sdp_types::{Media, Session};
 
 use super::capability::{Codec, Direction, MediaKind};
 use super::crypto::{CryptoError, SdesKey};
+use super::dtls;
 use super::h264;
 use super::negotiated::RefusedWhy;
 
@@ -227,23 +228,26 @@ pub(super) enum Profile {
     Clear,
     /// RTP/SAVP, RTP/SAVPF.
     Secure,
+    /// UDP/TLS/RTP/SAVP, UDP/TLS/RTP/SAVPF, or what means them.
+    Dtls,
 }
 
-/// Reads the profile of a line.
+/// Reads the profile of a line. `dtls`: this end has a certificate, and would rather have keys by a handshake where a line
+/// offers both (RFC 8643 section 4). A fingerprint without a key means DTLS whatever the token says (RFC 8829 section 5.1.2);
+/// one on RTP/AVP is a mere offer to whoever can.
 ///
 /// # Errors
-/// Why the line cannot be carried: a profile that is keyed by DTLS, or one that z5 does not speak.
-pub(super) fn profile(media: &Media) -> Result<Profile, RefusedWhy> {
-    let dtls = || RefusedWhy::Dtls { proto: media.proto.clone() };
+/// Why the line cannot be carried: a profile that z5 does not speak.
+pub(super) fn profile(session: &Session, media: &Media, dtls: bool) -> Result<Profile, RefusedWhy> {
     let is = |names: &[&str]| names.iter().any(|name| media.proto.eq_ignore_ascii_case(name));
+    let shown = || dtls::has_fingerprint(session, media);
+    let keyed = || media.has_attribute("crypto");
     if is(&["RTP/AVP", "RTP/AVPF"]) {
-        Ok(Profile::Clear)
+        Ok(if dtls && shown() { Profile::Dtls } else { Profile::Clear })
     } else if is(&["RTP/SAVP", "RTP/SAVPF"]) {
-        // A fingerprint instead of a key: DTLS under the older name (RFC 8829 section 5.1.2).
-        let keyed = media.has_attribute("crypto") || !media.has_attribute("fingerprint");
-        if keyed { Ok(Profile::Secure) } else { Err(dtls()) }
-    } else if is(&["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF", "TCP/DTLS/RTP/SAVP", "TCP/DTLS/RTP/SAVPF"]) {
-        Err(dtls())
+        Ok(if shown() && (dtls || !keyed()) { Profile::Dtls } else { Profile::Secure })
+    } else if is(&["UDP/TLS/RTP/SAVP", "UDP/TLS/RTP/SAVPF"]) {
+        Ok(Profile::Dtls)
     } else {
         Err(RefusedWhy::Transport { proto: media.proto.clone() })
     }
@@ -269,5 +273,5 @@ pub(super) fn unusable(session: &Session, media: &Media) -> Option<RefusedWhy> {
         return Some(RefusedWhy::OfferedClosed);
     }
     let unreachable = || address(session, media).err().map(|address| RefusedWhy::Address { address });
-    profile(media).err().or_else(unreachable)
+    profile(session, media, true).err().or_else(unreachable)
 }

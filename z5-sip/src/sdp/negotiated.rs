@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use super::capability::{Codec, Direction, Marks, MediaKind};
 use super::crypto::{CryptoError, CryptoSuite, SdesKey};
 use super::description::SdpError;
+use super::dtls::{DtlsError, NegotiatedDtls, OfferedDtls};
 use super::feedback::Feedback;
 use super::{formats, h264};
 
@@ -50,8 +51,10 @@ pub struct NegotiatedMedia {
     pub codecs: Vec<NegotiatedCodec>,
     /// What we do.
     pub direction: Direction,
-    /// The keys, when the line is encrypted.
+    /// The keys, when the line is encrypted with keys of the description.
     pub crypto: Option<NegotiatedCrypto>,
+    /// The handshake, when it is encrypted with keys that come of one: nothing may be sent or believed before.
+    pub dtls: Option<NegotiatedDtls>,
     /// The packet duration the far end asked for, in milliseconds.
     pub ptime_ms: Option<u32>,
     /// The RTCP feedback that both act on.
@@ -185,12 +188,18 @@ pub enum RefusedWhy {
         /// The profile of the m-line.
         proto: String,
     },
-    /// A line that is keyed by DTLS (RFC 5764).
-    #[error("the line is keyed by DTLS ({proto}), which is not supported yet")]
+    /// A line that is keyed by DTLS (RFC 5764), and this end has no certificate.
+    #[error("the line is keyed by DTLS ({proto}), for which there is no certificate on this side")]
     Dtls {
         /// The profile of the m-line.
         proto: String,
     },
+    /// A line that is keyed by DTLS and says of the handshake what cannot be used.
+    #[error("the line is keyed by DTLS, and {0}")]
+    DtlsUnusable(#[from] DtlsError),
+    /// A line that is not keyed by DTLS where nothing else will do.
+    #[error("this side takes keys by DTLS alone, and the line has none")]
+    DtlsRequired,
     /// Nothing in common.
     #[error("no common codec: the far end has {}, we have {}", list(.theirs), list(.ours))]
     NoCommonCodec {
@@ -276,6 +285,8 @@ pub struct OfferedMedia {
     pub direction: Direction,
     /// The line carries at least one `a=crypto`.
     pub encrypted: bool,
+    /// What it says of a DTLS handshake, when it shows a fingerprint.
+    pub dtls: Option<OfferedDtls>,
     /// The line was offered with port 0.
     pub closed: bool,
     /// RTP and RTCP may share one port.

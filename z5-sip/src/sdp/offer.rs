@@ -5,6 +5,7 @@ use sdp_types::{Attribute, Bandwidth, Media};
 use super::capability::{Capabilities, Codec, Direction, MediaCapability, Security};
 use super::crypto::SdesKey;
 use super::description::{Origin, SessionDescription};
+use super::dtls::{DtlsIdentity, DtlsRole, Setup};
 use super::feedback::{self, Feedback};
 use super::formats;
 use super::negotiated::{Negotiated, NegotiatedCodec, NegotiatedMedia};
@@ -107,6 +108,8 @@ fn offered_line(medium: &MediaCapability) -> Media {
         (Security::Clear | Security::SdesOptional(_), true) => "RTP/AVPF",
         (Security::SdesRequired(_), false) => "RTP/SAVP",
         (Security::SdesRequired(_), true) => "RTP/SAVPF",
+        (Security::Dtls(_), false) => "UDP/TLS/RTP/SAVP",
+        (Security::Dtls(_), true) => "UDP/TLS/RTP/SAVPF",
     };
     let mut line = empty_line(medium.kind.as_str(), medium.port, proto);
     write_codecs(&mut line, medium.codecs.iter());
@@ -115,6 +118,10 @@ fn offered_line(medium: &MediaCapability) -> Media {
     }
     for key in medium.security.keys() {
         push(&mut line, "crypto", key.to_attribute());
+    }
+    if let Security::Dtls(identity) = &medium.security {
+        // Either end may begin, also when a session stands (RFC 5763 section 5, RFC 8842 section 5.5).
+        identity.write(&mut line, Setup::Either);
     }
     finish_line(&mut line, medium, medium.direction, None);
     line
@@ -164,6 +171,9 @@ pub(super) fn finish_line(
     if let Some(AnswerLine { key: Some(key), .. }) = &answer {
         push(line, "crypto", key.to_attribute());
     }
+    if let Some(AnswerLine { dtls: Some((identity, role)), .. }) = &answer {
+        identity.write(line, role.setup());
+    }
     if let Some(bps) = medium.bandwidth_bps {
         let kbps = u64::from(bps.div_ceil(1000));
         line.bandwidths = [("AS", kbps), ("TIAS", u64::from(bps))]
@@ -211,6 +221,8 @@ pub(super) fn finish_line(
 #[derive(Clone, Copy)]
 pub(super) struct AnswerLine<'a> {
     pub(super) key: Option<&'a SdesKey>,
+    /// The handshake.
+    pub(super) dtls: Option<(&'a DtlsIdentity, DtlsRole)>,
     pub(super) rtcp_mux: bool,
     /// The line that is answered.
     pub(super) offered: &'a Media,
