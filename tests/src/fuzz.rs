@@ -10,7 +10,7 @@ use bytes::Bytes;
 use z5_core::config::SrtpMode;
 use z5_core::explain::{Framing, Options, Verdict, options};
 use z5_media::{SrtpParams, SrtpSuite, clock, rtcp, rtp, text, video};
-use z5_sip::auth::{Authenticator, Credentials};
+use z5_sip::auth::{Asker, Authenticator, Credentials};
 use z5_sip::ident::Ident;
 use z5_sip::sdp::{Capabilities, Codec, MediaCapability, MediaKind, Origin, SessionDescription, answer};
 use z5_sip::wire::{Edit, Framer, Limits, Message, Method, Name, Rules, redact};
@@ -103,7 +103,7 @@ pub fn sip_challenge(bytes: &[u8]) {
         return;
     };
     let mut authenticator = Authenticator::new(vec![Credentials::new("a", "secret")]);
-    let _ = authenticator.on_challenge(&request, &response);
+    let _ = authenticator.on_challenge(Asker::Registrar, &request, &response);
     let mut ident = Ident::from_seed(1);
     for (_, value) in authenticator.authorize(&Method::Register, "sip:h", b"", &mut ident) {
         assert!(!value.contains(['\r', '\n', '\0']), "no line break of a challenge reaches our header");

@@ -11,7 +11,7 @@ mod template;
 mod values;
 mod video;
 
-pub(crate) use check::read_part;
+pub(crate) use check::{FLOWS, read_part};
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -231,7 +231,8 @@ pub struct Sip {
     /// The same as a file (xCard, RFC 6351) that goes with the calls themselves.
     pub owner_card: Option<PathBuf>,
     /// How many servers hold a registration at a time, each over a connection of its own (RFC 5626); fewer when there are fewer.
-    pub flows: u32,
+    /// Nothing said: one for each proxy that the sign-in names (RFC 9248 section 5.1), else one.
+    pub flows: Option<u32>,
     /// Seconds of silence after which the connection to the server is kept alive.
     pub keep_alive: u32,
     /// What keeps a UDP flow alive.
@@ -254,7 +255,7 @@ impl Default for Sip {
             mwi: None,
             owner_uri: None,
             owner_card: None,
-            flows: 1,
+            flows: None,
             keep_alive: 25,
             udp_keep_alive: UdpKeepAlive::default(),
         }

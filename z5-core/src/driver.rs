@@ -17,6 +17,7 @@ pub(crate) use dns::system_nameservers;
 pub(crate) use probe::Prober;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +36,7 @@ use crate::clock::{self, WallAnchor};
 use crate::config::Config;
 use crate::egress::{Guard, Passage};
 use crate::entropy;
-use crate::error::{Attempt, InternalError, StartError, StoreError};
+use crate::error::{Attempt, AttemptOutcome, InternalError, StartError, StoreError};
 use crate::events::{EventKind, EventSender, Events, event_channel};
 use crate::machine::Machine;
 use crate::machine::io::{
@@ -72,6 +73,8 @@ pub(crate) enum Fact {
     Connected {
         flow: FlowId,
         link: sip::Link,
+        /// The address that was connected to.
+        remote: SocketAddr,
         tried: Vec<Attempt>,
     },
     ConnectFailed {
@@ -282,8 +285,9 @@ impl Core {
             Fact::ConnectFailed { flow, attempts } => {
                 self.machine.handle(Input::ConnectFailed { flow, attempts }, now, out);
             }
-            Fact::Connected { flow, link, tried } => {
-                match sip::Connection::open(flow, link, self.capture.as_ref(), self.facts.clone()) {
+            Fact::Connected { flow, link, remote, mut tried } => {
+                let transport = Some(crate::machine::transport_name(link.transport()));
+                match sip::Connection::open(flow, link, remote, self.capture.as_ref(), self.facts.clone()) {
                     Ok((connection, ends)) => {
                         self.sip.insert(flow, connection);
                         let sip::Ends { transport, local, remote } = ends;
@@ -293,6 +297,8 @@ impl Core {
                     // Gone again before it was looked at.
                     Err(error) => {
                         tracing::debug!(%error, "a new connection has no ends");
+                        let outcome = AttemptOutcome::Reset;
+                        tried.push(Attempt { address: remote, transport, outcome });
                         self.machine.handle(Input::ConnectFailed { flow, attempts: tried }, now, out);
                     }
                 }

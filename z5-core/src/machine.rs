@@ -223,7 +223,8 @@ impl Machine {
             Input::ConnectFailed { flow, attempts } => {
                 if self.line.is_stream(flow) {
                     // RFC 3261 section 18.1.1: then everything goes over UDP.
-                    self.line.on_stream_gone();
+                    let events = self.line.on_stream_failed(flow, now, out);
+                    self.on_agent(events, now, out);
                 } else if self.line.is_spare(flow) {
                     let spread = self.ident.number();
                     self.line.on_spare_failed(flow, attempts, line::Loss { now, spread }, out);

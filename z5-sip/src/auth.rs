@@ -4,11 +4,13 @@
 //! [`Authenticator`] answers challenges, [`Verifier`] makes and checks them, [`digest`] is the arithmetic.
 //! Basic and every other scheme are ignored. Credentials answer only the realm they are for.
 
+mod asker;
 mod client;
 pub mod digest;
 mod mutual;
 mod server;
 
+pub use asker::Asker;
 pub use client::{AuthFailure, Authenticator, Preference};
 pub use mutual::ServerProof;
 pub use server::{Check, Verifier};

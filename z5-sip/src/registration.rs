@@ -132,6 +132,12 @@ impl Registration {
         self.request != Request::None
     }
 
+    /// Whether one that makes the binding is.
+    #[must_use]
+    pub fn is_making(&self) -> bool {
+        self.request == Request::Making
+    }
+
     /// The lifetime that is asked for now, in seconds.
     #[must_use]
     pub fn asked(&self) -> u32 {

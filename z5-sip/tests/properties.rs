@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use z5_sip::auth::{Authenticator, Credentials, Verifier};
+use z5_sip::auth::{Asker, Authenticator, Credentials, Verifier};
 use z5_sip::ident::Ident;
 use z5_sip::wire::{
     Address, Contact, Edit, Frame, Framer, Host, Limits, Message, Method, Name, NameAddr, Params,
@@ -51,7 +51,7 @@ fn read_all(message: &Message) {
     let edited = Edit::new(message).pop_via().stamp_received(([127, 0, 0, 1], 5060).into()).build();
     let _ = edited.map(|edited| edited.as_bytes().len());
     let mut auth = Authenticator::new(vec![Credentials::new("a", "b")]);
-    let _ = auth.on_challenge(message, message);
+    let _ = auth.on_challenge(Asker::Registrar, message, message);
     auth.on_response(message, message);
     let _ = auth.authorize(&Method::Register, "sip:h", message.body(), &mut Ident::from_seed(1));
     #[expect(clippy::disallowed_methods, reason = "the test only needs some instant")]

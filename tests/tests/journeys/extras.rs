@@ -143,7 +143,7 @@ async fn two_flows_to_two_servers_and_a_call_outlives_the_loss_of_either() {
     let second = IpAddr::from([127, 0, 0, 2]);
     let carrier = carrier(|carrier| carrier.further_address([127, 0, 0, 2].into())).await;
     let (mut settings, files) = config(&carrier, "alice", |_| {});
-    settings.sip.flows = 2;
+    settings.sip.flows = Some(2);
     let mut alice = Client::ready((settings, files)).await;
     let also = alice.until("the second flow", |kind| matches!(kind, EventKind::FlowRegistered { .. })).await;
     let EventKind::FlowRegistered { reg_id, server, .. } = also else { unreachable!() };

@@ -14,7 +14,7 @@ use crate::location::{Location, LocationError};
 use crate::secret::Secret;
 
 /// One flow is no redundancy, two are the rule, more than four help nobody (RFC 5626 section 4.2.1).
-const FLOWS: std::ops::RangeInclusive<u32> = 1..=4;
+pub(crate) const FLOWS: std::ops::RangeInclusive<u32> = 1..=4;
 
 /// Seconds: bindings in NATs last 30 s over UDP and some minutes over TCP (RFC 5626 section 4.4).
 const KEEP_ALIVE: std::ops::RangeInclusive<u32> = 1..=840;
@@ -182,8 +182,8 @@ impl Config {
         {
             out.push(Problem::bad("sip.mwi", format!("`{mailbox}` is no `sip:` address")));
         }
-        if !FLOWS.contains(&self.sip.flows) {
-            let why = format!("{} is outside {} to {}", self.sip.flows, FLOWS.start(), FLOWS.end());
+        if let Some(flows) = self.sip.flows.filter(|flows| !FLOWS.contains(flows)) {
+            let why = format!("{flows} is outside {} to {}", FLOWS.start(), FLOWS.end());
             out.push(Problem::bad("sip.flows", why));
         }
         if !KEEP_ALIVE.contains(&self.sip.keep_alive) {

@@ -50,9 +50,12 @@ pub(super) fn connect(
     facts: Facts,
 ) {
     tokio::spawn(async move {
-        let one = |target: Target| one(target, Arc::clone(&trust), capture.clone());
+        let one = |target: Target| {
+            let (address, link) = (target.address, one(target, Arc::clone(&trust), capture.clone()));
+            async move { link.await.map(|link| (link, address)) }
+        };
         let fact = match race::run(targets, one).await {
-            Ok((link, tried)) => Fact::Connected { flow, link, tried },
+            Ok(((link, remote), tried)) => Fact::Connected { flow, link, remote, tried },
             Err(attempts) => Fact::ConnectFailed { flow, attempts },
         };
         drop(facts.send(fact));
@@ -124,11 +127,23 @@ pub(super) struct Ends {
     pub(super) remote: SocketAddr,
 }
 
+impl Link {
+    pub(super) const fn transport(&self) -> Transport {
+        match self {
+            Self::Tcp(_) => Transport::Tcp,
+            Self::Tls(_) => Transport::Tls,
+            Self::Udp(_) => Transport::Udp,
+        }
+    }
+}
+
 impl Connection {
-    /// Takes a connection that was made; gives both ends' addresses.
+    /// Takes a connection that was made to this address; gives both ends' addresses. One that was reset meanwhile has no far
+    /// end to be asked for: that it is gone is told like any other end.
     pub(super) fn open(
         flow: FlowId,
         link: Link,
+        remote: SocketAddr,
         capture: Option<&Arc<Capture>>,
         facts: Facts,
     ) -> std::io::Result<(Self, Ends)> {
@@ -138,11 +153,7 @@ impl Connection {
         let (ends, writer, reader) = match link {
             Link::Tcp(stream) => {
                 stream.set_nodelay(true)?;
-                let ends = Ends {
-                    transport: Transport::Tcp,
-                    local: stream.local_addr()?,
-                    remote: stream.peer_addr()?,
-                };
+                let ends = Ends { transport: Transport::Tcp, local: stream.local_addr()?, remote };
                 let (read, write) = stream.into_split();
                 let tap = Tap::new(capture, capture::Transport::Tcp, (ends.local, ends.remote));
                 (
@@ -154,11 +165,7 @@ impl Connection {
             Link::Tls(stream) => {
                 let socket = stream.get_ref().0.stream();
                 socket.set_nodelay(true)?;
-                let ends = Ends {
-                    transport: Transport::Tls,
-                    local: socket.local_addr()?,
-                    remote: socket.peer_addr()?,
-                };
+                let ends = Ends { transport: Transport::Tls, local: socket.local_addr()?, remote };
                 let (read, write) = tokio::io::split(*stream);
                 // What travels is captured below the encryption.
                 (
@@ -168,11 +175,7 @@ impl Connection {
                 )
             }
             Link::Udp(socket) => {
-                let ends = Ends {
-                    transport: Transport::Udp,
-                    local: socket.local_addr()?,
-                    remote: socket.peer_addr()?,
-                };
+                let ends = Ends { transport: Transport::Udp, local: socket.local_addr()?, remote };
                 let socket = Arc::new(socket);
                 let tap = Tap::new(capture, capture::Transport::Udp, (ends.local, ends.remote));
                 let writer = tokio::spawn(send_all(queue, Arc::clone(&socket), tap.clone()));
@@ -316,6 +319,8 @@ mod tests {
     use super::*;
 
     const MANY: usize = 2 * 1024 * 1024;
+    /// Where no test looks.
+    const ANYWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -327,7 +332,8 @@ mod tests {
     async fn the_last_bytes_go_out_before_the_end() {
         let (near, mut far) = pair().await;
         let (facts, _facts_in) = mpsc::unbounded_channel();
-        let (mut connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), None, facts).unwrap();
+        let (mut connection, ..) =
+            Connection::open(FlowId(1), Link::Tcp(near), ANYWHERE, None, facts).unwrap();
         connection.write(vec![Bytes::from_static(b"ACK"), Bytes::from_static(b"BYE")]);
         connection.close().await.unwrap();
         let mut got = Vec::new();
@@ -339,7 +345,7 @@ mod tests {
     async fn a_far_end_that_floods_waits() {
         let (near, mut far) = pair().await;
         let (facts, mut facts_in) = mpsc::unbounded_channel();
-        let (_connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), None, facts).unwrap();
+        let (_connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), ANYWHERE, None, facts).unwrap();
         let flood = tokio::spawn(async move { far.write_all(&vec![b'x'; MANY]).await });
         let mut seen = 0;
         while let Some(fact) = facts_in.recv().await {
@@ -367,7 +373,8 @@ mod tests {
     async fn a_far_end_that_reads_nothing_ends_its_flow() {
         let (near, _far) = pair().await;
         let (facts, mut facts_in) = mpsc::unbounded_channel();
-        let (mut connection, ..) = Connection::open(FlowId(1), Link::Tcp(near), None, facts).unwrap();
+        let (mut connection, ..) =
+            Connection::open(FlowId(1), Link::Tcp(near), ANYWHERE, None, facts).unwrap();
         // The windows of both kernels take a few megabytes, then ours is the only memory left.
         let message = Bytes::from(vec![b'x'; 64 * 1024]);
         let mut written = 0;
@@ -391,7 +398,8 @@ mod tests {
         let near = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         near.connect(address).await.unwrap();
         let (facts, mut facts_in) = mpsc::unbounded_channel();
-        let (mut connection, ends) = Connection::open(FlowId(1), Link::Udp(near), None, facts).unwrap();
+        let (mut connection, ends) =
+            Connection::open(FlowId(1), Link::Udp(near), address, None, facts).unwrap();
         assert_eq!((ends.transport, ends.remote), (Transport::Udp, address));
         connection.write(vec![Bytes::from_static(b"one"), Bytes::from_static(b"two")]);
         let mut buffer = [0; 16];

@@ -5,21 +5,22 @@
 //!
 //! Targets are tried in order, those of one transport beside each other (RFC 8305), the next transport when all of one failed
 //! (RFC 3263 section 4.3). After a certificate that is not good nothing unencrypted is tried: whoever can spoil a certificate
-//! must not get the call in the clear. Beside a UDP flow stands a TCP connection to the same server for what is larger than
-//! 1300 bytes (RFC 3261 section 18.1.1); without it everything goes over UDP.
+//! must not get the call in the clear.
 
 mod spares;
+mod streams;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use z5_sip::ident::Ident;
-use z5_sip::locate::{Origin, Target};
+use z5_sip::locate::Target;
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua::{self, FlowDeath, FlowEnd, FlowId, Transport, UserAgent};
 
 pub(crate) use self::spares::Loss;
 use self::spares::Spare;
+use self::streams::Stream;
 use super::io::Effect;
 use crate::error::{Attempt, AttemptOutcome};
 use crate::events::EventKind;
@@ -42,8 +43,8 @@ pub(crate) struct Line {
     server: Option<(Transport, SocketAddr)>,
     /// It has taken a registration on this connection.
     served: bool,
-    /// The TCP connection beside a UDP flow.
-    stream: Stream,
+    /// The TCP connections beside UDP flows.
+    streams: Vec<Stream>,
     /// The connections beside this one.
     spares: Vec<Spare>,
     last_flow: u64,
@@ -51,14 +52,6 @@ pub(crate) struct Line {
     again: Option<Instant>,
     failures: u32,
     registering_since: Option<Instant>,
-}
-
-/// How the TCP connection beside a UDP flow stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stream {
-    None,
-    Connecting(FlowId),
-    Up(FlowId),
 }
 
 /// How the connection stands.
@@ -122,7 +115,7 @@ impl Line {
             link: Link::None,
             server: None,
             served: false,
-            stream: Stream::None,
+            streams: Vec::new(),
             spares: Vec::new(),
             last_flow: 0,
             agent: None,
@@ -309,9 +302,11 @@ impl Line {
     }
 
     fn close_first(&mut self, out: &mut Outbox<Effect>) {
-        self.close_stream(out);
         match self.link {
-            Link::Connecting(flow) | Link::Up { flow, .. } => out.push(Effect::Close { flow }),
+            Link::Connecting(flow) | Link::Up { flow, .. } => {
+                self.close_streams_beside(flow, out);
+                out.push(Effect::Close { flow });
+            }
             Link::None | Link::Failed | Link::Lost { .. } => {}
         }
         self.link = Link::None;
@@ -322,14 +317,6 @@ impl Line {
     pub(crate) fn retire(&mut self, out: &mut Outbox<Effect>) {
         self.close(out);
         self.agent = None;
-    }
-
-    fn close_stream(&mut self, out: &mut Outbox<Effect>) {
-        match self.stream {
-            Stream::Connecting(flow) | Stream::Up(flow) => out.push(Effect::Close { flow }),
-            Stream::None => {}
-        }
-        self.stream = Stream::None;
     }
 
     /// Puts the user agent on the line.
@@ -343,42 +330,6 @@ impl Line {
             Link::Connecting(own) | Link::Up { flow: own, .. } => own == flow,
             Link::None | Link::Failed | Link::Lost { .. } => false,
         }
-    }
-
-    /// True when this is the TCP connection beside a UDP flow, under way or up.
-    pub(crate) fn is_stream(&self, flow: FlowId) -> bool {
-        matches!(self.stream, Stream::Connecting(own) | Stream::Up(own) if own == flow)
-    }
-
-    /// Opens the TCP connection beside a UDP flow that does its work, unless there is one.
-    pub(crate) fn open_stream(&mut self, out: &mut Outbox<Effect>) {
-        let Link::Up { transport: Transport::Udp, remote, .. } = self.link else { return };
-        if self.stream != Stream::None {
-            return;
-        }
-        let flow = self.next_flow();
-        self.stream = Stream::Connecting(flow);
-        let name = self.name().to_owned();
-        let target = Target { transport: Transport::Tcp, address: remote, name, origin: Origin::Given };
-        out.push(Effect::Connect { flow, targets: vec![target] });
-    }
-
-    /// The TCP connection beside the UDP flow stands: the user agent is told.
-    pub(crate) fn on_stream_up(
-        &mut self,
-        flow: FlowId,
-        (local, remote): (SocketAddr, SocketAddr),
-        now: Instant,
-        out: &mut Outbox<Effect>,
-    ) -> Vec<ua::Event> {
-        let Link::Up { flow: beside, .. } = self.link else { return Vec::new() };
-        self.stream = Stream::Up(flow);
-        self.agent(ua::Input::StreamUp { flow, beside, local, remote }, now, out)
-    }
-
-    /// The TCP connection beside the UDP flow is gone or was never made.
-    pub(crate) fn on_stream_gone(&mut self) {
-        self.stream = Stream::None;
     }
 
     pub(crate) fn on_connected(
@@ -420,12 +371,10 @@ impl Line {
     }
 
     pub(crate) fn on_closed(&mut self, flow: FlowId, why: FlowDeath, out: &mut Outbox<Effect>) -> bool {
-        if self.is_stream(flow) {
-            self.on_stream_gone();
-        }
+        self.forget_stream(flow);
+        self.close_streams_beside(flow, out);
         let current = self.is_current(flow);
         if current {
-            self.close_stream(out);
             self.link = Link::Lost { why: why.to_string(), outcome: outcome(why) };
         }
         current
@@ -494,7 +443,7 @@ impl Line {
         let mut effects = Outbox::new();
         agent.handle(input, now, &mut effects);
         let mut events = Vec::new();
-        let mut closed = Vec::new();
+        let (mut closed, mut wanted) = (Vec::new(), Vec::new());
         for effect in effects.drain() {
             match effect {
                 ua::Effect::Send { flow, bytes } => {
@@ -507,11 +456,17 @@ impl Line {
                     out.push(Effect::Close { flow });
                     closed.push((flow, why));
                 }
+                ua::Effect::OpenStream { beside } => wanted.push(beside),
                 ua::Effect::Event(event) => events.push(event),
             }
         }
         for (flow, why) in closed {
             self.on_closed(flow, why, out);
+        }
+        for beside in wanted {
+            if !self.open_stream(beside, out) {
+                events.extend(self.agent(ua::Input::StreamFailed { beside }, now, out));
+            }
         }
         events
     }

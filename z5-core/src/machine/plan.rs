@@ -85,8 +85,8 @@ pub(crate) struct SipPlan {
     /// The mailbox to watch.
     pub(crate) mwi: Option<String>,
     pub(crate) expires_s: u32,
-    /// Connections to different servers at a time.
-    pub(crate) flows: u32,
+    /// Connections to different servers at a time; as many as the sign-in names proxies where nothing is said.
+    pub(crate) flows: Option<u32>,
     pub(crate) keep_alive_s: u32,
     pub(crate) stun: StunUse,
     /// What our calls say about their owner, and the part it refers to (RFC 9248 section 5.2.3).

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use z5_sip::auth::Credentials;
 use z5_sip::locate::{Origin, Target};
 use z5_sip::outbox::Deadline;
-use z5_sip::ua::{RegisterFailure, Transport, UaConfig};
+use z5_sip::ua::{FlowEnd, RegisterFailure, Transport, UaConfig};
 use z5_sip::wire::Uri;
 
 use super::line::{Line, Link};
@@ -149,6 +149,20 @@ impl LineAccount {
             Some(_) => resolved.sip_targets().to_vec(),
             None => mcs_targets(resolved, &self.proxies, plan),
         }
+    }
+
+    /// How many of the proxies that ZDial named have addresses of their own, as many as there may be flows: each is to hold a
+    /// registration (RFC 9248 section 5.1). One where it named none.
+    pub(crate) fn proxies_reached(&self) -> u32 {
+        let named = |target: &&Target| self.proxies.iter().any(|proxy| proxy.host == target.name);
+        let mut seen: Vec<(&str, u16)> = Vec::new();
+        for target in self.targets.iter().filter(named) {
+            let proxy = (target.name.as_str(), target.address.port());
+            if !seen.contains(&proxy) {
+                seen.push(proxy);
+            }
+        }
+        u32::try_from(seen.len()).unwrap_or(u32::MAX).clamp(*config::FLOWS.start(), *config::FLOWS.end())
     }
 
     /// The user agent's account.
@@ -317,7 +331,7 @@ pub(crate) fn passing(failure: &RegisterFailure, link: &Link) -> Option<AttemptO
     }
 }
 
-/// Why no connection was made.
+/// Why no connection was made. A connection that was made and reset before anyone looked at it counts as one that was lost.
 pub(crate) fn unreachable(line: &Line) -> RegisterError {
     let tls = |attempt: &Attempt| match attempt.outcome {
         AttemptOutcome::Tls { why } => Some(why),
@@ -338,7 +352,12 @@ pub(crate) fn unreachable(line: &Line) -> RegisterError {
             let why = tls(&attempt).unwrap_or(crate::error::TlsFailure::Protocol);
             RegisterError::Tls { host: line.name().to_owned(), why, tried: others }
         }
-        None => RegisterError::Unreachable { attempts: tried.to_vec() },
+        None => match tried {
+            [before @ .., Attempt { outcome: AttemptOutcome::Reset, .. }] => {
+                RegisterError::ConnectionLost { why: FlowEnd::Reset.to_string(), tried: before.to_vec() }
+            }
+            attempts => RegisterError::Unreachable { attempts: attempts.to_vec() },
+        },
     }
 }
 

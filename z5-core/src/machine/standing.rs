@@ -368,7 +368,6 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
-        self.line.open_stream(out);
         let state = std::mem::replace(&mut self.state, State::Stopped);
         match state {
             State::Registering(step) => {

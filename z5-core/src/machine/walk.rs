@@ -274,7 +274,7 @@ impl Machine {
             Err(error) => return self.fail(error.into(), now, out),
             Ok(config) => {
                 self.line.install(config, Ident::from_seed(seed));
-                self.line.keep_flows(self.plan.sip.flows);
+                self.line.keep_flows(self.plan.sip.flows.unwrap_or_else(|| account.proxies_reached()));
             }
         }
         self.line.open(account.targets.clone(), out);

@@ -71,6 +71,7 @@ impl End {
                 Effect::Send { bytes, .. } => write.extend_from_slice(&bytes),
                 Effect::Event(event) => self.events.push(event),
                 Effect::CloseFlow { why, .. } => panic!("{why}"),
+                Effect::OpenStream { .. } => panic!("no stream stands beside another one"),
             }
         }
         write
@@ -150,7 +151,7 @@ impl Pair {
             .drain(..)
             .find_map(|event| if let Event::Incoming { call, .. } = event { Some(call) } else { None });
         let incoming = incoming.unwrap();
-        self.command_callee(Command::Ring { call: incoming });
+        self.command_callee(Command::Ring { call: incoming, offer: None });
         self.command_callee(Command::Accept { call: incoming, answer: self.answer.clone() });
         assert!(self.caller.events.drain(..).any(|event| matches!(event, Event::Established { .. })));
         assert!(self.callee.events.drain(..).any(|event| matches!(event, Event::Established { .. })));

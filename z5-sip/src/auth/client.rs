@@ -6,6 +6,7 @@ mod tests;
 use std::fmt;
 
 use super::Credentials;
+use super::asker::{Asker, Realms};
 use super::digest::{self, Algorithm, Inputs, Qop, Use};
 use super::mutual::{self, ServerProof};
 use crate::ident::Ident;
@@ -81,6 +82,7 @@ struct Session {
 #[derive(Clone)]
 pub struct Authenticator {
     credentials: Vec<Credentials>,
+    realms: Realms,
     preference: Preference,
     sessions: Vec<Session>,
 }
@@ -88,7 +90,19 @@ pub struct Authenticator {
 impl Authenticator {
     /// With credentials, the first fitting one wins.
     pub fn new(credentials: Vec<Credentials>) -> Self {
-        Self { credentials, preference: Preference::default(), sessions: Vec::new() }
+        Self {
+            credentials,
+            realms: Realms::default(),
+            preference: Preference::default(),
+            sessions: Vec::new(),
+        }
+    }
+
+    /// Credentials that name no realm are good for this one, the domain of the account, and for those of its registrar
+    /// ([`Self::learn_realms`]).
+    pub fn at_home(mut self, domain: impl Into<String>) -> Self {
+        self.realms.home = Some(domain.into());
+        self
     }
 
     /// Chooses which of several challenges is answered.
@@ -103,23 +117,14 @@ impl Authenticator {
         self.sessions.clear();
     }
 
-    /// Binds credentials that were for whatever realm to the realms that have asked so far: call it when the first
-    /// request was accepted, so that a challenge of another realm (which a far end can write into its answer to a call)
-    /// is not answered with them. Without a challenge so far nothing is bound.
-    pub fn bind_to_known_realms(&mut self) {
-        let mut realms: Vec<&str> = self.sessions.iter().map(|session| session.realm.as_str()).collect();
-        realms.sort_unstable();
-        realms.dedup();
-        if realms.is_empty() {
-            return;
-        }
-        let bind = |own: &Credentials| -> Vec<Credentials> {
-            match own.realm() {
-                Some(_) => vec![own.clone()],
-                None => realms.iter().map(|realm| own.clone().for_realm(*realm)).collect(),
+    /// The realms that have asked so far are the registrar's: call it when it has accepted a request. From then on
+    /// credentials that name no realm are good for these, whoever asks, and without a domain ([`Self::at_home`]) for no others.
+    pub fn learn_realms(&mut self) {
+        for session in &self.sessions {
+            if !self.realms.learned.contains(&session.realm) && self.realms.learned.len() < SESSIONS {
+                self.realms.learned.push(session.realm.clone());
             }
-        };
-        self.credentials = self.credentials.iter().flat_map(bind).collect();
+        }
     }
 
     /// True when [`Self::authorize`] would write anything.
@@ -129,7 +134,12 @@ impl Authenticator {
 
     /// Takes in a 401 or 407 to `request`. `Ok` means: send the request once more, as a new transaction with
     /// what [`Self::authorize`] writes.
-    pub fn on_challenge(&mut self, request: &Message, response: &Message) -> Result<(), AuthFailure> {
+    pub fn on_challenge(
+        &mut self,
+        asker: Asker,
+        request: &Message,
+        response: &Message,
+    ) -> Result<(), AuthFailure> {
         let mut offers = Vec::new();
         let mut offered = Vec::new();
         for (proxy, challenge) in response.challenges() {
@@ -148,17 +158,18 @@ impl Authenticator {
                 false => AuthFailure::NoUsableChallenge { offered },
             });
         }
-        let mut realms = Vec::new();
+        let mut unanswered = Vec::new();
         let mut answered = false;
         for offer in self.choose(offers) {
-            if self.credentials.iter().any(|credentials| credentials.answers(&offer.realm)) {
+            let (realms, asks) = (&self.realms, (offer.realm.as_str(), offer.proxy));
+            if self.credentials.iter().any(|own| realms.allow(own, asks, asker, request)) {
                 self.take(request, offer)?;
                 answered = true;
             } else {
-                realms.push(offer.realm);
+                unanswered.push(offer.realm);
             }
         }
-        if answered { Ok(()) } else { Err(AuthFailure::NoCredentials { realms }) }
+        if answered { Ok(()) } else { Err(AuthFailure::NoCredentials { realms: unanswered }) }
     }
 
     /// Takes in any other response to `request`: the nonce is good, and `nextnonce` replaces it. Gives what the response

@@ -185,10 +185,16 @@ impl UserAgent {
         active.ending = Ending::Bye { by, failure };
         active.acceptance = None;
         active.leg.retry = None;
-        let outline = active.leg.dialog.next(Method::Bye);
+        let (outline, dialog) = (active.leg.dialog.next(Method::Bye), active.leg.dialog.id().clone());
         self.dirty.push(Sleeper::Call(key));
         let outline = self.signed(outline);
-        let sent = flow.is_some_and(|flow| self.start_client(outline, flow, Owner::Bye(key), turn).is_ok());
+        let sent = match flow {
+            Some(flow) => self.start_client(outline, flow, Owner::Bye(key), turn).is_ok(),
+            None => {
+                self.keep(Owner::Stray, outline, dialog, turn);
+                false
+            }
+        };
         if !sent {
             self.on_bye_done(key, turn);
         }

@@ -90,6 +90,20 @@ pub(super) struct Ringing {
     pub(super) replaces: Option<CallKey>,
 }
 
+impl Ringing {
+    /// Whether the first reliable response has to make our offer.
+    pub(super) fn offer_due(&self) -> bool {
+        self.offer.is_none() && self.leg.session.negotiated().is_none()
+    }
+
+    /// Whether even ringing has to: the caller takes nothing unreliable.
+    pub(super) fn must_offer(&self) -> bool {
+        let required =
+            self.reliability == Reliability::Required && self.request.lists_token(Name::Require, "100rel");
+        required && self.offer_due() && self.unacknowledged.is_none() && !self.leg.session.is_offering()
+    }
+}
+
 /// Whether provisional responses of ours are reliable (RFC 3262 section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reliability {

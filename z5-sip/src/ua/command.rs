@@ -41,6 +41,9 @@ pub enum Command {
     Ring {
         /// An incoming call.
         call: CallKey,
+        /// What we can do, on ports already reserved: used where [`Event::Incoming`](super::Event::Incoming) says that ringing
+        /// must offer, and it holds on when the call is taken. Without it such a caller hears nothing before the call is taken.
+        offer: Option<Capabilities>,
     },
     /// Send early media to the caller before the call is taken (183): reliably when the caller knows how (RFC 3262), as a
     /// foretaste otherwise. What it answers holds on when the call is taken.

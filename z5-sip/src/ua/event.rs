@@ -74,6 +74,9 @@ pub enum Event {
         display_name: Option<String>,
         /// What they offer.
         offered: OfferSummary,
+        /// The caller offers nothing and takes nothing unreliable (`Require: 100rel`): it hears that it rings only when
+        /// [`Command::Ring`](super::Command::Ring) brings our offer (RFC 3262 section 5).
+        ring_with_offer: bool,
         /// The call of ours that this one is to take the place of (RFC 3891): taking it ends that one. It needs no
         /// ringing, because someone talks already.
         replaces: Option<CallKey>,

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::call::{Active, Call, Ringing, State};
+use super::call::{Active, Call, Reliability, Ringing, State};
 use super::compose::{ACCEPT, ALLOW};
 use super::extras::{asserted, call_info};
 use super::failure::{CallFailure, CommandRefusal};
@@ -52,8 +52,11 @@ impl UserAgent {
         server.call = Some(key);
         let display_name =
             from.display_name().map(std::borrow::Cow::into_owned).filter(|name| !name.is_empty());
+        let reliability = self.reliability(&request);
+        let required = reliability == Reliability::Required && request.lists_token(Name::Require, "100rel");
         let event = Event::Incoming {
             call: key,
+            ring_with_offer: required && offer.is_none(),
             from: from.uri.to_uri(),
             to: to.uri.to_uri(),
             display_name,
@@ -77,7 +80,7 @@ impl UserAgent {
         let rseq = u32::try_from(self.ident.number() % (1 << 30)).unwrap_or_default();
         let ringing = Ringing {
             server: number,
-            reliability: self.reliability(&request),
+            reliability,
             request,
             offer,
             leg,
@@ -89,6 +92,8 @@ impl UserAgent {
             previewed: None,
             replaces,
         };
+        // What came over the stream beside a UDP flow stands and falls with its datagrams.
+        let flow = self.principal(flow);
         self.calls.insert(key, Call { flow, state: State::Ringing(ringing) });
         self.dirty.push(Sleeper::Call(key));
         turn.emit(event);

@@ -17,6 +17,8 @@ pub(super) struct Leg {
     pub(super) refreshing: bool,
     /// An offer that met one of the far end (491, 500), and when it goes out again.
     pub(super) retry: Option<(Instant, Capabilities)>,
+    /// It waits for a flow, and until then at most.
+    pub(super) adrift: bool,
     /// How often an offer was put off in a row.
     pub(super) put_off: u32,
     /// The far end takes UPDATE.
@@ -45,6 +47,7 @@ impl Leg {
             offering: None,
             refreshing: false,
             retry: None,
+            adrift: false,
             put_off: 0,
             updatable,
             held: None,

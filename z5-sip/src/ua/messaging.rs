@@ -15,10 +15,7 @@ use super::{Turn, UserAgent};
 use crate::flow::FlowId;
 use crate::multipart;
 use crate::request::Outline;
-use crate::wire::{Message, Method, Name, Transport, Uri, media_types};
-
-/// The largest MESSAGE outside a call where nobody watches for congestion (RFC 3428 section 8).
-const LARGEST: usize = 1300;
+use crate::wire::{Message, Method, Name, Uri, media_types};
 
 /// A [`super::Command::Message`].
 pub(super) struct Outgoing {
@@ -52,14 +49,8 @@ impl UserAgent {
         // No Contact: a MESSAGE opens no dialog (RFC 3428 section 4).
         outline.body = Some((Cow::Owned(content_type), body.0));
         let outline = self.signed(outline);
-        let (request, flow) = self.write_fitting(&outline, flow)?;
-        let datagrams = self.flows.get(&flow).is_some_and(|flow| flow.transport() == Transport::Udp);
-        let bytes = request.as_bytes().len();
-        if call.is_none() && datagrams && bytes > LARGEST {
-            return Err(RequestFailure::TooLarge { bytes });
-        }
         let owner = Owner::Apart(Apart::Message { message, call });
-        self.start_client_with(request, outline, flow, owner, turn)?;
+        self.start_client(outline, flow, owner, turn)?;
         Ok(())
     }
 

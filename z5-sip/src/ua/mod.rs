@@ -30,6 +30,7 @@
 //!     match effect {
 //!         Effect::Send { bytes, .. } => write.extend_from_slice(&bytes),
 //!         Effect::CloseFlow { .. } => { /* close the socket */ }
+//!         Effect::OpenStream { .. } => { /* on UDP only: connect over TCP to the same server, beside it */ }
 //!         Effect::Event(_) => { /* tell the application */ }
 //!     }
 //! }
@@ -49,12 +50,14 @@
 //! - An ACK and the request that follows it are written in one turn, so that they leave in one segment.
 
 mod active;
+mod adrift;
 mod apart;
 mod body;
 mod call;
 mod command;
 mod compose;
 mod config;
+mod doorstep;
 mod early;
 mod event;
 mod extras;
@@ -127,7 +130,7 @@ pub struct UserAgent {
     authenticator: Authenticator,
     flows: BTreeMap<FlowId, Flow>,
     /// By UDP flow: the TCP connection for what is larger than a datagram may be.
-    streams: BTreeMap<FlowId, FlowId>,
+    streams: BTreeMap<FlowId, stream::Stream>,
     /// The newest flow that is up.
     current: Option<FlowId>,
     /// Our binding of each `reg-id`.
@@ -144,6 +147,8 @@ pub struct UserAgent {
     calls: BTreeMap<CallKey, Call>,
     dialogs: HashMap<DialogId, CallKey>,
     subscriptions: BTreeMap<SubscriptionKey, subscribing::Subscribed>,
+    /// Requests of calls that wait for a flow.
+    adrift: Vec<adrift::Adrift>,
     /// Dialogs that are over, the newest last.
     ended: VecDeque<DialogId>,
     /// Transfers that we asked for, by the call they were asked in.
@@ -154,6 +159,8 @@ pub struct UserAgent {
     referrals: BTreeMap<CallKey, referral::Referral>,
     /// Where calls that were sent elsewhere may still go.
     redirects: BTreeMap<CallKey, redirecting::Redirects>,
+    /// Requests that came before the binding they came by was known to stand.
+    doorstep: Vec<doorstep::Guest>,
     /// The other parts of the message that is looked at.
     parts: Vec<BodyPart>,
     /// What was refused or dropped, and how often.
@@ -170,6 +177,15 @@ pub struct UserAgent {
 #[must_use]
 pub fn rules() -> Rules {
     Rules::user_agent()
+}
+
+/// Credentials are good for the domain of the account, and for what its registrar calls itself.
+fn authenticator(config: &UaConfig) -> Authenticator {
+    let authenticator = Authenticator::new(config.credentials.clone());
+    match config.registrar.host() {
+        Some(domain) => authenticator.at_home(domain.to_string()),
+        None => authenticator,
+    }
 }
 
 /// What every step of one turn shares.
@@ -198,7 +214,7 @@ impl UserAgent {
     #[must_use]
     pub fn new(config: UaConfig, ident: Ident) -> Self {
         Self {
-            authenticator: Authenticator::new(config.credentials.clone()),
+            authenticator: authenticator(&config),
             supported: compose::supported(&config).collect::<Vec<_>>().join(", "),
             rules: Rules { extensions: compose::supported(&config).collect(), ..rules() },
             config,
@@ -212,12 +228,14 @@ impl UserAgent {
             transactions: Transactions::default(),
             calls: BTreeMap::new(),
             dialogs: HashMap::new(),
+            adrift: Vec::new(),
             ended: VecDeque::new(),
             transfers: BTreeMap::new(),
             requested: BTreeMap::new(),
             referrals: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             redirects: BTreeMap::new(),
+            doorstep: Vec::new(),
             parts: Vec::new(),
             drops: BTreeMap::new(),
             refusals: BTreeMap::new(),
@@ -240,13 +258,15 @@ impl UserAgent {
                 self.dirty.push(Sleeper::Flow(flow));
             }
             Input::StreamUp { flow, beside, local, remote } => {
-                self.on_stream_up(flow, beside, (local, remote), turn.now);
+                self.on_stream_up(flow, beside, (local, remote), turn);
             }
+            Input::StreamFailed { beside } => self.on_stream_failed(beside, turn),
             Input::FlowDown { flow, why } => self.lose_flow(flow, FlowDeath::Down(why), turn),
             Input::Received { flow, bytes } => self.on_received(flow, bytes, turn),
             Input::Deadline => self.on_deadline(turn),
             Input::Command(command) => self.on_command(command, turn),
         }
+        self.answer_doorstep(turn);
         self.report_outcomes(turn);
         self.reschedule();
         for effect in turn.out.iter().skip(before) {
@@ -294,7 +314,7 @@ impl UserAgent {
             Command::Invite { call, target, offer, options } => {
                 self.on_invite_command(call, &target, offer, &options, turn);
             }
-            Command::Ring { call } => self.on_ring(call, turn),
+            Command::Ring { call, offer } => self.on_ring(call, offer, turn),
             Command::Progress { call, answer } => self.on_progress(call, answer, turn),
             Command::Accept { call, answer } => self.on_accept(call, answer, turn),
             Command::Reject { call, status } => self.on_reject(call, status, turn),
@@ -414,6 +434,7 @@ impl UserAgent {
             return;
         }
         self.dirty.push(Sleeper::Flow(flow));
+        let beside = self.losing_stream(flow);
         self.choose_current(flow, turn.now);
         turn.emit(Event::FlowDead { flow, why });
         let on_it = |of: FlowId| of == flow;
@@ -427,7 +448,10 @@ impl UserAgent {
         for number in servers {
             self.turn_server(number, ServerInput::FlowLost, turn);
         }
-        self.streams.retain(|datagrams, stream| *datagrams != flow && *stream != flow);
+        if let Some(stream) = beside {
+            self.close_flow(stream, FlowDeath::Down(FlowEnd::Local), turn);
+        }
+        self.forget_stream(flow);
         self.on_bound_flow_lost(flow, turn);
     }
 

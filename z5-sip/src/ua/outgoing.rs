@@ -326,8 +326,14 @@ impl UserAgent {
         }
         calling.cancel = Cancel::Wanted;
         let number = calling.client;
-        if self.transactions.clients.get(&number).is_some_and(super::transactions::Client::is_proceeding) {
+        let Some(client) = self.transactions.clients.get(&number) else { return };
+        if client.is_proceeding() {
             self.send_cancel(key, turn);
+        } else if client.is_waiting() {
+            // Nothing has gone out: nothing will.
+            let failure = CallFailure::Cancelled { by: Side::Local, reason: None };
+            self.fail_calling(key, number, failure, turn);
+            self.turn_client(number, ClientInput::Abandon, turn);
         }
     }
 

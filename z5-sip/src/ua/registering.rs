@@ -50,6 +50,11 @@ impl Binding {
         self.bound.is_some() && self.machine.is_bound(now)
     }
 
+    /// Whether a REGISTER for it is on its way over this flow.
+    pub(super) fn is_made_over(&self, flow: FlowId) -> bool {
+        self.flow == Some(flow) && self.machine.is_making()
+    }
+
     /// Whether it was made over this flow.
     pub(super) fn leads_to(&self, flow: FlowId) -> bool {
         self.bound == Some(flow)
@@ -73,8 +78,8 @@ impl UserAgent {
         }
         let mut bound = self.bindings.values().filter(|binding| binding.is_bound(now));
         let bound = bound.find_map(|binding| binding.bound.filter(|flow| self.flows.contains_key(flow)));
-        let beside = |flow: &&FlowId| !self.streams.values().any(|stream| stream == *flow);
-        self.current = bound.or_else(|| self.flows.keys().rev().find(beside).copied());
+        let own = |flow: &&FlowId| !self.is_stream(**flow);
+        self.current = bound.or_else(|| self.flows.keys().rev().find(own).copied());
     }
 
     fn binding(&mut self, reg_id: u32) -> &mut Binding {
@@ -172,7 +177,8 @@ impl UserAgent {
         if (200..300).contains(&status) && !taking_back {
             self.refused = 0;
             self.on_granted_flow(flow, response, turn.now);
-            self.authenticator.bind_to_known_realms();
+            self.want_stream(flow, turn);
+            self.authenticator.learn_realms();
             let routes = response.values(Name::ServiceRoute);
             let routes = routes.map(|route| String::from_utf8_lossy(route).into_owned()).collect();
             let binding = self.binding(reg_id);
@@ -349,6 +355,10 @@ impl UserAgent {
             Err(StartError::Build(why)) => {
                 let failure = RegisterFailure::Unbuildable { why: why.to_string() };
                 self.on_register_failed(reg_id, failure, turn);
+            }
+            Err(StartError::TooLarge { bytes }) => {
+                let why = format!("{bytes} bytes are more than a datagram may have");
+                self.on_register_failed(reg_id, RegisterFailure::Unbuildable { why }, turn);
             }
         }
     }

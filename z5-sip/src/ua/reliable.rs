@@ -32,15 +32,22 @@ impl UserAgent {
     }
 
     /// The application lets it ring.
-    pub(super) fn on_ring(&mut self, key: CallKey, turn: &mut Turn<'_>) {
+    pub(super) fn on_ring(&mut self, key: CallKey, offer: Option<Capabilities>, turn: &mut Turn<'_>) {
         if self.ringing(key, turn).is_none() {
             return;
         }
         let Some(ringing) = self.ringing_mut(key) else { return };
-        // The first reliable response to an INVITE without an offer has to make one (RFC 3262 section 5), and mere ringing
-        // has none to make: it goes unreliably, or waits for a 183 where the caller takes nothing unreliable.
-        let offer_due = ringing.offer.is_none() && ringing.leg.session.negotiated().is_none();
+        // The first reliable response to an INVITE without an offer has to make one (RFC 3262 section 5). Where none is at
+        // hand ringing goes unreliably, or waits for a 183 where the caller takes nothing unreliable.
+        let offer_due = ringing.offer_due();
         let required = ringing.request.lists_token(Name::Require, "100rel");
+        if let (Some(offer), true) = (offer, ringing.must_offer()) {
+            ringing.waiting.retain(|waiting| !matches!(waiting, Waiting::Ring));
+            let session = &mut ringing.leg.session;
+            session.set_capabilities(offer.clone());
+            let body = session.offer(offer);
+            return self.send_provisional(key, 180, Some(body), true, turn);
+        }
         match (ringing.reliability, &ringing.unacknowledged) {
             (Reliability::Required, None) if offer_due && !required => {
                 self.send_provisional(key, 180, None, false, turn)
@@ -209,7 +216,7 @@ impl UserAgent {
             return self.on_accept(key, answer, turn);
         }
         match ringing.waiting.pop_front() {
-            Some(Waiting::Ring) => self.on_ring(key, turn),
+            Some(Waiting::Ring) => self.on_ring(key, None, turn),
             Some(Waiting::Progress(answer)) => self.on_progress(key, answer, turn),
             None => {}
         }

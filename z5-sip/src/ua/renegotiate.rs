@@ -413,11 +413,18 @@ impl UserAgent {
         for key in stranded {
             if let Some(call) = self.calls.get_mut(&key) {
                 call.flow = to;
+                for leg in call.legs_mut() {
+                    if let (true, Some((at, _))) = (std::mem::take(&mut leg.adrift), &mut leg.retry) {
+                        *at = turn.now;
+                    }
+                }
             }
+            self.dirty.push(Sleeper::Call(key));
             if self.active(key).is_some_and(|active| active.ending == Ending::No) {
                 self.refresh(key, turn);
             }
         }
+        self.pick_up(to, turn);
     }
 }
 

@@ -139,6 +139,7 @@ impl From<StartError> for RequestFailure {
         match error {
             StartError::NoFlow => Self::NoFlow,
             StartError::Build(why) => Self::Unbuildable { why: why.to_string() },
+            StartError::TooLarge { bytes } => Self::TooLarge { bytes },
         }
     }
 }

@@ -33,9 +33,9 @@ impl UserAgent {
             return self.turn_server(number, ServerInput::Repeated, turn);
         }
         let merge = MergeKey::of(&request);
-        let merged = merge.as_ref().is_some_and(|merge| self.transactions.is_merged(merge));
+        let merged = merge.as_ref().is_some_and(|merge| self.transactions.is_merged(merge, turn.now));
         let method = request.method();
-        let number = self.start_server(key, merge, request.clone(), flow);
+        let number = self.start_server(key, merge, request.clone(), flow, turn.now);
         let allowed =
             method.as_ref().is_some_and(|method| ALLOW.split(", ").any(|name| name == method.as_str()));
         if let Verdict::Refuse { status, fault, .. } = verdict {
@@ -56,11 +56,24 @@ impl UserAgent {
         }
         let inside = request.to_tag().is_some();
         match method {
+            // CANCEL and what belongs to a dialog come by what stands already.
             Some(Method::Cancel) => self.on_cancel(number, &request, turn),
-            Some(_) if !inside && !self.is_welcome(flow, turn) => {
-                turn.emit(Event::Unexpected { flow, what: "a request on a flow without a binding" });
-                self.respond(number, 403, turn, |builder| builder);
-            }
+            Some(_) if inside || self.is_welcome(flow, turn) => self.serve(flow, number, request, turn),
+            Some(_) if self.let_wait(flow, number, &request, turn) => {}
+            Some(_) | None => self.turn_away(flow, number, turn),
+        }
+    }
+
+    /// Nobody may open something with us over a flow that no binding leads to.
+    pub(super) fn turn_away(&mut self, flow: FlowId, number: u64, turn: &mut Turn<'_>) {
+        turn.emit(Event::Unexpected { flow, what: "a request on a flow without a binding" });
+        self.respond(number, 403, turn, |builder| builder);
+    }
+
+    /// A request that may be made of us.
+    pub(super) fn serve(&mut self, flow: FlowId, number: u64, request: Message, turn: &mut Turn<'_>) {
+        let inside = request.to_tag().is_some();
+        match request.method() {
             Some(Method::Invite | Method::Update) if inside => self.on_reinvite(number, &request, turn),
             Some(Method::Invite) => self.on_incoming(flow, number, request, turn),
             Some(Method::Prack) => self.on_prack(number, &request, turn),
@@ -82,7 +95,7 @@ impl UserAgent {
     }
 
     /// Only a flow that a binding of ours leads to may open something with us.
-    fn is_welcome(&self, flow: FlowId, turn: &Turn<'_>) -> bool {
+    pub(super) fn is_welcome(&self, flow: FlowId, turn: &Turn<'_>) -> bool {
         let flow = self.principal(flow);
         self.bindings.values().any(|binding| binding.leads_to(flow) && binding.is_bound(turn.now))
     }
@@ -108,7 +121,8 @@ impl UserAgent {
     /// A CANCEL has a transaction of its own, and answers have the tag of the INVITE's (RFC 3261 section 9.2).
     fn on_cancel(&mut self, number: u64, cancel: &Message, turn: &mut Turn<'_>) {
         let target = ServerKey::cancelled_by(cancel).and_then(|key| self.transactions.server_of(&key));
-        let Some(invite) = target.and_then(|target| self.transactions.servers.get(&target)) else {
+        let found = target.and_then(|target| Some((target, self.transactions.servers.get(&target)?)));
+        let Some((target, invite)) = found else {
             self.respond(number, 481, turn, |builder| builder);
             return;
         };
@@ -117,8 +131,10 @@ impl UserAgent {
             server.tag = tag;
         }
         self.respond(number, 200, turn, |builder| builder);
-        if let (Some(call), true) = (call, unanswered) {
-            self.on_cancelled(call, reason(cancel), turn);
+        match (call, unanswered) {
+            (Some(call), true) => self.on_cancelled(call, reason(cancel), turn),
+            (None, true) => self.leave_doorstep(target, turn),
+            (_, false) => {}
         }
     }
 

@@ -1,14 +1,15 @@
 //! What comes back to requests of ours: to its transaction, through challenges, to whoever waits for it.
 
+use super::apart::Apart;
 use super::failure::{CallFailure, RegisterFailure};
 use super::request_failure::RequestFailure;
-use super::transactions::{Owner, StartError};
+use super::transactions::{Client, Owner, StartError};
 use super::types::Event;
 use super::{Turn, UserAgent};
-use crate::auth::ServerProof;
+use crate::auth::{Asker, ServerProof};
 use crate::flow::FlowId;
 use crate::transaction::ClientInput;
-use crate::wire::{DropReason, Message, Method, Verdict};
+use crate::wire::{DropReason, Message, Method, Uri, Verdict};
 
 impl UserAgent {
     pub(super) fn on_response(&mut self, flow: FlowId, response: Message, turn: &mut Turn<'_>) {
@@ -70,7 +71,8 @@ impl UserAgent {
     fn on_challenge(&mut self, number: u64, owner: Owner, response: &Message, turn: &mut Turn<'_>) {
         let Some(client) = self.transactions.clients.get(&number) else { return };
         let (flow, mut outline) = (client.flow, client.outline.clone());
-        let answered = self.authenticator.on_challenge(client.request(), response);
+        let asker = self.asker(client);
+        let answered = self.authenticator.on_challenge(asker, client.request(), response);
         if let Err(failure) = answered {
             return match owner {
                 Owner::Register(reg_id) => {
@@ -146,6 +148,25 @@ impl UserAgent {
         }
     }
 
+    /// Who may ask for credentials in an answer to a request: the registrar; a server of ours, which is on the host of our
+    /// domain or at the other end of the flow; where we subscribe to, because that was configured.
+    fn asker(&self, client: &Client) -> Asker {
+        if client.outline.method == Method::Register {
+            return Asker::Registrar;
+        }
+        let configured = [Some(&self.config.registrar), Some(&self.config.aor), self.config.route.as_ref()];
+        let mut hosts = configured.into_iter().flatten().filter_map(Uri::host);
+        let uri = client.request().request_uri().and_then(Result::ok);
+        let home = uri.and_then(|uri| uri.host()).is_some_and(|host| {
+            let server = self.flows.get(&client.flow).map(|flow| flow.remote().ip());
+            hosts.any(|own| own == host) || (host.ip().is_some() && host.ip() == server)
+        });
+        match home || matches!(client.owner, Owner::Apart(Apart::Subscription(_))) {
+            true => Asker::Home,
+            false => Asker::Stranger,
+        }
+    }
+
     /// The CSeq with which a request of a dialog is sent again.
     pub(super) fn next_cseq_after(&mut self, number: u64) -> Option<u32> {
         let request = self.transactions.clients.get(&number)?.request().clone();
@@ -191,14 +212,18 @@ impl UserAgent {
                 self.on_apart_lost(apart, number, RequestFailure::ConnectionLost, turn);
             }
             Owner::Invite(call) => self.fail_calling(call, number, CallFailure::ConnectionLost, turn),
-            Owner::Reinvite(call) | Owner::Update(call) | Owner::OfferingPrack(call) => {
-                self.on_offer_failed(call, number, CallFailure::ConnectionLost, turn);
+            Owner::Reinvite(_) | Owner::Update(_) | Owner::OfferingPrack(_) => {
+                self.set_offer_adrift(number, owner, turn);
             }
             Owner::Refer(call) => self.on_refer_failed(call, number, CallFailure::ConnectionLost, turn),
             Owner::Notify(call) => self.on_notify_final(call, None, turn),
             Owner::Info(call) => self.on_info_final(call, 503, turn),
-            Owner::Bye(call) => self.on_bye_done(call, turn),
-            Owner::Cancel | Owner::Prack | Owner::Stray => {}
+            Owner::Bye(call) => {
+                self.set_adrift(number, Owner::Stray, turn);
+                self.on_bye_done(call, turn);
+            }
+            Owner::Prack | Owner::Stray => self.set_adrift(number, owner, turn),
+            Owner::Cancel => {}
         }
     }
 }
@@ -208,6 +233,9 @@ impl From<StartError> for CallFailure {
         match error {
             StartError::NoFlow => Self::NoFlow,
             StartError::Build(why) => Self::Unbuildable { why: why.to_string() },
+            StartError::TooLarge { bytes } => {
+                Self::Unbuildable { why: format!("{bytes} bytes are more than a datagram may have") }
+            }
         }
     }
 }

@@ -2,9 +2,11 @@
 //! (`script`).
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one event among many")]
 
+mod adrift;
 mod answers;
 mod bindings;
 mod calls;
+mod doorstep;
 mod extras;
 mod messages;
 mod options;

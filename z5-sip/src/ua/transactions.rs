@@ -1,11 +1,12 @@
 //! The tables of running transactions, and how a message of ours gets onto a flow.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::apart::Apart;
 use super::schedule::Sleeper;
+use super::stream::Fit;
 use super::types::{CallKey, Effect, Event, Side};
 use super::{Turn, UserAgent};
 use crate::dialog::DialogId;
@@ -50,6 +51,10 @@ pub(super) enum Owner {
 pub(super) enum StartError {
     NoFlow,
     Build(BuildError),
+    /// Larger than it may be as a datagram.
+    TooLarge {
+        bytes: usize,
+    },
 }
 
 pub(super) struct Client {
@@ -65,6 +70,11 @@ pub(super) struct Client {
 enum ClientMachine {
     Invite(ClientInvite),
     Other(ClientNonInvite),
+    /// The request waits for the stream beside its flow (RFC 3261 section 18.1.1); nothing has gone out.
+    Waiting {
+        request: Message,
+        over: bool,
+    },
 }
 
 impl Client {
@@ -72,14 +82,20 @@ impl Client {
         match &self.machine {
             ClientMachine::Invite(machine) => machine.request(),
             ClientMachine::Other(machine) => machine.request(),
+            ClientMachine::Waiting { request, .. } => request,
         }
+    }
+
+    /// Whether nothing of it has gone out yet.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.machine, ClientMachine::Waiting { .. })
     }
 
     /// Whether a CANCEL may go out.
     pub(super) fn is_proceeding(&self) -> bool {
         match &self.machine {
             ClientMachine::Invite(machine) => machine.is_proceeding(),
-            ClientMachine::Other(_) => false,
+            ClientMachine::Other(_) | ClientMachine::Waiting { .. } => false,
         }
     }
 
@@ -87,6 +103,14 @@ impl Client {
         match &mut self.machine {
             ClientMachine::Invite(machine) => machine.handle(input, now, out),
             ClientMachine::Other(machine) => machine.handle(input, now, out),
+            ClientMachine::Waiting { over, .. } => match input {
+                ClientInput::FlowLost => {
+                    *over = true;
+                    out.push(ClientEffect::FlowLost);
+                }
+                ClientInput::Abandon => *over = true,
+                ClientInput::Response(_) | ClientInput::Deadline => {}
+            },
         }
     }
 
@@ -94,6 +118,7 @@ impl Client {
         match &self.machine {
             ClientMachine::Invite(machine) => machine.next_deadline(),
             ClientMachine::Other(machine) => machine.next_deadline(),
+            ClientMachine::Waiting { .. } => None,
         }
     }
 
@@ -101,6 +126,7 @@ impl Client {
         match &self.machine {
             ClientMachine::Invite(machine) => machine.is_terminated(),
             ClientMachine::Other(machine) => machine.is_terminated(),
+            ClientMachine::Waiting { over, .. } => *over,
         }
     }
 }
@@ -168,6 +194,9 @@ impl Server {
     }
 }
 
+/// How many requests that are answered are known to be copies when they come again.
+const MERGES_KEPT: usize = 256;
+
 /// All transactions, by number in the order in which they began, and by key.
 #[derive(Default)]
 pub(super) struct Transactions {
@@ -177,6 +206,9 @@ pub(super) struct Transactions {
     pub(super) servers: BTreeMap<u64, Server>,
     server_keys: HashMap<Arc<ServerKey>, u64>,
     merges: HashMap<Arc<MergeKey>, u64>,
+    /// Entries of `merges` whose transaction is over, and until when they are kept: a copy that took a longer way is one as long
+    /// as over UDP, whatever carries it.
+    outlived: VecDeque<(Instant, Arc<MergeKey>)>,
     /// Empty; taken for a turn and given back for the room that it has.
     client_effects: Outbox<ClientEffect>,
     server_effects: Outbox<ServerEffect>,
@@ -192,8 +224,17 @@ impl Transactions {
     }
 
     /// A request that came before on another way (RFC 3261 section 8.2.2.2).
-    pub(super) fn is_merged(&self, merge: &MergeKey) -> bool {
+    pub(super) fn is_merged(&mut self, merge: &MergeKey, now: Instant) -> bool {
+        while self.outlived.front().is_some_and(|(until, _)| *until <= now) {
+            self.forget_merge();
+        }
         self.merges.contains_key(merge)
+    }
+
+    fn forget_merge(&mut self) {
+        if let Some((_, merge)) = self.outlived.pop_front() {
+            self.merges.remove(&merge);
+        }
     }
 
     fn number(&mut self) -> u64 {
@@ -201,18 +242,21 @@ impl Transactions {
         self.next
     }
 
-    fn remove_client(&mut self, number: u64) {
+    pub(super) fn remove_client(&mut self, number: u64) {
         if let Some(client) = self.clients.remove(&number) {
             self.client_keys.remove(&client.key);
         }
     }
 
-    fn remove_server(&mut self, number: u64) {
+    fn remove_server(&mut self, number: u64, merged_until: Instant) {
         if let Some(server) = self.servers.remove(&number) {
             self.server_keys.remove(&server.key);
             if let Some(merge) = server.merge {
-                self.merges.remove(&merge);
+                self.outlived.push_back((merged_until, merge));
             }
+        }
+        if self.outlived.len() > MERGES_KEPT {
+            self.forget_merge();
         }
     }
 }
@@ -255,8 +299,22 @@ impl UserAgent {
         owner: Owner,
         turn: &mut Turn<'_>,
     ) -> Result<u64, StartError> {
-        let (message, flow) = self.write_fitting(&outline, self.principal(flow))?;
-        self.start_client_with(message, outline, flow, owner, turn)
+        let flow = self.principal(flow);
+        match self.write_fitting(&outline, flow)? {
+            Fit::Goes(message, flow) if self.is_too_large(owner, &message, flow) => {
+                Err(StartError::TooLarge { bytes: message.as_bytes().len() })
+            }
+            Fit::Goes(message, flow) => self.start_client_with(message, outline, flow, owner, turn),
+            Fit::Waits(request) => {
+                let key = client_key(&request)?;
+                let number = self.transactions.number();
+                let machine = ClientMachine::Waiting { request, over: false };
+                let client = Client { flow, owner, outline, acks: Vec::new(), key, machine };
+                self.transactions.clients.insert(number, client);
+                self.want_stream(flow, turn);
+                Ok(number)
+            }
+        }
     }
 
     /// The same with a message that is already written, as a CANCEL is.
@@ -268,9 +326,27 @@ impl UserAgent {
         owner: Owner,
         turn: &mut Turn<'_>,
     ) -> Result<u64, StartError> {
-        let reliable = self.flows.get(&flow).ok_or(StartError::NoFlow)?.transport().is_reliable();
-        let missing = BuildError::Source { name: "Via", why: crate::wire::HeaderError::Missing };
-        let key = Arc::new(ClientKey::of(&message).ok_or(StartError::Build(missing))?);
+        client_key(&message)?;
+        if !self.flows.contains_key(&flow) {
+            return Err(StartError::NoFlow);
+        }
+        let number = self.transactions.number();
+        self.begin_client(number, message, outline, flow, owner, turn);
+        Ok(number)
+    }
+
+    /// The machine of a client transaction begins, its request goes out.
+    pub(super) fn begin_client(
+        &mut self,
+        number: u64,
+        message: Message,
+        outline: Outline,
+        flow: FlowId,
+        owner: Owner,
+        turn: &mut Turn<'_>,
+    ) {
+        let reliable = self.flows.get(&flow).is_some_and(|flow| flow.transport().is_reliable());
+        let Ok(key) = client_key(&message) else { return };
         let timers = self.config.timers;
         let mut effects = std::mem::take(&mut self.transactions.client_effects);
         let machine = match outline.method == Method::Invite {
@@ -281,12 +357,10 @@ impl UserAgent {
                 ClientMachine::Other(ClientNonInvite::new(message, reliable, timers, turn.now, &mut effects))
             }
         };
-        let number = self.transactions.number();
         self.transactions.client_keys.insert(key.clone(), number);
         let client = Client { flow, owner, outline, acks: Vec::new(), key, machine };
         self.transactions.clients.insert(number, client);
         self.carry_out_client(number, effects, turn);
-        Ok(number)
     }
 
     /// One turn of a client transaction.
@@ -322,11 +396,12 @@ impl UserAgent {
         merge: Option<MergeKey>,
         request: Message,
         flow: FlowId,
+        now: Instant,
     ) -> u64 {
         let reliable = self.flows.get(&flow).is_some_and(|flow| flow.transport().is_reliable());
         let timers = self.config.timers;
         // A copy leaves the entry with the first one and does not take it along when it ends.
-        let merge = merge.filter(|merge| !self.transactions.is_merged(merge)).map(Arc::new);
+        let merge = merge.filter(|merge| !self.transactions.is_merged(merge, now)).map(Arc::new);
         let key = Arc::new(key);
         let machine = match request.method() == Some(Method::Invite) {
             true => ServerMachine::Invite(ServerInvite::new(request, reliable, timers)),
@@ -349,7 +424,7 @@ impl UserAgent {
         server.handle(input, turn.now, &mut effects);
         let (flow, call) = (server.flow, server.call);
         if server.is_terminated() {
-            self.transactions.remove_server(number);
+            self.transactions.remove_server(number, turn.now + self.config.timers.long());
         }
         self.dirty.push(Sleeper::Server(number));
         while let Some(effect) = effects.pop() {
@@ -394,4 +469,10 @@ impl UserAgent {
     pub(super) fn server_deadline(&self, number: u64) -> Option<Deadline> {
         self.transactions.servers.get(&number).and_then(Server::next_deadline)
     }
+}
+
+/// What responses to a request of ours are known by.
+fn client_key(request: &Message) -> Result<Arc<ClientKey>, StartError> {
+    let missing = BuildError::Source { name: "Via", why: crate::wire::HeaderError::Missing };
+    ClientKey::of(request).map(Arc::new).ok_or(StartError::Build(missing))
 }

@@ -116,8 +116,8 @@ pub enum Input<'a> {
         /// has the same number and takes the place of the one before, each number has a binding of its own.
         reg_id: u32,
     },
-    /// A TCP connection to the server of a UDP flow is up. It carries requests of more than 1300 bytes (RFC 3261 section
-    /// 18.1.1) and never becomes the newest flow; without it they go over UDP.
+    /// The TCP connection of an [`Effect::OpenStream`] is up. It carries requests of more than 1300 bytes (RFC 3261 section
+    /// 18.1.1) and never becomes the newest flow. It ends like any other, and no later than its UDP flow.
     StreamUp {
         /// Its number.
         flow: FlowId,
@@ -127,6 +127,12 @@ pub enum Input<'a> {
         local: SocketAddr,
         /// The far end's address.
         remote: SocketAddr,
+    },
+    /// The TCP connection of an [`Effect::OpenStream`] was refused or did not come up in a few seconds: what is large goes over
+    /// UDP after all.
+    StreamFailed {
+        /// The UDP flow.
+        beside: FlowId,
     },
     /// A connection is gone, whoever closed it.
     FlowDown {
@@ -150,6 +156,10 @@ pub enum Input<'a> {
 
 /// What the driver must do. Consecutive `Send`s for one flow within a turn go out in one write.
 #[derive(Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "moved once within its turn: a box would be an allocation for each event"
+)]
 pub enum Effect {
     /// Write these bytes: whole messages on a stream, exactly one datagram on UDP.
     Send {
@@ -164,6 +174,12 @@ pub enum Effect {
         flow: FlowId,
         /// Why.
         why: FlowDeath,
+    },
+    /// Connect over TCP to the server of this UDP flow: [`Input::StreamUp`] or [`Input::StreamFailed`] must follow, unless the
+    /// UDP flow ends before. Requests may wait for it.
+    OpenStream {
+        /// The UDP flow.
+        beside: FlowId,
     },
     /// Tell the application.
     Event(Event),
@@ -211,6 +227,7 @@ impl fmt::Debug for Input<'_> {
             Self::StreamUp { flow, beside, local, remote } => {
                 write!(f, "StreamUp({} beside {}, {local} to {remote})", flow.0, beside.0)
             }
+            Self::StreamFailed { beside } => write!(f, "StreamFailed(beside {})", beside.0),
             Self::FlowDown { flow, why } => write!(f, "FlowDown({}, {why})", flow.0),
             Self::Received { flow, bytes } => write!(f, "Received({}, {} bytes)", flow.0, bytes.len()),
             Self::Deadline => f.write_str("Deadline"),
@@ -225,6 +242,7 @@ impl fmt::Debug for Effect {
         match self {
             Self::Send { flow, bytes } => write!(f, "Send({}, {} bytes)", flow.0, bytes.len()),
             Self::CloseFlow { flow, why } => write!(f, "CloseFlow({}, {why})", flow.0),
+            Self::OpenStream { beside } => write!(f, "OpenStream(beside {})", beside.0),
             Self::Event(event) => event.fmt(f),
         }
     }

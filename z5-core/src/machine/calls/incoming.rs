@@ -102,7 +102,7 @@ impl Calls {
             text,
             video,
         }));
-        vec![ua::Command::Ring { call: key }]
+        vec![ua::Command::Ring { call: key, offer: None }]
     }
 
     /// Who takes our call says something about themselves.

@@ -72,6 +72,11 @@ impl Line {
         self.spares.iter().any(|spare| spare.flow() == Some(flow))
     }
 
+    /// The server of a spare connection.
+    pub(super) fn spare_server(&self, flow: FlowId) -> Option<SocketAddr> {
+        self.spares.iter().find(|spare| spare.flow() == Some(flow)).and_then(Spare::remote)
+    }
+
     fn spare(&mut self, flow: FlowId) -> Option<&mut Spare> {
         self.spares.iter_mut().find(|spare| spare.flow() == Some(flow))
     }
@@ -92,7 +97,14 @@ impl Line {
             target.address == remote || self.spares.iter().any(|spare| spare.remote() == Some(target.address))
         };
         let free = |target: &&Target| target.transport == transport && !reached(target);
-        let targets: Vec<Target> = self.targets.iter().filter(free).cloned().collect();
+        // Another server before another address of one that is reached.
+        let same_server = |target: &Target| {
+            let of =
+                |other: &Target| other.name == target.name && other.address.port() == target.address.port();
+            self.targets.iter().any(|other| of(other) && reached(other))
+        };
+        let mut targets: Vec<Target> = self.targets.iter().filter(free).cloned().collect();
+        targets.sort_by_key(same_server);
         self.spares[index].again = None;
         if targets.is_empty() {
             return;
@@ -153,6 +165,7 @@ impl Line {
 
     /// A spare connection is gone.
     pub(crate) fn on_spare_closed(&mut self, flow: FlowId, why: &str, loss: Loss, out: &mut Outbox<Effect>) {
+        self.close_streams_beside(flow, out);
         let Some(spare) = self.spare(flow) else { return };
         spare.link = SpareLink::None;
         spare.lose(why, out);
@@ -181,15 +194,18 @@ impl Line {
             None => SpareLink::GivenUp,
         };
         let Some(flow) = flow else { return Vec::new() };
+        self.close_streams_beside(flow, out);
         out.push(Effect::Close { flow });
         self.bury(flow, ua::FlowEnd::Local, loss.now, out)
     }
 
     pub(crate) fn close_spares(&mut self, out: &mut Outbox<Effect>) {
+        let flows: Vec<FlowId> = self.spares.iter().filter_map(Spare::flow).collect();
+        for flow in flows {
+            self.close_streams_beside(flow, out);
+            out.push(Effect::Close { flow });
+        }
         for spare in &mut self.spares {
-            if let Some(flow) = spare.flow() {
-                out.push(Effect::Close { flow });
-            }
             (spare.link, spare.bound, spare.again) = (SpareLink::None, false, None);
         }
     }

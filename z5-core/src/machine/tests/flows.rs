@@ -59,6 +59,20 @@ fn a_second_connection_leads_to_another_server_and_has_its_own_binding() {
 }
 
 #[test]
+fn each_proxy_that_the_sign_in_names_holds_a_registration() {
+    let ways = |flows: &str, proxies: &'static str| {
+        let mut world = World::with(&format!("{CONFIG}[sip]\n{flows}\n"), false);
+        world.proxies = proxies;
+        let world = world.start();
+        let told = world.names().iter().filter(|name| **name == "flow-registered").count();
+        (world.connects(), told)
+    };
+    assert_eq!(ways("", TWO), (2, 1));
+    assert_eq!(ways("", "sip:lb.test:5060;transport=tcp"), (1, 0));
+    assert_eq!(ways("flows = 1", TWO), (1, 0), "unless one is all that is wanted");
+}
+
+#[test]
 fn with_one_server_there_is_one_connection() {
     let world = World::with(&format!("{CONFIG}[sip]\nflows = 3\n"), false).start();
     assert_eq!((world.machine.view().state, world.connects()), (SessionState::Ready, 1));

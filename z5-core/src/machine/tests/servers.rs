@@ -124,6 +124,7 @@ fn a_tcp_connection_stands_beside_a_udp_flow_and_its_loss_is_no_loss() {
 fn while_the_session_stands_a_server_that_only_takes_connections_leads_to_the_next_one_too() {
     let mut world = patient();
     world.proxies = TWO;
+    world.machine.plan.sip.flows = Some(1);
     let mut world = world.start();
     world.input(Input::Closed { flow: FlowId(1), why: FlowEnd::Reset });
     world.settle();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
-use crate::auth::{Check, Verifier};
+use crate::auth::{Asker, Check, Verifier};
 use crate::wire::{Address, RequestBuilder, ResponseBuilder, Transport, Uri};
 
 #[expect(clippy::disallowed_methods, reason = "tests only need some instant to count from")]
@@ -67,12 +67,12 @@ fn the_strongest_supported_challenge_wins_wherever_it_stands() {
         (WWW, "Digest realm=\"r\", nonce=\"t\", algorithm=SHA-256, qop=\"auth\""),
     ];
     let mut auth = alice();
-    auth.on_challenge(&request(&[], ""), &response(401, &offers)).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, &offers)).unwrap();
     let fields = answer(&mut auth, &mut Ident::from_seed(1));
     assert_eq!(fields.len(), 1);
     assert_eq!(param(&fields, "nonce").as_deref(), Some("s"));
     let mut auth = alice().prefer(Preference::Topmost);
-    auth.on_challenge(&request(&[], ""), &response(401, &offers)).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, &offers)).unwrap();
     assert_eq!(param(&answer(&mut auth, &mut Ident::from_seed(1)), "nonce").as_deref(), Some("m"));
 }
 
@@ -81,7 +81,7 @@ fn the_header_has_the_form_of_the_rfc() {
     let mut auth = Authenticator::new(vec![Credentials::new("al\"ice", "secret")]);
     let offer =
         "digest Realm=\"a \\\"b\\\"\", NONCE=\"n\", Algorithm=sha-256, qop=\"auth-int, auth\", opaque=\"o\"";
-    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, offer)])).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, &[(WWW, offer)])).unwrap();
     let (name, value) = answer(&mut auth, &mut Ident::from_seed(1)).remove(0);
     assert_eq!(name, Name::Authorization);
     let cnonce = Ident::from_seed(1).cnonce();
@@ -95,7 +95,7 @@ fn counts_are_hex_and_belong_to_the_nonce() {
     let mut auth = alice();
     let mut ident = Ident::from_seed(1);
     let offer = response(401, &[(WWW, "Digest realm=\"r\", nonce=\"n\", qop=\"auth\"")]);
-    auth.on_challenge(&request(&[], ""), &offer).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &offer).unwrap();
     let counts: Vec<_> = (0..17).map(|_| param(&answer(&mut auth, &mut ident), "nc").unwrap()).collect();
     assert_eq!(
         (&*counts[0], &*counts[9], &*counts[15], &*counts[16]),
@@ -125,7 +125,7 @@ fn both_kinds_and_several_realms_at_once() {
             (PROXY, "Digest realm=\"three\", nonce=\"n3\", qop=\"auth\""),
         ],
     );
-    auth.on_challenge(&request(&[], ""), &both).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &both).unwrap();
     let fields = answer(&mut auth, &mut Ident::from_seed(1));
     let shown: Vec<_> = fields
         .iter()
@@ -141,26 +141,79 @@ fn credentials_answer_only_their_own_realm() {
     let mut auth = Authenticator::new(vec![Credentials::new("a", "1").for_realm("mine")]);
     let other = response(407, &[(PROXY, "Digest realm=\"theirs\", nonce=\"n\", qop=\"auth\"")]);
     assert_eq!(
-        auth.on_challenge(&request(&[], ""), &other),
+        auth.on_challenge(Asker::Registrar, &request(&[], ""), &other),
         Err(AuthFailure::NoCredentials { realms: vec!["theirs".into()] })
     );
     assert!(answer(&mut auth, &mut Ident::from_seed(1)).is_empty());
 }
 
+/// Whether a challenge with this realm is answered, and if not why.
+fn asked(
+    auth: &mut Authenticator,
+    asker: Asker,
+    sent: &Message,
+    (name, realm): (Name<'static>, &str),
+) -> Result<(), AuthFailure> {
+    let status = if name == PROXY { 407 } else { 401 };
+    let challenge = format!("Digest realm=\"{realm}\", nonce=\"crack me\", algorithm=MD5, qop=\"auth\"");
+    auth.on_challenge(asker, sent, &response(status, &[(name, &challenge)]))
+}
+
 #[test]
-fn credentials_for_any_realm_are_bound_to_those_that_took_them() {
-    let mut auth = alice();
+fn credentials_without_a_realm_are_for_the_domain_and_for_what_its_registrar_calls_itself() {
+    for never_challenged in [true, false] {
+        let mut auth = alice().at_home("example.com");
+        if !never_challenged {
+            asked(&mut auth, Asker::Registrar, &request(&[], ""), (WWW, "registrar")).unwrap();
+        }
+        auth.learn_realms();
+        let refused = |realm: &str| Err(AuthFailure::NoCredentials { realms: vec![realm.to_owned()] });
+        for name in [WWW, PROXY] {
+            assert_eq!(asked(&mut auth.clone(), Asker::Home, &request(&[], ""), (name, "x")), refused("x"));
+            assert_eq!(asked(&mut auth.clone(), Asker::Home, &request(&[], ""), (name, "")), refused(""));
+            assert_eq!(
+                asked(&mut auth.clone(), Asker::Home, &request(&[], ""), (name, "EXAMPLE.com")),
+                Ok(())
+            );
+            let learned = asked(&mut auth.clone(), Asker::Home, &request(&[], ""), (name, "registrar"));
+            assert_eq!(learned.is_ok(), !never_challenged);
+        }
+        // A registrar may call itself something else at any time.
+        assert_eq!(asked(&mut auth, Asker::Registrar, &request(&[], ""), (WWW, "other")), Ok(()));
+    }
+}
+
+#[test]
+fn a_far_end_is_not_answered_whatever_realm_it_writes() {
+    let mut auth = alice().at_home("example.com");
     let mut ident = Ident::from_seed(1);
-    auth.bind_to_known_realms();
-    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, "Digest realm=\"home\", nonce=\"1\"")]))
-        .unwrap();
-    auth.bind_to_known_realms();
-    let bait = response(401, &[(WWW, "Digest realm=\"x\", nonce=\"crack me\", algorithm=MD5")]);
-    assert_eq!(
-        auth.on_challenge(&request(&[], ""), &bait),
-        Err(AuthFailure::NoCredentials { realms: vec!["x".into()] })
-    );
-    assert_eq!(answer(&mut auth, &mut ident).len(), 1, "the realm at home is still answered");
+    let refused = Err(AuthFailure::NoCredentials { realms: vec!["example.com".to_owned()] });
+    // On another host: proxies on the way may ask, who is asked for may not.
+    let plain = request(&[], "");
+    assert_eq!(asked(&mut auth.clone(), Asker::Stranger, &plain, (WWW, "example.com")), refused);
+    assert_eq!(asked(&mut auth.clone(), Asker::Stranger, &plain, (PROXY, "example.com")), Ok(()));
+    // At home, behind a proxy that has let these credentials through.
+    asked(&mut auth, Asker::Home, &plain, (PROXY, "example.com")).unwrap();
+    let sent = request(&answer(&mut auth, &mut ident), "");
+    assert_eq!(asked(&mut auth.clone(), Asker::Home, &sent, (WWW, "example.com")), refused);
+    // Credentials that are meant for the realm are for every server of it.
+    let own = vec![Credentials::new("alice", "secret").for_realm("example.com")];
+    let mut meant = Authenticator::new(own).at_home("example.com");
+    assert_eq!(asked(&mut meant.clone(), Asker::Home, &sent, (WWW, "example.com")), Ok(()));
+    assert_eq!(asked(&mut meant, Asker::Stranger, &plain, (WWW, "example.com")), refused);
+}
+
+#[test]
+fn a_realm_that_asks_as_proxy_and_as_server_goes_on_to_be_answered_as_both() {
+    let mut auth = alice().at_home("r");
+    let both = |nonce: &str, stale: &str| {
+        let challenge = format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{stale}");
+        response(401, &[(WWW, &challenge), (PROXY, &challenge)])
+    };
+    auth.on_challenge(Asker::Home, &request(&[], ""), &both("1", "")).unwrap();
+    let sent = request(&answer(&mut auth, &mut Ident::from_seed(1)), "");
+    auth.on_challenge(Asker::Home, &sent, &both("2", ", stale=true")).unwrap();
+    assert_eq!(answer(&mut auth, &mut Ident::from_seed(1)).len(), 2);
 }
 
 #[test]
@@ -168,7 +221,7 @@ fn a_server_s_answer_goes_to_no_one_else_and_a_proxy_s_with_every_request() {
     let mut auth = alice();
     let mut ident = Ident::from_seed(1);
     let both = [(WWW, "Digest realm=\"r\", nonce=\"1\""), (PROXY, "Digest realm=\"r\", nonce=\"2\"")];
-    auth.on_challenge(&request(&[], ""), &response(401, &both)).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, &both)).unwrap();
     let names = |fields: Vec<(Name<'static>, String)>| fields.iter().map(|field| field.0).collect::<Vec<_>>();
     assert_eq!(names(answer(&mut auth, &mut ident)), [Name::Authorization, Name::ProxyAuthorization]);
     let call = auth.authorize(&Method::Invite, "sip:bob@example.com", b"", &mut ident);
@@ -182,12 +235,15 @@ fn refused_credentials_are_not_tried_again() {
     let offer = |nonce: &str, stale: &str| {
         response(401, &[(WWW, &format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\"{stale}"))])
     };
-    auth.on_challenge(&request(&[], ""), &offer("1", "")).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &offer("1", "")).unwrap();
     let first = request(&answer(&mut auth, &mut ident), "");
     // Stale: once more. Not stale on the fresh nonce: refused.
-    auth.on_challenge(&first, &offer("2", ", stale=TRUE")).unwrap();
+    auth.on_challenge(Asker::Registrar, &first, &offer("2", ", stale=TRUE")).unwrap();
     let second = request(&answer(&mut auth, &mut ident), "");
-    assert_eq!(auth.on_challenge(&second, &offer("3", "")), Err(AuthFailure::Rejected { realm: "r".into() }));
+    assert_eq!(
+        auth.on_challenge(Asker::Registrar, &second, &offer("3", "")),
+        Err(AuthFailure::Rejected { realm: "r".into() })
+    );
 }
 
 #[test]
@@ -197,11 +253,11 @@ fn an_old_nonce_may_run_out_without_a_word() {
     let offer = |nonce: &str| {
         response(401, &[(WWW, &format!("Digest realm=\"r\", nonce=\"{nonce}\", qop=\"auth\""))])
     };
-    auth.on_challenge(&request(&[], ""), &offer("1")).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &offer("1")).unwrap();
     let first = request(&answer(&mut auth, &mut ident), "");
     auth.on_response(&first, &response(200, &[]));
     let second = request(&answer(&mut auth, &mut ident), "");
-    assert_eq!(auth.on_challenge(&second, &offer("2")), Ok(()));
+    assert_eq!(auth.on_challenge(Asker::Registrar, &second, &offer("2")), Ok(()));
 }
 
 /// Without qop no nonce count tells the first use from a later one (RFC 2617 section 3.2.1).
@@ -210,13 +266,16 @@ fn an_old_nonce_without_qop_may_run_out_as_well_and_a_fresh_one_may_not() {
     let mut auth = alice();
     let mut ident = Ident::from_seed(1);
     let offer = |nonce: &str| response(401, &[(WWW, &format!("Digest realm=\"r\", nonce=\"{nonce}\""))]);
-    auth.on_challenge(&request(&[], ""), &offer("1")).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &offer("1")).unwrap();
     let first = request(&answer(&mut auth, &mut ident), "");
     auth.on_response(&first, &response(200, &[]));
     let second = request(&answer(&mut auth, &mut ident), "");
-    assert_eq!(auth.on_challenge(&second, &offer("2")), Ok(()));
+    assert_eq!(auth.on_challenge(Asker::Registrar, &second, &offer("2")), Ok(()));
     let third = request(&answer(&mut auth, &mut ident), "");
-    assert_eq!(auth.on_challenge(&third, &offer("3")), Err(AuthFailure::Rejected { realm: "r".into() }));
+    assert_eq!(
+        auth.on_challenge(Asker::Registrar, &third, &offer("3")),
+        Err(AuthFailure::Rejected { realm: "r".into() })
+    );
 }
 
 #[test]
@@ -227,7 +286,7 @@ fn a_server_that_calls_everything_stale_is_given_up() {
     let mut tries = 0;
     let end = loop {
         let offer = format!("Digest realm=\"r\", nonce=\"{tries}\", qop=\"auth\", stale=true");
-        match auth.on_challenge(&sent, &response(401, &[(WWW, &offer)])) {
+        match auth.on_challenge(Asker::Registrar, &sent, &response(401, &[(WWW, &offer)])) {
             Ok(()) => sent = request(&answer(&mut auth, &mut ident), ""),
             Err(why) => break why,
         }
@@ -251,7 +310,11 @@ fn request_uris_of_one_realm_are_judged_apart() {
     for uri in [URI, BOB] {
         for round in 1..=5 {
             let unsure = request_to(uri, &auth.authorize(&Method::Register, uri, b"", &mut ident), "");
-            assert_eq!(auth.on_challenge(&unsure, &offer(&round.to_string())), Ok(()), "{uri} {round}");
+            assert_eq!(
+                auth.on_challenge(Asker::Registrar, &unsure, &offer(&round.to_string())),
+                Ok(()),
+                "{uri} {round}"
+            );
             let sure = request_to(uri, &auth.authorize(&Method::Register, uri, b"", &mut ident), "");
             auth.on_response(&sure, &response(200, &[]));
         }
@@ -268,8 +331,9 @@ fn request_uris_of_one_realm_are_judged_apart() {
 #[test]
 fn what_cannot_be_answered_is_told() {
     let mut auth = alice();
-    let mut judge =
-        |fields: &[(Name<'static>, &str)]| auth.on_challenge(&request(&[], ""), &response(401, fields)).err();
+    let mut judge = |fields: &[(Name<'static>, &str)]| {
+        auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, fields)).err()
+    };
     assert_eq!(judge(&[]), Some(AuthFailure::NoChallenge));
     let offered = |list: &[&str]| {
         Some(AuthFailure::NoUsableChallenge { offered: list.iter().map(|text| (*text).to_owned()).collect() })
@@ -297,7 +361,7 @@ fn a_fold_in_a_challenge_never_reaches_our_header() {
     let text = "SIP/2.0 401 No\r\nWWW-Authenticate: Digest realm=\"a\r\n b\", nonce=\"n\", qop=\"auth\"\r\nl: 0\r\n\r\n";
     let response = Message::parse_datagram(Bytes::from(text)).unwrap();
     assert!(matches!(
-        alice().on_challenge(&request(&[], ""), &response),
+        alice().on_challenge(Asker::Registrar, &request(&[], ""), &response),
         Err(AuthFailure::NoUsableChallenge { .. })
     ));
 }
@@ -313,7 +377,7 @@ fn both_ends_agree() {
             let mut auth = alice();
             let challenge = server.challenge(false, &mut ident, now);
             let challenge: Vec<_> = challenge.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            auth.on_challenge(&request(&[], ""), &response(401, &challenge)).unwrap();
+            auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, &challenge)).unwrap();
             let lookup = |user: &str| (user == "alice").then(|| "secret".to_owned());
             for _ in 0..12 {
                 let fields = auth.authorize(&Method::Register, URI, b"body", &mut ident);
@@ -333,7 +397,7 @@ fn both_ends_agree() {
 fn userhash_hides_the_name() {
     let mut auth = alice();
     let offer = "Digest realm=\"r\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256, userhash=true";
-    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, offer)])).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, &[(WWW, offer)])).unwrap();
     let fields = answer(&mut auth, &mut Ident::from_seed(1));
     assert_eq!(param(&fields, "username"), Some(Algorithm::Sha256.hash(&[b"alice", b"r"])));
     assert_eq!(param(&fields, "userhash").as_deref(), Some("true"));
@@ -342,8 +406,12 @@ fn userhash_hides_the_name() {
 #[test]
 fn nothing_secret_in_debug() {
     let mut auth = alice();
-    auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, "Digest realm=\"r\", nonce=\"n0nce\"")]))
-        .unwrap();
+    auth.on_challenge(
+        Asker::Registrar,
+        &request(&[], ""),
+        &response(401, &[(WWW, "Digest realm=\"r\", nonce=\"n0nce\"")]),
+    )
+    .unwrap();
     let fields = answer(&mut auth, &mut Ident::from_seed(1));
     let shown = format!("{auth:?} {:?} {:?}", Credentials::new("alice", "secret"), request(&fields, ""));
     let answer = param(&fields, "response").unwrap();
@@ -379,7 +447,7 @@ fn a_server_that_proves_itself_is_told_from_one_that_cannot() {
         let mut auth = alice();
         let mut ident = Ident::from_seed(1);
         let offer = format!("Digest realm=\"r\", nonce=\"n\", algorithm={algorithm}, qop=\"auth\"");
-        auth.on_challenge(&request(&[], ""), &response(401, &[(WWW, &offer)])).unwrap();
+        auth.on_challenge(Asker::Registrar, &request(&[], ""), &response(401, &[(WWW, &offer)])).unwrap();
         let sent = request(&answer(&mut auth, &mut ident), "");
         let info = |text: &str| response(200, &[(Name::AuthenticationInfo, text)]);
         assert_eq!(auth.on_response(&sent, &response(200, &[])), ServerProof::None);
@@ -422,7 +490,7 @@ fn a_server_that_proves_itself_is_told_from_one_that_cannot() {
 fn the_proof_covers_the_body_of_the_answer() {
     let mut auth = alice();
     let offer = response(401, &[(WWW, "Digest realm=\"r\", nonce=\"n\", qop=\"auth-int\"")]);
-    auth.on_challenge(&request(&[], ""), &offer).unwrap();
+    auth.on_challenge(Asker::Registrar, &request(&[], ""), &offer).unwrap();
     let sent = request(&answer(&mut auth, &mut Ident::from_seed(1)), "");
     let with_body = |body: &'static str| {
         let proof = rspauth(&sent, "secret", Qop::AuthInt, b"v=0");

@@ -290,7 +290,7 @@ fn every_message_says_which_program_wrote_it() {
     world.call(CallKey(3), "bob");
     world.run_until("it arrives", |world| world.ends[1].agent.calls() == 1);
     let call = world.incoming(1).unwrap();
-    world.command(1, Command::Ring { call });
+    world.command(1, Command::Ring { call, offer: None });
     world.settle();
     world.command(0, Command::Hangup { call: CallKey(3) });
     world.settle();

@@ -383,7 +383,7 @@ fn an_incoming_call_is_told_rung_and_taken() {
     let Some(Event::Incoming { from, display_name, offered, .. }) = script.events.pop() else { panic!() };
     assert_eq!((from.as_str(), display_name.as_deref()), ("sip:carol@example.com", Some("Carol")));
     assert_eq!(offered.to_string(), "audio (PCMU/8000 telephone-event/8000)");
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     let ringing = script.next_status(180);
     assert_eq!(ringing.vias().count(), 2);
     assert_eq!(ringing.record_routes().count(), 2);
@@ -637,7 +637,7 @@ fn commands_for_no_call_are_told() {
     let mut script = Script::registered();
     for command in [
         Command::Hangup { call: CALL },
-        Command::Ring { call: CALL },
+        Command::Ring { call: CALL, offer: None },
         Command::Accept { call: CALL, answer: capabilities(1) },
         Command::Reject { call: CALL, status: 486 },
         Command::Renegotiate { call: CALL, offer: capabilities(1) },

@@ -263,7 +263,7 @@ fn a_call_answered_on_another_device_is_not_missed() {
         let mut script = Script::registered();
         script.incoming("", OFFER);
         let call = script.incoming_call();
-        script.command(Command::Ring { call });
+        script.command(Command::Ring { call, offer: None });
         script.take_events();
         script.raw(&format!(
             "CANCEL sip:alice@127.0.0.1:40001;transport=tcp SIP/2.0\nVia: SIP/2.0/TCP p.example.com;branch=z9hG4bKin1\n\

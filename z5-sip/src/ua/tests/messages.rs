@@ -136,6 +136,7 @@ fn a_large_message_outside_a_call_stays_off_datagrams() {
     let mut script = Script::with(Transport::Udp, |_| {});
     script.command(to_bob(&text));
     assert!(script.sent.is_empty());
+    script.input(Input::StreamFailed { beside: FLOW });
     assert!(matches!(failure(&mut script), RequestFailure::TooLarge { bytes } if bytes > 1300));
     script.command(to_bob(&text[..800]));
     assert!(script.next_request(Method::Message).as_bytes().len() <= 1300);

@@ -104,6 +104,28 @@ fn a_request_that_came_on_two_ways_is_answered_once() {
 }
 
 #[test]
+fn a_copy_of_what_was_answered_over_a_stream_is_one_as_long_as_over_udp() {
+    let message = |branch: &str| {
+        format!(
+            "MESSAGE sip:alice@127.0.0.1:40001 SIP/2.0\nVia: SIP/2.0/TCP p.example.com;branch=z9hG4bK{branch}\n\
+             Max-Forwards: 69\nFrom: <sip:carol@example.com>;tag=c\nTo: <sip:alice@example.com>\nCall-ID: m1\n\
+             CSeq: 10 MESSAGE\nContent-Type: text/plain\nContent-Length: 0\n\n"
+        )
+    };
+    let mut script = Script::registered();
+    script.raw(&message("first"));
+    script.next_status(200);
+    script.raw(&message("second"));
+    script.next_status(482);
+    script.pass(Duration::from_secs(31));
+    script.raw(&message("third"));
+    script.next_status(482);
+    script.pass(Duration::from_secs(1));
+    script.raw(&message("fourth"));
+    script.next_status(200);
+}
+
+#[test]
 fn bodies_that_cannot_be_read_are_refused() {
     let mut script = Script::registered();
     script.incoming("", "v=0\r\nrubbish\r\n");

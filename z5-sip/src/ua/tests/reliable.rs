@@ -262,7 +262,7 @@ fn ringing_is_reliable_for_a_caller_that_requires_it_and_repeated_until_its_prac
     script.incoming("Require: 100rel\n", OFFER);
     let call = script.incoming_call();
     script.next_status(100);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     let ringing = script.next_status(180);
     assert!(ringing.lists_token(Name::Require, "100rel") && ringing.contact().is_ok());
     assert_eq!(ringing.record_routes().count(), 2);
@@ -290,7 +290,7 @@ fn a_reliable_response_that_nobody_acknowledges_ends_the_call_with_5xx() {
     let mut script = Script::registered_with(|config| config.keep_alive = None);
     script.incoming("Require: 100rel\n", OFFER);
     let call = script.incoming_call();
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     script.pass(Duration::from_secs(32));
     assert_eq!(script.sent.back().unwrap().status(), Some(504));
     let failed = |event: &Event| {
@@ -326,7 +326,7 @@ fn a_200_does_not_wait_for_the_prack_of_mere_ringing_which_is_still_taken() {
     script.incoming("Require: 100rel\n", OFFER);
     let call = script.incoming_call();
     script.next_status(100);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     let ringing = script.next_status(180);
     script.command(Command::Accept { call, answer: capabilities(30_000) });
     script.next_status(200);
@@ -340,7 +340,7 @@ fn a_caller_without_an_offer_gets_ours_in_the_first_reliable_response() {
     script.incoming("Require: 100rel\n", "");
     let call = script.incoming_call();
     script.next_status(100);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     script.command(Command::Accept { call, answer: capabilities(30_000) });
     let ok = script.next_status(200);
     assert!(text(&ok).contains("m=audio 30000 "), "nothing reliable came before: {}", text(&ok));
@@ -352,7 +352,7 @@ fn a_caller_without_an_offer_gets_ours_in_the_first_reliable_response() {
     script.incoming("Require: 100rel\n", "");
     let call = script.incoming_call();
     script.next_status(100);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     script.command(Command::Progress { call, answer: capabilities(30_000) });
     let early = script.next_status(183);
     assert!(text(&early).contains("m=audio 30000 ") && script.sent.is_empty());
@@ -367,8 +367,46 @@ fn a_caller_without_an_offer_gets_ours_in_the_first_reliable_response() {
     script.incoming("Supported: 100rel\n", "");
     let call = script.incoming_call();
     script.next_status(100);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     assert!(script.next_status(180).header(Name::RSeq).is_none());
+}
+
+#[test]
+fn ringing_brings_our_offer_to_a_caller_that_has_none_and_takes_nothing_unreliable() {
+    let mut script = Script::registered();
+    script.incoming("Require: 100rel\n", "");
+    let told = |event: &Event| matches!(event, Event::Incoming { ring_with_offer: true, .. });
+    assert!(script.events.iter().any(told), "{:?}", script.events);
+    let call = script.incoming_call();
+    script.next_status(100);
+    // Too early, then with what it takes; said again it is not offered again.
+    script.command(Command::Ring { call, offer: None });
+    assert!(script.sent.is_empty());
+    script.command(Command::Ring { call, offer: Some(capabilities(30_000)) });
+    let ringing = script.next_status(180);
+    assert!(text(&ringing).contains("m=audio 30000 ") && ringing.lists_token(Name::Require, "100rel"));
+    // Taken before the PRACK: the 200 waits for it, and has nothing to add.
+    script.command(Command::Accept { call, answer: capabilities(31_000) });
+    assert!(script.sent.is_empty(), "{:?}", script.sent);
+    carol(&mut script, "PRACK", 11, &tag(&ringing), &acknowledges(&ringing), ANSWER);
+    script.next_status(200);
+    let ok = script.next_status(200);
+    assert!(ok.body().is_empty());
+    carol(&mut script, "ACK", 10, &tag(&ok), "", "");
+    let agreed = |event: &Event| matches!(event, Event::Established { negotiated, .. } if negotiated.media[0].local_port == 30_000);
+    assert!(script.events.iter().any(agreed) && script.sent.is_empty(), "{:?}", script.events);
+
+    // Who offers, or takes what is unreliable, is rung as ever.
+    for (extra, body) in [("Require: 100rel\n", OFFER), ("Supported: 100rel\n", ""), ("", "")] {
+        let mut script = Script::registered();
+        script.incoming(extra, body);
+        let told = |event: &Event| matches!(event, Event::Incoming { ring_with_offer: false, .. });
+        assert!(script.events.iter().any(told), "{:?}", script.events);
+        let call = script.incoming_call();
+        script.next_status(100);
+        script.command(Command::Ring { call, offer: Some(capabilities(30_000)) });
+        assert!(script.next_status(180).body().is_empty());
+    }
 }
 
 #[test]
@@ -377,7 +415,7 @@ fn a_late_prack_of_mere_ringing_is_no_answer_to_the_offer_of_a_2xx() {
     script.incoming("Require: 100rel\n", OFFER);
     let call = script.incoming_call();
     script.next_status(100);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     let ringing = script.next_status(180);
     script.command(Command::Accept { call, answer: capabilities(30_000) });
     script.next_status(200);
@@ -399,7 +437,7 @@ fn reliable_responses_go_out_one_after_the_other() {
     script.incoming("Require: 100rel\n", OFFER);
     let call = script.incoming_call();
     script.next_status(100);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     script.command(Command::Progress { call, answer: capabilities(30_000) });
     let ringing = script.next_status(180);
     assert!(script.sent.is_empty(), "the 183 waits for the PRACK of the 180");
@@ -531,7 +569,7 @@ fn an_offer_in_a_prack_that_crosses_ours_is_refused_and_what_it_acknowledges_is_
     held.media[0].direction = Direction::SendOnly;
     script.command(Command::Renegotiate { call, offer: held });
     let update = script.next_request(Method::Update);
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     let ringing = script.next_status(180);
     script.take_events();
     carol(&mut script, "PRACK", 12, &tag(&early), &acknowledges(&ringing), &OFFER.replace("9000", "9500"));
@@ -550,7 +588,7 @@ fn an_update_before_the_invite_is_answered_is_too_early() {
     script.incoming("", OFFER);
     script.next_status(100);
     let call = script.incoming_call();
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     let ringing = script.next_status(180);
     carol(&mut script, "UPDATE", 11, &tag(&ringing), "", OFFER);
     assert!(script.next_status(500).retry_after().unwrap().is_some_and(|seconds| seconds <= 10));
@@ -746,7 +784,7 @@ fn early_media_and_a_call_over_every_transport() {
         world.call(crate::ua::CallKey(1), "bob");
         world.run_until("the call arrives", |world| world.incoming(1).is_some());
         let far = world.incoming(1).unwrap();
-        world.command(1, Command::Ring { call: far });
+        world.command(1, Command::Ring { call: far, offer: None });
         world.command(1, Command::Progress { call: far, answer: capabilities(30_000) });
         let early =
             |event: &Event| matches!(event, Event::Progress { status: 183, early_media: Some(_), .. });

@@ -21,6 +21,8 @@ pub(super) struct Script {
     pub(super) events: Vec<Event>,
     pub(super) closed: bool,
     pub(super) pings: usize,
+    /// UDP flows beside which a TCP connection is wanted.
+    pub(super) opening: Vec<FlowId>,
     /// STUN requests.
     pub(super) asked: Vec<Vec<u8>>,
     out: Outbox<Effect>,
@@ -43,6 +45,7 @@ impl Script {
             events: Vec::new(),
             closed: false,
             pings: 0,
+            opening: Vec::new(),
             asked: Vec::new(),
             out: Outbox::new(),
         };
@@ -82,6 +85,7 @@ impl Script {
                     assert_eq!(framer.buffered(), 0);
                 }
                 Effect::CloseFlow { .. } => self.closed = true,
+                Effect::OpenStream { beside } => self.opening.push(beside),
                 Effect::Event(event) => self.events.push(event),
             }
         }
@@ -165,6 +169,12 @@ impl Script {
 
     /// Sends an INVITE to bob and gives it.
     pub(super) fn invite(&mut self) -> Message {
+        self.call();
+        self.next_request(Method::Invite)
+    }
+
+    /// Calls bob.
+    pub(super) fn call(&mut self) {
         let target = uri("sip:bob@example.com");
         self.command(Command::Invite {
             call: CALL,
@@ -172,7 +182,6 @@ impl Script {
             offer: capabilities(20_000),
             options: Box::default(),
         });
-        self.next_request(Method::Invite)
     }
 
     /// A call that stands, over two proxies that record a route.

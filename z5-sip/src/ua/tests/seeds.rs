@@ -65,7 +65,7 @@ fn live(seed: u64, transport: Transport, loss: u64) {
             match (chance.number() % 6, far) {
                 (0, _) => world.command(caller, Command::Hangup { call }),
                 (1, Some(far)) => world.command(callee, Command::Hangup { call: far }),
-                (2, Some(far)) => world.command(callee, Command::Ring { call: far }),
+                (2, Some(far)) => world.command(callee, Command::Ring { call: far, offer: None }),
                 (3, Some(far)) => {
                     world.command(callee, Command::Accept { call: far, answer: capabilities(30_000) });
                 }

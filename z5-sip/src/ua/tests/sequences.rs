@@ -100,7 +100,7 @@ impl Chaos {
             offer.media.truncate(1);
         }
         let command = match self.draw(18) {
-            0 | 1 => Command::Ring { call },
+            0 | 1 => Command::Ring { call, offer: None },
             2 => Command::Progress { call, answer },
             3..6 => Command::Accept { call, answer },
             6 | 7 => Command::Renegotiate { call, offer },

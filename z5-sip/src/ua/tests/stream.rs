@@ -1,9 +1,9 @@
 //! Large requests on a UDP flow (RFC 3261 section 18.1.1).
 
 use super::script::{CALL, FLOW, OFFER, Script};
-use super::world::{SERVER, capabilities};
+use super::world::{SERVER, capabilities, uri};
 use crate::flow::{FlowEnd, FlowId};
-use crate::ua::{Command, Event, Input};
+use crate::ua::{Body, CallFailure, Command, Event, Info, Input, MessageKey, RequestFailure};
 use crate::wire::{Message, Method, Name, ResponseBuilder, Transport};
 
 const STREAM: FlowId = FlowId(2);
@@ -14,8 +14,12 @@ fn script(name: usize) -> Script {
 }
 
 fn stream_up(script: &mut Script) {
+    stream_up_as(script, STREAM);
+}
+
+fn stream_up_as(script: &mut Script, flow: FlowId) {
     let local = "127.0.0.1:40002".parse().unwrap();
-    script.input(Input::StreamUp { flow: STREAM, beside: FLOW, local, remote: SERVER.into() });
+    script.input(Input::StreamUp { flow, beside: FLOW, local, remote: SERVER.into() });
 }
 
 /// The next request, and what carries it by its Via.
@@ -91,17 +95,43 @@ fn a_call_over_the_stream_has_its_contact_on_the_datagrams_and_goes_on_without_i
 }
 
 #[test]
-fn a_call_over_the_stream_moves_when_its_datagrams_are_lost_and_the_stream_is_not() {
+fn a_call_over_the_stream_moves_when_its_datagrams_are_lost_and_the_stream_with_them() {
     let (mut script, _) = established();
     script.input(Input::FlowDown { flow: FLOW, why: FlowEnd::Closed });
     let (transport, local) = (Transport::Udp, "127.0.0.1:40003".parse().unwrap());
     script.input(Input::FlowUp { flow: FlowId(3), transport, local, remote: SERVER.into(), reg_id: 1 });
     script.command(Command::Register);
+    script.input(Input::StreamFailed { beside: FlowId(3) });
     let register = script.next_request(Method::Register);
     let bytes =
         ResponseBuilder::to_request(&register, 200, "").to_tag("t").header(Name::Contact, contact(&register));
     let bytes = bytes.build().unwrap().to_bytes();
     script.input(Input::Received { flow: FlowId(3), bytes: &bytes });
+    script.input(Input::StreamFailed { beside: FlowId(3) });
+    let refresh = script.next_request(Method::Invite);
+    assert!(contact(&refresh).contains("127.0.0.1:40003"), "{}", contact(&refresh));
+}
+
+#[test]
+fn a_call_that_came_over_the_stream_moves_with_its_datagrams() {
+    let mut script = registered();
+    let theirs =
+        from_the_server("From: <sip:bob@example.com>;tag=b\nTo: <sip:alice@example.com>\nCall-ID: in\n");
+    script.input(Input::Received { flow: STREAM, bytes: theirs.as_bytes() });
+    let call = script.incoming_call();
+    script.command(Command::Accept { call, answer: capabilities(20_000) });
+    script.sent.clear();
+    script.input(Input::FlowDown { flow: FLOW, why: FlowEnd::Closed });
+    assert!(script.closed, "the stream is of no use without them");
+    let (transport, local) = (Transport::Udp, "127.0.0.1:40003".parse().unwrap());
+    script.input(Input::FlowUp { flow: FlowId(3), transport, local, remote: SERVER.into(), reg_id: 1 });
+    script.command(Command::Register);
+    script.input(Input::StreamFailed { beside: FlowId(3) });
+    let register = script.next_request(Method::Register);
+    let ok = ResponseBuilder::to_request(&register, 200, "").to_tag("t");
+    let bytes = ok.header(Name::Contact, contact(&register)).build().unwrap().to_bytes();
+    script.input(Input::Received { flow: FlowId(3), bytes: &bytes });
+    script.input(Input::StreamFailed { beside: FlowId(3) });
     let refresh = script.next_request(Method::Invite);
     assert!(contact(&refresh).contains("127.0.0.1:40003"), "{}", contact(&refresh));
 }
@@ -131,19 +161,103 @@ fn a_request_above_1300_bytes_takes_the_stream_and_the_binding_stays_with_the_da
     assert!(contact.contains("127.0.0.1:40001") && !contact.contains("transport=tcp"), "{contact}");
     script.reply(&register, 200, &[(Name::Contact, &contact)]);
     assert!(matches!(script.events.pop(), Some(Event::Registered { .. })), "{:?}", script.events);
-    // The stream goes: the binding stands, and what is large takes the datagrams again.
+    // The stream goes: the binding stands, and what is large waits for another one.
     script.input(Input::FlowDown { flow: STREAM, why: FlowEnd::Closed });
     assert!(script.agent.is_registered(script.now));
+    script.command(Command::Register);
+    assert_eq!((script.sent.len(), &script.opening[..]), (0, &[FLOW][..]));
+    stream_up_as(&mut script, FlowId(3));
+    assert_eq!(next_over(&mut script).1, Transport::Tcp);
+}
+
+#[test]
+fn a_large_request_waits_for_the_stream_and_is_a_datagram_where_there_is_none() {
+    let mut script = script(1400);
+    script.command(Command::Register);
+    assert_eq!((script.sent.len(), &script.opening[..]), (0, &[FLOW][..]));
+    script.input(Input::StreamFailed { beside: FLOW });
+    let (register, transport) = next_over(&mut script);
+    assert_eq!((register.as_bytes().len() > 1300, transport), (true, Transport::Udp));
+    // That holds until the registrar has taken a binding again.
+    let invite = script.invite();
+    assert_eq!((via_token(&invite).as_str(), script.opening.len()), ("UDP", 1));
+    script.reply(&register, 200, &[(Name::Contact, &contact(&register))]);
+    assert_eq!(script.opening, [FLOW, FLOW]);
+    script.command(Command::Register);
+    assert!(script.sent.is_empty());
+    stream_up(&mut script);
+    assert_eq!(next_over(&mut script).1, Transport::Tcp);
+}
+
+#[test]
+fn a_small_request_waits_for_nobody_and_the_stream_is_asked_for_once_the_binding_stands() {
+    let mut script = script(10);
+    script.command(Command::Register);
+    let (register, transport) = next_over(&mut script);
+    assert_eq!((transport, script.opening.len()), (Transport::Udp, 0));
+    script.reply(&register, 200, &[(Name::Contact, &contact(&register))]);
+    assert_eq!(script.opening, [FLOW]);
     script.command(Command::Register);
     assert_eq!(next_over(&mut script).1, Transport::Udp);
 }
 
 #[test]
-fn without_a_stream_a_large_request_is_a_datagram_all_the_same() {
+fn a_call_that_waits_for_the_stream_is_taken_back_without_a_word() {
     let mut script = script(1400);
-    script.command(Command::Register);
-    let (register, transport) = next_over(&mut script);
-    assert_eq!((register.as_bytes().len() > 1300, transport), (true, Transport::Udp));
+    script.call();
+    script.command(Command::Hangup { call: CALL });
+    assert!(matches!(
+        script.events.pop(),
+        Some(Event::Failed { failure: CallFailure::Cancelled { .. }, .. })
+    ));
+    stream_up(&mut script);
+    assert!(script.sent.is_empty(), "{:?}", script.sent);
+    assert_eq!(
+        script.agent.next_deadline().map(|due| due.why),
+        Some("ping the idle flow"),
+        "nothing is left over"
+    );
+}
+
+#[test]
+fn a_call_that_waits_for_the_stream_fails_with_its_datagrams() {
+    let mut script = script(1400);
+    script.call();
+    script.input(Input::FlowDown { flow: FLOW, why: FlowEnd::Refused });
+    let failed = |event: &Event| matches!(event, Event::Failed { failure: CallFailure::ConnectionLost, .. });
+    assert!(script.events.iter().any(failed), "{:?}", script.events);
+    // The stream comes too late: it is closed.
+    stream_up(&mut script);
+    assert!(script.closed && script.sent.is_empty());
+}
+
+#[test]
+fn what_follows_a_waiting_request_in_its_dialog_waits_behind_it() {
+    let (mut script, _) = established();
+    script.input(Input::FlowDown { flow: STREAM, why: FlowEnd::Closed });
+    script.command(Command::Renegotiate { call: CALL, offer: capabilities(20_000) });
+    script.command(Command::SendInfo { call: CALL, info: Info::Dtmf { digit: '5', duration_ms: 100 } });
+    assert!(script.sent.is_empty(), "{:?}", script.sent);
+    stream_up_as(&mut script, FlowId(3));
+    let (invite, info) = (script.next_request(Method::Invite), script.next_request(Method::Info));
+    assert!(invite.cseq().unwrap().number < info.cseq().unwrap().number);
+}
+
+#[test]
+fn a_message_that_waits_is_refused_where_only_a_datagram_is_left() {
+    let mut script = script(10);
+    let message = MessageKey(1);
+    let body = Body(bytes::Bytes::from(vec![b'x'; 1400]));
+    let (content_type, target) = ("text/plain".to_owned(), Some(uri("sip:bob@example.com")));
+    script.command(Command::Message { message, call: None, target, content_type, body });
+    assert_eq!((script.sent.len(), &script.opening[..]), (0, &[FLOW][..]));
+    script.input(Input::StreamFailed { beside: FLOW });
+    let told = script.events.pop();
+    assert!(
+        matches!(told, Some(Event::MessageFailed { failure: RequestFailure::TooLarge { .. }, .. })),
+        "{told:?}"
+    );
+    assert!(script.sent.is_empty());
 }
 
 #[test]

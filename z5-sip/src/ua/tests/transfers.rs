@@ -399,6 +399,7 @@ fn what_cannot_be_replaced_is_refused() {
              Max-Forwards: 70\nFrom: <sip:carol@example.com>;tag=caroltag\nTo: <sip:alice@example.com>;tag=x\n\
              Call-ID: incoming1\nCSeq: 10 ACK\nContent-Length: 0\n\n";
         script.raw(ack);
+        script.pass(Duration::from_secs(33));
     };
     refused(&mut script, "Replaces: nonsense", 400);
     refused(&mut script, "Replaces: x;to-tag=a;from-tag=b", 481);
@@ -427,7 +428,7 @@ fn an_early_dialog_is_replaced_by_who_opened_it_only() {
     script.incoming("", OFFER);
     script.next_status(100);
     let call = script.incoming_call();
-    script.command(Command::Ring { call });
+    script.command(Command::Ring { call, offer: None });
     let ringing = script.next_status(180);
     let tag = ringing.to().unwrap().tag().unwrap();
     script.raw(&format!(
@@ -613,7 +614,7 @@ fn three_ends_transfer_a_call_blindly() {
         );
         world.run_until("carol rings", |world| world.incoming(2).is_some());
         let carol = incoming(&world, 2);
-        world.command(2, Command::Ring { call: carol });
+        world.command(2, Command::Ring { call: carol, offer: None });
         world.run_until("alice hears it", |world| {
             world.has(0, |event| matches!(event, Event::TransferProgress { status: 180, .. }))
         });

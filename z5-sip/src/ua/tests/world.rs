@@ -151,6 +151,7 @@ impl World {
         this.agent.handle(input, self.now, &mut this.out);
         let effects: Vec<Effect> = this.out.drain().collect();
         let mut writes: Vec<(FlowId, Vec<u8>)> = Vec::new();
+        let mut without_tcp = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Send { flow, bytes } if self.transport.is_reliable() => match writes.last_mut() {
@@ -164,12 +165,17 @@ impl World {
                         self.ends[end].flow = None;
                     }
                 }
+                Effect::OpenStream { beside } => without_tcp.push(beside),
                 Effect::Event(event) => self.ends[end].events.push(event),
             }
         }
         for (flow, bytes) in writes {
             self.ends[end].writes.push(bytes.clone());
             self.travel(end, flow, bytes, true);
+        }
+        // This server has UDP alone.
+        for beside in without_tcp {
+            self.input(end, Input::StreamFailed { beside });
         }
     }
 
@@ -323,7 +329,7 @@ impl World {
         self.call(near, "bob");
         self.run_until("the call arrives", |world| world.incoming(1).is_some());
         let far = self.incoming(1).unwrap();
-        self.command(1, Command::Ring { call: far });
+        self.command(1, Command::Ring { call: far, offer: None });
         self.command(1, Command::Accept { call: far, answer: capabilities(30_000) });
         self.run_until("the call stands", |world| {
             world.has(0, |event| matches!(event, Event::Established { .. }))
