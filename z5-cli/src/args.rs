@@ -72,6 +72,12 @@ pub(crate) enum Command {
         z5 run --party alice=alice.toml --party bob=bob.toml call.yaml\n  z5 run --check call.yaml"
     )]
     Run(RunArgs),
+    /// The acceptance plan of a relay videophone, V1 to V17, as a table that is filled in
+    #[command(
+        after_help = "Examples:\n  z5 acceptance\n  z5 acceptance --only V4,V9 --set talk=2m --markdown table.md\n  \
+        z5 acceptance --party alice=alice.toml --party bob=bob.toml --set bob=+15555550102"
+    )]
+    Acceptance(AcceptanceArgs),
     /// List the phone numbers of the account (steps 1 and 2)
     #[command(after_help = "Example:\n  z5 --config z5.toml numbers")]
     Numbers(AccountArgs),
@@ -373,6 +379,24 @@ pub(crate) struct RunArgs {
     /// Print the JSON schema of a scenario file
     #[arg(long, conflicts_with_all = ["files", "check", "junit", "set", "party"])]
     pub(crate) schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptanceArgs {
+    /// These points only
+    #[arg(long, value_name = "V1,...", value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    #[command(flatten)]
+    pub(crate) world: WorldArgs,
+    /// Write the table as Markdown
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// How many points are judged at a time
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: u16,
+    /// Write the scenarios into this folder, to read and to change them; nothing is run
+    #[arg(long, value_name = "DIR")]
+    pub(crate) export: Option<PathBuf>,
 }
 
 /// What scenarios are given from outside.

@@ -1,5 +1,6 @@
 //! The commands: what each does with its arguments, from configuration to exit status.
 
+mod acceptance;
 mod account;
 mod check;
 mod config;
@@ -43,6 +44,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Demo(args) => demo::run(&args, out, process_start).await,
         Command::Mock(args) => mock::run(&args, out).await,
         Command::Explain(args) => explain::run(&args, out),
+        Command::Acceptance(args) => acceptance::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Run(args) => run::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Numbers(args) => {
             account::run(account::Goal::Numbers, &args, cli.config.as_deref(), &mut out).await

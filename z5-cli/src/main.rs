@@ -3,6 +3,7 @@
 //! Reads the arguments, runs one command, ends with an exit status a script can read (see `exit`). Standard output carries
 //! the answer, standard error what went wrong.
 
+mod acceptance;
 mod act;
 mod args;
 mod audio;

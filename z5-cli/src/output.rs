@@ -85,6 +85,13 @@ impl Output {
         }
     }
 
+    /// Something long goes on: a line on standard error, for a person who watches. Programs wait for the result.
+    pub(crate) fn progress(&mut self, text: &str) {
+        if matches!(self, Self::Human(_)) && std::io::stderr().is_terminal() {
+            eprintln!("{}", plain(text));
+        }
+    }
+
     /// A line of a list with a mark before it: good, bad, or neither. Readable only.
     pub(crate) fn row(&mut self, text: &str, good: Option<bool>) {
         if let Self::Human(human) = self {

@@ -18,7 +18,7 @@ mod yaml;
 
 pub(crate) use model::Scenario;
 pub(crate) use outcome::{Outcome, StepOutcome, Told};
-pub(crate) use parse::{Given, scenario as read};
+pub(crate) use parse::{Given, party_names as parties, scenario as read};
 pub(crate) use run::watched;
 pub(crate) use world::{Configurations, World, judge};
 pub(crate) use yaml::Mistake;

@@ -372,11 +372,9 @@ impl Script<'_> {
                 act.deed.perform(self.session, call);
                 self.settling = Some(Box::pin(self.session.settled()));
                 let held = self.held || self.awaits(|deed| *deed == Deed::Hold);
-                let progress = match &act.deed {
-                    Deed::Resume if !held => {
-                        Progress::Refused("refused: the call was not on hold".to_owned())
-                    }
-                    _ => Progress::Given,
+                let progress = match act.deed == Deed::Resume && !held {
+                    true => Progress::Refused("refused: the call was not on hold".to_owned()),
+                    false => Progress::Given,
                 };
                 if let Some(known) = self.acts.get_mut(number) {
                     *known = progress;

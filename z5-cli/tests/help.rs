@@ -17,6 +17,7 @@ const WHOLE: &[&[&str]] = &[
     &["config", "init"],
     &["completions"],
     &["run"],
+    &["acceptance"],
 ];
 const FORM: &[&[&str]] = &[
     &["demo"],

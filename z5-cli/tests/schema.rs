@@ -85,6 +85,7 @@ fn scenarios_are_what_the_schema_says() {
         std::fs::write(&file, text).unwrap();
         schema.holds(&z5(&["run", "--json", name]));
     }
+    schema.holds(&z5(&["acceptance", "--json", "--only", "V3,V12,V14"]));
 }
 
 #[test]

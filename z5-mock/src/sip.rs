@@ -16,6 +16,7 @@ use z5_sip::wire::{Frame, Framer, Limits, Message, Transport};
 use crate::fault::{CertificateFault, Fault};
 use crate::recorder::{Direction, Recorder, Service};
 use crate::shaped::Shaped;
+use crate::tls;
 
 pub(crate) mod bindings;
 pub(crate) mod calls;
@@ -92,7 +93,11 @@ impl Door {
             if let Fault::Certificate(Service::Sip, kind) = *fault { Some(kind) } else { None }
         });
         match acceptor(fault).accept(stream).await {
-            Ok(stream) => self.serve(stream, Transport::Tls, local, peer).await,
+            Ok(stream) => {
+                let negotiated = tls::negotiated(stream.get_ref().1);
+                self.recorder.record(Service::Sip, Direction::Received, peer, negotiated);
+                self.serve(stream, Transport::Tls, local, peer).await;
+            }
             Err(error) => {
                 let why = format!("[TLS handshake failed: {error}]");
                 self.recorder.record(Service::Sip, Direction::Received, peer, why);

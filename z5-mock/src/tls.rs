@@ -83,6 +83,17 @@ impl Tls {
     }
 }
 
+/// What a handshake led to, as a remark for the record: `[TLS 1.3, TLS13_AES_256_GCM_SHA384]`.
+pub(crate) fn negotiated(connection: &rustls::ServerConnection) -> String {
+    let version = match connection.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "1.3",
+        Some(rustls::ProtocolVersion::TLSv1_2) => "1.2",
+        Some(_) | None => "of another version",
+    };
+    let suite = connection.negotiated_cipher_suite().and_then(|suite| suite.suite().as_str());
+    format!("[TLS {version}, {}]", suite.unwrap_or("unknown suite"))
+}
+
 fn authority(name: &str) -> Result<Authority, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.distinguished_name.push(DnType::CommonName, name);

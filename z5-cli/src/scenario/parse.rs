@@ -29,6 +29,16 @@ pub(crate) struct Given {
     pub(crate) environment: fn(&str) -> Option<String>,
 }
 
+/// The names of the parties, as far as the text can be read.
+pub(crate) fn party_names(text: &str) -> Vec<String> {
+    let given = Given { set: BTreeMap::new(), environment: |_| None };
+    let scenario = scenario(text, Path::new(""), Path::new(""), &given);
+    scenario.map_or_else(
+        |_| Vec::new(),
+        |scenario| scenario.parties.into_iter().map(|party| party.name).collect(),
+    )
+}
+
 /// How long a scenario may take when it does not say.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a step waits when nobody says.

@@ -6,7 +6,7 @@ use super::model::Wire;
 use crate::expect::Expectation;
 
 /// The most of a message that is quoted.
-const QUOTED: usize = 120;
+const QUOTED: usize = 80;
 
 /// One message has everything it should have, and none has what it should not.
 pub(super) fn judge(wanted: &Wire, entries: &[Entry]) -> Vec<Expectation> {

@@ -229,6 +229,17 @@ fn the_document_knows_every_word() {
     }
 }
 
+/// The scenarios that are in the program can be read, and hold by the schema.
+#[test]
+fn every_shipped_scenario_is_what_the_schema_says() {
+    for (file, text) in crate::acceptance::POINTS.iter().filter_map(|point| point.scenario) {
+        let read = scenario(text, Path::new(file), Path::new(""), &given(&[]));
+        let read = read.unwrap_or_else(|mistakes| panic!("{file}\n{mistakes:?}"));
+        judge(&read, &Configurations::default()).unwrap_or_else(|mistakes| panic!("{file}\n{mistakes:?}"));
+        validates(&json(&yaml::read(text).unwrap())).unwrap_or_else(|why| panic!("{file}\n{why}"));
+    }
+}
+
 /// The examples of the document can be read, and hold by the schema.
 #[test]
 fn the_examples_of_the_document_can_be_read() {

@@ -1,0 +1,148 @@
+//! The acceptance plan of a video-relay videophone, point by point: which scenario judges it, and what a machine leaves open.
+//!
+//! The points are those of the VATRP 1.2 test plan (sections 5.1 to 5.8). Plain data; `commands::acceptance` runs it.
+
+/// One point of the plan.
+#[derive(Debug)]
+pub(crate) struct Point {
+    /// V1 to V17.
+    pub(crate) id: &'static str,
+    /// What it asks for.
+    pub(crate) title: &'static str,
+    /// The scenario that judges it: its file's name and text.
+    pub(crate) scenario: Option<(&'static str, &'static str)>,
+    /// What of it a machine (or z5) does not judge. Without a scenario: why the point is not judged at all.
+    pub(crate) open: &'static str,
+}
+
+macro_rules! scenario {
+    ($file:literal) => {
+        Some(($file, include_str!(concat!("../scenarios/", $file))))
+    };
+}
+
+/// The plan, in its order.
+pub(crate) const POINTS: &[Point] = &[
+    Point {
+        id: "V1",
+        title: "Registration; stays registered during calls",
+        scenario: scenario!("v01-registration.yaml"),
+        open: "",
+    },
+    Point { id: "V2", title: "TLS 1.2 or newer, AES-256", scenario: scenario!("v02-tls.yaml"), open: "" },
+    Point {
+        id: "V3",
+        title: "Geolocation in REGISTER after opt-in; Contact",
+        scenario: scenario!("v03-geolocation.yaml"),
+        open: "z5 does not send its location with REGISTER",
+    },
+    Point {
+        id: "V4",
+        title: "Call from point to point, clean BYE at both ends",
+        scenario: scenario!("v04-call.yaml"),
+        open: "whether people find sound and pictures acceptable",
+    },
+    Point {
+        id: "V5",
+        title: "Pictures: visible, fluent, no stalls",
+        scenario: scenario!("v05-video.yaml"),
+        open: "whether signing can be understood; blur and blocks",
+    },
+    Point {
+        id: "V6",
+        title: "Sound: audible, clear, no dropouts",
+        scenario: scenario!("v06-audio.yaml"),
+        open: "whether people find it clear",
+    },
+    Point {
+        id: "V7",
+        title: "Media are encrypted",
+        scenario: scenario!("v07-encryption.yaml"),
+        open: "a look into a capture (`z5 call --capture`)",
+    },
+    Point {
+        id: "V8",
+        title: "Video privacy and mute",
+        scenario: scenario!("v08-privacy.yaml"),
+        open: "whether the far end shows it",
+    },
+    Point {
+        id: "V9",
+        title: "Keys 0-9, *, # as telephone events",
+        scenario: scenario!("v09-dtmf.yaml"),
+        open: "long presses: z5 presses every key for 100 ms",
+    },
+    Point {
+        id: "V10",
+        title: "Real-time text both ways within a second",
+        scenario: scenario!("v10-text.yaml"),
+        open: "",
+    },
+    Point {
+        id: "V11",
+        title: "Each side pauses and resumes",
+        scenario: scenario!("v11-hold.yaml"),
+        open: "whether the last picture stands still meanwhile",
+    },
+    Point {
+        id: "V12",
+        title: "Three devices of one account ring together",
+        scenario: None,
+        open: "the mock carrier does not fork calls; tests against SIP servers that do are in tests/interop",
+    },
+    Point {
+        id: "V13",
+        title: "Anonymous call",
+        scenario: scenario!("v13-anonymous.yaml"),
+        open: "that the number is in no header: a test of z5-sip looks at every one",
+    },
+    Point {
+        id: "V14",
+        title: "Message waiting",
+        scenario: scenario!("v14-message-waiting.yaml"),
+        open: "that the count goes down: mailboxes of the mock carrier do not change",
+    },
+    Point {
+        id: "V15",
+        title: "Contacts as xCard: import, call, export",
+        scenario: None,
+        open: "no scenario step reads or writes contacts",
+    },
+    Point {
+        id: "V16",
+        title: "Dial-around in one stage",
+        scenario: scenario!("v16-dial-around.yaml"),
+        open: "pairs of real providers",
+    },
+    Point {
+        id: "V17",
+        title: "Emergency call with location",
+        scenario: scenario!("v17-emergency.yaml"),
+        open: "the way over LoST to a PSAP: the mock carrier's 911 is the far end",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_is_whole() {
+        let ids: Vec<String> = POINTS.iter().map(|point| point.id.to_owned()).collect();
+        assert_eq!(ids, (1..=17).map(|n| format!("V{n}")).collect::<Vec<_>>());
+        for point in POINTS {
+            assert!(
+                point.scenario.is_some() || !point.open.is_empty(),
+                "{}: why is it not judged?",
+                point.id
+            );
+            let (file, _) = point.scenario.unwrap_or(("v", ""));
+            let number = point.id.trim_start_matches('V');
+            assert!(
+                file == "v" || file.starts_with(&format!("v{number:0>2}-")),
+                "{file} is not {}",
+                point.id
+            );
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! `z5 acceptance`: the points of the plan that a machine can judge, several at a time, and the table that is filled in.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::{Semaphore, mpsc, watch};
+use z5_core::Failure;
+
+use super::run::load;
+use super::usage;
+use crate::acceptance::{POINTS, Point};
+use crate::args::{AcceptanceArgs, WorldArgs};
+use crate::exit::Exit;
+use crate::expect::nearest;
+use crate::output::{self, Output};
+use crate::scenario::{self, Mistake, Outcome, Scenario, World};
+use crate::script;
+
+/// A row of the table.
+#[derive(Debug, Clone, Serialize)]
+struct Row {
+    event: &'static str,
+    id: &'static str,
+    title: &'static str,
+    /// "pass", "fail" or "not-judged".
+    verdict: &'static str,
+    /// What was measured, each with what was wanted.
+    measured: Vec<String>,
+    /// What no machine has judged, and why; or why it failed.
+    open: String,
+    failure: Option<Failure>,
+    took_ms: Option<f64>,
+}
+
+const PASS: &str = "pass";
+const FAIL: &str = "fail";
+const NOT_JUDGED: &str = "not-judged";
+
+/// The result object.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    command: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    failure: Option<&'a Failure>,
+    summary: BTreeMap<&'static str, usize>,
+}
+
+/// A point that can be run.
+struct Ready {
+    place: usize,
+    scenario: Scenario,
+    world: World,
+}
+
+pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut Output) -> Exit {
+    if let Some(folder) = &args.export {
+        return export(folder, out);
+    }
+    let (mut rows, ready) = match prepare(args, config) {
+        Ok(prepared) => prepared,
+        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+    };
+    if let Some(file) = &args.markdown
+        && let Err(error) = std::fs::write(file, "")
+    {
+        let failure = usage("usage.markdown", format!("{}: {error}", file.display()));
+        return end(&[], Some(&failure), Exit::Usage, out);
+    }
+    let (twice, fault) = judge(ready, usize::from(args.jobs), &mut rows, out).await;
+    if twice {
+        return Exit::Interrupted;
+    }
+    rows.iter().for_each(|row| show(row, out));
+    let mut lost = None;
+    if let Some(file) = &args.markdown {
+        let written = std::fs::write(file, markdown(&rows));
+        lost = written.err().map(|error| usage("output.lost", format!("{}: {error}", file.display())));
+    }
+    let failed = rows.iter().any(|row| row.verdict == FAIL);
+    let exit = match () {
+        () if fault => Exit::Bug,
+        () if failed || lost.is_some() || output::is_lost() => Exit::Expectation,
+        () => Exit::Ok,
+    };
+    end(&rows, lost.as_ref(), exit, out)
+}
+
+/// Every row as it stands before anything is run, and what is to be run.
+fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Vec<Ready>), Failure> {
+    for name in &args.only {
+        if !POINTS.iter().any(|point| point.id.eq_ignore_ascii_case(name)) {
+            let ids = POINTS.iter().map(|point| point.id);
+            let near = nearest(name, ids).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            return Err(usage(
+                "usage.only",
+                format!("--only: the plan has no point `{name}`, only V1 to V17{near}"),
+            ));
+        }
+    }
+    let wanted =
+        |point: &Point| args.only.is_empty() || args.only.iter().any(|id| point.id.eq_ignore_ascii_case(id));
+    let real = config.is_some() || !args.world.party.is_empty();
+    let (mut rows, mut ready, mut known) = (Vec::new(), Vec::new(), 0);
+    for point in POINTS.iter().filter(|point| wanted(point)) {
+        let mut row = Row {
+            event: "point",
+            id: point.id,
+            title: point.title,
+            verdict: NOT_JUDGED,
+            measured: Vec::new(),
+            open: point.open.to_owned(),
+            failure: None,
+            took_ms: None,
+        };
+        if let Some((file, text)) = point.scenario {
+            let own = own(&args.world, text);
+            known += own.set.len();
+            match load(text, Path::new(file), Path::new(""), &own, config) {
+                Ok((scenario, world)) => ready.push(Ready { place: rows.len(), scenario, world }),
+                // with a real carrier some points have nobody who could judge them; that is no mistake of the user's
+                Err(mistakes)
+                    if real && mistakes.iter().all(|mistake| mistake.why.contains("mock carrier")) =>
+                {
+                    row.open = "needs the mock carrier".to_owned();
+                }
+                Err(mistakes) => {
+                    let told = |Mistake { at, why }: &Mistake| format!("{file}:{at}: {why}");
+                    let told: Vec<String> = mistakes.iter().map(told).collect();
+                    return Err(usage("scenario.invalid", told.join("\n  ")));
+                }
+            }
+        }
+        rows.push(row);
+    }
+    match args.world.set.first() {
+        Some((name, _)) if known == 0 => {
+            Err(usage("scenario.invalid", format!("--set: none of these points has a variable `{name}`")))
+        }
+        _ => Ok((rows, ready)),
+    }
+}
+
+/// Of `--set` and `--party` what belongs to this scenario: others have the rest.
+fn own(args: &WorldArgs, text: &str) -> WorldArgs {
+    let set = args.set.iter().filter(|(name, _)| text.contains(&format!("${{{name}}}"))).cloned().collect();
+    let names = scenario::parties(text);
+    let party = args.party.iter().filter(|(name, _)| names.contains(name)).cloned().collect();
+    WorldArgs { set, party }
+}
+
+/// Runs so many at a time. True when Ctrl-C came twice; true when z5 itself was at fault.
+async fn judge(ready: Vec<Ready>, jobs: usize, rows: &mut [Row], out: &mut Output) -> (bool, bool) {
+    let (stopper, stop) = watch::channel(false);
+    let mut interrupts = script::interrupts();
+    let places = Arc::new(Semaphore::new(jobs));
+    let (send, mut outcomes) = mpsc::unbounded_channel();
+    for Ready { place, scenario, world } in ready {
+        let (places, stop, send) = (Arc::clone(&places), stop.clone(), send.clone());
+        tokio::spawn(async move {
+            let _place = places.acquire().await;
+            let outcome = scenario::watched(scenario, world, stop, |_| {}).await;
+            drop(send.send((place, outcome)));
+        });
+    }
+    drop(send);
+    let mut fault = false;
+    loop {
+        tokio::select! {
+            outcome = outcomes.recv() => match outcome {
+                Some((place, outcome)) => {
+                    fault |= outcome.fault;
+                    if let Some(row) = rows.get_mut(place) {
+                        fill(row, &outcome);
+                        out.progress(&format!("{} {}", row.id, row.verdict));
+                    }
+                }
+                None => return (false, fault),
+            },
+            Some(()) = interrupts.recv() => {
+                if stopper.send_replace(true) {
+                    return (true, fault);
+                }
+                output::error("stopping; Ctrl-C again ends at once");
+            }
+        }
+    }
+}
+
+/// What came of the scenario, in the row.
+fn fill(row: &mut Row, outcome: &Outcome) {
+    row.verdict = if outcome.good() { PASS } else { FAIL };
+    row.took_ms = Some(outcome.took_ms);
+    let expectations = outcome.told.iter().flat_map(|step| &step.expectations);
+    row.measured = expectations
+        .map(|expectation| {
+            let mark = if expectation.held { "" } else { " (wanted " };
+            let end = if expectation.held { String::new() } else { format!("{})", expectation.wanted) };
+            let what = if expectation.what == "wire" { "seen" } else { expectation.what };
+            format!("{what} {}{mark}{end}", expectation.measured)
+        })
+        .collect();
+    row.failure.clone_from(&outcome.failure);
+    if row.measured.is_empty() {
+        // a point without figures is judged by its steps: what was waited for came
+        let waited = outcome.told.iter().filter(|step| step.good() && step.action == "wait");
+        row.measured = waited.map(|step| step.what.clone()).collect();
+    }
+}
+
+/// A row for people, or as a line of JSON.
+fn show(row: &Row, out: &mut Output) {
+    out.object(row);
+    let good = match row.verdict {
+        PASS => Some(true),
+        FAIL => Some(false),
+        _ => None,
+    };
+    out.row(&format!("{:<4} {}", row.id, row.title), good);
+    let mut under = |text: &str| out.row(&format!("     {text}"), None);
+    if !row.measured.is_empty() {
+        under(&row.measured.join("; "));
+    }
+    if let Some(failure) = &row.failure {
+        under(&format!("{}: {}", failure.code, failure.message));
+    }
+    match (row.verdict, row.open.as_str()) {
+        (NOT_JUDGED, why) => under(&format!("not judged by a machine: {why}")),
+        (_, "") => {}
+        (_, open) => under(&format!("left to people: {open}")),
+    }
+}
+
+/// The table as Markdown.
+fn markdown(rows: &[Row]) -> String {
+    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let mut out = format!(
+        "# Acceptance of z5 {}\n\n| point | what | verdict | measured | left open |\n|---|---|---|---|---|\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    for row in rows {
+        let mut measured = row.measured.join("; ");
+        if let Some(failure) = &row.failure {
+            measured = format!("{}: {} {measured}", failure.code, failure.message);
+        }
+        let cells = [row.id, row.title, row.verdict, measured.trim(), &row.open].map(cell);
+        out += &format!("| {} |\n", cells.join(" | "));
+    }
+    out
+}
+
+fn export(folder: &Path, out: &mut Output) -> Exit {
+    let write = |file: &str, text: &str| {
+        std::fs::create_dir_all(folder)?;
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.write(true).create_new(true).open(folder.join(file))?;
+        std::io::Write::write_all(&mut file, text.as_bytes())
+    };
+    for (file, text) in POINTS.iter().filter_map(|point| point.scenario) {
+        if let Err(error) = write(file, text) {
+            let failure = usage("usage.export", format!("{}: {error}", folder.join(file).display()));
+            return end(&[], Some(&failure), Exit::Usage, out);
+        }
+        out.note(&format!("wrote {}", folder.join(file).display()));
+    }
+    end(&[], None, Exit::Ok, out)
+}
+
+fn end(rows: &[Row], failure: Option<&Failure>, exit: Exit, out: &mut Output) -> Exit {
+    let mut summary = BTreeMap::from([(PASS, 0), (FAIL, 0), (NOT_JUDGED, 0)]);
+    for row in rows {
+        *summary.entry(row.verdict).or_default() += 1;
+    }
+    let count = |verdict| summary.get(verdict).copied().unwrap_or(0);
+    if !rows.is_empty() {
+        let text = format!(
+            "{} of {} points pass, {} fail, {} are not judged by a machine",
+            count(PASS),
+            rows.len(),
+            count(FAIL),
+            count(NOT_JUDGED)
+        );
+        out.verdict(exit == Exit::Ok, &text);
+    }
+    let first = failure.or_else(|| rows.iter().find_map(|row| row.failure.as_ref()));
+    if let Some(failure) = first {
+        output::failure(failure);
+    }
+    let verdict = if exit == Exit::Ok { "ok" } else { "failed" };
+    out.object(&Line {
+        event: "result",
+        command: "acceptance",
+        verdict,
+        exit_code: exit.status(),
+        failure: first,
+        summary,
+    });
+    exit
+}

@@ -1,0 +1,107 @@
+//! `z5 acceptance`: the table, filled in against mock carriers.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
+mod common;
+
+use common::{World, z5};
+
+/// Times and rates depend on the machine that runs the tests; what they are is measured, how good they are is not judged here.
+const PATIENT: &[&str] = &[
+    "register=1m",
+    "ring=1m",
+    "fps=2",
+    "freezes=99",
+    "first=1m",
+    "loss=90%",
+    "tone=0.1",
+    "latency=1m",
+    "heard=2000",
+    "moved=50",
+];
+
+#[test]
+fn the_table_is_filled_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = folder.path().join("table.md");
+    let mut arguments = vec!["acceptance", "--json", "--jobs", "16", "--markdown", table.to_str().unwrap()];
+    PATIENT.iter().for_each(|set| arguments.extend(["--set", set]));
+    let run = z5(&arguments);
+    let verdicts: Vec<(&str, &str)> = run
+        .events
+        .iter()
+        .filter(|event| event["event"] == "point")
+        .map(|row| (row["id"].as_str().unwrap(), row["verdict"].as_str().unwrap()))
+        .collect();
+    let wanted = (1..=17).map(|number| match number {
+        // REGISTER carries no location
+        3 => "fail",
+        12 | 15 => "not-judged",
+        _ => "pass",
+    });
+    assert_eq!(
+        verdicts.iter().map(|(_, verdict)| *verdict).collect::<Vec<_>>(),
+        wanted.collect::<Vec<_>>(),
+        "{}",
+        run.stdout
+    );
+    for row in run.events.iter().filter(|event| event["event"] == "point") {
+        let judged = row["verdict"] != "not-judged";
+        assert_eq!(!row["measured"].as_array().unwrap().is_empty(), judged, "{row}");
+        assert!(judged || !row["open"].as_str().unwrap().is_empty(), "{row}");
+    }
+    assert_eq!(run.status, 1, "V3 fails");
+    assert_eq!(run.result()["summary"], serde_json::json!({"pass": 14, "fail": 1, "not-judged": 2}));
+    let table = std::fs::read_to_string(table).unwrap();
+    assert_eq!(table.lines().filter(|line| line.starts_with("| V")).count(), 17, "{table}");
+    assert!(
+        table.contains("| V9 | Keys 0-9, *, # as telephone events | pass | digits \"0123456789*#\" |"),
+        "{table}"
+    );
+}
+
+#[test]
+fn some_points_are_chosen_and_what_is_no_point_is_told() {
+    let run = z5(&["acceptance", "--only", "v9,V12"]);
+    assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
+    for word in ["ok     V9", "V12", "not judged by a machine", "PASS  1 of 2 points pass"] {
+        assert!(run.stdout.contains(word), "{word} is not in\n{}", run.stdout);
+    }
+    let run = z5(&["acceptance", "--only", "V18", "--json"]);
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"usage.only".into()));
+    let run = z5(&["acceptance", "--set", "tallk=2m", "--json"]);
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"scenario.invalid".into()));
+}
+
+/// Against a carrier of somebody else's: points that need the mock's own eyes are not judged.
+#[test]
+fn points_that_need_the_mock_carrier_are_not_judged_elsewhere() {
+    let world = World::new(&[]);
+    let [alice, bob] = ["alice", "bob"].map(|name| format!("{name}={}", world.config_of(name).display()));
+    let run = z5(&["acceptance", "--json", "--only", "V2,V9", "--party", &alice, "--party", &bob]);
+    let rows: Vec<_> = run.events.iter().filter(|event| event["event"] == "point").collect();
+    assert_eq!(
+        (&rows[0]["verdict"], &rows[1]["verdict"]),
+        (&"not-judged".into(), &"pass".into()),
+        "{}",
+        run.stdout
+    );
+    assert_eq!((run.status, &rows[0]["open"]), (0, &"needs the mock carrier".into()));
+}
+
+#[test]
+fn the_scenarios_are_written_out_and_can_be_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let to = folder.path().join("plan");
+    let run = z5(&["acceptance", "--export", to.to_str().unwrap()]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let mut files: Vec<String> =
+        std::fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().path().display().to_string()).collect();
+    files.sort();
+    assert_eq!(files.len(), 15);
+    let mut arguments = vec!["run", "--check", "--json"];
+    arguments.extend(files.iter().map(String::as_str));
+    assert_eq!(z5(&arguments).status, 0);
+    let again = z5(&["acceptance", "--json", "--export", to.to_str().unwrap()]);
+    assert_eq!((again.status, &again.result()["failure"]["code"]), (2, &"usage.export".into()));
+}
