@@ -36,7 +36,7 @@ pub use message::{Indexed, Message, MessageRef, StartLine};
 pub use method::Method;
 pub use name::Name;
 pub use params::{Param, ParamIter, Params};
-pub use redact::redact;
+pub use redact::{Reveal, redact, redact_but};
 pub(crate) use uri::unescape;
 pub use uri::{Scheme, Uri, UriError, UriRef};
 pub use validate::{DropReason, Fault, Rules, Verdict, media_types, validate};

@@ -13,13 +13,28 @@ use super::message::{Message, MessageRef, StartLine};
 use super::name::Name;
 use super::uri::{Scheme, UriRef};
 
+/// What a redacted form may show of people. Credentials, keys and the contents of bodies are shown by none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reveal {
+    /// No user, number or name.
+    #[default]
+    Nothing,
+    /// Users, numbers and display names: for the eyes of those who made the call.
+    People,
+}
+
 /// The whole message, redacted, one header field a line.
 pub fn redact(message: &Message) -> String {
+    redact_but(message, Reveal::Nothing)
+}
+
+/// As [`redact`], and with what `reveal` names.
+pub fn redact_but(message: &Message, reveal: Reveal) -> String {
     let message = message.view();
-    let mut out = first_line(message);
+    let mut out = first_line(message, reveal);
     out.push('\n');
     for (name, value) in message.all_headers() {
-        let shown = header(name, value);
+        let shown = header(name, value, reveal);
         let name =
             if matches!(name, Name::Other(_)) { mask(name.as_str()) } else { name.as_str().to_owned() };
         let _ = writeln!(out, "{name}: {shown}");
@@ -39,7 +54,7 @@ pub fn redact(message: &Message) -> String {
 
 /// One line: start line, CSeq and the size of the body.
 pub(crate) fn summary(message: MessageRef<'_>) -> String {
-    let mut out = first_line(message);
+    let mut out = first_line(message, Reveal::Nothing);
     if let Ok(cseq) = message.cseq() {
         let _ = write!(out, " (CSeq {} {}", cseq.number, mask(cseq.method.as_str()));
         let _ = write!(out, ", body {})", message.body().len());
@@ -47,14 +62,22 @@ pub(crate) fn summary(message: MessageRef<'_>) -> String {
     out
 }
 
-fn first_line(message: MessageRef<'_>) -> String {
+fn first_line(message: MessageRef<'_>, reveal: Reveal) -> String {
     match message.start() {
         StartLine::Request { method, uri, .. } => {
-            format!("{} {} SIP/2.0", mask(method.as_str()), any_uri(uri))
+            format!("{} {} SIP/2.0", mask(method.as_str()), any_uri(uri, reveal))
         }
         StartLine::Response { status, .. } => {
-            format!("SIP/2.0 {status} {}", mask(&message.reason().unwrap_or_default()))
+            format!("SIP/2.0 {status} {}", text(&message.reason().unwrap_or_default(), reveal))
         }
+    }
+}
+
+/// Free text, its numbers masked unless they may be seen.
+fn text(text: &str, reveal: Reveal) -> String {
+    match reveal {
+        Reveal::Nothing => mask(text),
+        Reveal::People => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
     }
 }
 
@@ -124,13 +147,14 @@ const ADDRESSES: &[Name<'static>] = &[
 const CREDENTIALS: &[Name<'static>] =
     &[Name::WwwAuthenticate, Name::ProxyAuthenticate, Name::Authorization, Name::ProxyAuthorization];
 
-fn header(name: Name<'_>, value: &[u8]) -> String {
+fn header(name: Name<'_>, value: &[u8], reveal: Reveal) -> String {
     if PLAIN.contains(&name) {
         printable(value)
     } else if TEXT.contains(&name) {
-        mask(&printable(value))
+        text(&printable(value), reveal)
     } else if ADDRESSES.contains(&name) {
-        super::header::Values::new(value).map(contact).collect::<Vec<_>>().join(", ")
+        let each = super::header::Values::new(value).map(|value| contact(value, reveal));
+        each.collect::<Vec<_>>().join(", ")
     } else if CREDENTIALS.contains(&name) {
         credentials(value)
     } else if matches!(name, Name::AuthenticationInfo | Name::ProxyAuthenticationInfo) {
@@ -149,18 +173,19 @@ fn fingerprint(value: &[u8]) -> u64 {
     })
 }
 
-fn contact(value: &[u8]) -> String {
+fn contact(value: &[u8], reveal: Reveal) -> String {
     match Contact::parse(value) {
         Ok(Contact::Star) => "*".into(),
-        Ok(Contact::Addr(_)) | Err(_) => address(value),
+        Ok(Contact::Addr(_)) | Err(_) => address(value, reveal),
     }
 }
 
-fn address(value: &[u8]) -> String {
+fn address(value: &[u8], reveal: Reveal) -> String {
     let Ok(address) = NameAddr::parse(value) else { return format!("({} bytes)", value.len()) };
-    let mut out = format!("<{}>", uri(address.uri));
-    if address.display.is_some() {
-        out.insert_str(0, "\"***\" ");
+    let mut out = format!("<{}>", shown_uri(address.uri, reveal));
+    if let Some(name) = address.display_name() {
+        let name = if reveal == Reveal::People { text(&name, reveal) } else { "***".to_owned() };
+        out.insert_str(0, &format!("\"{name}\" "));
     }
     for param in address.params.iter() {
         let known = ["tag", "expires", "q", "reg-id", "lr", "ob"];
@@ -177,16 +202,25 @@ fn address(value: &[u8]) -> String {
     out
 }
 
-fn any_uri(bytes: &[u8]) -> String {
-    UriRef::parse(bytes).map_or_else(|_| format!("({} bytes)", bytes.len()), uri)
+fn any_uri(bytes: &[u8], reveal: Reveal) -> String {
+    UriRef::parse(bytes).map_or_else(|_| format!("({} bytes)", bytes.len()), |uri| shown_uri(uri, reveal))
 }
 
 pub(super) fn uri(uri: UriRef<'_>) -> String {
+    shown_uri(uri, Reveal::Nothing)
+}
+
+fn shown_uri(uri: UriRef<'_>, reveal: Reveal) -> String {
     match uri.scheme() {
         Scheme::Sip | Scheme::Sips => {
             let mut out = format!("{}:", uri.scheme_text());
-            if uri.user().is_some() {
-                out.push_str("***@");
+            match uri.user() {
+                // A password may stand behind it; the view ends before that.
+                Some(user) if reveal == Reveal::People => {
+                    let _ = write!(out, "{}@", printable(user.as_bytes()));
+                }
+                Some(_) => out.push_str("***@"),
+                None => {}
             }
             if let Some(host) = uri.host() {
                 let _ = write!(out, "{host}");
@@ -212,6 +246,7 @@ pub(super) fn uri(uri: UriRef<'_>) -> String {
         Scheme::Urn if uri.as_str().to_ascii_lowercase().starts_with("urn:service:") => {
             uri.as_str().to_owned()
         }
+        Scheme::Tel if reveal == Reveal::People => printable(uri.as_str().as_bytes()),
         Scheme::Tel | Scheme::Urn | Scheme::Other => format!("{}:***", uri.scheme_text()),
     }
 }
@@ -262,6 +297,14 @@ fn session_line(line: &[u8], out: &mut String) {
         }
         [b'a', b'=', rest @ ..] if attributes.iter().any(|name| rest.starts_with(name)) => {
             let _ = writeln!(out, "{}", printable(line));
+        }
+        // Tag and suite, never the key (RFC 4568 section 9.1).
+        [b'a', b'=', rest @ ..] if rest.starts_with(b"crypto:") => {
+            let mut words = rest[b"crypto:".len()..].split(|&b| b == b' ').filter(|word| !word.is_empty());
+            let mut word = || mask(&printable(words.next().unwrap_or_default()));
+            let (tag, suite) = (word(), word());
+            let suite = if suite.contains(':') { "***" } else { &suite };
+            let _ = writeln!(out, "a=crypto:{tag} {suite} ***");
         }
         [b'a', b'=', rest @ ..] => {
             let end = memchr::memchr(b':', rest).unwrap_or(rest.len());

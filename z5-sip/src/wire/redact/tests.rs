@@ -61,7 +61,7 @@ fn no_number_name_credential_or_key() {
         "User-Agent: z5/0.1",
         "m=audio 20000 RTP/SAVP 0",
         "a=rtpmap:0 PCMU/8000",
-        "a=crypto:***",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 ***\n",
         "o=***",
     ] {
         assert!(shown.contains(useful), "{useful} not in {shown}");
@@ -86,4 +86,31 @@ fn masks_numbers_as_people_write_them_and_little_else() {
     assert_eq!(mask("1234"), "1234");
     assert_eq!(mask("z5/0.1.0 (linux)"), "z5/0.1.0 (linux)");
     assert_eq!(mask("a\r\nb"), "a  b");
+}
+
+#[test]
+fn people_may_be_shown_and_secrets_are_not() {
+    let text = "INVITE sip:+15555550101:s3cret@example.com SIP/2.0\r\n\
+        From: \"Mary \\\"M\\\" <b>\" <sip:+15555550102@example.com>;tag=t1\r\n\
+        To: <tel:+1-555-555-0101>\r\n\
+        Call-ID: a\r\n\
+        CSeq: 7 INVITE\r\n\
+        Reason: SIP;text=\"called 5555550103\"\r\n\
+        Authorization: Digest username=\"mary\", realm=\"r\", response=\"deadbeef\"\r\n\
+        X-Token: t0ken\r\n\
+        Content-Type: application/sdp\r\n\r\n\
+        v=0\r\na=crypto:1 inline:WVNfX19z\r\na=ice-pwd:asd88\r\n";
+    let message = Message::parse_datagram(Bytes::from(text)).unwrap();
+    let shown = redact_but(&message, Reveal::People);
+    for seen in [
+        "INVITE sip:+15555550101@example.com SIP/2.0",
+        "\"Mary \"M\" <b>\" <sip:+15555550102@example.com>",
+        "<tel:+1-555-555-0101>",
+        "called 5555550103",
+    ] {
+        assert!(shown.contains(seen), "{seen} not in {shown}");
+    }
+    for secret in ["s3cret", "mary", "deadbeef", "t0ken", "WVNfX", "asd88"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
 }
