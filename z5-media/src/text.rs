@@ -11,7 +11,7 @@ mod sender;
 pub use parties::Said;
 pub use receiver::TextReceiver;
 pub use red::{Block, Blocks, blocks};
-pub use sender::{TextPacket, TextSender};
+pub use sender::{TextNews, TextPacket, TextSender};
 
 use std::time::Duration;
 

@@ -388,6 +388,15 @@ pub enum StreamEvent {
         /// Who said it, by the CSRC of a mixer (RFC 9071); `None` from a far end that is one person.
         source: Option<u32>,
     },
+    /// Text of ours was put into a packet for the first time; its repetitions are not told.
+    TextSent {
+        /// The stream.
+        stream: StreamId,
+        /// The characters.
+        text: String,
+        /// How long each waited since it was handed over; `None` for one that was held back meanwhile.
+        waits: Vec<Option<Duration>>,
+    },
     /// A telephone event ended (RFC 4733).
     Digit {
         /// The stream.

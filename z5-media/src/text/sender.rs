@@ -55,6 +55,17 @@ pub struct TextSender {
     /// When queued characters were handed over: how many, and when if that was told.
     entered: VecDeque<(usize, Option<Instant>)>,
     latency: Latency,
+    /// What the latest packet brought for the first time, until it is asked for.
+    news: Option<TextNews>,
+}
+
+/// Characters that left in a packet for the first time.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TextNews {
+    /// The characters.
+    pub text: String,
+    /// How long each of them waited, in their order; `None` for one whose beginning was not told (held text).
+    pub waits: Vec<Option<Duration>>,
 }
 
 /// Characters by the milliseconds they waited; the last place holds all longer waits.
@@ -110,7 +121,13 @@ impl TextSender {
             characters_sent: 0,
             entered: VecDeque::new(),
             latency: Latency { waits: vec![0; LONGEST_WAIT], count: 0 },
+            news: None,
         }
+    }
+
+    /// What the latest packet brought for the first time; `None` when it only repeated or kept alive, or was told before.
+    pub fn take_news(&mut self) -> Option<TextNews> {
+        self.news.take()
     }
 
     /// Queues text that was handed over at `now`, and measures how long it waits.
@@ -126,19 +143,24 @@ impl TextSender {
         (self.latency.percentile(50), self.latency.percentile(95))
     }
 
-    fn measure(&mut self, mut characters: usize, now: Instant) {
+    /// The wait of each of the oldest characters, which leave now.
+    fn measure(&mut self, mut characters: usize, now: Instant) -> Vec<Option<Duration>> {
+        let mut waits = Vec::with_capacity(characters);
         while characters > 0 {
-            let Some((left, since)) = self.entered.front_mut() else { return };
+            let Some((left, since)) = self.entered.front_mut() else { break };
             let took = characters.min(*left);
-            if let Some(since) = since {
-                self.latency.add(now.saturating_duration_since(*since), took);
+            let wait = since.map(|since| now.saturating_duration_since(since));
+            if let Some(wait) = wait {
+                self.latency.add(wait, took);
             }
+            waits.extend(std::iter::repeat_n(wait, took));
             *left -= took;
             characters -= took;
             if *left == 0 {
                 self.entered.pop_front();
             }
         }
+        waits
     }
 
     /// Queues text. Line ends become T.140 line separators.
@@ -245,7 +267,8 @@ impl TextSender {
         if count > 0 {
             self.recent.push_back((now, count));
             self.characters_sent += count as u64;
-            self.measure(count, now);
+            let waits = self.measure(count, now);
+            self.news = Some(TextNews { text: text.clone(), waits });
         }
         text
     }

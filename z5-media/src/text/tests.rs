@@ -236,10 +236,16 @@ fn what_characters_wait_for_their_first_packet_is_measured() {
     let first = start + BUFFERING;
     sender.poll(first, &mut payload).unwrap();
     assert_eq!(sender.latency(), (None, None));
+    assert!(sender.take_news().is_some_and(|news| news.waits.iter().all(Option::is_none)));
     sender.push_at("a", first);
     sender.push_at("nineteen characters", first + Duration::from_millis(200));
     sender.poll(first + BUFFERING, &mut payload).unwrap();
     assert_eq!(sender.latency(), (Some(100.0), Some(100.0)));
+    let news = sender.take_news().unwrap();
+    assert_eq!(news.text, "anineteen characters");
+    let waits: Vec<u128> = news.waits.iter().map(|wait| wait.unwrap().as_millis()).collect();
+    assert_eq!((waits.len(), waits[0], &waits[1..4]), (20, 300, &[100; 3][..]));
+    assert_eq!(sender.take_news(), None);
     sender.push_at("bc", first + BUFFERING);
     sender.poll(first + 2 * BUFFERING, &mut payload).unwrap();
     assert_eq!(sender.latency(), (Some(100.0), Some(300.0)));

@@ -6,7 +6,7 @@ use super::WorkerFigures;
 use crate::engine::config::{EventSender, StreamEvent, StreamId, TextConfig};
 use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
 use crate::stats::{DropCounts, TextFigures};
-use crate::text::{Said, TextReceiver, TextSender};
+use crate::text::{Said, TextNews, TextReceiver, TextSender};
 
 /// Largest payload taken from the ring or written.
 const MAX_PAYLOAD: usize = 2048;
@@ -100,10 +100,10 @@ impl TextStream {
         for Said { source, text } in said {
             self.tell(source, text, events);
         }
-        self.send_due(now)
+        self.send_due(now, events)
     }
 
-    fn send_due(&mut self, now: Instant) -> bool {
+    fn send_due(&mut self, now: Instant, events: &EventSender) -> bool {
         let Some(packet) = self.sender.poll(now, &mut self.payload[..]) else { return false };
         let head = FrameHead {
             payload_type: packet.payload_type,
@@ -111,7 +111,11 @@ impl TextStream {
             timestamp: packet.timestamp,
             ..FrameHead::default()
         };
-        self.outgoing.push(&head, &self.payload[..packet.len])
+        let made = self.outgoing.push(&head, &self.payload[..packet.len]);
+        if let Some(TextNews { text, waits }) = self.sender.take_news() {
+            events(StreamEvent::TextSent { stream: self.id, text, waits });
+        }
+        made
     }
 
     fn tell(&self, source: Option<u32>, text: String, events: &EventSender) {
@@ -132,7 +136,7 @@ impl TextStream {
         self.handle(now, events);
         if self.sender.queued() > 0 {
             let due = self.sender.next_deadline().max(now);
-            self.send_due(due);
+            self.send_due(due, events);
         }
         let mut shown = String::new();
         self.receiver.restart(&mut shown);
