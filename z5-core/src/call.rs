@@ -12,8 +12,10 @@ use crate::events::{CallTimings, MediaKind};
 use crate::location::Location;
 use crate::machine::io::Wanted;
 
+pub(crate) mod outcome;
 mod video;
 
+pub use outcome::{FormatLeft, FormatTaken, FormatUse, LineOutcome};
 pub use video::{VideoIn, VideoOut};
 
 /// Names a call within its session.
@@ -268,6 +270,8 @@ pub struct EstablishedMedia {
     /// The media that were refused, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// What became of each m-line and each of its formats, in the order of the description.
+    pub lines: Vec<LineOutcome>,
 }
 
 /// One agreed medium.
@@ -289,6 +293,19 @@ pub struct StreamAgreement {
     pub send: bool,
     /// Packets are expected.
     pub receive: bool,
+}
+
+/// What was measured of a running call up to now.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct CallFigures {
+    /// Figures of the sound.
+    pub audio: Option<StreamStats>,
+    /// Figures of the text.
+    pub text: Option<StreamStats>,
+    /// Figures of the video.
+    pub video: Option<StreamStats>,
+    /// As [`CallReport::skew_ms`].
+    pub skew_ms: Option<f64>,
 }
 
 /// Figures of a call.

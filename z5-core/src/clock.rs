@@ -42,3 +42,11 @@ pub(crate) fn ms(from: Instant, to: Instant) -> f64 {
 pub(crate) async fn sleep_until(at: Instant) {
     tokio::time::sleep_until(tokio::time::Instant::from_std(at)).await;
 }
+
+/// Beats this far apart, the first one after the first pause. One that was missed is left out.
+pub(crate) fn ticks(every: Duration) -> tokio::time::Interval {
+    let every = every.max(Duration::from_millis(10));
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::from_std(now()) + every, every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    ticks
+}

@@ -12,6 +12,7 @@ mod sip;
 mod store;
 mod tap;
 mod tls;
+mod tracer;
 
 pub(crate) use dns::system_nameservers;
 pub(crate) use probe::Prober;
@@ -21,7 +22,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -144,6 +145,8 @@ pub(crate) fn start(
         closing: Vec::new(),
         media,
         guard: Guard::new(config.egress.guard, &config.egress.allow),
+        tracer: options.trace.map(|trace| tracer::Tracer::new(trace, started)),
+        figures_every: options.figures_every,
         capture: options.capture,
         keeper,
         last_words: None,
@@ -172,6 +175,14 @@ fn run(
     }
 }
 
+/// The next beat; without a clock, never.
+async fn tick(ticks: &mut Option<tokio::time::Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
 struct Core {
     machine: Machine,
     started: Instant,
@@ -190,6 +201,9 @@ struct Core {
     keeper: Option<store::Keeper>,
     /// The last event, told when everything is kept.
     last_words: Option<EventKind>,
+    tracer: Option<tracer::Tracer>,
+    /// How often calls are measured while they run.
+    figures_every: Option<Duration>,
 }
 
 impl Core {
@@ -201,6 +215,7 @@ impl Core {
         let mut out = Outbox::new();
         let mut abandoned = false;
         let mut lookout = look::Lookout::new();
+        let mut measuring = self.figures_every.map(clock::ticks);
         self.machine.handle(Input::Start, clock::now(), &mut out);
         self.perform(&mut out);
         while !self.machine.is_stopped() {
@@ -226,6 +241,11 @@ impl Core {
                 _ = lookout.ticks.tick() => {
                     let look = lookout.look(self.machine.look_towards());
                     self.machine.handle(Input::Look(look), clock::now(), &mut out);
+                }
+                () = tick(&mut measuring) => {
+                    for (call, figures) in self.media.figures() {
+                        self.emit(EventKind::CallFigures { call, figures: Box::new(figures) });
+                    }
                 }
                 () = async {
                     match deadline {
@@ -291,6 +311,9 @@ impl Core {
                     Ok((connection, ends)) => {
                         self.sip.insert(flow, connection);
                         let sip::Ends { transport, local, remote } = ends;
+                        if let Some(tracer) = &mut self.tracer {
+                            tracer.opened(flow, transport, local, remote);
+                        }
                         let input = Input::Connected { flow, transport, local, remote, tried };
                         self.machine.handle(input, now, out);
                     }
@@ -304,11 +327,17 @@ impl Core {
                 }
             }
             Fact::Received { flow, bytes, room } => {
+                if let Some(tracer) = &mut self.tracer {
+                    tracer.received(flow, &bytes, now);
+                }
                 self.machine.handle(Input::Received { flow, bytes: &bytes }, now, out);
                 drop(room);
             }
             Fact::Closed { flow, why } => {
                 self.sip.remove(&flow);
+                if let Some(tracer) = &mut self.tracer {
+                    tracer.closed(flow);
+                }
                 self.machine.handle(Input::Closed { flow, why }, now, out);
             }
             Fact::Recalled(recalled) => self.machine.handle(Input::Recalled(recalled), now, out),
@@ -340,12 +369,20 @@ impl Core {
                 }
             };
             match effect {
-                Effect::Write { flow, bytes } => writes.entry(flow).or_default().push(bytes),
+                Effect::Write { flow, bytes } => {
+                    if let Some(tracer) = &mut self.tracer {
+                        tracer.sent(flow, &bytes, clock::now());
+                    }
+                    writes.entry(flow).or_default().push(bytes);
+                }
                 Effect::Close { flow } => {
                     if let (Some(messages), Some(connection)) =
                         (writes.remove(&flow), self.sip.get_mut(&flow))
                     {
                         connection.write(messages);
+                    }
+                    if let Some(tracer) = &mut self.tracer {
+                        tracer.closed(flow);
                     }
                     if let Some(connection) = self.sip.remove(&flow) {
                         self.closing.retain(|last_bytes| !last_bytes.is_finished());

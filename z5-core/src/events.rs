@@ -21,7 +21,7 @@ pub use queue::{Events, QUEUE_CAPACITY};
 pub use session::{MailCount, NetworkCause, SessionState};
 pub use step::{LicenceReport, NameAnswer, NameReport, NumberOffer, NumberState, StepDetail, StepTimings};
 
-use crate::call::{CallId, CallReport, EstablishedMedia, MessageId, Side};
+use crate::call::{CallFigures, CallId, CallReport, EstablishedMedia, MessageId, Side};
 use crate::error::{AttemptOutcome, CallError, InternalError, SessionError, Step, StoreError};
 
 /// One event.
@@ -217,6 +217,22 @@ pub enum EventKind {
         /// Who said it in a call of several (RFC 9071): the CSRC that the mixer gave them, as eight hexadecimal digits.
         #[serde(skip_serializing_if = "Option::is_none")]
         source: Option<String>,
+    },
+    /// Real-time text of ours left in a packet for the first time.
+    TextSent {
+        /// The call.
+        call: CallId,
+        /// The characters.
+        text: String,
+        /// How long each of them waited since it was handed over, in milliseconds; null for one that was held back meanwhile.
+        waits_ms: Vec<Option<f64>>,
+    },
+    /// State: what was measured of a call up to now. Only where [`StartOptions::figures_every`](crate::StartOptions) asks for it.
+    CallFigures {
+        /// The call.
+        call: CallId,
+        /// The figures.
+        figures: Box<CallFigures>,
     },
     /// A key of the far end.
     Digit {

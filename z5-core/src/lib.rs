@@ -24,14 +24,18 @@ pub mod preflight;
 pub mod secret;
 pub mod session;
 pub mod store;
+pub mod trace;
 
 pub use account::contacts::Contact;
-pub use call::{AudioIn, AudioOut, CallId, CallMedia, CallReport, CallRequest, Side, VideoIn, VideoOut};
+pub use call::{
+    AudioIn, AudioOut, CallFigures, CallId, CallMedia, CallReport, CallRequest, Side, VideoIn, VideoOut,
+};
 pub use config::{Config, ConfigError, RetryMode};
 pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartError, Step};
 pub use events::{Event, EventKind, Events, SessionState};
 pub use location::{Location, LocationError};
 pub use session::{Session, Snapshot, StartOptions};
 pub use store::{CallRecord, DirStore, MemoryStore, Store, StoreError, StoreKey};
+pub use trace::SipTrace;
 pub use z5_media::capture::{Capture, CaptureError, CaptureOutcome};
 pub use z5_media::{Heard, SeenFigures, StreamStats, VideoFigures};

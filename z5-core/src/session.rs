@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,7 @@ use crate::error::StartError;
 use crate::events::{CallState, Events, MediaKind, SessionState, StepTimings};
 use crate::machine::io::Command;
 use crate::store::{CallRecord, Store};
+use crate::trace::SipTrace;
 
 /// How a session is started.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +34,10 @@ pub struct StartOptions {
     pub retry: RetryMode,
     /// What survives a restart is kept there, in place of what the configuration names (`store`).
     pub store: Option<Arc<dyn Store>>,
+    /// Every SIP message is noted there, redacted. The application keeps a handle and takes them when it likes.
+    pub trace: Option<Arc<SipTrace>>,
+    /// `CallFigures` comes this often while a call has media; none: never.
+    pub figures_every: Option<Duration>,
 }
 
 /// A running session.

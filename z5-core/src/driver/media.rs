@@ -17,7 +17,7 @@ use z5_media::{
 use zeroize::Zeroizing;
 
 use super::{Fact, Facts};
-use crate::call::{AudioIn, AudioOut, CallId, CallMedia, VideoIn, VideoOut};
+use crate::call::{AudioIn, AudioOut, CallFigures, CallId, CallMedia, VideoIn, VideoOut};
 use crate::config::{PortRange, VideoSetting};
 use crate::entropy;
 use crate::error::{CallError, StartError};
@@ -166,6 +166,23 @@ impl Media {
         StoppedMedia { audio, text, video, skew_ms }
     }
 
+    /// What was measured of every running call up to now.
+    pub(super) fn figures(&self) -> Vec<(CallId, CallFigures)> {
+        let Some(engine) = &self.engine else { return Vec::new() };
+        let running = self.calls.iter().filter(|(_, call)| !call.streams.is_empty());
+        let each = running.map(|(id, call)| {
+            let of = |kind| call.streams.get(&kind).copied();
+            let stats = |kind| of(kind).and_then(|stream| engine.stats(stream));
+            let skew_ms = match (of(MediaKind::Audio), of(MediaKind::Video)) {
+                (Some(audio), Some(video)) => engine.skew_ms(audio, video),
+                _ => None,
+            };
+            let [audio, text, video] = [MediaKind::Audio, MediaKind::Text, MediaKind::Video].map(stats);
+            (*id, CallFigures { audio, text, video, skew_ms })
+        });
+        each.collect()
+    }
+
     /// Does something with a call's video, if it runs.
     fn with_video(
         &self,
@@ -238,6 +255,7 @@ impl Media {
         let (stream, fact) = match event {
             StreamEvent::FirstPacket { stream, .. } => (stream, MediaFact::FirstPacket),
             StreamEvent::Text { stream, text, source } => (stream, MediaFact::Text { text, source }),
+            StreamEvent::TextSent { stream, text, waits } => (stream, MediaFact::TextSent { text, waits }),
             StreamEvent::SourceEnded { stream } => (stream, MediaFact::SourceEnded),
             StreamEvent::SinkFailed { stream, why } => (stream, MediaFact::SinkFailed(why)),
             StreamEvent::Digit { stream, digit, duration } => (stream, MediaFact::Digit { digit, duration }),

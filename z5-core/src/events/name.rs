@@ -25,6 +25,8 @@ impl EventKind {
             Self::MediaBack { .. } => "media-back",
             Self::FirstPicture { .. } => "first-picture",
             Self::Text { .. } => "text",
+            Self::TextSent { .. } => "text-sent",
+            Self::CallFigures { .. } => "call-figures",
             Self::CallChanged { .. } => "call-changed",
             Self::TransferRequested { .. } => "transfer-requested",
             Self::TransferProgress { .. } => "transfer-progress",
@@ -59,7 +61,7 @@ impl EventKind {
 
     /// True for events that say what now is (the latest replaces the earlier).
     pub const fn is_state(&self) -> bool {
-        matches!(self, Self::State { .. } | Self::CallState { .. })
+        matches!(self, Self::State { .. } | Self::CallState { .. } | Self::CallFigures { .. })
     }
 
     /// True for the events that close something; an overflow drops them last.

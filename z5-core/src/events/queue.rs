@@ -149,6 +149,9 @@ fn same_subject(old: &EventKind, new: &EventKind) -> bool {
     if let (EventKind::CallState { call: a, .. }, EventKind::CallState { call: b, .. }) = (old, new) {
         return a == b;
     }
+    if let (EventKind::CallFigures { call: a, .. }, EventKind::CallFigures { call: b, .. }) = (old, new) {
+        return a == b;
+    }
     matches!((old, new), (EventKind::State { .. }, EventKind::State { .. }))
 }
 

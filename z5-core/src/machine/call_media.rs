@@ -11,7 +11,7 @@ use z5_sip::sdp::{
 };
 
 use super::io::{CodecPlan, KeyAndSalt, ReadyMedium, SrtpPlan, StreamPlan, VideoPlan};
-use crate::call::{EstablishedMedia, StreamAgreement};
+use crate::call::{EstablishedMedia, StreamAgreement, outcome};
 use crate::config::{Media, SrtpMode};
 use crate::error::CallError;
 use crate::events::MediaKind;
@@ -182,6 +182,7 @@ pub(crate) fn agreed(
         let kind = refused.kind.map_or("a medium", SdpKind::as_str);
         told.refused.push(format!("{kind}: {}", refused.why));
     }
+    told.lines = outcome::lines(negotiated);
     Ok((plans, told))
 }
 

@@ -274,6 +274,11 @@ pub(crate) enum MediaFact {
         /// The CSRC of who said it, in a stream of several.
         source: Option<u32>,
     },
+    /// Text of ours left; how long each character of it waited.
+    TextSent {
+        text: String,
+        waits: Vec<Option<Duration>>,
+    },
     /// A key of the far end (RFC 4733).
     Digit {
         digit: char,

@@ -66,6 +66,10 @@ impl Calls {
                 let source = source.map(|source| format!("{source:08x}"));
                 EventKind::Text { call: id, text, source }
             }
+            MediaFact::TextSent { text, waits } => {
+                let waits_ms = waits.into_iter().map(|wait| Some(wait?.as_secs_f64() * 1000.0)).collect();
+                EventKind::TextSent { call: id, text, waits_ms }
+            }
             MediaFact::Digit { digit, duration } => {
                 call.press(digit);
                 EventKind::Digit { call: id, digit, duration_ms: millis(duration) }
