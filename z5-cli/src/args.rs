@@ -95,6 +95,13 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  z5 firewall\n  z5 firewall --format nftables\n  \
         z5 --config z5.toml firewall --resolve --format iptables")]
     Firewall(FirewallArgs),
+    /// Make the page of a report from its capsule
+    #[command(
+        name = "report",
+        after_help = "Examples:\n  z5 --config z5.toml call echo --duration 5s --report out\n  \
+        z5 report out\n  z5 report out/capsule.json -o call.html"
+    )]
+    Page(PageArgs),
     /// What this program can do
     #[command(after_help = "Example:\n  z5 capabilities --json")]
     Capabilities,
@@ -153,6 +160,16 @@ pub(crate) struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PageArgs {
+    /// The folder that --report named, or a capsule file in it
+    #[arg(value_name = "DIR|FILE")]
+    pub(crate) capsule: PathBuf,
+    /// Where to; report.html beside the capsule when nothing is said, "-" for standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct FirewallArgs {
     /// How it is written; a table without it, JSON with --json
     #[arg(long, value_name = "FORMAT", value_enum)]
@@ -167,18 +184,30 @@ pub(crate) struct DemoArgs {
     /// A condition on the result, as for `z5 call`
     #[arg(long, value_name = "EXPR")]
     pub(crate) expect: Vec<Expr>,
-    /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
+    /// Seed of branches, tags and Call-IDs; Z5_SEED does the same
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) capture: CaptureArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+/// The report of a run.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Report of this run: capsule.json and report.html in this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Show numbers, users and names in the report
+    #[arg(long, requires = "report")]
+    pub(crate) show_numbers: bool,
 }
 
 /// The capture of a run.
 #[derive(Debug, Args)]
 pub(crate) struct CaptureArgs {
-    /// Write the SIP and RTP of this run as a pcapng file, with the keys that open it (FILE.keys for SRTP); needs no
-    /// privileges. A file that exists is not touched
+    /// Write SIP and RTP of this run as pcapng, and the keys that open it beside it; needs no privileges
     #[arg(long, value_name = "FILE.pcapng")]
     pub(crate) capture: Option<PathBuf>,
     /// Replace the file of --capture when it exists
@@ -255,8 +284,8 @@ pub(crate) struct RegisterArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Session and verdict")]
 pub(crate) struct SessionArgs {
-    /// A condition on the result, for example audio.heard, setup_ms<500, text.echo=HELLO or code=busy; docs/expect.md
-    /// lists the names. May be given several times, all must hold
+    /// A condition on the result, such as audio.heard, setup_ms<500 or code=busy; docs/expect.md lists the names. Several may
+    /// be given
     #[arg(long, value_name = "EXPR")]
     pub(crate) expect: Vec<Expr>,
     /// The phone number to sign in with, when the account has several
@@ -268,11 +297,13 @@ pub(crate) struct SessionArgs {
     /// Believe the authorities of this PEM file in place of the configuration's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// Seed of the identifiers (branches, tags, Call-IDs); Z5_SEED does the same
+    /// Seed of branches, tags and Call-IDs; Z5_SEED does the same
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) capture: CaptureArgs,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 }
 
 /// What a call offers and takes, in place of the configuration's.
@@ -292,17 +323,17 @@ pub(crate) struct OfferArgs {
 /// What a call sends, where it is recorded, how long it lasts.
 #[derive(Debug, Args)]
 pub(crate) struct MediaArgs {
-    /// What to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0" or "silence"
+    /// What to send: a WAV file, "tone[:HZ[:DBM0]]" or "silence"
     #[arg(long, value_name = "WHAT", default_value = "silence")]
     pub(crate) audio: AudioArg,
     /// What to send as video: FILE.h264 or FILE.y4m (either with @FPS), "pattern", "pattern:WIDTHxHEIGHT@FPS", "film"
     /// (built in), "blank" or "off"
     #[arg(long, value_name = "WHAT")]
     pub(crate) video: Option<VideoSetting>,
-    /// Record heard.wav, seen.h264 and its latest picture seen.png in this folder; heard-2.wav and so on when they are taken
+    /// Record heard.wav, seen.h264 and seen.png in this folder; heard-2.wav and so on when taken
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
-    /// Text to type once the call is up, 30 characters a second; may be given several times, each is one line
+    /// Text to type once the call is up; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
     /// Do this so long after the answer: hold, resume, mute, mute:video,

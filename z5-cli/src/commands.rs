@@ -9,6 +9,7 @@ mod describe;
 mod explain;
 mod firewall;
 mod mock;
+mod page;
 mod run;
 
 use std::io::ErrorKind;
@@ -18,7 +19,8 @@ use std::time::Instant;
 use z5_core::config::{Millis, SrtpMode, VIDEO_CODEC, VideoSetting};
 use z5_core::{Advice, Config, Failure, Location, RetryMode, Session, StartOptions, Step};
 
-use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, SessionArgs};
+use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, ReportArgs, SessionArgs};
+use crate::capsule::{self, Mask, Recorder};
 use crate::capture;
 use crate::exit::Exit;
 use crate::output::{self, Output};
@@ -46,6 +48,11 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Explain(args) => explain::run(&args, out),
         Command::Acceptance(args) => acceptance::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Run(args) => run::run(&args, cli.config.as_deref(), &mut out).await,
+        Command::Page(_) if cli.config.is_some() => {
+            output::error("usage.config: report needs no configuration and takes no --config");
+            Exit::Usage
+        }
+        Command::Page(args) => page::run(&args, &mut out),
         Command::Numbers(args) => {
             account::run(account::Goal::Numbers, &args, cli.config.as_deref(), &mut out).await
         }
@@ -103,8 +110,9 @@ async fn configured(
 ) -> Exit {
     let mut report = Report::new(command, process_start).asking(&session.expect);
     // the configuration first: a wrong one leaves no trace in the folder of the recording
-    let planned =
-        load(config, session, offer).and_then(|mut config| plan(&mut config).map(|plan| (config, plan)));
+    let planned = load(config, session, offer)
+        .and_then(|mut loaded| plan(&mut loaded).map(|plan| (loaded, plan)))
+        .and_then(|planned| record(&session.report, config, &mut report).map(|()| planned));
     let exit = match planned {
         Ok((config, plan)) => {
             let exit = start(&plan, config, session.seed, &session.capture, &mut report, &mut out).await;
@@ -160,8 +168,16 @@ async fn start(
         }
     };
     let handle = capture.as_ref().map(capture::Running::handle);
-    let options =
-        StartOptions { seed, interactive_number, capture: handle, retry: RetryMode::Once, store: None };
+    let recorder = report.recorder();
+    let options = StartOptions {
+        seed,
+        interactive_number,
+        capture: handle,
+        retry: RetryMode::Once,
+        store: None,
+        trace: recorder.map(Recorder::trace),
+        figures_every: recorder.map(|_| capsule::EVERY),
+    };
     report.session_starts();
     let exit = match Session::start(config, options) {
         Ok((session, events)) => script::run(plan, &session, events, report, out).await,
@@ -172,6 +188,19 @@ async fn start(
     };
     report.capture = capture.map(capture::Running::finish);
     exit
+}
+
+/// Begins the report that was asked for.
+fn record(args: &ReportArgs, config: Option<&Path>, report: &mut Report) -> Result<(), Failure> {
+    let Some(folder) = &args.report else { return Ok(()) };
+    let mask = if args.show_numbers { Mask::Off } else { Mask::On };
+    let settings = config.and_then(|path| config::settings(path).ok());
+    let environment = capsule::environment(settings.and_then(|table| serde_json::to_value(table).ok()));
+    let recorder = Recorder::begin(folder, mask, environment).map_err(|error| {
+        usage("usage.report", format!("cannot write a report in {}: {error}", folder.display()))
+    })?;
+    report.record(recorder);
+    Ok(())
 }
 
 /// `Z5_SEED`, so that a run can be replayed without touching its command line.

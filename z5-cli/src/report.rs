@@ -9,6 +9,7 @@ use z5_core::error::Attempt;
 use z5_core::events::{EventKind, MediaKind, StepDetail};
 use z5_core::{CallId, Event, Failure, Side, Step, StreamStats};
 
+use crate::capsule::{Recorder, ReportFiles};
 use crate::capture::CaptureResult;
 use crate::exit::Exit;
 use crate::expect::{Expectation, Expr};
@@ -38,11 +39,17 @@ pub(crate) struct Report {
     /// The capture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) capture: Option<CaptureResult>,
+    /// Where the report is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) report: Option<ReportFiles>,
     /// What the run promised.
     pub(crate) expectations: Vec<Expectation>,
     /// What `--expect` asks.
     #[serde(skip)]
     asked: Vec<Expr>,
+    /// What gathers the report.
+    #[serde(skip)]
+    recorder: Option<Recorder>,
     /// The failure is what was asked for.
     #[serde(skip)]
     wanted_failure: bool,
@@ -140,8 +147,10 @@ impl Report {
             unregistered: None,
             call: None,
             capture: None,
+            report: None,
             expectations: Vec::new(),
             asked: Vec::new(),
+            recorder: None,
             wanted_failure: false,
             process_start,
             session_offset_ms: 0.0,
@@ -157,6 +166,16 @@ impl Report {
     pub(crate) fn asking(mut self, asked: &[Expr]) -> Self {
         self.asked = asked.to_vec();
         self
+    }
+
+    /// Gathers a report from now on.
+    pub(crate) fn record(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
+    }
+
+    /// What gathers it.
+    pub(crate) fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.as_ref()
     }
 
     /// The failure, unless it is the one that was asked for.
@@ -196,6 +215,9 @@ impl Report {
 
     /// Takes what an event says.
     pub(crate) fn take(&mut self, event: &Event) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.take(event);
+        }
         let timings = &mut self.timings_ms;
         match &event.kind {
             EventKind::StepDone { step, took_ms, detail, .. } => {
@@ -276,6 +298,8 @@ impl Report {
             | EventKind::FlowRegistered { .. }
             | EventKind::FlowLost { .. }
             | EventKind::Text { .. }
+            | EventKind::TextSent { .. }
+            | EventKind::CallFigures { .. }
             | EventKind::MediaSilent { .. }
             | EventKind::MediaBack { .. }
             | EventKind::Digit { .. }
@@ -380,6 +404,29 @@ impl Report {
     pub(crate) fn finish(&mut self) -> Exit {
         self.timings_ms.total = Some(self.since_process_start());
         self.judge_asked();
+        let exit = self.conclude();
+        match self.recorder.take() {
+            // nothing was sent, so there is nothing to report
+            Some(recorder) if self.usage => {
+                recorder.release();
+                exit
+            }
+            Some(recorder) => self.write(&recorder, exit),
+            None => exit,
+        }
+    }
+
+    /// Writes the report, last of all: it has the verdict in it. One that cannot be written fails the run.
+    fn write(&mut self, recorder: &Recorder, exit: Exit) -> Exit {
+        self.report = Some(recorder.files(None));
+        let Err(error) = recorder.write(self) else { return exit };
+        let why = error.to_string();
+        self.expectations.push(Expectation::fact("report.written", "both files", why.as_str(), false));
+        self.report = Some(recorder.files(Some(why)));
+        self.conclude()
+    }
+
+    fn conclude(&mut self) -> Exit {
         let exit = match self.unwanted_failure() {
             _ if crate::output::is_lost() => Exit::Expectation,
             // every session ends with `stopped`; one that does not has a fault

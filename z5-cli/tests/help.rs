@@ -27,6 +27,7 @@ const FORM: &[&[&str]] = &[
     &["message"],
     &["answer"],
     &["explain"],
+    &["report"],
     &["capabilities"],
     &["man"],
 ];

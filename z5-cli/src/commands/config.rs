@@ -86,18 +86,24 @@ fn check(path: Option<&Path>, out: &mut Output) -> Result<Line, Failure> {
 fn show(path: Option<&Path>, out: &mut Output) -> Result<Line, Failure> {
     let config: Config = load_file(path)?;
     let path = path.unwrap_or(Path::new(""));
-    let unreadable = |why: String| {
-        usage("config.unreadable", format!("cannot read the configuration file {}: {why}", path.display()))
-    };
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
-    let mut settings: Table =
-        toml::from_str(&text).map_err(|error| unreadable(error.message().to_owned()))?;
-    mask(&mut settings);
+    let settings = settings(path)?;
     if matches!(out, Output::Human(_)) {
-        let text = toml::to_string(&settings).map_err(|error| unreadable(error.to_string()))?;
+        let text = toml::to_string(&settings).map_err(|error| unreadable(path, &error.to_string()))?;
         output::print(&output::plain(&text));
     }
     Ok(Line { profile: Some(config.profile), settings: Some(settings), ..Line::default() })
+}
+
+fn unreadable(path: &Path, why: &str) -> Failure {
+    usage("config.unreadable", format!("cannot read the configuration file {}: {why}", path.display()))
+}
+
+/// What a file says, secrets as `***`.
+pub(super) fn settings(path: &Path) -> Result<Table, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    let mut settings: Table = toml::from_str(&text).map_err(|error| unreadable(path, error.message()))?;
+    mask(&mut settings);
+    Ok(settings)
 }
 
 /// Whatever stands where a password may stand, also in the wrong place of the three.

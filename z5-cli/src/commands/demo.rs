@@ -7,7 +7,7 @@ use z5_core::config::{SrtpMode, VIDEO_CODEC, VideoSetting};
 use z5_core::{Config, Step};
 use z5_mock::Carrier;
 
-use super::{finish, start, usage};
+use super::{finish, record, start, usage};
 use crate::args::DemoArgs;
 use crate::audio::{AudioArg, TONE_DBM0, TONE_HZ};
 use crate::exit::Exit;
@@ -25,6 +25,10 @@ const DURATION: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: &DemoArgs, mut out: Output, process_start: Instant) -> Exit {
     let mut report = Report::new("demo", process_start).asking(&args.expect);
+    if let Err(failure) = record(&args.report, None, &mut report) {
+        report.fail_usage(failure);
+        return finish(None, &mut report, &mut out);
+    }
     let exit = match Carrier::builder().start().await {
         Ok(carrier) => {
             out.note("z5 demo: a mock carrier runs inside this process, on 127.0.0.1 only");

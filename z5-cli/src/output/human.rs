@@ -264,6 +264,8 @@ impl Human {
             EventKind::Overflow { lost } => self.line(&format!("{lost} events were lost")),
             EventKind::State { .. }
             | EventKind::CallState { .. }
+            | EventKind::CallFigures { .. }
+            | EventKind::TextSent { .. }
             | EventKind::NumberRequired { .. }
             | EventKind::Ready { .. }
             | EventKind::Stopped { .. } => {}

@@ -1,0 +1,120 @@
+//! `z5 report`: the page from a capsule, also from one that an older z5 wrote. Sends nothing.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use z5_core::Failure;
+
+use super::usage;
+use crate::args::PageArgs;
+use crate::capsule::{Capsule, PAGE, whole};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+use crate::page;
+
+/// The result object.
+#[derive(Serialize)]
+struct Line {
+    event: &'static str,
+    command: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    failure: Option<Failure>,
+    /// Where the page is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &PageArgs, out: &mut Output) -> Exit {
+    let outcome = make(args, matches!(out, Output::Json));
+    let (verdict, exit) = if outcome.is_ok() { ("ok", Exit::Ok) } else { ("failed", Exit::Usage) };
+    let (page, failure) = match outcome {
+        Ok(page) => (page, None),
+        Err(failure) => (None, Some(failure)),
+    };
+    if let Some(page) = &page {
+        out.note(&format!("wrote {}", page.display()));
+    }
+    if let Some(failure) = &failure {
+        output::failure(failure);
+    }
+    out.object(&Line {
+        event: "result",
+        command: "report",
+        verdict,
+        exit_code: exit.status(),
+        failure,
+        page,
+    });
+    exit
+}
+
+/// Gives the file that was written; none for standard output.
+fn make(args: &PageArgs, json: bool) -> Result<Option<PathBuf>, Failure> {
+    let capsule = Capsule::load(&args.capsule).map_err(|error| usage("report.capsule", error.to_string()))?;
+    let page = page::render(&capsule);
+    let place = match &args.output {
+        Some(output) if output == Path::new("-") => {
+            if json {
+                return Err(usage("usage.report", "-o - and --json both want standard output: name a file"));
+            }
+            output::print(&page);
+            return Ok(None);
+        }
+        Some(output) => output.clone(),
+        None => beside(&args.capsule),
+    };
+    let not_written = |why: String| usage("report.not-written", format!("{}: {why}", place.display()));
+    if !replaceable(&place).map_err(|error| not_written(error.to_string()))? {
+        return Err(not_written(
+            "it is there already and is no report, and nothing else is overwritten".to_owned(),
+        ));
+    }
+    whole(&place, page.as_bytes()).map_err(|error| not_written(error.to_string()))?;
+    Ok(Some(place))
+}
+
+/// `capsule-2.json` has its page in `report-2.html`; any other name keeps itself.
+fn beside(capsule: &Path) -> PathBuf {
+    if capsule.is_dir() {
+        return capsule.join(PAGE);
+    }
+    let stem = capsule.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match stem.strip_prefix("capsule") {
+        Some(number) => format!("report{number}.html"),
+        None => format!("{stem}.html"),
+    };
+    capsule.with_file_name(name)
+}
+
+/// Whether nothing is lost by writing there: the name is free, or a page of ours stands there, which can be made again.
+fn replaceable(place: &Path) -> std::io::Result<bool> {
+    let file = match std::fs::File::open(place) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    let mut begin = Vec::new();
+    file.take(page::MARK.len() as u64).read_to_end(&mut begin)?;
+    Ok(begin == page::MARK.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_stands_beside_its_capsule_and_replaces_only_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(beside(folder.path()), folder.path().join("report.html"));
+        assert_eq!(beside(Path::new("a/capsule-2.json")), Path::new("a/report-2.html"));
+        assert_eq!(beside(Path::new("a/monday.json")), Path::new("a/monday.html"));
+        let place = folder.path().join("x.html");
+        assert!(replaceable(&place).unwrap());
+        std::fs::write(&place, "<!doctype html><p>mine").unwrap();
+        assert!(!replaceable(&place).unwrap());
+        std::fs::write(&place, format!("{}...", page::MARK)).unwrap();
+        assert!(replaceable(&place).unwrap());
+    }
+}
