@@ -49,7 +49,8 @@ class Z5Run:
         self.events = []
         with self.err.open("wb") as err:
             self.child = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True
+                self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, text=True,
+                env={**os.environ, "XDG_DATA_HOME": str(run)},
             )
 
     def wait_event(self, name):

@@ -84,6 +84,11 @@ pub(crate) enum Command {
     /// Show the licence (steps 1 to 3)
     #[command(after_help = "Example:\n  z5 --config z5.toml licence --json")]
     Licence(AccountArgs),
+    /// The calls that were, from the store of the account; newest last
+    #[command(
+        after_help = "Examples:\n  z5 --config z5.toml history --last 5\n  z5 --config z5.toml history clear"
+    )]
+    History(HistoryArgs),
     /// Judge a configuration, show it without its secrets, or write one to begin with
     Config(ConfigArgs),
     /// Whether the network lets through what the configuration needs; signs in nowhere
@@ -124,6 +129,23 @@ pub(crate) struct AccountArgs {
     /// Believe the authorities of this PEM file in place of the configuration's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// "clear": forget all of them
+    #[arg(value_name = "clear")]
+    pub(crate) action: Option<HistoryAction>,
+    /// Only the latest
+    #[arg(long, value_name = "N", conflicts_with = "action")]
+    pub(crate) last: Option<usize>,
+}
+
+/// What is to be done with the history in place of showing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum HistoryAction {
+    // without words of its own, which would make the whole help a long one
+    Clear,
 }
 
 #[derive(Debug, Args)]

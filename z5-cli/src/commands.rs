@@ -8,6 +8,7 @@ mod demo;
 mod describe;
 mod explain;
 mod firewall;
+mod history;
 mod mock;
 mod page;
 mod run;
@@ -26,6 +27,7 @@ use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::report::Report;
 use crate::script::{self, Kept, Media, Plan};
+use crate::store;
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
@@ -59,6 +61,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Licence(args) => {
             account::run(account::Goal::Licence, &args, cli.config.as_deref(), &mut out).await
         }
+        Command::History(args) => history::run(&args, cli.config.as_deref(), &mut out),
         Command::Config(args) => config::run(&args.command, cli.config.as_deref(), &mut out),
         Command::Capabilities => describe::capabilities(&mut out),
         Command::Completions { shell } => describe::completions(shell),
@@ -111,6 +114,7 @@ async fn configured(
     let mut report = Report::new(command, process_start).asking(&session.expect);
     // the configuration first: a wrong one leaves no trace in the folder of the recording
     let planned = load(config, session, offer)
+        .map(store::placed)
         .and_then(|mut loaded| plan(&mut loaded).map(|plan| (loaded, plan)))
         .and_then(|planned| record(&session.report, config, &mut report).map(|()| planned));
     let exit = match planned {

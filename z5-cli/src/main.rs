@@ -20,6 +20,7 @@ mod page;
 mod report;
 mod scenario;
 mod script;
+mod store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;

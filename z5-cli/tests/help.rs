@@ -11,6 +11,7 @@ const WHOLE: &[&[&str]] = &[
     &["firewall"],
     &["numbers"],
     &["licence"],
+    &["history"],
     &["config"],
     &["config", "check"],
     &["config", "show"],

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Run, World, z5};
+use common::{Run, World, command, run, z5};
 use serde_json::{Value, json};
 use z5_mock::{Fault, Service};
 
@@ -58,8 +58,14 @@ fn what_is_printed_is_what_the_schema_says() {
     ] {
         schema.holds(&world.z5(arguments));
     }
+    let (config, data) = (world.config(), tempfile::tempdir().unwrap());
+    for arguments in [&["call", "+15555550901"][..], &["history"], &["history", "clear"]] {
+        let all = [&["--config", &config, "--json"], arguments].concat();
+        schema.holds(&run(command(&all).env("XDG_DATA_HOME", data.path())));
+    }
     for arguments in [
-        &["firewall", "--json"][..],
+        &["history", "--json"][..],
+        &["firewall", "--json"],
         &["firewall", "--json", "--config", "no-such.toml"],
         &["capabilities", "--json"],
         &["config", "init", "--json"],

@@ -11,6 +11,7 @@ use super::{load_file, usage};
 use crate::args::AccountArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
+use crate::store;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,8 @@ fn load(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Failure> {
     // who asks wants an answer, also when that is a failure
     config.retry.mode = None;
     config.check().map_err(|error| usage(error.code(), error.to_string()))?;
-    Ok(config)
+    // a licence is for this installation, whichever command asks for it
+    Ok(store::placed(config))
 }
 
 /// Until the answer is there, then politely back.

@@ -36,7 +36,12 @@ impl Run {
 
 /// Runs the program to its end.
 pub fn z5(arguments: &[&str]) -> Run {
-    let output = command(arguments).output().unwrap();
+    run(&mut command(arguments))
+}
+
+/// Runs what the test has prepared to its end.
+pub fn run(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
     let events = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     Run {
@@ -47,10 +52,11 @@ pub fn z5(arguments: &[&str]) -> Run {
     }
 }
 
-/// The program with these arguments, no terminal.
+/// The program with these arguments, no terminal, and nothing kept from one run to the next unless the test says where.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_z5"));
     command.args(arguments).stdin(Stdio::null()).env_remove("Z5_LOG").env_remove("Z5_SEED");
+    command.env_remove("XDG_DATA_HOME").env_remove("HOME").env_remove("LOCALAPPDATA");
     command
 }
 
