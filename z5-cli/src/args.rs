@@ -355,6 +355,9 @@ pub(crate) struct MediaArgs {
     /// Record heard.wav, seen.h264 and seen.png in this folder; heard-2.wav and so on when taken
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
+    /// With --record, also every picture uncompressed in seen.y4m: 4 MB a second at 352x288
+    #[arg(long, requires = "record")]
+    pub(crate) y4m: bool,
     /// Text to type once the call is up; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,

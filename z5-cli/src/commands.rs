@@ -156,6 +156,10 @@ async fn start(
         report.fail_usage(error.failure());
         return None;
     }
+    if let Plan::Call { media, .. } | Plan::Answer { media, .. } = plan {
+        // video that is added in the call is sent by the same rule
+        report.still_picture = stands_still(media.video.as_ref(), &config);
+    }
     let seed = match seed.map_or_else(seed_of_environment, |seed| Ok(Some(seed))) {
         Ok(seed) => seed,
         Err(failure) => {
@@ -293,16 +297,22 @@ fn media(args: MediaArgs, config: &Config) -> Result<Media, Failure> {
         let message = format!("--at {at} is not before the end of the call, --duration {duration}");
         return Err(usage("usage.at", message));
     }
-    let kept = keep(args.record.as_deref(), args.video.as_ref(), config)?;
+    let kept = keep(args.record.as_deref(), args.video.as_ref(), config, args.y4m)?;
     let MediaArgs { audio, video, text, duration, .. } = args;
     Ok(Media { audio, video, kept, text, acts, duration })
 }
 
-/// Reserves the files of a call in this folder.
+/// Whether the picture that a call sends stands still.
+pub(crate) fn stands_still(video: Option<&VideoSetting>, config: &Config) -> bool {
+    matches!(video.unwrap_or(&config.media.video), VideoSetting::Off | VideoSetting::Blank)
+}
+
+/// Reserves the files of a call in this folder; `y4m`: also one of every picture, uncompressed.
 pub(crate) fn keep(
     folder: Option<&Path>,
     video: Option<&VideoSetting>,
     config: &Config,
+    y4m: bool,
 ) -> Result<Kept, Failure> {
     let mut kept = Kept::default();
     if let Some(folder) = folder {
@@ -319,6 +329,7 @@ pub(crate) fn keep(
         if video.unwrap_or(&config.media.video).is_on() {
             kept.film = Some(free("seen", "h264")?);
             kept.snapshot = VIDEO_CODEC.then(|| free("seen", "png")).transpose()?;
+            kept.pictures = y4m.then(|| free("seen", "y4m")).transpose()?;
         }
     }
     Ok(kept)

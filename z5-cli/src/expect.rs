@@ -78,18 +78,21 @@ impl Expectation {
         Self { what, wanted: wanted.to_owned(), measured: measured.into(), held }
     }
 
-    /// Video came and moves: a picture that differs from the one before, or, where they were not decoded, more than one.
-    pub(crate) fn seen(figures: Option<&VideoFigures>) -> Self {
+    /// Video came and, where it should, moves: a picture differs from the one before, or, where they were not decoded, more
+    /// than one came.
+    pub(crate) fn seen(figures: Option<&VideoFigures>, moving: bool) -> Self {
         let came = figures.map_or(0, |figures| figures.pictures_received);
         let (measured, held) = match figures.and_then(|figures| figures.seen) {
             _ if came == 0 => ("no picture came".to_owned(), false),
             Some(seen) => (
                 format!("{came} pictures came, {} of {} moved", seen.changed, seen.decoded),
-                seen.changed > 0,
+                !moving || seen.changed > 0,
             ),
-            None => (format!("{came} pictures came"), came > 1),
+            None => (format!("{came} pictures came"), !moving || came > 1),
         };
-        Self { what: "video.moves", wanted: "seen, and it moves".to_owned(), measured, held }
+        let (what, wanted) =
+            if moving { ("video.moves", "seen, and it moves") } else { ("video.seen", "seen") };
+        Self { what, wanted: wanted.to_owned(), measured, held }
     }
 
     /// The tone `hz` at `dbm0` came back clean: frequency, level, and that nearly all energy is there.
@@ -116,13 +119,23 @@ mod tests {
     }
 
     #[test]
-    fn one_picture_alone_does_not_move() {
+    fn one_picture_alone_does_not_move_and_need_not_when_a_still_one_is_sent() {
         let came = |pictures_received| VideoFigures { pictures_received, ..VideoFigures::default() };
-        assert!(!Expectation::seen(None).held && !Expectation::seen(Some(&came(1))).held);
-        assert!(Expectation::seen(Some(&came(2))).held);
-        let seen = |changed| Some(z5_core::SeenFigures { decoded: 9, changed, ..Default::default() });
-        assert!(!Expectation::seen(Some(&VideoFigures { seen: seen(0), ..came(9) })).held);
-        assert!(Expectation::seen(Some(&VideoFigures { seen: seen(3), ..came(9) })).held);
+        let seen = |changed, of| {
+            let seen = Some(z5_core::SeenFigures { decoded: of, changed, ..Default::default() });
+            VideoFigures { seen, ..came(of) }
+        };
+        for (figures, moves, is_seen) in [
+            (None, false, false),
+            (Some(came(0)), false, false),
+            (Some(came(1)), false, true),
+            (Some(came(2)), true, true),
+            (Some(seen(0, 9)), false, true),
+            (Some(seen(3, 9)), true, true),
+        ] {
+            assert_eq!(Expectation::seen(figures.as_ref(), true).held, moves, "{figures:?}");
+            assert_eq!(Expectation::seen(figures.as_ref(), false).held, is_seen, "{figures:?}");
+        }
     }
 
     #[test]

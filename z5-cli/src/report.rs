@@ -60,6 +60,14 @@ pub(crate) struct Report {
     /// A call that we were handed over to and that does not stand yet: its failure is not the run's.
     #[serde(skip)]
     pub(crate) attempt: Option<CallId>,
+    /// Since when each medium was to come, and when the call ended, in milliseconds of the session.
+    #[serde(skip)]
+    awaited: Vec<(MediaKind, f64)>,
+    #[serde(skip)]
+    ended_at: f64,
+    /// We send a picture that stands still, so that one that is echoed cannot move.
+    #[serde(skip)]
+    pub(crate) still_picture: bool,
     #[serde(skip)]
     fault: bool,
     #[serde(skip)]
@@ -132,6 +140,8 @@ pub(crate) struct CallResult {
     pub(crate) film: Option<PathBuf>,
     /// The latest picture of it.
     pub(crate) snapshot: Option<PathBuf>,
+    /// Every picture of it, uncompressed.
+    pub(crate) pictures: Option<PathBuf>,
 }
 
 impl Report {
@@ -155,6 +165,9 @@ impl Report {
             process_start,
             session_offset_ms: 0.0,
             attempt: None,
+            awaited: Vec::new(),
+            ended_at: 0.0,
+            still_picture: false,
             fault: false,
             usage: false,
             started: false,
@@ -213,10 +226,26 @@ impl Report {
         self.fail(failure);
     }
 
+    /// What is to come from now on; what was to come for a moment only is not missed.
+    fn awaits(&mut self, media: &EstablishedMedia, at_ms: f64) {
+        let comes = |kind| media.streams.iter().any(|stream| stream.kind == kind && stream.receive);
+        self.awaited.retain(|(kind, since)| comes(*kind) || at_ms - since >= LONG_ENOUGH_MS);
+        let known: Vec<MediaKind> = self.awaited.iter().map(|(kind, _)| *kind).collect();
+        let new = [MediaKind::Audio, MediaKind::Video].into_iter().filter(|kind| !known.contains(kind));
+        self.awaited.extend(new.filter(|kind| comes(*kind)).map(|kind| (kind, at_ms)));
+    }
+
     /// Takes what an event says.
     pub(crate) fn take(&mut self, event: &Event) {
         if let Some(recorder) = &mut self.recorder {
             recorder.take(event);
+        }
+        if matches!(event.kind, EventKind::CallEstablished { .. }) {
+            // a call that took another one's place begins anew
+            self.awaited.clear();
+        }
+        if let EventKind::CallEstablished { media, .. } | EventKind::CallChanged { media, .. } = &event.kind {
+            self.awaits(media, event.at_ms);
         }
         let timings = &mut self.timings_ms;
         match &event.kind {
@@ -255,6 +284,7 @@ impl Report {
             },
             EventKind::FirstPicture { after_ms, .. } => timings.first_picture = Some(*after_ms),
             EventKind::CallEnded { by, cause, report, .. } => {
+                self.ended_at = event.at_ms;
                 let result = self.call.get_or_insert_default();
                 result.ended_by = Some(*by);
                 result.cause.clone_from(cause);
@@ -331,15 +361,17 @@ impl Report {
         let mut all = Vec::new();
         if let Some(call) = &self.call {
             // not text: it may rightly be idle (RFC 4103 section 5.2)
-            let comes = |kind| call.media.streams.iter().any(|stream| stream.kind == kind && stream.receive);
-            let long_enough = call.duration_ms.is_some_and(|ms| ms >= LONG_ENOUGH_MS);
-            if long_enough && comes(MediaKind::Audio) {
+            let missed = |wanted| {
+                let since = self.awaited.iter().find(|(kind, _)| *kind == wanted).map(|(_, since)| *since);
+                since.is_some_and(|since| self.ended_at - since >= LONG_ENOUGH_MS)
+            };
+            if missed(MediaKind::Audio) {
                 let packets = call.audio.as_ref().map(|figures| figures.packets_received);
                 all.push(Expectation::count("audio.packets_received", packets, 1));
             }
-            if long_enough && comes(MediaKind::Video) {
+            if missed(MediaKind::Video) {
                 let figures = call.video.as_ref().and_then(|figures| figures.video);
-                all.push(Expectation::seen(figures.as_ref()));
+                all.push(Expectation::seen(figures.as_ref(), !self.still_picture));
             }
             if let Some(typed) = &call.text_sent {
                 let sent =

@@ -89,12 +89,14 @@ pub(crate) struct Kept {
     pub(crate) film: Option<PathBuf>,
     /// The latest picture of it.
     pub(crate) snapshot: Option<PathBuf>,
+    /// Every picture, uncompressed.
+    pub(crate) pictures: Option<PathBuf>,
 }
 
 impl Kept {
     /// Every file.
     pub(crate) fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        [&self.recording, &self.film, &self.snapshot].into_iter().flatten()
+        [&self.recording, &self.film, &self.snapshot, &self.pictures].into_iter().flatten()
     }
 }
 
@@ -145,6 +147,7 @@ impl Media {
             video_out: VideoOut::Watched {
                 film: self.kept.film.clone(),
                 snapshot: self.kept.snapshot.clone(),
+                pictures: self.kept.pictures.clone(),
             },
             ..CallMedia::default()
         }
@@ -545,6 +548,7 @@ impl Script<'_> {
                 result.recording.clone_from(&media.kept.recording);
                 result.film.clone_from(&media.kept.film);
                 result.snapshot.clone_from(&media.kept.snapshot);
+                result.pictures.clone_from(&media.kept.pictures);
                 if let Some(text) = media.typed() {
                     self.session.send_text(*call, &text);
                     out.note(&format!("5 call  {:<19} {text:?}", "typed"));

@@ -33,7 +33,12 @@ fn a_film_is_sent_comes_back_and_is_recorded() {
     std::fs::write(&film, FILM).unwrap();
     let record = world.folder.path().join("out");
     let (film, folder) = (film.to_str().unwrap(), record.to_str().unwrap());
-    let run = world.z5(&["call", "echo", "--video", film, "--record", folder, "--duration", "1500ms"]);
+    let decodes = cfg!(feature = "openh264");
+    let mut call = vec!["call", "echo", "--video", film, "--record", folder, "--duration", "1500ms"];
+    if decodes {
+        call.push("--y4m");
+    }
+    let run = world.z5(&call);
     assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
     let result = run.result();
     let moves = expectation(result, "video.moves");
@@ -45,9 +50,43 @@ fn a_film_is_sent_comes_back_and_is_recorded() {
     }
     let recorded = std::fs::read(record.join("seen.h264")).unwrap();
     assert!(recorded.len() > 1000 && is_the_film(&recorded), "{} bytes", recorded.len());
-    let decodes = cfg!(feature = "openh264");
     assert_eq!(figures["seen"].is_object(), decodes, "{figures}");
     assert_eq!(record.join("seen.png").exists(), decodes);
+    if decodes {
+        let pictures = std::fs::read(record.join("seen.y4m")).unwrap();
+        assert!(pictures.starts_with(b"YUV4MPEG2 W320 H240 F25:1 "), "{} bytes", pictures.len());
+        let picture = b"FRAME\n".len() + 320 * 240 * 3 / 2;
+        assert!(pictures.len() > picture, "at least one");
+    }
+}
+
+#[test]
+fn a_blank_picture_is_seen_and_need_not_move_and_video_that_is_added_is_judged_as_well() {
+    let world = World::new(&[]);
+    let run = world.z5(&["call", "echo", "--video", "blank", "--duration", "1500ms"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let seen = expectation(run.result(), "video.seen");
+    assert_eq!(seen["held"], true, "{seen}");
+    // Without video to begin with: what is added is a blank picture, and an echo brings it back.
+    let run = world.z5(&["call", "echo", "--at", "200ms=add:video", "--duration", "2500ms"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let seen = expectation(run.result(), "video.seen");
+    assert_eq!(seen["held"], true, "{seen}");
+}
+
+#[test]
+fn little_bandwidth_makes_the_picture_smaller_and_it_still_moves() {
+    if !cfg!(feature = "openh264") {
+        return;
+    }
+    let world = World::new(&[]);
+    world.edit("[media]\n", "[media]\nvideo_kbps = 150\n");
+    let run = world.z5(&["call", "echo", "--video", "pattern:1280x720", "--duration", "2s"]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let moves = expectation(run.result(), "video.moves");
+    assert_eq!(moves["held"], true, "{moves}");
+    let width = run.result()["call"]["video"]["video"]["width"].as_u64().unwrap();
+    assert!(width <= 352, "{width}");
 }
 
 #[test]

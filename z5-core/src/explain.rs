@@ -28,6 +28,7 @@ pub fn options(srtp: SrtpMode, dtls: bool) -> Result<Options, CallError> {
         kind,
         ports: PortPair { rtp: SocketAddr::new(address, port), rtcp: SocketAddr::new(address, port + 1) },
         keys: KeyPool(Zeroizing::new([0; KeyPool::LEN])),
+        fragments: false,
     });
     let media = Media { srtp, ..Media::default() };
     let mut capabilities = capabilities(&ready, &media, &[], address, false)?;

@@ -7,6 +7,7 @@
 mod config;
 mod demux;
 mod error;
+mod limits;
 mod load;
 mod net;
 mod pace;
@@ -34,6 +35,7 @@ pub use config::{
     VideoConfig,
 };
 pub use error::{EngineError, MediaError, PortError};
+pub use limits::{TooFewFiles, room_for};
 pub use load::{EncodedMedia, LoadConfig};
 use mio::{Poll, Waker};
 pub use ports::LocalPort;
@@ -267,10 +269,11 @@ impl Engine {
         if !running.works {
             return self.tell_net(stream, net::Command::SetSend { id: stream, send: direction.send });
         }
-        self.tell_worker(worker::Command::SetSend { id: stream, send: direction.send })
+        self.tell_worker(worker::Command::SetDirection { id: stream, direction })
     }
 
-    /// Sends elsewhere and learns the source anew, when the far end announced other addresses (a re-INVITE).
+    /// Sends elsewhere and learns the source anew, when the far end announced other addresses (a re-INVITE). A packet opens the
+    /// path there at once.
     ///
     /// # Errors
     /// When there is no such stream, or on a shared port another stream has its far end there.
@@ -280,9 +283,11 @@ impl Engine {
         remote: SocketAddr,
         remote_rtcp: SocketAddr,
     ) -> Result<(), MediaError> {
-        self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        let running = self.running(stream).ok_or(MediaError::NoSuchStream)?;
         self.registry.lock().map_err(|_| MediaError::Stopped)?.reclaim(stream, remote, remote_rtcp)?;
-        self.tell_net(stream, net::Command::SetRemote { id: stream, remote, remote_rtcp })
+        self.tell_net(stream, net::Command::SetRemote { id: stream, remote, remote_rtcp })?;
+        // Behind it in time: what opens the path must go where the far end is now.
+        if running.works { self.tell_worker(worker::Command::Reopen { id: stream }) } else { Ok(()) }
     }
 
     /// Opens what comes with the far end's new key, when it changed within a call (a re-INVITE). Only the key of the far

@@ -69,7 +69,7 @@ pub use engine::{
     AudioCodec, AudioConfig, AudioFormat, AudioOptions, DIGIT_DURATION, Direction, EncodedMedia, Engine,
     EngineConfig, EngineError, EventHandler, LoadConfig, LocalPort, MediaError, OpusOptions, PortError,
     SharedPort, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig,
-    TextPayloadTypes, VideoConfig,
+    TextPayloadTypes, TooFewFiles, VideoConfig, room_for,
 };
 pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};

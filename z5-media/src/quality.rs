@@ -14,12 +14,15 @@ use crate::stats::Heard;
 pub const FULL_SCALE_SINE_DBM0: f64 = 3.17;
 /// Level of a full-scale sine in dBov: 3.01 dB below a full-scale square wave (RFC 6464).
 const FULL_SCALE_SINE_DBOV: f64 = -3.0103;
-/// Below this a frame counts as silence, in dBov.
-const SILENCE_DBOV: f64 = -55.0;
+/// Below this mean square a frame counts as silence: -55 dBov.
+const SILENCE: f64 = 32767.0 * 32767.0 * 3.162_277_66e-6;
 /// Active time from which a stream counts as audible.
 const AUDIBLE_MS: f64 = 100.0;
 /// Spectra are averaged until this many were taken; the level goes on.
 const MAX_SPECTRA: u32 = 256;
+/// So many are taken of each block, then of one in [`SPARSE`]: a second tells a tone, a mean over a call needs no more.
+const DENSE: u32 = 8;
+const SPARSE: usize = 4;
 
 /// Measures played audio.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Listener {
     block: Vec<i16>,
     spectrum: Vec<f32>,
     spectra: u32,
+    /// Samples that no spectrum is made of.
+    skip: usize,
 }
 
 impl Listener {
@@ -46,14 +51,17 @@ impl Listener {
             block: Vec::with_capacity(BLOCK),
             spectrum: vec![0.0; BLOCK / 2],
             spectra: 0,
+            skip: 0,
         }
     }
 
     /// Takes the next frame as it is played.
     pub fn hear(&mut self, frame: &[i16]) {
         self.frames += 1;
-        let energy: f64 = frame.iter().map(|s| f64::from(i32::from(*s) * i32::from(*s))).sum();
-        if frame.is_empty() || to_dbov(energy / frame.len() as f64) < SILENCE_DBOV {
+        // In whole numbers: such a sum goes many samples at a time.
+        let energy: u64 = frame.iter().map(|s| u64::from(i32::from(*s).unsigned_abs().pow(2))).sum();
+        let energy = energy as f64;
+        if frame.is_empty() || energy / (frame.len() as f64) < SILENCE {
             // A spectrum is of one piece.
             self.block.clear();
             return;
@@ -63,13 +71,23 @@ impl Listener {
         if self.spectra >= MAX_SPECTRA {
             return;
         }
-        for sample in frame {
-            self.block.push(*sample);
+        let skipped = self.skip.min(frame.len());
+        self.skip -= skipped;
+        let mut frame = &frame[skipped..];
+        while !frame.is_empty() {
+            let (now, later) = frame.split_at(frame.len().min(BLOCK - self.block.len()));
+            self.block.extend_from_slice(now);
+            frame = later;
             if self.block.len() == BLOCK {
                 let block = std::array::from_fn(|n| f32::from(self.block[n]));
                 fft::add_power(&block, &mut self.spectrum);
                 self.spectra += 1;
                 self.block.clear();
+                if self.spectra >= DENSE {
+                    let passed = frame.len().min((SPARSE - 1) * BLOCK);
+                    self.skip = (SPARSE - 1) * BLOCK - passed;
+                    frame = &frame[passed..];
+                }
             }
         }
     }

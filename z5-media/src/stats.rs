@@ -149,6 +149,9 @@ pub struct StreamStats {
     pub jitter_ms: Option<f64>,
     /// Round trip by RTCP (RFC 3550 section 6.4.1); `None` until a report answered one of ours.
     pub round_trip_ms: Option<f64>,
+    /// From the far end's stamp of the last packet to its arrival, in milliseconds, by its sender reports; `None` without one, without a
+    /// measured round trip, and where that shows that the two clocks are not in step.
+    pub one_way_ms: Option<f64>,
     /// What the far end last reported of our packets; `None` until it did.
     pub remote_report: Option<RemoteReport>,
     /// Dropped packets by reason; only reasons that occurred.

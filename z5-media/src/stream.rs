@@ -165,6 +165,11 @@ impl Session {
     pub fn new(config: SessionConfig) -> Self {
         let payload_types = kept(&config.payload_types);
         let seed = u64::from(config.ssrc) << 32 | u64::from(config.first_timestamp);
+        let mut reporting =
+            Reporting::new(config.start, config.anchor, seed, config.remote_rtcp, config.first_timestamp);
+        if config.feedback.key_frames() {
+            reporting.with_feedback();
+        }
         Self {
             ssrc: config.ssrc,
             next_sequence: config.first_sequence,
@@ -175,13 +180,7 @@ impl Session {
             latch: Latch::new(config.remote),
             srtp: config.srtp,
             remote: None,
-            reporting: Reporting::new(
-                config.start,
-                config.anchor,
-                seed,
-                config.remote_rtcp,
-                config.first_timestamp,
-            ),
+            reporting,
             feedback: Feedback::new(config.feedback),
             history: config.feedback.nack.then(History::new),
             given_up: None,

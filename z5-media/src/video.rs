@@ -6,6 +6,7 @@
 mod adapt;
 mod annexb;
 mod blank;
+mod chooser;
 mod feed;
 mod files;
 mod level;
@@ -18,12 +19,14 @@ mod seen;
 mod sender;
 mod smoothness;
 mod sps;
+mod steady;
 
 use std::time::{Duration, Instant};
 
 pub use adapt::{Adaptation, Rung, rung};
 pub use annexb::{AnnexBError, AnnexBSink, AnnexBSource};
 pub use blank::blank;
+pub use chooser::Chooser;
 pub use feed::{FeedFull, FeedSource, FrameSink, OwnedFrame, VideoFeed, feed, frames};
 pub use files::{Y4mError, Y4mReader, Y4mWriter, write_png};
 pub use level::Level;
@@ -32,9 +35,13 @@ pub use receiver::VideoReceiver;
 pub use seen::Seen;
 pub use sender::{VideoPacket, VideoSender};
 pub use sps::{SequenceParameters, sequence_parameters};
+pub use steady::SteadyFilm;
 
 use crate::sink::SinkError;
 use crate::stats::SeenFigures;
+
+/// Bytes of the largest NAL unit that fits one packet: with SRTP, RTP, UDP and IPv6 below an MTU of 1280.
+pub const LARGEST_WHOLE_UNIT: usize = 1180;
 
 /// RTP clock rate of video.
 pub const CLOCK_RATE: u32 = 90_000;
@@ -50,6 +57,8 @@ pub struct Terms {
     pub level: Option<Level>,
     /// The largest NAL unit in bytes, where none may be split (packetization mode 0); `None` where they may.
     pub largest_unit: Option<usize>,
+    /// Bits per second to begin with.
+    pub bits_per_second: u64,
 }
 
 /// What a source says when asked for a picture.
@@ -79,6 +88,12 @@ pub trait VideoSource: Send {
     /// Called once before the first picture. A source that cannot choose what it sends ignores it.
     fn begin(&mut self, terms: &Terms) {
         let _ = terms;
+    }
+
+    /// Bytes of the largest NAL unit it will send, where it cannot choose: above [`LARGEST_WHOLE_UNIT`] a far end that takes no
+    /// fragments (packetization mode 0) cannot be sent it.
+    fn largest_unit(&self) -> Option<usize> {
+        None
     }
 
     /// The far end cannot decode: the next picture is to be a key frame, as soon as the source can.

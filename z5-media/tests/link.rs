@@ -266,7 +266,7 @@ proptest! {
                 }
             }
         }
-        let figures = receiver.figures();
+        let figures = receiver.figures(start + Duration::from_millis(2600));
         prop_assert_eq!(figures.pictures_received as usize, shown.len());
         prop_assert!(shown.windows(2).all(|pair| pair[0].0 < pair[1].0), "in order");
         for (n, data) in &shown {

@@ -3,8 +3,9 @@
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use tempfile::TempDir;
 use z5_core::events::MediaKind;
-use z5_core::{CallId, CallMedia, CallRequest, EventKind, VideoIn, VideoOut};
+use z5_core::{CallId, CallMedia, CallRequest, Config, EventKind, VideoIn, VideoOut};
 use z5_media::video::{FILM, OwnedFrame, VideoFeed, blank, feed, frames};
 use z5_mock::{Carrier, Impairment};
 
@@ -60,12 +61,21 @@ async fn call(
     of_alice: CallMedia,
     of_bob: CallMedia,
 ) -> ((Client, CallId), (Client, CallId)) {
-    let mut alice = Client::ready(config(carrier, "alice", |_| {})).await;
-    let mut bob = Client::ready(config(carrier, "bob", |_| {})).await;
-    let call = alice.session.call(CallRequest::to("+15555550102").with(of_alice));
+    let usual = |account| config(carrier, account, |_| {});
+    call_with((usual("alice"), of_alice), (usual("bob"), of_bob)).await
+}
+
+/// The same with a configuration of each.
+async fn call_with(
+    (of_alice, alices): ((Config, TempDir), CallMedia),
+    (of_bob, bobs): ((Config, TempDir), CallMedia),
+) -> ((Client, CallId), (Client, CallId)) {
+    let mut alice = Client::ready(of_alice).await;
+    let mut bob = Client::ready(of_bob).await;
+    let call = alice.session.call(CallRequest::to("+15555550102").with(alices));
     let incoming = bob.until("incoming", |kind| matches!(kind, EventKind::Incoming { .. })).await;
     let EventKind::Incoming { call: at_bob, video: true, .. } = incoming else { panic!("{incoming:?}") };
-    bob.session.answer(at_bob, of_bob);
+    bob.session.answer(at_bob, bobs);
     for (client, call) in [(&mut alice, call), (&mut bob, at_bob)] {
         let stands = move |kind: &EventKind| matches!(kind, EventKind::CallEstablished { call: of, .. } if *of == call);
         client.until("established", stands).await;
@@ -95,7 +105,7 @@ async fn an_echo_call_carries_video_both_ways_and_records_it() {
     let mut client = Client::ready(config(&carrier, "alice", |_| {})).await;
     let folder = tempfile::tempdir().unwrap();
     let film = folder.path().join("seen.h264");
-    let video_out = VideoOut::Watched { film: Some(film.clone()), snapshot: None };
+    let video_out = VideoOut::Watched { film: Some(film.clone()), snapshot: None, pictures: None };
     let media = CallMedia { video_in: Some(VideoIn::Film), video_out, ..CallMedia::default() };
     let call = client.session.call(CallRequest::to("+15555550900").with(media));
     client.until("a picture", |kind| matches!(kind, EventKind::FirstPicture { .. })).await;
@@ -235,6 +245,23 @@ async fn video_on_hold_goes_on_with_a_key_frame() {
     until_wish(&feed).await;
     give_key_frame(&feed).await;
     at_bob.until(|picture| picture.key_frame).await;
+    alice.figures(call).await;
+    bob.stop().await;
+}
+
+#[tokio::test]
+async fn the_rate_that_the_far_end_takes_bounds_what_is_sent() {
+    let carrier = carrier(|carrier| carrier).await;
+    let (feed, source) = feed();
+    let (of_alice, _) = Screen::new(VideoIn::Custom(Box::new(source)));
+    let (of_bob, _) = Screen::new(VideoIn::Blank);
+    let mut of_bobs = config(&carrier, "bob", |_| {});
+    of_bobs.0.media.video_kbps = 150;
+    let of_alices = config(&carrier, "alice", |_| {});
+    let ((alice, call), (bob, _)) = call_with((of_alices, of_alice), (of_bobs, of_bob)).await;
+    // b=TIAS of the answer is known before the first picture is asked for.
+    until_wish(&feed).await;
+    assert_eq!(feed.target(), Some(150_000));
     alice.figures(call).await;
     bob.stop().await;
 }

@@ -13,7 +13,7 @@ use super::party::{Party, Stage, State};
 use super::run::Running;
 use super::{wire, world};
 use crate::act::Deed;
-use crate::commands::keep;
+use crate::commands::{keep, stands_still};
 use crate::expect::Expectation;
 
 /// What came of a step.
@@ -240,7 +240,7 @@ fn current(party: &Party) -> Result<(Session, CallId), Failure> {
 
 async fn call(party: &Party, plan: &CallPlan) -> Result<(), Failure> {
     let session = session(party)?;
-    let kept = keep(plan.media.record.as_deref(), plan.media.video.as_ref(), party.config())?;
+    let kept = keep(plan.media.record.as_deref(), plan.media.video.as_ref(), party.config(), false)?;
     let before = {
         let mut state = party.state();
         if state.running().is_some() {
@@ -257,6 +257,7 @@ async fn call(party: &Party, plan: &CallPlan) -> Result<(), Failure> {
         // events of the call wait for the state
         let id = session.call(request);
         state.begin(id, plan.media.clone(), kept);
+        state.report.still_picture = stands_still(plan.media.video.as_ref(), party.config());
         state.troubles.len()
     };
     taken(party, before).await
@@ -271,10 +272,11 @@ async fn answer(
     let id = deadline.wait(party, "an incoming call", incoming).await?;
     pass(after).await;
     let session = session(party)?;
-    let kept = keep(plan.record.as_deref(), plan.video.as_ref(), party.config())?;
+    let kept = keep(plan.record.as_deref(), plan.video.as_ref(), party.config(), false)?;
     {
         let mut state = party.state();
         state.begin(id, plan.clone(), kept.clone());
+        state.report.still_picture = stands_still(plan.video.as_ref(), party.config());
         session.answer(id, world::media(plan, kept).to_call_media());
     }
     let deadline = Deadline { at: deadline.at + after, ..*deadline };

@@ -46,6 +46,8 @@ pub enum VideoOut {
         film: Option<PathBuf>,
         /// A PNG file with the first picture and, every two seconds, the latest (feature `openh264`).
         snapshot: Option<PathBuf>,
+        /// A Y4M file of every picture, uncompressed, at a steady rate (feature `openh264`).
+        pictures: Option<PathBuf>,
     },
     /// The application's own: [`z5_media::video::frames`] gives access units, `z5_media::video::openh264::watch` pictures.
     Custom(Box<dyn VideoSink>),
@@ -68,7 +70,9 @@ impl fmt::Debug for VideoOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("Nothing"),
-            Self::Watched { film, snapshot } => write!(f, "Watched({film:?}, {snapshot:?})"),
+            Self::Watched { film, snapshot, pictures } => {
+                write!(f, "Watched({film:?}, {snapshot:?}, {pictures:?})")
+            }
             Self::Custom(_) => f.write_str("Custom"),
         }
     }
@@ -190,15 +194,21 @@ impl VideoSource for Blank {
 impl VideoOut {
     /// Whether its files can be written.
     pub(super) fn check(&self) -> Result<(), CallError> {
-        let Self::Watched { film, snapshot } = self else { return Ok(()) };
-        film.iter().chain(snapshot).try_for_each(|path| check_folder(path))
+        let Self::Watched { film, snapshot, pictures } = self else { return Ok(()) };
+        #[cfg(not(feature = "openh264"))]
+        if let Some(path) = snapshot.as_ref().or(pictures.as_ref()) {
+            return Err(CallError::Recording { path: path.clone(), why: NO_CODEC.to_owned() });
+        }
+        film.iter().chain(snapshot).chain(pictures).try_for_each(|path| check_folder(path))
     }
 
     /// The running sink.
     pub(crate) fn open(self) -> Result<Box<dyn VideoSink>, CallError> {
         match self {
             Self::Nothing => Ok(Box::new(NoPicture)),
-            Self::Watched { film, snapshot } => Ok(Box::new(Watched::open(film, snapshot)?)),
+            Self::Watched { film, snapshot, pictures } => {
+                Ok(Box::new(Watched::open(film, snapshot, pictures)?))
+            }
             Self::Custom(sink) => Ok(sink),
         }
     }
@@ -212,7 +222,11 @@ struct Watched {
 }
 
 impl Watched {
-    fn open(film: Option<PathBuf>, snapshot: Option<PathBuf>) -> Result<Self, CallError> {
+    fn open(
+        film: Option<PathBuf>,
+        snapshot: Option<PathBuf>,
+        pictures: Option<PathBuf>,
+    ) -> Result<Self, CallError> {
         let recording = |path: PathBuf| {
             AnnexBSink::create(&path).map_err(|error| CallError::Recording { path, why: error.to_string() })
         };
@@ -220,11 +234,16 @@ impl Watched {
         #[cfg(feature = "openh264")]
         {
             let failed = |error: openh264::CodecError| CallError::Media { why: error.to_string() };
-            let (eye, _) = openh264::eye(snapshot).map_err(failed)?;
+            let raw = |path: PathBuf| {
+                std::fs::File::create(&path)
+                    .map_err(|error| CallError::Recording { path, why: error.to_string() })
+            };
+            let kept = openh264::Kept { snapshot, film: pictures.map(raw).transpose()? };
+            let (eye, _) = openh264::eye(kept).map_err(failed)?;
             Ok(Self { film, eye })
         }
         #[cfg(not(feature = "openh264"))]
-        match snapshot {
+        match snapshot.or(pictures) {
             Some(path) => Err(CallError::Recording { path, why: NO_CODEC.to_owned() }),
             None => Ok(Self { film }),
         }

@@ -116,7 +116,10 @@ impl Media {
                 .map_err(|error| CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") })?;
             let keys = entropy::keys().map_err(|error| CallError::Media { why: error.to_string() })?;
             let pair = PortPair { rtp: port.rtp_addr(), rtcp: port.rtcp_addr() };
-            ready.push(ReadyMedium { kind: *kind, ports: pair, keys: KeyPool(keys) });
+            let film = streams.film.as_ref().filter(|_| *kind == MediaKind::Video);
+            let largest = film.and_then(|film| film.largest_unit());
+            let fragments = largest.is_some_and(|bytes| bytes > video::LARGEST_WHOLE_UNIT);
+            ready.push(ReadyMedium { kind: *kind, ports: pair, keys: KeyPool(keys), fragments });
             streams.ports.insert(*kind, port);
         }
         Ok(ready)

@@ -51,11 +51,7 @@ pub(crate) fn capabilities<'a>(
             let (kind, codecs, ptime_ms) = match medium.kind {
                 MediaKind::Audio => (SdpKind::Audio, audio_codecs(media), Some(PTIME_MS)),
                 MediaKind::Text => (SdpKind::Text, vec![Codec::text_red(RED, T140), Codec::t140(T140)], None),
-                MediaKind::Video => (
-                    SdpKind::Video,
-                    vec![Codec::h264(H264, 1, H264_LEVEL), Codec::h264(H264_WHOLE, 0, H264_LEVEL)],
-                    None,
-                ),
+                MediaKind::Video => (SdpKind::Video, video_codecs(medium.fragments), None),
             };
             let video = medium.kind == MediaKind::Video;
             Ok(MediaCapability {
@@ -71,6 +67,12 @@ pub(crate) fn capabilities<'a>(
         })
         .collect::<Result<Vec<_>, CallError>>()?;
     Ok(Capabilities { address, media })
+}
+
+/// H.264 in both packetization modes, or in the one that what we send can travel in.
+fn video_codecs(fragments: bool) -> Vec<Codec> {
+    let whole = (!fragments).then(|| Codec::h264(H264_WHOLE, 0, H264_LEVEL));
+    std::iter::once(Codec::h264(H264, 1, H264_LEVEL)).chain(whole).collect()
 }
 
 /// What we understand beside the codecs.

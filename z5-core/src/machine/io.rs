@@ -205,6 +205,8 @@ pub(crate) struct ReadyMedium {
     pub(crate) kind: MediaKind,
     pub(crate) ports: PortPair,
     pub(crate) keys: KeyPool,
+    /// Of video: what is sent has NAL units that fit no packet whole, so that the far end must take fragments.
+    pub(crate) fragments: bool,
 }
 
 /// One agreed stream, to be started on the ports reserved for it.

@@ -85,6 +85,8 @@ struct World {
     /// The last change of running streams.
     changes: Vec<io::MediaChange>,
     prepared: Vec<crate::events::MediaKind>,
+    /// What is made ready as video fits no packet whole.
+    fragments: bool,
     started: Vec<crate::events::MediaKind>,
     /// The last streams that were started.
     plans: Vec<io::StreamPlan>,
@@ -136,6 +138,7 @@ impl World {
             contact: String::new(),
             changes: Vec::new(),
             prepared: Vec::new(),
+            fragments: false,
             started: Vec::new(),
             plans: Vec::new(),
             pictured: Vec::new(),
@@ -543,7 +546,12 @@ fn an_emergency_call_says_where_it_comes_from_and_others_only_when_told_to() {
             rtcp: "127.0.0.1:30001".parse().unwrap(),
         };
         let keys = io::KeyPool(zeroize::Zeroizing::new([7; io::KeyPool::LEN]));
-        let ready = vec![io::ReadyMedium { kind: crate::events::MediaKind::Audio, ports: pair, keys }];
+        let ready = vec![io::ReadyMedium {
+            kind: crate::events::MediaKind::Audio,
+            ports: pair,
+            keys,
+            fragments: false,
+        }];
         world.input(Input::MediaReady { call, outcome: Ok(ready) });
         world.settle();
         let invite = world.sent.iter().find(|message| message.starts_with("INVITE ")).unwrap();

@@ -2,7 +2,11 @@
 //!
 //! The codec itself is the `ropus` crate, a port of libopus to Rust: no C compiler and no other tool is needed. What the far
 //! end asks for in its format parameters (RFC 7587 section 6.1) arrives as [`OpusOptions`]. Nothing here runs on a packet
-//! thread. Stereo is decoded to mono and never sent.
+//! thread.
+//!
+//! What a call sends, plays and records is mono, so our format parameters say nothing of `stereo` and `sprop-stereo`, whose defaults
+//! are mono (RFC 7587 section 6.1). Every decoder takes both all the same: of a far end that sends stereo the mean of both
+//! channels is heard, whatever its parameters say.
 
 use ropus::{Application, Bandwidth, Bitrate, Channels, DecodeMode, FrameDuration, InbandFec};
 
@@ -219,6 +223,26 @@ mod tests {
         let mut encoded = [0; MAX_ENCODED];
         let sent = (0..100).filter(|_| encoder.encode(&[0; FRAME], &mut encoded) > 0).count();
         assert!((1..50).contains(&sent), "{sent} of 100");
+    }
+
+    #[test]
+    fn stereo_is_heard_as_the_mean_of_both_channels() {
+        // What is in each channel, and the level of the mean against that of one channel.
+        for (left, right, expected) in [(1, 1, 0.0), (1, 0, -6.02), (0, 1, -6.02)] {
+            let encoder = ropus::Encoder::builder(RATE, Channels::Stereo, Application::Audio);
+            let mut encoder = encoder.bitrate(Bitrate::Bits(96_000)).build().unwrap();
+            let mut decoder = Decoder::new(RATE).unwrap();
+            let (mut encoded, mut out) = ([0; MAX_ENCODED], vec![0; FRAME]);
+            for frame in 0..25 {
+                let both: Vec<i16> = tone(frame).iter().flat_map(|s| [s * left, s * right]).collect();
+                let len = encoder.encode(&both, &mut encoded).unwrap();
+                assert_eq!(encoded[0] >> 2 & 1, 1, "a stereo packet (RFC 6716 section 3.1)");
+                assert_eq!(decoder.samples(&encoded[..len]), Some(FRAME));
+                assert!(decoder.decode(&encoded[..len], &mut out));
+            }
+            let level = 20.0 * (rms(&out) / (8000.0 / 2_f64.sqrt())).log10();
+            assert!((level - expected).abs() < 1.0, "{left} {right}: {level} dB");
+        }
     }
 
     #[test]

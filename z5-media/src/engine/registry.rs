@@ -223,6 +223,7 @@ pub(super) fn figures(running: Running, net: NetFigures, work: WorkerFigures) ->
         duplicates: session.duplicates,
         jitter_ms: session.jitter.map(ms),
         round_trip_ms: session.round_trip.map(ms),
+        one_way_ms: session.one_way.map(ms),
         remote_report: session.remote_report,
         dropped: drops.to_map(),
         first_packet_ms: session.first_packet.map(ms),

@@ -18,6 +18,8 @@ pub(super) mod word {
     pub(in crate::engine) const VOICE: u8 = 0x84;
     /// To the worker: a report came, 8 bytes with the share lost in 1/2^32.
     pub(in crate::engine) const LOSS: u8 = 0x83;
+    /// To the worker: the far end said goodbye.
+    pub(in crate::engine) const BYE: u8 = 0x85;
 }
 
 /// What travels beside a payload.

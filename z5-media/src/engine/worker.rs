@@ -1,6 +1,7 @@
 //! The worker thread: sources, codecs, playout, text and sinks, each stream at its own absolute deadlines.
 
 mod audio;
+mod opening;
 mod phases;
 mod text;
 mod video;
@@ -17,7 +18,7 @@ use rtrb::{Consumer, Producer};
 pub(super) use text::TextStream;
 pub(super) use video::VideoStream;
 
-use super::config::{AudioFormat, EventSender, StreamId};
+use super::config::{AudioFormat, Direction, EventSender, StreamId};
 use crate::clock;
 use crate::stats::{DropCounts, Heard, Playout, TextFigures, VideoFigures};
 
@@ -29,9 +30,13 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// What the worker thread is told.
 pub(super) enum Command {
     Add(Stream),
-    SetSend {
+    SetDirection {
         id: StreamId,
-        send: bool,
+        direction: Direction,
+    },
+    /// The far end is elsewhere now: the path there is to be opened.
+    Reopen {
+        id: StreamId,
     },
     Text {
         id: StreamId,
@@ -126,11 +131,11 @@ impl Stream {
         }
     }
 
-    fn figures(&self) -> WorkerFigures {
+    fn figures(&self, now: Instant) -> WorkerFigures {
         match self {
             Self::Audio(stream) => stream.figures(),
             Self::Text(stream) => stream.figures(),
-            Self::Video(stream) => stream.figures(),
+            Self::Video(stream) => stream.figures(now),
         }
     }
 }
@@ -255,12 +260,24 @@ impl Worker {
         loop {
             match self.commands.try_recv() {
                 Ok(Command::Add(stream)) => self.add(stream),
-                Ok(Command::SetSend { id, send }) => match self.stream(id) {
-                    Some(Stream::Audio(stream)) => stream.set_send(send),
-                    Some(Stream::Text(stream)) => stream.set_send(send),
-                    Some(Stream::Video(stream)) => stream.set_send(send),
+                Ok(Command::SetDirection { id, direction }) => match self.stream(id) {
+                    Some(Stream::Audio(stream)) => stream.set_send(direction.send),
+                    Some(Stream::Text(stream)) => stream.set_send(direction.send),
+                    Some(Stream::Video(stream)) => {
+                        stream.set_send(direction.send);
+                        stream.set_receive(direction.receive);
+                    }
                     None => {}
                 },
+                Ok(Command::Reopen { id }) => {
+                    match self.stream(id) {
+                        Some(Stream::Audio(stream)) => stream.reopen(),
+                        Some(Stream::Text(stream)) => stream.reopen(),
+                        Some(Stream::Video(stream)) => stream.reopen(),
+                        None => {}
+                    }
+                    self.handle(id.slot(), clock::now());
+                }
                 Ok(Command::KeyFrame { id, ours }) => {
                     if let Some(Stream::Video(stream)) = self.stream(id) {
                         stream.key_frame(ours, clock::now());
@@ -298,7 +315,7 @@ impl Worker {
                 }
                 Ok(Command::Figures { id, reply }) => {
                     if let Some(stream) = self.stream(id) {
-                        let _ = reply.try_send(stream.figures());
+                        let _ = reply.try_send(stream.figures(clock::now()));
                     }
                 }
                 Ok(Command::Stop { id, reply }) => {

@@ -2,6 +2,10 @@
 //!
 //! Only what was measured goes in: the share of sound that had to be made up, and the delay where RTCP told the round trip.
 //! Echo, room noise and terminals are the recommendation's defaults, so this judges the path, not the ears.
+//!
+//! Only G.711 is judged. Of G.722 the wideband model (ITU-T G.107.1) has an impairment but, for what z5 measures, no published
+//! robustness against loss, and its scale ends elsewhere (129, not 93.2): a figure of it beside one of G.711 would mislead. Of
+//! Opus ITU-T G.113 has no values at all. Both stay without an opinion, which is `None`.
 
 use std::time::Duration;
 

@@ -131,6 +131,12 @@ impl Reception {
         self.last_arrival = Some((now, timestamp));
     }
 
+    /// Arrival and timestamp of the last packet; `None` before the first one.
+    #[must_use]
+    pub fn last_arrival(&self) -> Option<(Instant, u32)> {
+        self.last_arrival
+    }
+
     /// Packets expected since the start.
     #[must_use]
     pub fn expected(&self) -> u64 {

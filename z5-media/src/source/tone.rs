@@ -1,9 +1,13 @@
 //! A sine tone whose phase is exact however long it runs.
 
+use std::f64::consts::TAU;
 use std::time::Duration;
 
 use super::{AudioSource, SourceState};
 use crate::quality::FULL_SCALE_SINE_DBM0;
+
+/// Samples between two exact phases; the error of turning on is below a millionth of a step until then.
+const RUN: usize = 80;
 
 /// A sine at a given frequency and level, endless or of a given duration.
 #[derive(Debug, Clone)]
@@ -47,17 +51,23 @@ impl AudioSource for Tone {
     fn fill(&mut self, frame: &mut [i16]) -> SourceState {
         let length = self.length();
         let cycles_per_sample = self.frequency_hz / f64::from(self.sample_rate);
-        for sample in frame {
-            if self.position >= length {
-                *sample = 0;
-                continue;
-            }
+        let sounding = usize::try_from(length.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let (sounding, silent) = frame.split_at_mut(sounding.min(frame.len()));
+        let (step_sin, step_cos) = (cycles_per_sample * TAU).sin_cos();
+        for run in sounding.chunks_mut(RUN) {
             // The phase is computed from the position, not summed, so no error can grow; cut to one turn before the
-            // sine so that it stays exact after hours.
+            // sine so that it stays exact after hours. Within a run it is turned on, which costs a tenth of a sine.
             let turns = (self.position as f64 * cycles_per_sample).fract();
-            *sample = ((turns * std::f64::consts::TAU).sin() * self.amplitude).round() as i16;
-            self.position += 1;
+            let (mut sin, mut cos) = (turns * TAU).sin_cos();
+            for sample in run.iter_mut() {
+                let level = sin * self.amplitude;
+                // To the nearest, halves away from zero: a cast cuts towards zero.
+                *sample = (level + 0.5_f64.copysign(level)) as i16;
+                (sin, cos) = (sin * step_cos + cos * step_sin, cos * step_cos - sin * step_sin);
+            }
+            self.position += run.len() as u64;
         }
+        silent.fill(0);
         if self.position >= length { SourceState::Ended } else { SourceState::Playing }
     }
 }

@@ -7,6 +7,27 @@ use super::Session;
 use crate::rtcp::VoipMetrics;
 use crate::stats::{DropCounts, FeedbackFigures, RemoteReport};
 
+/// How much more than the round trip a packet may seem to travel: its stamp is of its first sample, so that the time it covers
+/// comes on top.
+const PACKET: f64 = 0.020;
+/// How much before its stamp it may seem to come: clocks are read with such errors.
+const READING: f64 = 0.002;
+
+/// How long the last packet travelled, by the wall clock that the far end's sender reports give to RTP timestamps (RFC 3550
+/// section 6.4.1). Only clocks in step make sense of that, and the one bound there is tells whether they may be: a packet does
+/// not come before it is sent, nor after more than the round trip. Within it the figure is as wrong as the clocks are.
+fn one_way(session: &Session) -> Option<Duration> {
+    let round_trip = session.reporting.round_trip?.as_secs_f64();
+    let (ntp, stamp) = session.reporting.sender_clock()?;
+    let (at, timestamp) = session.remote.as_ref()?.reception.last_arrival()?;
+    let since = f64::from(timestamp.wrapping_sub(stamp) as i32) / f64::from(session.clock_rate.max(1));
+    // Seconds since 1900 with 32 bits of fraction; the difference is small enough for a float.
+    let apart = session.reporting.ntp(at).wrapping_sub(ntp) as i64 as f64 / 4_294_967_296.0;
+    let travelled = apart - since;
+    let possible = (-READING..=round_trip + PACKET).contains(&travelled);
+    possible.then(|| Duration::from_secs_f64(travelled.max(0.0)))
+}
+
 /// Counters and measurements of a session; its part of the stream's figures.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SessionFigures {
@@ -28,6 +49,8 @@ pub struct SessionFigures {
     pub jitter: Option<Duration>,
     /// Round trip by RTCP.
     pub round_trip: Option<Duration>,
+    /// From the far end's stamp of the last packet to its arrival, where both clocks may be in step.
+    pub one_way: Option<Duration>,
     /// What the far end reported.
     pub remote_report: Option<RemoteReport>,
     /// Drops by reason.
@@ -62,6 +85,7 @@ impl SessionFigures {
             duplicates: before.duplicates + remote.map_or(0, |r| r.reception.duplicates()),
             jitter: remote.and_then(|r| r.reception.jitter_time()),
             round_trip: session.reporting.round_trip,
+            one_way: one_way(session),
             remote_report: session.reporting.remote_report,
             drops: session.drops,
             first_packet: session.first_packet,

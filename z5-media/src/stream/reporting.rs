@@ -86,6 +86,11 @@ impl Reporting {
         }
     }
 
+    /// Video with feedback was agreed: reports come more often.
+    pub(super) fn with_feedback(&mut self) {
+        self.interval.with_feedback();
+    }
+
     pub(super) fn next(&self) -> Instant {
         self.interval.next()
     }
@@ -234,6 +239,11 @@ impl Reporting {
         if round_trip < MAX_ROUND_TRIP {
             self.round_trip = Some(round_trip);
         }
+    }
+
+    /// The wall time (NTP) of a moment.
+    pub(super) fn ntp(&self, at: Instant) -> u64 {
+        self.anchor.ntp(at)
     }
 
     /// The wall time (NTP) the far end's last sender report gave an RTP timestamp, for skew between streams.

@@ -354,7 +354,9 @@ fn a_key_frame_and_a_limit_are_asked_for_and_heard() {
     let now = now + Duration::from_millis(50);
     // The notice ends the asking.
     speak(&mut a, &mut b, now).unwrap();
-    assert!(speak(&mut b, &mut a, now + Duration::from_secs(1)).is_none());
+    // A regular report may be due.
+    let later = speak(&mut b, &mut a, now + Duration::from_secs(1));
+    assert!(later.is_none_or(|told| told.limit.is_none()));
     let heard = a.session.figures().feedback.unwrap();
     assert_eq!((heard.plis_received, heard.limits_received), (1, 1));
 }
@@ -490,4 +492,45 @@ fn what_was_heard_is_told_in_extended_reports_only_where_they_were_agreed() {
             assert!(voip.mos_listening.is_some_and(|mos| (3.0..3.9).contains(&mos)), "{voip:?}");
         }
     }
+}
+
+/// What `b` measured of the way from `a`: each way takes 30 ms, and the clock of `b` is ahead by so much.
+fn one_way(ahead: Duration) -> (Option<Duration>, Option<Duration>) {
+    let start = clock::now();
+    let (mut a, mut b) = pair(false, start);
+    b.session.reporting = Reporting::new(
+        start,
+        WallAnchor::new(start, Duration::from_secs(1_000_000) + ahead),
+        7,
+        addr(NEAR),
+        0,
+    );
+    let at = |ms: u64| start + Duration::from_millis(ms);
+    let mut buffer = [0; 600];
+    let wire = a.send(b"x", 0, at(0));
+    b.take(wire, a.address, at(30)).unwrap();
+    let wire = b.send(b"y", 0, at(0));
+    a.take(wire, b.address, at(30)).unwrap();
+    for (from_b, sent) in [(true, 200), (false, 1000)] {
+        let (from, to) = if from_b { (&mut b, &mut a) } else { (&mut a, &mut b) };
+        let len = from.session.report(&mut buffer, at(sent)).unwrap();
+        to.session.receive_rtcp(&mut buffer[..len], from.address, at(sent + 30)).unwrap();
+    }
+    let wire = a.send(b"z", 8800, at(1100));
+    b.take(wire, a.address, at(1130)).unwrap();
+    let figures = b.session.figures();
+    (figures.round_trip, figures.one_way)
+}
+
+#[test]
+fn one_way_is_told_only_where_clocks_may_be_in_step() {
+    let near = |measured: Option<Duration>, ms: f64| {
+        measured.is_some_and(|time| (time.as_secs_f64() * 1000.0 - ms).abs() < 0.5)
+    };
+    let (round_trip, in_step) = one_way(Duration::ZERO);
+    assert!(near(round_trip, 60.0) && near(in_step, 30.0), "{round_trip:?} {in_step:?}");
+    // Within the round trip nobody can tell that a clock is wrong.
+    assert!(near(one_way(Duration::from_millis(20)).1, 50.0));
+    assert_eq!(one_way(Duration::from_millis(90)), (round_trip, None));
+    assert_eq!(one_way(Duration::from_secs(3600)), (round_trip, None));
 }

@@ -1,4 +1,7 @@
 //! Sends text: gathers it for up to 300 ms, repeats each piece twice, then falls silent but for a keep-alive.
+//!
+//! The packet that opens the path is repeated too: a relay learns from it where we are, and without text the next one would
+//! be the keep-alive.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -10,6 +13,9 @@ use super::{BOM, BUFFERING, GENERATIONS, KEEP_ALIVE, LINE_SEPARATOR};
 const MAX_PRIMARY: usize = 340;
 /// The period over which the far end's characters-per-second limit holds (RFC 4103 section 6).
 const RATE_PERIOD: Duration = Duration::from_secs(10);
+
+/// Packets that open the path: one at once, then as often again as redundancy would repeat it.
+const OPENINGS: usize = 1 + GENERATIONS;
 
 /// Milliseconds that waits are told apart up to.
 const LONGEST_WAIT: usize = 1000;
@@ -47,6 +53,8 @@ pub struct TextSender {
     /// Last character was a carriage return: a line feed after it belongs to it.
     after_return: bool,
     last_sent: Option<Instant>,
+    /// Opening packets that are still to leave.
+    openings: usize,
     idle: bool,
     generations: VecDeque<Generation>,
     /// When how many characters were sent.
@@ -97,7 +105,7 @@ impl Latency {
 }
 
 impl TextSender {
-    /// A sender whose first packet, a byte order mark, is due at `start`.
+    /// A sender whose first packet, a byte order mark, is due at `start`; it goes three times, 300 ms apart.
     #[must_use]
     pub fn new(
         t140: u8,
@@ -115,6 +123,7 @@ impl TextSender {
             queue: VecDeque::new(),
             after_return: false,
             last_sent: None,
+            openings: OPENINGS,
             idle: true,
             generations: VecDeque::with_capacity(GENERATIONS + 1),
             recent: VecDeque::new(),
@@ -128,6 +137,12 @@ impl TextSender {
     /// What the latest packet brought for the first time; `None` when it only repeated or kept alive, or was told before.
     pub fn take_news(&mut self) -> Option<TextNews> {
         self.news.take()
+    }
+
+    /// Opens the path anew, because the far end is elsewhere now: a packet is due at once.
+    pub fn reopen(&mut self) {
+        self.openings = OPENINGS;
+        self.last_sent = None;
     }
 
     /// Queues text that was handed over at `now`, and measures how long it waits.
@@ -199,7 +214,7 @@ impl TextSender {
     #[must_use]
     pub fn next_deadline(&self) -> Instant {
         let Some(last) = self.last_sent else { return self.start };
-        if self.repeats_left() {
+        if self.repeats_left() || self.openings > 0 {
             return last + BUFFERING;
         }
         match (self.queue.is_empty(), self.recent.front()) {
@@ -231,14 +246,19 @@ impl TextSender {
         }
         let timestamp =
             self.first_timestamp.wrapping_add(now.saturating_duration_since(self.start).as_millis() as u32);
+        let repeats = self.repeats_left();
+        let paused = self.last_sent.is_none_or(|last| now.saturating_duration_since(last) >= 2 * BUFFERING);
         let text = self.take_queued(now);
-        let keep_alive = text.is_empty() && !self.repeats_left();
+        let speaks = !text.is_empty();
+        let keep_alive = !speaks && !repeats;
         let primary = if keep_alive { String::from(BOM) } else { text };
+        let opens = self.openings > 0;
+        self.openings = self.openings.saturating_sub(1);
         let len = match self.red {
             Some(red_type) => {
                 let len = self.write_red(&primary, timestamp, payload)?;
-                // A keep-alive needs no repetition.
-                let text = if keep_alive { String::new() } else { primary };
+                // A keep-alive needs no repetition; what opens the path does.
+                let text = if keep_alive && !opens { String::new() } else { primary };
                 self.generations.push_back(Generation { timestamp, text });
                 while self.generations.len() > GENERATIONS {
                     self.generations.pop_front();
@@ -247,7 +267,9 @@ impl TextSender {
             }
             None => (self.t140, write(payload, 0, primary.as_bytes())?),
         };
-        let marker = std::mem::replace(&mut self.idle, keep_alive) && !keep_alive;
+        // Text after an idle period: nothing was being repeated and nothing left just before.
+        let marker = speaks && (self.idle || (!repeats && paused));
+        self.idle = !speaks && (self.idle || keep_alive);
         self.last_sent = Some(now);
         Some(TextPacket { payload_type: len.0, marker, timestamp, len: len.1 })
     }

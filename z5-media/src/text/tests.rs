@@ -82,7 +82,9 @@ fn each_packet_carries_three_generations_and_then_the_sender_falls_silent() {
     assert_eq!((world.now, mark.1.marker), (start, false));
     world.sender.push("ab");
     let mut sent = Vec::new();
-    for expected in [(true, ["", "", "ab"]), (false, ["", "ab", ""]), (false, ["ab", "", ""])] {
+    // The mark that opens the path is repeated as well.
+    let bom = "\u{feff}";
+    for expected in [(true, ["", bom, "ab"]), (false, [bom, "ab", ""]), (false, ["ab", "", ""])] {
         let packet = world.send();
         sent.push(world.now - start);
         let texts: Vec<_> =
@@ -96,6 +98,52 @@ fn each_packet_carries_three_generations_and_then_the_sender_falls_silent() {
     assert_eq!(primary.data, "\u{feff}".as_bytes());
     world.deliver(&keep_alive);
     assert_eq!(world.shown, "", "a byte order mark is no text");
+}
+
+/// When packets leave of a sender that has nothing to say.
+fn silence(sender: &mut TextSender, from: Instant, until: Instant) -> Vec<u64> {
+    let (mut payload, mut left) = ([0; 1200], Vec::new());
+    while sender.next_deadline() < until {
+        let now = sender.next_deadline().max(from);
+        let packet = sender.poll(now, &mut payload).unwrap();
+        assert!(!packet.marker, "nothing is said");
+        let bom = "\u{feff}".as_bytes();
+        assert!(payload[..packet.len].windows(bom.len()).any(|part| part == bom));
+        left.push((now - from).as_millis() as u64);
+    }
+    left
+}
+
+#[test]
+fn the_packet_that_opens_the_path_goes_three_times_and_again_where_the_far_end_moved() {
+    let start = clock::now();
+    for red in [Some(RED), None] {
+        let mut sender = TextSender::new(T140, red, 30, start, 0);
+        let after = |ms| start + Duration::from_millis(ms);
+        assert_eq!(silence(&mut sender, start, after(20_000)), [0, 300, 600, 15_600]);
+        sender.reopen();
+        assert_eq!(silence(&mut sender, after(20_000), after(22_000)), [0, 300, 600]);
+    }
+}
+
+#[test]
+fn text_after_a_pause_bears_the_marker() {
+    let start = clock::now();
+    for red in [Some(RED), None] {
+        let mut sender = TextSender::new(T140, red, 30, start, 0);
+        let mut payload = [0; 1200];
+        let mut markers = Vec::new();
+        for tenth in 0..100_u64 {
+            if [10, 12, 14, 50].contains(&tenth) {
+                sender.push("x");
+            }
+            let now = start + Duration::from_millis(100 * tenth);
+            if sender.poll(now, &mut payload).is_some_and(|packet| packet.marker) {
+                markers.push(tenth);
+            }
+        }
+        assert_eq!(markers, [10, 50]);
+    }
 }
 
 #[test]

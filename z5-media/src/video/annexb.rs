@@ -147,6 +147,10 @@ impl VideoSource for AnnexBSource {
         VideoPoll::Picture { at }
     }
 
+    fn largest_unit(&self) -> Option<usize> {
+        nal_units(&self.bytes).map(<[u8]>::len).max()
+    }
+
     /// Goes on with the next key frame of the file, or with its first one: a file cannot make one.
     fn want_key_frame(&mut self) {
         let later = self.units.iter().skip(self.next).position(|unit| unit.key_frame);

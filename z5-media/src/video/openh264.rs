@@ -3,14 +3,13 @@
 //! Encoder and decoder run on threads of their own: a picture takes longer than the worker thread may be away from audio.
 
 mod drawn;
+mod eye;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 pub use drawn::{Camera, Drawn, camera, pattern, y4m};
+pub use eye::{Eye, Kept, eye};
 use openh264::OpenH264API;
 use openh264::decoder::Decoder;
 use openh264::encoder::{
@@ -19,15 +18,10 @@ use openh264::encoder::{
 use openh264::formats::{YUVSlices, YUVSource};
 
 use super::feed::FrameSink;
-use super::{OwnedFrame, Picture, Seen, VideoFrame, VideoSink, frames, write_png};
-use crate::clock::{self, WallAnchor};
-use crate::sink::SinkError;
-use crate::stats::SeenFigures;
+use super::{OwnedFrame, Picture, frames};
 
 /// Pictures between key frames nobody asked for: about ten seconds.
 const KEY_FRAME_EVERY: u32 = 300;
-/// Least time between two snapshots.
-const SNAPSHOT_EVERY: Duration = Duration::from_secs(2);
 
 /// The encoder or decoder refused, or there is no thread for it.
 #[derive(Debug, thiserror::Error)]
@@ -185,80 +179,10 @@ where
     Ok((sink, thread))
 }
 
-/// A sink that decodes what comes and judges it: [`VideoSink::seen`].
-#[derive(Debug)]
-pub struct Eye {
-    frames: FrameSink,
-    seen: Arc<Mutex<Seen>>,
-}
-
-/// A sink that judges decoded pictures and, if asked to, keeps the first and from then on every two seconds the latest as a PNG
-/// file. The thread ends with the sink.
-///
-/// # Errors
-/// When OpenH264 refuses or there is no thread.
-pub fn eye(snapshot: Option<PathBuf>) -> Result<(Eye, JoinHandle<()>), CodecError> {
-    let (frames, pictures) = frames();
-    let mut decoder = PictureDecoder::new()?;
-    let seen = Arc::new(Mutex::new(Seen::default()));
-    let shared = Arc::clone(&seen);
-    let anchor = WallAnchor::read();
-    let mut snapshots = snapshot.map(|path| Snapshots { path, last: None });
-    let thread = std::thread::Builder::new()
-        .name("z5-media-eye".into())
-        .spawn(move || {
-            while let Ok(frame) = pictures.recv() {
-                let decoded = decoder.decode(&frame.data);
-                let now = clock::now();
-                let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                match decoded {
-                    Ok(Some(picture)) => {
-                        seen.picture(&picture, Duration::from_nanos(anchor.unix_nanos(now)));
-                        drop(seen);
-                        if let Some(snapshots) = &mut snapshots {
-                            snapshots.take(&picture, now);
-                        }
-                    }
-                    Ok(None) => {}
-                    Err(_) => seen.undecodable(),
-                }
-            }
-        })
-        .map_err(|error| CodecError { why: error.to_string() })?;
-    Ok((Eye { frames, seen }, thread))
-}
-
-impl VideoSink for Eye {
-    fn write(&mut self, frame: &VideoFrame<'_>) -> Result<(), SinkError> {
-        self.frames.write(frame)
-    }
-
-    fn seen(&self) -> Option<SeenFigures> {
-        Some(self.seen.lock().unwrap_or_else(PoisonError::into_inner).figures())
-    }
-}
-
-struct Snapshots {
-    path: PathBuf,
-    last: Option<Instant>,
-}
-
-impl Snapshots {
-    fn take(&mut self, picture: &Picture, now: Instant) {
-        if self.last.is_some_and(|last| now.saturating_duration_since(last) < SNAPSHOT_EVERY) {
-            return;
-        }
-        self.last = Some(now);
-        let mut bytes = Vec::new();
-        let written = write_png(picture, &mut bytes).and_then(|()| std::fs::write(&self.path, bytes));
-        if let Err(error) = written {
-            tracing::warn!(path = %self.path.display(), %error, "a snapshot was not written");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::codec::h264::nal_units;
     use crate::video::Stamp;
@@ -288,37 +212,6 @@ mod tests {
             let unit = encoder.encode(&picture).unwrap();
             let longest = nal_units(&unit).map(<[u8]>::len).max();
             assert!(longest.is_some_and(|longest| longest <= 1100), "{longest:?}");
-        }
-    }
-
-    #[test]
-    fn an_eye_judges_what_it_sees_and_takes_snapshots() {
-        let dir = tempfile::tempdir().unwrap();
-        let png = dir.path().join("seen.png");
-        let (mut eye, thread) = eye(Some(png.clone())).unwrap();
-        for unit in film_units() {
-            let key_frame = nal_units(&unit).any(|nal| nal[0] & 0x1f == 5);
-            // The decoder is behind: a sink never waits for it.
-            let frame = VideoFrame { timestamp: 0, data: &unit, key_frame, at: clock::now() };
-            eye.write(&frame).unwrap();
-        }
-        drop(eye.frames);
-        thread.join().unwrap();
-        let seen = eye.seen.lock().unwrap().figures();
-        assert!(seen.decoded >= 25 && seen.changed + 1 >= seen.decoded, "{seen:?}");
-        assert_eq!((seen.undecodable, seen.stamped), (0, seen.decoded));
-        assert!(std::fs::read(png).unwrap().starts_with(b"\x89PNG"));
-    }
-
-    fn film_units() -> Vec<Vec<u8>> {
-        let mut source = crate::video::AnnexBSource::of(crate::video::FILM.to_vec()).unwrap();
-        let mut units = Vec::new();
-        loop {
-            let mut unit = Vec::new();
-            match crate::video::VideoSource::next(&mut source, Duration::from_secs(3600), &mut unit) {
-                crate::video::VideoPoll::Picture { .. } => units.push(unit),
-                crate::video::VideoPoll::Wait { .. } | crate::video::VideoPoll::Ended => return units,
-            }
         }
     }
 }

@@ -207,10 +207,15 @@ impl VideoReceiver {
         self.last_shown
     }
 
-    /// Figures so far; the sending half's are not in them.
+    /// No picture is expected any more: the stream is held, or the far end said goodbye. What is missing then is no freeze.
+    pub fn pause(&mut self) {
+        self.smoothness.pause();
+    }
+
+    /// Figures up to `now`; the sending half's are not in them.
     #[must_use]
-    pub fn figures(&self) -> VideoFigures {
-        let freezes = self.smoothness.freezes();
+    pub fn figures(&self, now: Instant) -> VideoFigures {
+        let freezes = self.smoothness.freezes(now);
         let ms = |time: Duration| time.as_secs_f64() * 1000.0;
         VideoFigures {
             first_frame_ms: self.smoothness.first().map(|at| ms(at.saturating_duration_since(self.start))),
@@ -341,7 +346,7 @@ mod tests {
         let mut receiver = VideoReceiver::new(PATIENCE, now);
         let frames = shown(&mut receiver, &packets, now);
         assert_eq!(frames.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
-        let figures = receiver.figures();
+        let figures = receiver.figures(now);
         assert_eq!(
             (figures.pictures_received, figures.key_frames_received, figures.width),
             (10, 2, Some(352))
@@ -367,7 +372,7 @@ mod tests {
         assert_eq!(receiver.wants_key_frame(), Some(given_up));
         let later = given_up + Duration::from_millis(80);
         assert_eq!(shown(&mut receiver, &after, later)[0], (5, true));
-        let figures = receiver.figures();
+        let figures = receiver.figures(later);
         assert_eq!((figures.recoveries, figures.longest_recovery_ms), (1, Some(80.0)));
         assert_eq!((figures.pictures_dropped, receiver.wants_key_frame()), (3, None));
     }
@@ -381,7 +386,7 @@ mod tests {
         assert_eq!(shown(&mut receiver, &all, start).len(), 1);
         let frames = shown(&mut receiver, std::slice::from_ref(&late), start + PATIENCE / 2);
         assert_eq!(frames.len(), 4);
-        assert_eq!((receiver.figures().pictures_dropped, receiver.wants_key_frame()), (0, None));
+        assert_eq!((receiver.figures(start).pictures_dropped, receiver.wants_key_frame()), (0, None));
         let again = receiver.take(late.0, late.1, late.2, &late.3, start, &mut |_| ());
         assert_eq!(again, Err(DropReason::Late));
     }
@@ -393,7 +398,7 @@ mod tests {
         let all: Vec<_> = packets(7).into_iter().filter(|(_, timestamp, ..)| *timestamp >= 3000).collect();
         let frames = shown(&mut receiver, &all, start + Duration::from_millis(30));
         assert_eq!(frames, [(5, true), (6, false)]);
-        let figures = receiver.figures();
+        let figures = receiver.figures(start);
         assert_eq!((figures.recoveries, figures.longest_recovery_ms), (0, None));
         assert!((figures.first_frame_ms.unwrap() - 30.0).abs() < 0.1);
         receiver.restart(start);

@@ -1,4 +1,4 @@
-//! Pictures made smaller: the mean of the samples that fall into each new one. Nothing is made larger.
+//! Pictures made smaller: the mean of the samples that fall into each new one. Larger only to fit a film: the nearest sample.
 
 use super::{Picture, Rung};
 
@@ -25,6 +25,33 @@ impl Picture {
         shrink(u, halves(from), to_u, halves(to));
         shrink(v, halves(from), to_v, halves(to));
         small
+    }
+}
+
+impl Picture {
+    /// The picture stretched or shrunk to exactly that size (even, as [`Picture::new`] makes them): the nearest sample of each.
+    #[must_use]
+    pub fn stretched_to(&self, (width, height): (usize, usize)) -> Self {
+        if (self.width(), self.height()) == (width, height) {
+            return self.clone();
+        }
+        let mut other = Self::new(width, height);
+        let (to, from) = ((other.width(), other.height()), (self.width(), self.height()));
+        let halves = |size: (usize, usize)| (size.0 / 2, size.1 / 2);
+        let [y, u, v] = self.split();
+        let (luma, chroma) = other.planes_mut().split_at_mut(to.0 * to.1);
+        let (to_u, to_v) = chroma.split_at_mut(to.0 * to.1 / 4);
+        for (plane, target, from, to) in
+            [(y, luma, from, to), (u, to_u, halves(from), halves(to)), (v, to_v, halves(from), halves(to))]
+        {
+            for (row, line) in target.chunks_exact_mut(to.0).enumerate() {
+                let source = &plane[row * from.1 / to.1 * from.0..][..from.0];
+                for (column, sample) in line.iter_mut().enumerate() {
+                    *sample = source[column * from.0 / to.0];
+                }
+            }
+        }
+        other
     }
 }
 

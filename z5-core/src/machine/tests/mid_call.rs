@@ -154,7 +154,7 @@ impl World {
             rtcp: "127.0.0.1:30003".parse().unwrap(),
         };
         let keys = io::KeyPool(zeroize::Zeroizing::new([8; io::KeyPool::LEN]));
-        let ready = vec![io::ReadyMedium { kind: MediaKind::Text, ports: pair, keys }];
+        let ready = vec![io::ReadyMedium { kind: MediaKind::Text, ports: pair, keys, fragments: false }];
         self.input(Input::MediaReady { call, outcome: Ok(ready) });
         self.settle();
     }

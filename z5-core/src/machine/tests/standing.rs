@@ -58,6 +58,7 @@ impl World {
                 rtcp: ([127, 0, 0, 1], 30_001 + 2 * at).into(),
             },
             keys: io::KeyPool(zeroize::Zeroizing::new([7; io::KeyPool::LEN])),
+            fragments: self.fragments,
         };
         let ready = (0..).zip(&self.prepared).map(ready).collect();
         self.input(Input::MediaReady { call, outcome: Ok(ready) });
@@ -356,7 +357,10 @@ fn a_medium_that_the_far_end_adds_is_made_ready_and_started() {
     let keys = io::KeyPool(zeroize::Zeroizing::new([8; io::KeyPool::LEN]));
     let kind = crate::events::MediaKind::Text;
     assert_eq!(world.prepared, vec![kind], "{:?}", world.names());
-    world.input(Input::MediaReady { call, outcome: Ok(vec![io::ReadyMedium { kind, ports: pair, keys }]) });
+    world.input(Input::MediaReady {
+        call,
+        outcome: Ok(vec![io::ReadyMedium { kind, ports: pair, keys, fragments: false }]),
+    });
     world.settle();
     assert!(world.sent.last().unwrap().contains("m=text 30002 "), "{:?}", world.sent.last());
     assert_eq!(world.started, vec![kind]);

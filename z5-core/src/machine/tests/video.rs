@@ -103,6 +103,37 @@ fn video_is_offered_in_both_modes_with_feedback_and_without_parameter_sets() {
 }
 
 #[test]
+fn a_file_whose_pictures_fit_no_packet_whole_is_offered_in_fragments_alone() {
+    let mut world = World::with_licence("film");
+    world.fragments = true;
+    let call = CallId(9);
+    world.command(Command::Call {
+        call,
+        target: "bob".into(),
+        wanted: SOUND,
+        anonymous: false,
+        location: None,
+    });
+    world.make_ready(call);
+    let offer = world.last("INVITE ");
+    assert!(offer.contains("m=video 30004 RTP/AVP 96\r\n"), "{offer}");
+    assert!(offer.contains("packetization-mode=1") && !offer.contains("packetization-mode=0"), "{offer}");
+
+    // A caller that takes no fragments gets sound, and the reason is told.
+    let mut world = World::with_licence("film");
+    world.fragments = true;
+    let whole = "m=video 40010 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\na=fmtp:97 profile-level-id=42E00C\r\n";
+    let call = world.ring(1, &format!("{AUDIO}{whole}")).unwrap();
+    world.establish_with(call, WITH_VIDEO);
+    assert_eq!(world.flows(), [(MediaKind::Audio, true, true)]);
+    let refused = world.events.iter().find_map(|event| {
+        let EventKind::CallEstablished { media, .. } = event else { return None };
+        Some(media.refused.clone())
+    });
+    assert!(refused.is_some_and(|why| why.iter().any(|why| why.contains("video"))), "{:?}", world.names());
+}
+
+#[test]
 fn the_far_ends_numbers_mode_level_rate_and_feedback_hold() {
     let answer = format!("{AUDIO}m=text 0 RTP/AVP 98\r\n{VIDEO}").replace("99 100 34", "99 100");
     let (world, _) = World::called("film", &answer);

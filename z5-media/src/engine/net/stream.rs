@@ -157,6 +157,9 @@ impl NetStream {
         }
         // Audio and text have no rate to change and no key frames.
         let Feed::Worker { to_worker, adapts: true, .. } = &mut self.feed else { return false };
+        if told.bye {
+            to_worker.say(word::BYE, 0);
+        }
         if told.key_frame_wanted {
             to_worker.say(word::KEY_FRAME, 0);
         }
@@ -168,7 +171,7 @@ impl NetStream {
         {
             to_worker.say(word::LOSS, (report.fraction_lost * f64::from(u32::MAX)) as u64);
         }
-        told.key_frame_wanted || told.limit.is_some() || told.reported
+        told.bye || told.key_frame_wanted || told.limit.is_some() || told.reported
     }
 
     /// Opens an RTP datagram and hands its frame to the worker; returns whether there is one.

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
+use super::opening::Opening;
 use crate::codec::audio::{Encoder, MAX_ENCODED};
 use crate::codec::comfort_noise::{self, Detector, Send};
 use crate::codec::telephone_event::{Dialer, Payload, Presses};
@@ -18,8 +19,6 @@ use crate::stream::VoiceHeard;
 
 /// After so many missed ticks (the machine slept) the missed ones are left out.
 const MAX_BEHIND: u32 = 10;
-/// A packet leaves at least this often while held, so that bindings on the path live (RFC 6263).
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Silence after a key press (70 ms or more, RFC 9248 section 6.5).
 const DIGIT_GAP: Duration = Duration::from_millis(80);
 /// Reports are at least two seconds apart.
@@ -61,7 +60,8 @@ pub(in crate::engine) struct AudioStream {
     send: bool,
     /// The next packet begins a talkspurt.
     marker: bool,
-    last_sent: Option<Instant>,
+    /// What leaves while held or muted.
+    opening: Opening,
     frame: Vec<i16>,
     encoded: Vec<u8>,
 }
@@ -114,7 +114,7 @@ impl AudioStream {
             timestamp: parts.first_timestamp,
             send: parts.send,
             marker: true,
-            last_sent: None,
+            opening: Opening::new(),
             frame: vec![0; samples],
             encoded: vec![0; samples.max(MAX_ENCODED)],
         }
@@ -154,6 +154,11 @@ impl AudioStream {
     pub(super) fn set_send(&mut self, send: bool) {
         self.marker |= send && !self.send;
         self.send = send;
+    }
+
+    /// The far end is elsewhere now: the path there is to be opened.
+    pub(super) fn reopen(&mut self) {
+        self.opening.again();
     }
 
     pub(super) fn dial(&mut self, events: &[u8], duration: Duration) {
@@ -270,9 +275,8 @@ impl AudioStream {
         if self.send {
             self.fill_frame(events);
         } else {
-            // Held: one frame of silence at the start and now and then, so that the relay learns and keeps our address.
-            let due = self.last_sent.is_none_or(|last| now.saturating_duration_since(last) >= KEEP_ALIVE);
-            if !due {
+            // Held: a frame of silence at the start and now and then, so that the relay learns and keeps our address.
+            if !self.opening.is_due(now) {
                 return false;
             }
             self.frame.fill(0);
@@ -285,7 +289,7 @@ impl AudioStream {
                 Send::Frame { begins } => self.marker |= begins,
                 Send::Noise(payload) => {
                     let (payload_type, timestamp) = (*payload_type, self.timestamp);
-                    self.last_sent = Some(now);
+                    self.opening.sent(now);
                     let head = FrameHead { payload_type, timestamp, ..FrameHead::default() };
                     return self.outgoing.push(&head, &payload);
                 }
@@ -305,7 +309,7 @@ impl AudioStream {
             timestamp: self.timestamp,
             ..FrameHead::default()
         };
-        self.last_sent = Some(now);
+        self.opening.sent(now);
         self.outgoing.push(&head, &self.encoded[..len])
     }
 
@@ -317,7 +321,7 @@ impl AudioStream {
         let event = self.dialer.tick(self.timestamp, units)?;
         let (marker, timestamp) = (event.marker, event.timestamp);
         let head = FrameHead { payload_type, marker, timestamp, ..FrameHead::default() };
-        self.last_sent = Some(now);
+        self.opening.sent(now);
         // Audio after the press is a new talkspurt.
         self.marker = true;
         Some(self.outgoing.push(&head, &event.payload.to_bytes()))

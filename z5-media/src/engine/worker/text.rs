@@ -67,6 +67,11 @@ impl TextStream {
         }
     }
 
+    /// The far end is elsewhere now: the path there is to be opened.
+    pub(super) fn reopen(&mut self) {
+        self.sender.reopen();
+    }
+
     pub(super) fn push(&mut self, text: &str, now: Instant) {
         if self.send {
             self.sender.push_at(text, now);

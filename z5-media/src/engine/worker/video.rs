@@ -3,25 +3,24 @@
 use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
+use super::opening::Opening;
 use crate::codec::h264::Mode;
 use crate::engine::config::{EventSender, StreamEvent, StreamId, VideoConfig};
 use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::sink::SinkError;
 use crate::stats::{DropCounts, VideoFigures};
 use crate::video::{
-    Adaptation, CLOCK_RATE, Terms, VideoFrame, VideoPoll, VideoReceiver, VideoSender, VideoSink, VideoSource,
-    blank,
+    Adaptation, CLOCK_RATE, LARGEST_WHOLE_UNIT, Terms, VideoFrame, VideoPoll, VideoReceiver, VideoSender,
+    VideoSink, VideoSource, blank,
 };
 
 /// Largest payload taken from the ring or written.
 const MAX_PAYLOAD: usize = 2048;
-/// Bytes of a payload we send: with SRTP, RTP, UDP and IPv6 below an MTU of 1280.
-const SEND_PAYLOAD: usize = 1180;
+/// Bytes of a payload we send.
+const SEND_PAYLOAD: usize = LARGEST_WHOLE_UNIT;
 /// How long a missing packet is waited for, where it is asked for again and where it is not.
 const PATIENCE_WITH_NACK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_millis(40);
-/// A packet leaves at least this often, so that bindings on the path live (RFC 6263).
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long RTCP may go unheard before INFO is proposed, and least time between two proposals.
 const INFO_AFTER: Duration = Duration::from_secs(2);
 /// How often a blank picture is repeated: who joins late sees it, and its packets keep the path open.
@@ -32,8 +31,6 @@ const BLANK_SIZE: (u32, u32) = (352, 288);
 const IDLE: Duration = Duration::from_millis(500);
 /// Filler data: a NAL unit that decoders pass over (ITU-T H.264 section 7.3.2.7), sent when there is nothing else.
 const FILLER: [u8; 3] = [0x0c, 0xff, 0x80];
-/// Bits per second assumed before the first report.
-const START_RATE: u64 = 500_000;
 
 /// One video stream on the worker thread.
 pub(in crate::engine) struct VideoStream {
@@ -58,7 +55,8 @@ pub(in crate::engine) struct VideoStream {
     wish_at: Option<Instant>,
     /// When the source is asked again.
     next_picture: Instant,
-    last_sent: Option<Instant>,
+    /// What leaves when there is no picture.
+    opening: Opening,
     /// RTCP can ask for key frames.
     asks_by_rtcp: bool,
     asked: bool,
@@ -85,10 +83,14 @@ impl VideoStream {
         let patience = if config.feedback.nack { PATIENCE_WITH_NACK } else { PATIENCE };
         let whole_units = config.mode == Mode::SingleNal;
         let mut source = config.source;
-        source.begin(&Terms { level: config.level, largest_unit: whole_units.then_some(SEND_PAYLOAD) });
         let most = config.level.map_or(u64::MAX, |level| level.bits_per_second);
-        let most = config.max_bits_per_second.min(most);
-        source.set_target(START_RATE.min(most));
+        let adaptation = Adaptation::new(config.max_bits_per_second.min(most));
+        source.begin(&Terms {
+            level: config.level,
+            largest_unit: whole_units.then_some(SEND_PAYLOAD),
+            bits_per_second: adaptation.target(),
+        });
+        source.set_target(adaptation.target());
         Self {
             id,
             payload_type: config.send_payload_type,
@@ -100,7 +102,7 @@ impl VideoStream {
             start,
             sender: VideoSender::new(config.mode, SEND_PAYLOAD, start),
             receiver: VideoReceiver::new(patience, start),
-            adaptation: Adaptation::new(START_RATE, most),
+            adaptation,
             adapted: false,
             first_timestamp,
             send,
@@ -108,7 +110,7 @@ impl VideoStream {
             whole_units,
             wish_at: None,
             next_picture: start,
-            last_sent: None,
+            opening: Opening::new(),
             asks_by_rtcp: config.feedback.key_frames(),
             asked: false,
             info_at: None,
@@ -120,7 +122,7 @@ impl VideoStream {
     }
 
     pub(super) fn next_deadline(&self) -> Instant {
-        let keep_alive = self.last_sent.map_or(self.start, |last| last + KEEP_ALIVE);
+        let keep_alive = self.opening.due_at().unwrap_or(self.start);
         let picture = self.source.is_some().then_some(self.next_picture);
         let blank = self.blank.filter(|_| self.send).map(|(due, _)| due);
         let info = self.info_at.filter(|_| self.receiver.wants_key_frame().is_some());
@@ -139,6 +141,12 @@ impl VideoStream {
             self.sender.clear();
         }
         self.send = send;
+    }
+
+    /// The far end is elsewhere now: the path there is to be opened, and who came in between has seen no picture.
+    pub(super) fn reopen(&mut self) {
+        self.opening.again();
+        self.give_key_frame();
     }
 
     /// A key frame is wanted: of ours, a little later if one was asked for just now, or of the far end.
@@ -208,6 +216,10 @@ impl VideoStream {
             let payload = &self.payload[..len];
             match head.payload_type {
                 0..=127 => {}
+                word::BYE => {
+                    receiver.pause();
+                    continue;
+                }
                 word::KEY_FRAME => {
                     if !self.sender.admits_wish(now) {
                         continue;
@@ -225,7 +237,7 @@ impl VideoStream {
                     let changed = if word == word::LIMIT {
                         self.adaptation.on_limit(value)
                     } else {
-                        self.adaptation.on_loss(value as f64 / f64::from(u32::MAX))
+                        self.adaptation.on_loss(value as f64 / f64::from(u32::MAX), now)
                     };
                     self.adapted = true;
                     if let Some(bits_per_second) = changed {
@@ -323,20 +335,27 @@ impl VideoStream {
                 timestamp: packet.timestamp,
                 ..FrameHead::default()
             };
-            self.last_sent = Some(now);
+            self.opening.sent(now);
             sent |= self.outgoing.push(&head, &self.payload[..packet.len]);
         }
-        if self.last_sent.is_none_or(|last| now.saturating_duration_since(last) >= KEEP_ALIVE) {
+        if self.opening.is_due(now) {
             let timestamp =
                 self.first_timestamp.wrapping_add(units(now.saturating_duration_since(self.start)));
             let head = FrameHead { payload_type: self.payload_type, timestamp, ..FrameHead::default() };
-            self.last_sent = Some(now);
+            self.opening.sent(now);
             sent |= self.outgoing.push(&head, &FILLER);
         }
         sent
     }
 
-    pub(super) fn figures(&self) -> WorkerFigures {
+    /// Pictures are taken, or come to nothing until they are again (hold).
+    pub(super) fn set_receive(&mut self, receive: bool) {
+        if !receive {
+            self.receiver.pause();
+        }
+    }
+
+    pub(super) fn figures(&self, now: Instant) -> WorkerFigures {
         let (pictures_sent, key_frames_sent, pictures_left_out) = self.sender.counts();
         let video = VideoFigures {
             pictures_sent,
@@ -344,7 +363,7 @@ impl VideoStream {
             pictures_left_out,
             target_bits_per_second: self.adapted.then(|| self.adaptation.target()),
             seen: self.sink.as_ref().and_then(|sink| sink.seen()),
-            ..self.receiver.figures()
+            ..self.receiver.figures(now)
         };
         WorkerFigures {
             video: Some(video),
@@ -359,7 +378,7 @@ impl VideoStream {
         self.take_incoming(now, events);
         let finished = self.sink.as_mut().map_or(Ok(()), |sink| sink.finish());
         self.check_sink(finished, events);
-        self.figures()
+        self.figures(now)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sources that encode as they go: the test pattern, a Y4M file, an embedder's raw pictures.
 //!
-//! Size and rate follow what the path carries ([`rung`]) and what the far end's decoder takes ([`Level`](crate::video::Level)).
+//! Size and rate follow what the path carries and what can be made in time ([`Chooser`]), and what the far end's decoder takes
+//! ([`Level`](crate::video::Level)).
 //! The thread that draws and encodes begins with the stream, so that the first picture is a fresh one.
 
 use std::fs::File;
@@ -12,14 +13,12 @@ use std::time::Duration;
 use super::{CodecError, PictureEncoder};
 use crate::clock::{self, WallAnchor};
 use crate::video::{
-    FeedSource, Picture, Rung, Stamp, Terms, VideoFeed, VideoPoll, VideoSource, Y4mError, Y4mReader, feed,
-    rung,
+    Chooser, FeedSource, Picture, Rung, Stamp, Terms, VideoFeed, VideoPoll, VideoSource, Y4mError, Y4mReader,
+    feed,
 };
 
-/// Bits per second before the path is known.
+/// Bits per second where nobody told any.
 const START_RATE: u64 = 500_000;
-/// A target that differs less from the rate in use changes nothing: another rate costs a key frame.
-const NOTICEABLE: f64 = 0.15;
 
 /// What a thread draws.
 enum Drawing {
@@ -32,6 +31,7 @@ enum Drawing {
 pub struct Drawn {
     ready: Option<(Drawing, PictureEncoder)>,
     most: Rung,
+    bits_per_second: u64,
     feed: Option<FeedSource>,
 }
 
@@ -44,15 +44,16 @@ impl std::fmt::Debug for Drawn {
 impl Drawn {
     fn new(drawing: Drawing, most: Rung) -> Result<Self, CodecError> {
         let encoder = PictureEncoder::new(most.frame_rate, START_RATE)?;
-        Ok(Self { ready: Some((drawing, encoder)), most, feed: None })
+        Ok(Self { ready: Some((drawing, encoder)), most, bits_per_second: START_RATE, feed: None })
     }
 
     /// The stream begins: so does the thread.
     fn start(&mut self, drawing: Drawing, encoder: PictureEncoder) {
         let (feed, source) = feed();
-        let most = self.most;
+        let chooser = Chooser::new(self.most, self.bits_per_second);
+        let bits_per_second = self.bits_per_second;
         let thread = std::thread::Builder::new().name("z5-media-draw".into()).spawn(move || {
-            if let Err(error) = draw(&feed, drawing, encoder, most) {
+            if let Err(error) = draw(&feed, drawing, encoder, (chooser, bits_per_second)) {
                 tracing::error!(%error, "no more pictures are made");
             }
         });
@@ -68,6 +69,7 @@ impl VideoSource for Drawn {
         if let Some(level) = terms.level {
             self.most = level.within(self.most);
         }
+        self.bits_per_second = terms.bits_per_second;
         let Some((drawing, encoder)) = self.ready.take() else { return };
         let encoder = match terms.largest_unit {
             Some(bytes) => encoder.with_largest_unit(bytes),
@@ -188,24 +190,19 @@ fn draw(
     feed: &VideoFeed,
     mut drawing: Drawing,
     mut encoder: PictureEncoder,
-    most: Rung,
+    (mut chooser, start_rate): (Chooser, u64),
 ) -> Result<(), CodecError> {
     let start = clock::now();
     let mut due = start;
     let mut number = 0;
-    let mut target = START_RATE;
     loop {
         let mut now = clock::now();
         while now < due {
             std::thread::park_timeout(due - now);
             now = clock::now();
         }
-        let wanted = feed.target().unwrap_or(START_RATE);
-        if wanted.abs_diff(target) as f64 > NOTICEABLE * target as f64 {
-            target = wanted;
-        }
-        let at = rung(target, most);
-        encoder.set_rate(at.frame_rate, target)?;
+        let at = chooser.next(feed.target().unwrap_or(start_rate), now);
+        encoder.set_rate(at.frame_rate, chooser.bits_per_second())?;
         if feed.take_key_frame_wish() {
             encoder.force_key_frame();
         }
@@ -222,7 +219,11 @@ fn draw(
                 latest.map(|picture| picture.scaled_to(at))
             }
         };
-        match picture.map(|picture| encoder.encode(&picture)).transpose()?.map(|unit| feed.push(unit)) {
+        let unit = picture.map(|picture| encoder.encode(&picture)).transpose()?;
+        if unit.is_some() {
+            chooser.took(clock::now().saturating_duration_since(now));
+        }
+        match unit.map(|unit| feed.push(unit)) {
             None if feed.is_ended() => return Ok(()),
             None | Some(Ok(())) => {}
             Some(Err(full)) if full.ended => return Ok(()),
@@ -270,7 +271,8 @@ mod tests {
     #[test]
     fn what_the_far_end_can_decode_bounds_the_picture() {
         let mut source = pattern(VGA).unwrap();
-        source.begin(&Terms { level: Some(Level::of(12)), largest_unit: Some(1100) });
+        let (level, largest_unit) = (Some(Level::of(12)), Some(1100));
+        source.begin(&Terms { level, largest_unit, bits_per_second: 384_000 });
         let unit = next(&mut source);
         assert_eq!(width(&unit), Some(320));
         assert!(nal_units(&unit).all(|unit| unit.len() <= 1100));

@@ -1,0 +1,229 @@
+//! What the packet thread is told, and how it obeys: streams and shared sockets come, change and go.
+
+use std::cmp::Reverse;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use mio::{Interest, Token};
+
+use super::send::transmit;
+use super::stream::{Feed, NetFigures, NetStream, Sockets};
+use super::{Net, SHARED, Sharing};
+use crate::batch::{Batch, MAX_BATCH};
+use crate::clock;
+use crate::engine::config::StreamId;
+use crate::engine::registry;
+use crate::engine::shared::SharedSockets;
+
+/// What the packet thread is told.
+pub(in crate::engine) enum Command {
+    Add(Box<NetStream>),
+    Share(Box<SharedSockets>),
+    SetReceive {
+        id: StreamId,
+        receive: bool,
+    },
+    /// Only streams of pre-encoded media are told here; the worker is for the others.
+    SetSend {
+        id: StreamId,
+        send: bool,
+    },
+    SetRemote {
+        id: StreamId,
+        remote: SocketAddr,
+        remote_rtcp: SocketAddr,
+    },
+    Watch {
+        id: StreamId,
+        patience: Option<Duration>,
+    },
+    SetReceiver {
+        id: StreamId,
+        receiver: Box<crate::srtp::Receiver>,
+    },
+    SetPayloadTypes {
+        id: StreamId,
+        payload_types: Vec<u8>,
+        clock_rate: u32,
+    },
+    Figures {
+        id: StreamId,
+        reply: mpsc::SyncSender<NetFigures>,
+    },
+    Stop {
+        id: StreamId,
+        reply: mpsc::SyncSender<NetFigures>,
+    },
+    Shutdown,
+}
+
+impl Net {
+    /// Carries out commands; `false` when the engine ends.
+    pub(super) fn obey(&mut self) -> bool {
+        loop {
+            match self.commands.try_recv() {
+                Ok(Command::Add(stream)) => self.add(stream),
+                Ok(Command::Share(sockets)) => self.share(*sockets),
+                Ok(Command::SetSend { id, send }) => {
+                    if let Some(stream) = self.stream(id)
+                        && let Feed::Load(load) = &mut stream.feed
+                    {
+                        load.set_send(send);
+                    }
+                }
+                Ok(Command::SetReceive { id, receive }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_receive(receive);
+                        self.arm(id.slot());
+                    }
+                }
+                Ok(Command::SetRemote { id, remote, remote_rtcp }) => {
+                    self.set_remote(id, remote, remote_rtcp);
+                }
+                Ok(Command::Watch { id, patience }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_patience(patience);
+                        self.arm(id.slot());
+                    }
+                }
+                Ok(Command::SetReceiver { id, receiver }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_receiver(*receiver);
+                    }
+                }
+                Ok(Command::SetPayloadTypes { id, payload_types, clock_rate }) => {
+                    if let Some(stream) = self.stream(id) {
+                        stream.session.set_payload_types(&payload_types, clock_rate);
+                    }
+                }
+                Ok(Command::Figures { id, reply }) => {
+                    if let Some(stream) = self.stream(id) {
+                        // The asker may have given up; then nobody misses the answer.
+                        let _ = reply.try_send(stream.figures());
+                    }
+                }
+                Ok(Command::Stop { id, reply }) => {
+                    if let Some(figures) = self.stop(id) {
+                        let _ = reply.try_send(figures);
+                    }
+                }
+                Err(mpsc::TryRecvError::Empty) => return true,
+                Ok(Command::Shutdown) | Err(mpsc::TryRecvError::Disconnected) => {
+                    let left: Vec<StreamId> = self.streams.iter().flatten().map(|s| s.id).collect();
+                    for id in left {
+                        self.stop(id);
+                    }
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: Box<NetStream>) {
+        let slot = stream.id.slot();
+        match &mut stream.sockets {
+            Sockets::Own { rtp, rtcp, .. } => {
+                let registry = self.poll.registry();
+                let registered = registry
+                    .register(rtp, Token(2 * slot), Interest::READABLE)
+                    .and_then(|()| registry.register(rtcp, Token(2 * slot + 1), Interest::READABLE));
+                if let Err(error) = registered {
+                    tracing::error!(%error, stream = %stream.id, "cannot wait for the media sockets");
+                }
+            }
+            Sockets::Shared(claim) => {
+                // The registry holds the same claims and has refused what cannot be.
+                if let Some(sharing) = self.sharing.get_mut(claim.place.index)
+                    && registry::put(&mut sharing.tables, claim, slot).is_err()
+                {
+                    tracing::error!(stream = %stream.id, "the media of another stream come from the same place");
+                }
+            }
+        }
+        if self.streams.len() <= slot {
+            self.streams.resize_with(slot + 1, || None);
+        }
+        stream.armed = stream.session.next_deadline();
+        self.timers.push(Reverse((stream.armed, slot as u32, stream.id.0)));
+        let (id, load) = (stream.id, matches!(stream.feed, Feed::Load(_)));
+        self.streams[slot] = Some(stream);
+        // What came before registration makes no edge.
+        self.queue(2 * slot);
+        self.queue(2 * slot + 1);
+        if load {
+            // The first packet leaves at once; the others where the wheel has room.
+            let now = clock::now();
+            if let Some(ticks) = self.send_load(slot, id.0 as u32, now)
+                && let Some(wheel) = &mut self.wheel
+            {
+                wheel.add(slot as u32, id.0 as u32, ticks, now);
+            }
+        }
+    }
+
+    /// Takes over a socket pair that streams will share.
+    fn share(&mut self, sockets: SharedSockets) {
+        let index = self.sharing.len();
+        let mut sharing = Sharing::new(sockets);
+        for (end, socket) in sharing.sockets.iter_mut().enumerate() {
+            let token = Token(SHARED + 2 * index + end);
+            if let Err(error) = self.poll.registry().register(socket, token, Interest::READABLE) {
+                tracing::error!(%error, "cannot wait for the shared media sockets");
+            }
+        }
+        self.wide.get_or_insert_with(|| Batch::wide(MAX_BATCH));
+        self.sharing.push(sharing);
+        self.queue(SHARED + 2 * index);
+        self.queue(SHARED + 2 * index + 1);
+    }
+
+    fn set_remote(&mut self, id: StreamId, remote: SocketAddr, remote_rtcp: SocketAddr) {
+        let slot = id.slot();
+        let Some(Some(stream)) =
+            self.streams.get_mut(slot).filter(|s| s.as_ref().is_some_and(|s| s.id == id))
+        else {
+            return;
+        };
+        stream.session.set_remote(remote, if stream.mux { remote } else { remote_rtcp });
+        if let Sockets::Shared(claim) = &mut stream.sockets
+            && let Some(sharing) = self.sharing.get_mut(claim.place.index)
+        {
+            registry::take(&mut sharing.tables, claim);
+            claim.remote = remote;
+            claim.remote_rtcp = claim.remote_rtcp.and(Some(remote_rtcp));
+            if registry::put(&mut sharing.tables, claim, slot).is_err() {
+                tracing::error!(stream = %id, "the media of another stream come from the same place");
+            }
+        }
+    }
+
+    /// Sends what is left and says goodbye.
+    fn stop(&mut self, id: StreamId) -> Option<NetFigures> {
+        self.stream(id)?;
+        let now = clock::now();
+        self.send_frames(id.slot(), now);
+        self.flush_shared();
+        let mut stream = self.streams.get_mut(id.slot())?.take()?;
+        if let Some(len) = stream.session.goodbye(&mut self.buffer[..], now) {
+            let to = stream.session.rtcp_destination();
+            transmit(&mut stream, &mut self.sharing, &self.buffer[..len], (to, true), now);
+        }
+        match &mut stream.sockets {
+            Sockets::Own { rtp, rtcp, .. } => {
+                let registry = self.poll.registry();
+                for socket in [rtp, rtcp] {
+                    if let Err(error) = registry.deregister(socket) {
+                        tracing::debug!(%error, stream = %id, "cannot deregister a media socket");
+                    }
+                }
+            }
+            Sockets::Shared(claim) => {
+                if let Some(sharing) = self.sharing.get_mut(claim.place.index) {
+                    registry::take(&mut sharing.tables, claim);
+                }
+            }
+        }
+        Some(stream.figures())
+    }
+}

@@ -1,0 +1,196 @@
+//! What comes: sockets that are ready take turns, a bounded number of datagrams each; those of a shared socket are dealt out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::send::transmit;
+use super::stream::{Feed, Sockets, Taken};
+use super::{DATAGRAMS_PER_SOCKET, DATAGRAMS_PER_TURN, Net, RECEIVE_BATCH, SHARED};
+use crate::batch::MAX_BATCH;
+use crate::engine::prefetch::prefetch;
+use crate::rtp;
+use crate::stats::DropReason;
+
+impl Net {
+    /// Puts a socket (two per slot, then two per shared pair) into the ready queue once.
+    pub(super) fn queue(&mut self, socket: usize) {
+        let queued = match socket.checked_sub(SHARED) {
+            Some(shared) => self.sharing.get_mut(shared / 2).map(|sharing| &mut sharing.queued),
+            None => match self.streams.get_mut(socket / 2) {
+                Some(Some(stream)) => match &mut stream.sockets {
+                    Sockets::Own { queued, .. } => Some(queued),
+                    Sockets::Shared(_) => None,
+                },
+                Some(None) | None => None,
+            },
+        };
+        if let Some(queued) = queued
+            && !std::mem::replace(&mut queued[socket % 2], true)
+        {
+            self.ready.push_back(socket);
+        }
+    }
+
+    /// Takes a socket out of the ready queue's books; `false` when it is gone.
+    fn unqueue(&mut self, socket: usize) -> bool {
+        let queued = match socket.checked_sub(SHARED) {
+            Some(shared) => self.sharing.get_mut(shared / 2).map(|sharing| &mut sharing.queued),
+            None => match self.streams.get_mut(socket / 2) {
+                Some(Some(stream)) => match &mut stream.sockets {
+                    Sockets::Own { queued, .. } => Some(queued),
+                    Sockets::Shared(_) => None,
+                },
+                Some(None) | None => None,
+            },
+        };
+        queued.map(|queued| queued[socket % 2] = false).is_some()
+    }
+
+    /// Takes datagrams from ready sockets, a bounded number; returns how many.
+    pub(super) fn receive(&mut self, now: Instant) -> usize {
+        let mut taken = 0;
+        while taken < DATAGRAMS_PER_TURN {
+            let Some(socket) = self.ready.pop_front() else { break };
+            if !self.unqueue(socket) {
+                continue;
+            }
+            let (more, count) = if socket >= SHARED {
+                self.drain_shared(socket - SHARED, DATAGRAMS_PER_TURN - taken, now)
+            } else {
+                self.drain(socket, (DATAGRAMS_PER_TURN - taken).min(DATAGRAMS_PER_SOCKET), now)
+            };
+            taken += count;
+            if more {
+                // Readiness is told at edges only: until a read would block, it is ours to remember.
+                self.queue(socket);
+            }
+        }
+        taken
+    }
+
+    /// Takes at most `share` datagrams of one socket; returns whether more may wait, and how many there were.
+    fn drain(&mut self, socket: usize, share: usize, now: Instant) -> (bool, usize) {
+        let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return (false, 0) };
+        let (mut sum, mut taken, mut more) = (Taken::default(), 0, true);
+        while taken < share {
+            let wanted = RECEIVE_BATCH.min(share - taken);
+            // The session's memory comes while the system looks for the packet.
+            prefetch(&stream.session);
+            let Sockets::Own { rtp, rtcp, .. } = &stream.sockets else { break };
+            let source = if socket.is_multiple_of(2) { rtp } else { rtcp };
+            let got = match self.inbox.receive(source, wanted) {
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                // Some systems tell errors of earlier sends here; the next read goes on.
+                Err(_) => {
+                    taken += 1;
+                    continue;
+                }
+            };
+            taken += got;
+            for (datagram, from) in self.inbox.iter_mut() {
+                let taken = stream.take(datagram, from, socket % 2, (now, self.epoch), &self.events);
+                sum.woke |= taken.woke;
+                sum.asked |= taken.asked;
+            }
+            if got < wanted {
+                // Nothing more waits; asking again would cost a system call to hear it.
+                more = false;
+                break;
+            }
+        }
+        self.follow(socket / 2, sum, now);
+        (more, taken)
+    }
+
+    /// Takes at most about `share` datagrams of a shared socket and deals them out.
+    fn drain_shared(&mut self, socket: usize, share: usize, now: Instant) -> (bool, usize) {
+        let (index, end) = (socket / 2, socket % 2);
+        let Some(mut inbox) = self.wide.take() else { return (false, 0) };
+        let (mut taken, mut more) = (0, true);
+        while taken < share {
+            let Some(sharing) = self.sharing.get(index) else { break };
+            match inbox.receive(&sharing.sockets[end], MAX_BATCH) {
+                Ok(got) => more = got == MAX_BATCH,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                Err(_) => {
+                    taken += 1;
+                    continue;
+                }
+            }
+            taken += inbox.len();
+            let mut datagrams = inbox.iter_mut();
+            let mut next = datagrams.next().map(|next| self.find(index, end, next));
+            while let Some((found, datagram, from)) = next {
+                next = datagrams.next().map(|next| self.find(index, end, next));
+                self.deal((index, end), found, datagram, from, now);
+            }
+            if !more {
+                break;
+            }
+        }
+        self.wide = Some(inbox);
+        (more, taken)
+    }
+
+    /// Finds the stream that claims a datagram of a shared socket, and asks for its memory.
+    fn find<'d>(
+        &self,
+        index: usize,
+        end: usize,
+        (datagram, from): (&'d mut [u8], SocketAddr),
+    ) -> (Option<usize>, &'d mut [u8], SocketAddr) {
+        let is_rtcp = end == 1 || rtp::is_rtcp(datagram);
+        let found =
+            self.sharing.get(index).and_then(|sharing| sharing.tables[end].find(datagram, is_rtcp, from));
+        if let Some(Some(Some(stream))) = found.map(|slot| self.streams.get(slot)) {
+            prefetch(&**stream);
+        }
+        (found, datagram, from)
+    }
+
+    /// Gives a datagram of a shared socket to the stream that claims it.
+    fn deal(
+        &mut self,
+        (index, end): (usize, usize),
+        found: Option<usize>,
+        datagram: &mut [u8],
+        from: SocketAddr,
+        now: Instant,
+    ) {
+        let Some((slot, Some(stream))) =
+            found.and_then(|slot| Some((slot, self.streams.get_mut(slot)?.as_mut())))
+        else {
+            if let Some(sharing) = self.sharing.get(index) {
+                sharing.drops.count(DropReason::UnknownStream);
+            }
+            return;
+        };
+        let taken = stream.take(datagram, from, end, (now, self.epoch), &self.events);
+        self.follow(slot, taken, now);
+    }
+
+    /// What a stream's datagrams made to be done.
+    pub(super) fn follow(&mut self, slot: usize, taken: Taken, now: Instant) {
+        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+        if taken.asked {
+            while let Some(len) = stream.session.resend(&mut self.buffer[..], now) {
+                let to = stream.session.destination();
+                transmit(stream, &mut self.sharing, &self.buffer[..len], (to, false), now);
+            }
+        }
+        if taken.woke && matches!(stream.feed, Feed::Worker { wake: true, .. }) {
+            // Full: the worker is far behind; it finds the frames at the stream's next announcement or deadline.
+            let _ = self.readable.push(slot as u32);
+            self.worker.unpark();
+        }
+        self.arm(slot);
+    }
+}
