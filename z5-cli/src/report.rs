@@ -430,6 +430,7 @@ impl Report {
         let Timings { resolve, sign_in, provision, register, ready, .. } = self.timings_ms;
         self.timings_ms = Timings { resolve, sign_in, provision, register, ready, ..Timings::default() };
         (self.call, self.attempt, self.failure, self.wanted_failure) = (None, None, None, false);
+        self.awaited.clear();
     }
 
     /// Judges the run: call once, at its end.
