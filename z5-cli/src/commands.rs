@@ -182,9 +182,9 @@ async fn start(
         interactive_number,
         capture: handle,
         retry: RetryMode::Once,
-        store: None,
         trace: recorder.map(Recorder::trace),
         figures_every: recorder.map(|_| capsule::EVERY),
+        ..StartOptions::default()
     };
     report.session_starts();
     let exit = match Session::start(config, options) {

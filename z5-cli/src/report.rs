@@ -349,6 +349,12 @@ impl Report {
             | EventKind::LicenceRenewed { .. }
             | EventKind::ConfigurationRenewed { .. }
             | EventKind::ContactsLoaded { .. }
+            | EventKind::ContactsChanged { .. }
+            | EventKind::ContactNotChanged { .. }
+            | EventKind::ContactsProgress { .. }
+            | EventKind::ContactMerged(_)
+            | EventKind::ContactRefused { .. }
+            | EventKind::ContactsSynced { .. }
             | EventKind::StoreTrouble { .. }
             | EventKind::NetworkChanged { .. }
             | EventKind::ClockChanged { .. }

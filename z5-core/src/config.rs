@@ -49,6 +49,8 @@ pub struct Config {
     pub mcs: Mcs,
     /// Whose licences are believed. Needed by profile `z5`.
     pub licence: Option<Licence>,
+    /// The address book, when it is not where the sign-in says.
+    pub contacts: Contacts,
     /// SIP: the account of profile `generic`; overrides for profile `z5`.
     pub sip: Sip,
     /// What an emergency call says beside the call itself.
@@ -197,6 +199,22 @@ pub struct LicenceKey {
     pub public_key_pem: Option<String>,
     /// The 32 bytes in base64url without padding (RFC 8037 `x`).
     pub x: Option<String>,
+}
+
+/// A CardDAV address book (RFC 6352).
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Contacts {
+    /// The collection, an `https:` URI; left out, profile `z5` takes what ZDial says, and profile `generic` has none.
+    pub uri: Option<String>,
+    /// Who we are there; left out, the credentials of the SIP account are used (RFC 9248 section 7.1).
+    pub username: Option<String>,
+    /// The password itself.
+    pub password: Option<Secret>,
+    /// The environment variable that holds it.
+    pub password_env: Option<String>,
+    /// The file that holds it.
+    pub password_file: Option<PathBuf>,
 }
 
 /// SIP.

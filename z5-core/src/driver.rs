@@ -453,7 +453,7 @@ impl Core {
             number: view.number,
             calls: calls.collect(),
             timings: view.timings,
-            contacts: view.contacts,
+            book: view.book,
             history: view.history,
         };
     }

@@ -34,10 +34,15 @@ pub(crate) fn keys<const N: usize>() -> Result<Zeroizing<[u8; N]>, StartError> {
 pub(crate) fn uuid() -> Result<String, StartError> {
     let mut b = [0; 16];
     fill(&mut b)?;
+    Ok(uuid_of(b))
+}
+
+/// The UUID of these bits.
+pub(crate) fn uuid_of(mut b: [u8; 16]) -> String {
     b[6] = (b[6] & 0x0f) | 0x40;
     b[8] = (b[8] & 0x3f) | 0x80;
     let hex: String = b.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]))
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
 #[cfg(test)]

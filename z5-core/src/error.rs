@@ -2,6 +2,7 @@
 //!
 //! The same code appears in Rust, in JSON lines and in the exit status. docs/errors.md lists them all.
 
+mod book;
 mod call;
 mod network;
 mod provision;
@@ -13,6 +14,7 @@ mod store;
 
 use serde::{Serialize, Serializer};
 
+pub use book::BookError;
 pub use call::CallError;
 pub(crate) use network::millis;
 pub use network::{Attempt, AttemptOutcome, TlsFailure};
@@ -292,6 +294,7 @@ pub fn all_codes() -> Vec<&'static str> {
         RegisterError::CODES,
         CallError::CODES,
         StoreError::CODES,
+        BookError::CODES,
         InternalError::CODES,
     ]
     .concat()

@@ -21,8 +21,10 @@ pub use queue::{Events, QUEUE_CAPACITY};
 pub use session::{MailCount, NetworkCause, SessionState};
 pub use step::{LicenceReport, NameAnswer, NameReport, NumberOffer, NumberState, StepDetail, StepTimings};
 
+use crate::account::book::ContactMerged;
 use crate::call::{CallFigures, CallId, CallReport, EstablishedMedia, MessageId, Side};
-use crate::error::{AttemptOutcome, CallError, InternalError, SessionError, Step, StoreError};
+use crate::error::{AttemptOutcome, BookError, CallError, InternalError, SessionError, Step, StoreError};
+use crate::machine::book::SyncReport;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -414,6 +416,39 @@ pub enum EventKind {
     StoreTrouble {
         /// What.
         error: StoreError,
+    },
+    /// The address book was changed here.
+    ContactsChanged {
+        /// How many contacts it has.
+        contacts: usize,
+        /// Changes that the server does not have yet.
+        unsent: usize,
+    },
+    /// A change of the address book could not be made.
+    ContactNotChanged {
+        /// Why.
+        error: BookError,
+    },
+    /// So many cards of a large address book have come.
+    ContactsProgress {
+        /// Cards.
+        contacts: usize,
+    },
+    /// A contact was changed on both sides. Nothing is lost by it.
+    ContactMerged(ContactMerged),
+    /// The server does not take a change of ours. It stays here, and is tried again when it is changed again or with
+    /// `Session::sync_contacts`.
+    ContactRefused {
+        /// The contact.
+        id: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The address book was synced.
+    ContactsSynced {
+        /// What that did.
+        #[serde(flatten)]
+        report: SyncReport,
     },
     /// The network is another one, or came back: everything that hangs on the old one is made anew at once. Calls keep their
     /// media.

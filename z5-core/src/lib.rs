@@ -26,15 +26,18 @@ pub mod session;
 pub mod store;
 pub mod trace;
 
+pub use account::book::Book;
 pub use account::contacts::Contact;
+pub use account::vcard::Card;
 pub use call::{
     AudioIn, AudioOut, CallFigures, CallId, CallMedia, CallReport, CallRequest, Side, VideoIn, VideoOut,
 };
 pub use config::{Config, ConfigError, RetryMode};
-pub use error::{Advice, CallError, Failure, InternalError, SessionError, StartError, Step};
+pub use error::{Advice, BookError, CallError, Failure, InternalError, SessionError, StartError, Step};
 pub use events::{Event, EventKind, Events, SessionState};
 pub use location::{Location, LocationError};
-pub use session::{Session, Snapshot, StartOptions};
+pub use machine::book::SyncReport;
+pub use session::{Goal, Session, Snapshot, StartOptions};
 pub use store::{CallRecord, DirStore, MemoryStore, Store, StoreError, StoreKey};
 pub use trace::SipTrace;
 pub use z5_media::capture::{Capture, CaptureError, CaptureOutcome};

@@ -10,8 +10,10 @@
 //! only by their own step. Proofs are kept: what fails is tried again from where it failed (`supervise`), and is renewed while the
 //! session stands (`upkeep`).
 
+pub(crate) mod book;
 pub(crate) mod call_media;
 mod calls;
+mod contacts;
 mod context;
 mod dial;
 mod emergency;
@@ -44,12 +46,13 @@ use z5_sip::ident::Ident;
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua;
 
-use crate::account::contacts::Contact;
+use crate::account::book::Book;
 use crate::call::CallId;
 use crate::clock::{WallAnchor, ms};
 use crate::error::{SessionError, Step};
 use crate::events::{CallState, EventKind, NetworkCause, SessionState, StepDetail, StepTimings};
 use crate::store::CallRecord;
+use book::BookSync;
 use calls::{Calls, Desk};
 use emergency::Parked;
 use io::{Command, Effect, Input};
@@ -58,6 +61,7 @@ pub(crate) use line::transport_name;
 use memory::Memory;
 use plan::Plan;
 use provision::Provisioning;
+pub(crate) use provision::https_uri;
 use register::{LineAccount, Registered, Registering};
 use resolve::Resolving;
 use sign_in::SigningIn;
@@ -81,7 +85,9 @@ pub(crate) struct Machine {
     started: Instant,
     step_began: Instant,
     timings: StepTimings,
-    contacts: Arc<[Contact]>,
+    book: Arc<Book>,
+    /// The server was asked for the address book once, at least.
+    book_is_there: bool,
     number: Option<String>,
     proofs: Proofs,
     /// Where to go on after the names are known again.
@@ -103,6 +109,8 @@ enum State {
     Resolving(Box<Resolving>),
     SigningIn(Box<SigningIn>),
     Provisioning(Box<Provisioning>),
+    /// The address book alone ([`Goal::Contacts`]).
+    Syncing(Box<BookSync>),
     Registering(Box<Registering>),
     /// Between two attempts.
     Waiting(Box<Waiting>),
@@ -139,7 +147,7 @@ pub(crate) struct View {
     pub(crate) number: Option<String>,
     pub(crate) calls: Vec<(CallId, CallState, bool)>,
     pub(crate) timings: StepTimings,
-    pub(crate) contacts: Arc<[Contact]>,
+    pub(crate) book: Arc<Book>,
     pub(crate) history: Arc<[CallRecord]>,
 }
 
@@ -164,7 +172,8 @@ impl Machine {
             started: now,
             step_began: now,
             timings: StepTimings::default(),
-            contacts: Arc::new([]),
+            book: Arc::default(),
+            book_is_there: false,
             number: None,
             proofs: Proofs::default(),
             onward: None,
@@ -279,6 +288,7 @@ impl Machine {
             State::Resolving(step) => step.next_deadline(),
             State::SigningIn(step) => step.next_deadline(),
             State::Provisioning(step) => step.next_deadline(),
+            State::Syncing(sync) => Some(sync.next_deadline()),
             State::Registering(step) => Some(step.next_deadline(&self.line)),
             State::Waiting(waiting) => Some(Deadline::new(waiting.until, "a pause before the next attempt")),
             State::Ready(ready) => {
@@ -306,7 +316,7 @@ impl Machine {
             number: self.number.clone(),
             calls: self.calls.states().collect(),
             timings: self.timings,
-            contacts: Arc::clone(&self.contacts),
+            book: Arc::clone(&self.book),
             history: self.memory.calls(),
         }
     }
@@ -394,6 +404,8 @@ impl Machine {
                     self.refuse(call, out);
                 }
             }
+            Command::Contacts { change } => self.change_contacts(change, now, out),
+            Command::SyncContacts => self.sync_contacts(now, out),
             Command::Mute { call, kind, muted } => self.calls.mute(call, kind, muted, out),
             Command::SendDigits { call, digits } => {
                 let orders = self.calls.send_digits(call, &digits, out);
@@ -417,6 +429,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Registering(_)
             | State::Waiting(_)
             | State::Stopping(_)
@@ -433,6 +446,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Registering(_)
             | State::Waiting(_)
             | State::Stopped => return None,
@@ -488,6 +502,11 @@ impl Machine {
             State::Provisioning(step) => {
                 let progress = step.on_deadline(now);
                 self.after_provision(progress, now, out);
+            }
+            State::Syncing(sync) => {
+                if let Some(error) = sync.on_deadline(now) {
+                    self.synced(Err(error), now, out);
+                }
             }
             State::Registering(step) => {
                 if let Some(error) = step.on_deadline(now, &self.line) {

@@ -10,13 +10,15 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 use z5_media::capture::Capture;
 
+use crate::account::book::Book;
 use crate::account::contacts::Contact;
+use crate::account::vcard::Card;
 use crate::call::{CallId, CallMedia, CallRequest, MessageId};
 use crate::config::{Config, RetryMode};
 use crate::driver::{self, Order};
 use crate::error::StartError;
 use crate::events::{CallState, Events, MediaKind, SessionState, StepTimings};
-use crate::machine::io::Command;
+use crate::machine::io::{BookChange, Command};
 use crate::store::{CallRecord, Store};
 use crate::trace::SipTrace;
 
@@ -38,6 +40,19 @@ pub struct StartOptions {
     pub trace: Option<Arc<SipTrace>>,
     /// `CallFigures` comes this often while a call has media; none: never.
     pub figures_every: Option<Duration>,
+    /// How far the session goes.
+    pub goal: Goal,
+}
+
+/// How far a session goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Goal {
+    /// All steps; then it stands until it is stopped.
+    #[default]
+    Calls,
+    /// The address book is synced, both ways; then the session ends by itself. Nothing is registered, no licence is asked for,
+    /// nothing is tried again.
+    Contacts,
 }
 
 /// A running session.
@@ -61,9 +76,9 @@ pub struct Snapshot {
     pub calls: Vec<CallSnapshot>,
     /// How long the steps took.
     pub timings: StepTimings,
-    /// The address book, from step 3 on.
+    /// The address book; empty before step 3 unless it was kept.
     #[serde(skip)]
-    pub contacts: Arc<[Contact]>,
+    pub book: Arc<Book>,
     /// The calls that were, oldest first: those that the store keeps, and those of this session.
     #[serde(skip)]
     pub history: Arc<[CallRecord]>,
@@ -227,9 +242,38 @@ impl Session {
         self.send(Order::Plain(Command::ClearHistory));
     }
 
-    /// The address book: what the store keeps of it until step 3 brings the present one.
-    pub fn contacts(&self) -> Arc<[Contact]> {
-        Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner).contacts)
+    /// Every contact by name. To search them, [`Self::address_book`].
+    pub fn contacts(&self) -> Vec<Contact> {
+        self.address_book().contacts()
+    }
+
+    /// Adds a contact to the address book; the server gets it as soon as the session stands. `ContactsChanged` tells that it is
+    /// there, `ContactNotChanged` that it is not.
+    pub fn add_contact(&self, card: Card) {
+        self.send(Order::Plain(Command::Contacts { change: BookChange::Add(card) }));
+    }
+
+    /// Replaces the card of a contact.
+    pub fn change_contact(&self, id: &str, card: Card) {
+        let id = id.to_owned();
+        self.send(Order::Plain(Command::Contacts { change: BookChange::Change { id, card } }));
+    }
+
+    /// Removes a contact.
+    pub fn remove_contact(&self, id: &str) {
+        let id = id.to_owned();
+        self.send(Order::Plain(Command::Contacts { change: BookChange::Remove { id } }));
+    }
+
+    /// Fetches news of the address book and sends changes, now. `ContactsSynced` tells what came of it; a session that does not
+    /// stand yet does it when it does.
+    pub fn sync_contacts(&self) {
+        self.send(Order::Plain(Command::SyncContacts));
+    }
+
+    /// The address book as a whole, to search it, to read whole cards, or to export them.
+    pub fn address_book(&self) -> Arc<Book> {
+        Arc::clone(&self.present.lock().unwrap_or_else(PoisonError::into_inner).book)
     }
 
     /// A session that is over takes no more orders; its `Stopped` event has said so.

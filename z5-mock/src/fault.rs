@@ -121,6 +121,24 @@ pub enum Fault {
     AddressBookDown,
     /// Every sync token is refused as invalid (RFC 6578 section 3.2).
     SyncTokenInvalid,
+    /// Every report of a sync has two cards, and says that there are more (RFC 6578 section 3.6).
+    SyncTruncated,
+    /// The server knows no synchronisation: 403 `supported-report`.
+    SyncUnknown,
+    /// Reports of a sync have tags and no cards.
+    SyncBare,
+    /// Reports have one card more, which is none.
+    MalformedCard,
+    /// A change is answered 412, as if somebody had been faster.
+    CardConflict,
+    /// A change is answered 403.
+    CardRefused,
+    /// A change is answered 503.
+    CardUnavailable,
+    /// A change is made and answered 503, so that nobody knows that it was.
+    CardAnswerLost,
+    /// A change is answered without an ETag.
+    CardUntagged,
 
     /// REGISTER with right credentials is answered 403.
     RegisterForbidden,

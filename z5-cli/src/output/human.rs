@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use z5_core::events::{About, EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
 use z5_core::{CallReport, Event, Side, Step, StreamStats, VideoFigures};
 
-use super::{plain, write};
+use super::{contacts, plain, write};
 use crate::report::Report;
 
 /// The readable form.
@@ -249,6 +249,16 @@ impl Human {
             }
             EventKind::ContactsLoaded { contacts } => {
                 self.line(&format!("3 MCS   {:<19} {contacts} contacts", "address book"));
+            }
+            EventKind::ContactsChanged { .. }
+            | EventKind::ContactNotChanged { .. }
+            | EventKind::ContactsProgress { .. }
+            | EventKind::ContactMerged(_)
+            | EventKind::ContactRefused { .. }
+            | EventKind::ContactsSynced { .. } => {
+                if let Some(text) = contacts::told(&event.kind) {
+                    self.line(&format!("3 MCS   {:<19} {}", "address book", plain(&text)));
+                }
             }
             EventKind::StoreTrouble { error } => {
                 self.line(&plain(&format!("store: {}: {error}", error.code())));

@@ -130,6 +130,7 @@ impl Config {
     }
 
     fn check_common(&self, out: &mut Vec<Problem>) {
+        self.check_contacts(out);
         for (index, server) in self.dns.servers.iter().enumerate() {
             if server.host.parse::<IpAddr>().is_err() {
                 let why = format!(
@@ -303,6 +304,40 @@ impl Config {
     pub(crate) fn sip_password(&self) -> Result<Option<Secret>, ConfigError> {
         let sip = &self.sip;
         read("sip", sip.password.as_ref(), sip.password_env.as_deref(), sip.password_file.as_ref())
+    }
+
+    /// The password of the address book, when the configuration has one.
+    ///
+    /// # Errors
+    /// When the environment variable or the file it is in cannot be read.
+    pub(crate) fn contacts_password(&self) -> Result<Option<Secret>, ConfigError> {
+        let it = &self.contacts;
+        read("contacts", it.password.as_ref(), it.password_env.as_deref(), it.password_file.as_ref())
+    }
+
+    /// The address book: where it is comes first, who we are there comes whole or not at all.
+    fn check_contacts(&self, out: &mut Vec<Problem>) {
+        let it = &self.contacts;
+        let secrets = [it.password.is_some(), it.password_env.is_some(), it.password_file.is_some()];
+        match &it.uri {
+            None if it.username.is_some() || secrets.contains(&true) => {
+                let need = "credentials of an address book are for the one that `contacts.uri` names";
+                out.push(Problem::missing("contacts.uri", need));
+            }
+            None => return,
+            Some(uri) => {
+                if let Err(why) = crate::machine::https_uri(uri) {
+                    out.push(Problem::bad("contacts.uri", format!("`{uri}` {why}")));
+                }
+            }
+        }
+        match &it.username {
+            Some(_) => check_password("contacts", secrets[0], secrets[1], secrets[2], out),
+            None if secrets.contains(&true) => {
+                out.push(Problem::missing("contacts.username", "a password alone says not whose it is"));
+            }
+            None => {}
+        }
     }
 }
 

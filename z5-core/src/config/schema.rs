@@ -14,6 +14,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "tls",
             "mcs",
             "licence",
+            "contacts",
             "sip",
             "emergency",
             "media",
@@ -31,6 +32,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
     ("mcs", &["https_port", "sip_port", "sips_port"]),
     ("licence", &["issuer", "audience", "keys"]),
     ("licence.keys", &["kid", "public_key_pem", "x"]),
+    ("contacts", &["uri", "username", "password", "password_env", "password_file"]),
     (
         "sip",
         &[

@@ -253,6 +253,7 @@ async fn read(mut response: reqwest::Response) -> Result<HttpsReply, HttpsFailur
     let challenges = headers.get_all(reqwest::header::WWW_AUTHENTICATE).iter().filter_map(text).collect();
     let retry_after_s =
         headers.get(reqwest::header::RETRY_AFTER).and_then(text).and_then(|text| seconds(&text));
+    let etag = headers.get(reqwest::header::ETAG).and_then(text);
     let mut body = BytesMut::new();
     while let Some(chunk) =
         response.chunk().await.map_err(|error| HttpsFailure::Broken(root_cause(&error)))?
@@ -262,7 +263,7 @@ async fn read(mut response: reqwest::Response) -> Result<HttpsReply, HttpsFailur
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(HttpsReply { status, challenges, retry_after_s, body: Bytes::from(body) })
+    Ok(HttpsReply { status, challenges, retry_after_s, etag, body: Bytes::from(body) })
 }
 
 /// Retry-After in either form (RFC 9110 section 10.2.3).

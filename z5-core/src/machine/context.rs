@@ -6,7 +6,7 @@ use bytes::Bytes;
 use z5_sip::ident::Ident;
 use z5_sip::outbox::Outbox;
 
-use super::exchange::{Exchange, HttpAuth, Server};
+use super::exchange::{Exchange, HttpAuth, Request, Server};
 use super::io::Effect;
 use super::plan::Plan;
 use crate::clock::WallAnchor;
@@ -29,7 +29,8 @@ impl Context<'_> {
         auth: &mut HttpAuth,
         out: &mut Outbox<Effect>,
     ) -> Exchange {
-        Exchange::begin(server, "GET", target, None, None, auth, self.ids, self.ident, out)
+        let request = Request { method: "GET", target, headers: Vec::new(), content: None };
+        Exchange::begin(server, request, auth, self.ids, self.ident, out)
     }
 
     pub(crate) fn post(
@@ -40,17 +41,7 @@ impl Context<'_> {
         auth: &mut HttpAuth,
         out: &mut Outbox<Effect>,
     ) -> Exchange {
-        Exchange::begin(server, "POST", target, Some(content), None, auth, self.ids, self.ident, out)
-    }
-
-    pub(crate) fn report(
-        &mut self,
-        server: &Server,
-        target: String,
-        content: (&'static str, Bytes),
-        auth: &mut HttpAuth,
-        out: &mut Outbox<Effect>,
-    ) -> Exchange {
-        Exchange::begin(server, "REPORT", target, Some(content), Some("1"), auth, self.ids, self.ident, out)
+        let request = Request { method: "POST", target, headers: Vec::new(), content: Some(content) };
+        Exchange::begin(server, request, auth, self.ids, self.ident, out)
     }
 }

@@ -52,6 +52,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Registering(_)
             | State::Waiting(_) => true,
             State::Ready(ready) => !ready.online,

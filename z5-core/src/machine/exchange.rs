@@ -176,6 +176,17 @@ impl Digest {
     }
 }
 
+/// A request before it is sent.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) method: &'static str,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) headers: Vec<(&'static str, HeaderText)>,
+    /// Media type and body.
+    pub(crate) content: Option<(&'static str, Bytes)>,
+}
+
 /// One request until its final reply.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -197,33 +208,23 @@ pub(crate) enum Answer {
 }
 
 impl Exchange {
-    /// Sends a request. `content` is a media type and a body; `depth` is the WebDAV header.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one call site per kind of request; a builder would be longer"
-    )]
+    /// Sends a request.
     pub(crate) fn begin(
         server: &Server,
-        method: &'static str,
-        target: String,
-        content: Option<(&'static str, Bytes)>,
-        depth: Option<&'static str>,
+        request: Request,
         auth: &mut HttpAuth,
         ids: &mut u64,
         ident: &mut Ident,
         out: &mut Outbox<Effect>,
     ) -> Self {
-        let mut headers = Vec::new();
+        let Request { method, target, mut headers, content } = request;
         let body = match content {
             Some((kind, body)) => {
-                headers.push(("content-type", HeaderText::Plain(kind.to_owned())));
+                headers.insert(0, ("content-type", HeaderText::Plain(kind.to_owned())));
                 body
             }
             None => Bytes::new(),
         };
-        if let Some(depth) = depth {
-            headers.push(("depth", HeaderText::Plain(depth.to_owned())));
-        }
         let request = HttpsRequest {
             method,
             host: server.host.clone(),

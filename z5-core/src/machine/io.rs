@@ -8,6 +8,7 @@ use z5_media::{AudioFormat, SilenceReason, SrtpSuite, StreamStats};
 use z5_sip::locate::{Naptr, Srv, Target};
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
+use crate::account::vcard::Card;
 use crate::call::{CallId, MessageId};
 use crate::clock::WallAnchor;
 use crate::config::PortRange;
@@ -132,6 +133,8 @@ pub(crate) struct HttpsReply {
     pub(crate) challenges: Vec<String>,
     /// Seconds of Retry-After; an HTTP date is turned into seconds by the driver.
     pub(crate) retry_after_s: Option<u64>,
+    /// The ETag as it was written, quotes included.
+    pub(crate) etag: Option<String>,
     pub(crate) body: Bytes,
 }
 
@@ -340,9 +343,19 @@ pub(crate) enum Command {
     Message { message: MessageId, target: String, text: String },
     ChooseNumber { number: String },
     ClearHistory,
+    Contacts { change: BookChange },
+    SyncContacts,
     NetworkChanged,
     RetryNow,
     Stop,
+}
+
+/// A change of the address book.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BookChange {
+    Add(Card),
+    Change { id: String, card: Card },
+    Remove { id: String },
 }
 
 /// What the driver sees of the machine it runs on.

@@ -33,6 +33,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Waiting(_) => None,
         };
         match account {
@@ -60,6 +61,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Registering(_)
             | State::Waiting(_)
             | State::Stopping(_)
@@ -116,6 +118,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Registering(_)
             | State::Waiting(_)
             | State::Ready(_)

@@ -14,6 +14,7 @@ use z5_sip::outbox::{Deadline, Outbox};
 use super::io::{Command, Effect};
 use super::kept::Given;
 use super::{Machine, State};
+use crate::account::book::Book;
 use crate::call::CallId;
 use crate::error::{StoreError, millis};
 use crate::events::EventKind;
@@ -170,7 +171,9 @@ impl Machine {
             self.memory.standing = Standing::Held;
             self.memory.shown = history.calls.as_slice().into();
             self.memory.history = Arc::new(history);
-            self.contacts = contacts.map_or_else(|| Arc::clone(&self.contacts), |kept| kept.contacts.into());
+            if let Some(kept) = contacts {
+                self.recall_book(kept.book, out);
+            }
             self.memory.kept = Given::recalled(instance.as_ref(), configuration, licence, now);
             self.remember_instance(instance, now, out);
         }
@@ -205,9 +208,11 @@ impl Machine {
     }
 
     /// The address book is another one.
-    pub(super) fn keep_contacts(&self, out: &mut Outbox<Effect>) {
-        let contacts = KeptContacts { contacts: self.contacts.to_vec() };
-        self.memory.keep(Kept::Contacts(Arc::new(contacts)), out);
+    pub(super) fn keep_book(&self, out: &mut Outbox<Effect>) {
+        if matches!(self.memory.standing, Standing::Held) {
+            let kept = KeptContacts { book: Book::clone(&self.book) };
+            out.push(Effect::Keep(Kept::Contacts(Arc::new(kept))));
+        }
     }
 
     /// Looks at what this turn told, from effect number `from` on.

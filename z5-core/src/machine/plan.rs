@@ -9,6 +9,7 @@ use z5_sip::locate::{Abilities, Destination};
 use z5_sip::ua::{self, BodyPart, CallInfo, StunUse};
 use z5_sip::wire::Uri;
 
+use super::provision::https_uri;
 use crate::config::{
     Config, ConfigError, HostPort, LicenceKey, Media, Problem, Profile, RetryMode, StoreSetting, Timeouts,
     Transport, UdpKeepAlive, read_part,
@@ -17,7 +18,7 @@ use crate::error::StartError;
 use crate::location::Location;
 use crate::policy::NameRole;
 use crate::secret::Secret;
-use crate::session::StartOptions;
+use crate::session::{Goal, StartOptions};
 
 /// Port of a nameserver when none is written.
 const DNS_PORT: u16 = 53;
@@ -31,6 +32,9 @@ pub(crate) struct Plan {
     pub(crate) names: Vec<(Option<NameRole>, String)>,
     pub(crate) zdial: Option<ZDialPlan>,
     pub(crate) mcs: Option<McsPlan>,
+    /// The address book, when the configuration says where it is.
+    pub(crate) contacts: Option<BookPlan>,
+    pub(crate) goal: Goal,
     pub(crate) sip: SipPlan,
     pub(crate) emergency: EmergencyPlan,
     pub(crate) media: Media,
@@ -70,6 +74,15 @@ pub(crate) struct McsPlan {
     pub(crate) issuer: String,
     pub(crate) audience: String,
     pub(crate) keys: BTreeMap<String, DecodingKey>,
+}
+
+/// Step 3: a CardDAV collection that is configured.
+pub(crate) struct BookPlan {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) path: String,
+    /// None: those of the SIP account.
+    pub(crate) credentials: Option<(String, Secret)>,
 }
 
 /// Step 4.
@@ -145,13 +158,18 @@ impl Plan {
             }),
             (None, _) | (_, None) => None,
         };
-        let (names, search, account) = match config.profile {
+        let contacts = book(config)?;
+        let (mut names, search, account) = match config.profile {
             Profile::Z5 => (five_names(config), None, None),
             Profile::Generic => {
                 let (search, account) = generic(config)?;
                 (Vec::new(), Some(search), Some(account))
             }
         };
+        let known = |host: &str| names.iter().any(|(_, name)| name.eq_ignore_ascii_case(host));
+        if let Some(book) = contacts.as_ref().filter(|book| !known(&book.host)) {
+            names.push((None, book.host.clone()));
+        }
         Ok(Self {
             profile: config.profile,
             nameservers,
@@ -159,6 +177,8 @@ impl Plan {
             names,
             zdial,
             mcs,
+            contacts,
+            goal: options.goal,
             sip: SipPlan {
                 ports: (config.mcs.sip_port, config.mcs.sips_port),
                 transport: config.sip.transport,
@@ -185,7 +205,11 @@ impl Plan {
             account: config.account(),
             interactive_number: options.interactive_number,
             retry: RetryPlan {
-                mode: config.retry.mode.unwrap_or(options.retry),
+                mode: match options.goal {
+                    Goal::Calls => config.retry.mode.unwrap_or(options.retry),
+                    // Who asks wants an answer.
+                    Goal::Contacts => RetryMode::Once,
+                },
                 first_pause: config.retry.first_pause.duration(),
                 longest_pause: config.retry.longest_pause.duration(),
             },
@@ -221,6 +245,14 @@ fn five_names(config: &Config) -> Vec<(Option<NameRole>, String)> {
         (Some(NameRole::McsNode1), names.mcs_node1.clone()),
         (Some(NameRole::McsNode2), names.mcs_node2.clone()),
     ]
+}
+
+fn book(config: &Config) -> Result<Option<BookPlan>, StartError> {
+    let Some(uri) = &config.contacts.uri else { return Ok(None) };
+    let (host, port, path) = https_uri(uri).map_err(|why| bad("contacts.uri", format!("`{uri}` {why}")))?;
+    let path = if path.ends_with('/') { path } else { format!("{path}/") };
+    let username = config.contacts.username.clone();
+    Ok(Some(BookPlan { host, port, path, credentials: username.zip(config.contacts_password()?) }))
 }
 
 /// The card of the owner, by reference or as a part of the message.

@@ -49,6 +49,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Registering(_)
             | State::Waiting(_)
             | State::Ready(_)

@@ -2,7 +2,8 @@
 //!
 //! The licence is verified here, offline, before the step counts as done. Both requests carry the SIP credentials of the
 //! chosen number (RFC 9248 section 9.2.2). The step fails with the first of the two that fails; a supervised session does without
-//! the address book when only that failed. While the session stands, either can be fetched alone.
+//! the address book when only that failed. While the session stands, the licence can be fetched alone; the address book is then
+//! synced by itself (`book`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,14 +11,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use z5_sip::outbox::{Deadline, Outbox};
 
+use super::book::{self, BookPlace, BookSync, SyncReport};
 use super::context::Context;
 use super::exchange::{Answer, Exchange, HttpAuth, Server};
 use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
 use super::json;
-use super::plan::{McsPlan, Plan};
+use super::plan::{BookPlan, McsPlan, Plan};
+use super::resolve::Resolved;
 use super::sign_in::SignedIn;
 use super::warm::Warm;
-use crate::account::contacts::{self, Contact};
+use crate::account::book::Book;
 use crate::account::licence::{Licence, Validity};
 use crate::clock::WallAnchor;
 use crate::error::{ProvisionError, millis};
@@ -25,7 +28,7 @@ use crate::secret::Secret;
 use crate::store::KeptLicence;
 
 const LICENCE: &str = "the licence";
-const ADDRESS_BOOK: &str = "the address book";
+pub(super) const ADDRESS_BOOK: &str = "the address book";
 /// Without a URI from ZDial, the licence is asked for here.
 const LICENCE_PATH: &str = "/mcs/v1/license";
 
@@ -61,20 +64,21 @@ impl Licensed {
 
 /// What is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    pub(crate) licence: bool,
-    pub(crate) book: bool,
-    /// The step is done without the address book when only that fails.
-    pub(crate) lenient: bool,
+pub(crate) enum Wanted {
+    Licence,
+    /// Both, as the step says.
+    Both {
+        /// The step is done without the address book when only that fails.
+        lenient: bool,
+    },
 }
 
 /// What came.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    /// None when it was not asked for.
-    pub(crate) licensed: Option<Licensed>,
+    pub(crate) licensed: Licensed,
     /// None when it was not asked for, or failed.
-    pub(crate) contacts: Option<Vec<Contact>>,
+    pub(crate) book: Option<SyncReport>,
     /// Why there is no address book, when the step is done without it.
     pub(crate) book_error: Option<ProvisionError>,
 }
@@ -88,10 +92,10 @@ struct Proof;
 pub(crate) struct Provisioning {
     signed_in: Arc<SignedIn>,
     lenient: bool,
-    licence_job: Option<Job>,
-    book_job: Option<Job>,
+    licence_job: Job,
     licence: Option<(Licence, Secret)>,
-    contacts: Option<Vec<Contact>>,
+    sync: Option<BookSync>,
+    book: Option<SyncReport>,
     book_error: Option<ProvisionError>,
     began: Instant,
     until: Instant,
@@ -123,16 +127,20 @@ impl Provisioning {
         signed_in: Arc<SignedIn>,
         wanted: Wanted,
         warm: &mut Warm,
-        mcs: &McsPlan,
+        book: &mut Book,
         context: &mut Context<'_>,
         out: &mut Outbox<Effect>,
     ) -> Result<Self, ProvisionError> {
+        let Some(mcs) = &context.plan.mcs else {
+            let detail = "no licence issuer is configured".to_owned();
+            return Err(ProvisionError::LicenceMissing { status: 0, detail });
+        };
         let account = &signed_in.account;
-        let default_book = format!("/carddav/{}/default/", account.user_name);
-        let licence_at = place(account.licence_uri.as_deref(), LICENCE_PATH, mcs, &signed_in)?;
-        let book_at = place(account.address_book_uri.as_deref(), &default_book, mcs, &signed_in)?;
-        let auth = || HttpAuth::new(&account.user_name, &account.sip_password);
-
+        let (server, target) = place(account.licence_uri.as_deref(), LICENCE_PATH, mcs, &signed_in.resolved)?;
+        let book_at = match wanted {
+            Wanted::Both { .. } => book_place(context.plan, &signed_in.resolved, Some(&signed_in))?,
+            Wanted::Licence => None,
+        };
         let body = serde_json::json!({
             "instanceId": context.plan.instance_id,
             "phone-number": account.number,
@@ -143,89 +151,88 @@ impl Provisioning {
             },
         });
         let content = ("application/json", Bytes::from(body.to_string()));
-        let licence_job = wanted.licence.then(|| {
-            let (server, target) = licence_at;
-            let mut auth = warm.auth(&server, auth());
-            let exchange = context.post(&server, target, content, &mut auth, out);
-            Job { server, auth, exchange }
+        let mut auth = warm.auth(&server, HttpAuth::new(&account.user_name, &account.sip_password));
+        let exchange = context.post(&server, target, content, &mut auth, out);
+        let licence_job = Job { server, auth, exchange };
+        let sync = book_at.map(|at| {
+            let auth = warm.auth(&at.server, HttpAuth::new(&at.username, &at.password));
+            // What is to be sent waits until the session stands: a call must not wait for it.
+            BookSync::begin(at, false, auth, book, context, out)
         });
-        let book_job = wanted.book.then(|| {
-            let sync = Bytes::from_static(contacts::FIRST_SYNC.as_bytes());
-            let (server, target) = book_at;
-            let mut auth = warm.auth(&server, auth());
-            let content = ("application/xml; charset=utf-8", sync);
-            let exchange = context.report(&server, target, content, &mut auth, out);
-            Job { server, auth, exchange }
-        });
-        let (began, until) = (context.now, context.now + context.plan.timeouts.provision.duration());
-        let lenient = wanted.lenient;
-        let (licence, contacts, book_error) = (None, None, None);
-        Ok(Self { signed_in, lenient, licence_job, book_job, licence, contacts, book_error, began, until })
+        Ok(Self {
+            lenient: matches!(wanted, Wanted::Both { lenient: true }),
+            licence_job,
+            licence: None,
+            sync,
+            book: None,
+            book_error: None,
+            began: context.now,
+            until: context.now + context.plan.timeouts.provision.duration(),
+            signed_in,
+        })
     }
 
     pub(crate) fn on_https(
         &mut self,
         id: RequestId,
         outcome: Result<HttpsReply, HttpsFailure>,
-        mcs: &McsPlan,
+        book: &mut Book,
         context: &mut Context<'_>,
         out: &mut Outbox<Effect>,
     ) -> Progress {
-        let asked = |job: &mut Option<Job>| job.as_ref().is_some_and(|job| job.exchange.id() == id);
-        let phase = match (asked(&mut self.licence_job), asked(&mut self.book_job)) {
-            (true, _) => LICENCE,
-            (_, true) => ADDRESS_BOOK,
-            (false, false) => return Progress::Going,
-        };
-        let job = if phase == LICENCE { &mut self.licence_job } else { &mut self.book_job };
-        let Some(job) = job else { return Progress::Going };
+        if let Some(sync) = self.sync.as_mut().filter(|sync| sync.asked(id)) {
+            return match sync.on_https(id, outcome, book, context, out) {
+                book::Progress::Going => Progress::Going,
+                book::Progress::Done(done) => self.on_book(*done),
+            };
+        }
+        let job = &mut self.licence_job;
+        if job.exchange.id() != id || self.licence.is_some() {
+            return Progress::Going;
+        }
         let answer = job.exchange.on_outcome(outcome, &mut job.auth, context.ids, context.ident, out);
         let taken = match answer {
             Answer::Going => return Progress::Going,
-            Answer::Reply(reply) if phase == LICENCE => self.take_licence(&reply, mcs, context),
-            Answer::Reply(reply) => self.take_contacts(&reply),
-            Answer::Rejected => Err(ProvisionError::BadCredentials { phase }),
+            Answer::Reply(reply) => self.take_licence(&reply, context),
+            Answer::Rejected => Err(ProvisionError::BadCredentials { phase: LICENCE }),
             Answer::NoUsableChallenge(offered) => Err(ProvisionError::NoUsableChallenge { offered }),
-            Answer::Failed(failure) => Err(network_error(failure, &job.server.host, phase)),
+            Answer::Failed(failure) => Err(network_error(failure, &job.server.host, LICENCE)),
         };
         match taken {
-            Err(error) if phase == ADDRESS_BOOK && self.lenient => {
-                self.book_error = Some(error);
-                self.finish()
-            }
             Err(error) => failed(error),
             Ok(()) => self.finish(),
         }
     }
 
+    fn on_book(&mut self, done: Result<SyncReport, ProvisionError>) -> Progress {
+        self.sync = None;
+        match done {
+            Ok(report) => self.book = Some(report),
+            Err(error) if self.lenient => self.book_error = Some(error),
+            Err(error) => return failed(error),
+        }
+        self.finish()
+    }
+
     pub(crate) fn on_deadline(&mut self, now: Instant) -> Progress {
-        if now < self.until {
-            return Progress::Going;
+        if now >= self.until && self.licence.is_none() {
+            let host = self.licence_job.server.host.clone();
+            let after_ms = millis(now.saturating_duration_since(self.began));
+            return failed(ProvisionError::TimedOut { host, phase: LICENCE, after_ms });
         }
-        let (job, phase) = match &self.licence_job {
-            Some(job) if self.licence.is_none() => (Some(job), LICENCE),
-            Some(_) | None => (self.book_job.as_ref(), ADDRESS_BOOK),
-        };
-        let host = job.map_or_else(String::new, |job| job.server.host.clone());
-        let after_ms = millis(now.saturating_duration_since(self.began));
-        let error = ProvisionError::TimedOut { host, phase, after_ms };
-        if phase == ADDRESS_BOOK && self.lenient {
-            self.book_error = Some(error);
-            return self.finish();
+        match self.sync.as_ref().and_then(|sync| sync.on_deadline(now)) {
+            Some(error) => self.on_book(Err(error)),
+            None => Progress::Going,
         }
-        failed(error)
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
-        Some(Deadline::new(self.until, "step 3: licence and address book"))
+        let licence = self.licence.is_none().then(|| Deadline::new(self.until, "step 3: the licence"));
+        Deadline::earlier(licence, self.sync.as_ref().map(BookSync::next_deadline))
     }
 
-    fn take_licence(
-        &mut self,
-        reply: &HttpsReply,
-        mcs: &McsPlan,
-        context: &Context<'_>,
-    ) -> Result<(), ProvisionError> {
+    fn take_licence(&mut self, reply: &HttpsReply, context: &Context<'_>) -> Result<(), ProvisionError> {
+        let Some(mcs) = &context.plan.mcs else { return Ok(()) };
         if reply.status != 200 {
             return Err(refusal(reply, LICENCE));
         }
@@ -242,38 +249,55 @@ impl Provisioning {
         Ok(())
     }
 
-    fn take_contacts(&mut self, reply: &HttpsReply) -> Result<(), ProvisionError> {
-        if (200..300).contains(&reply.status) && reply.status != 207 {
-            return Err(ProvisionError::BadReply {
-                phase: ADDRESS_BOOK,
-                field: "status".to_owned(),
-                why: format!("HTTP {} in place of 207", reply.status),
-            });
-        }
-        if reply.status != 207 {
-            return Err(refusal(reply, ADDRESS_BOOK));
-        }
-        let contacts = contacts::read_multistatus(&reply.body).map_err(|why| ProvisionError::BadReply {
-            phase: ADDRESS_BOOK,
-            field: "multistatus".to_owned(),
-            why,
-        })?;
-        self.contacts = Some(contacts);
-        Ok(())
-    }
-
     fn finish(&mut self) -> Progress {
-        let licence_open = self.licence_job.is_some() && self.licence.is_none();
-        let book_open = self.book_job.is_some() && self.contacts.is_none() && self.book_error.is_none();
-        if licence_open || book_open {
+        if self.sync.is_some() {
             return Progress::Going;
         }
-        let signed_in = Arc::clone(&self.signed_in);
-        let licensed = self.licence.take();
-        let licensed = licensed.map(|(licence, token)| Licensed { signed_in, licence, token, _proof: Proof });
-        let (contacts, book_error) = (self.contacts.take(), self.book_error.take());
-        Progress::Done(Box::new(Ok(Fetched { licensed, contacts, book_error })))
+        let Some((licence, token)) = self.licence.take() else { return Progress::Going };
+        let licensed = Licensed { signed_in: Arc::clone(&self.signed_in), licence, token, _proof: Proof };
+        let (book, book_error) = (self.book.take(), self.book_error.take());
+        Progress::Done(Box::new(Ok(Fetched { licensed, book, book_error })))
     }
+}
+
+/// Where the address book is: what the configuration says, else what ZDial says, else the usual place on the MCS. None where there is
+/// none of them.
+///
+/// # Errors
+/// When it is at a server that step 1 did not resolve.
+pub(super) fn book_place(
+    plan: &Plan,
+    resolved: &Resolved,
+    signed_in: Option<&SignedIn>,
+) -> Result<Option<BookPlace>, ProvisionError> {
+    let account = signed_in.map(|signed_in| &signed_in.account);
+    if let Some(BookPlan { host, port, path, credentials }) = &plan.contacts {
+        let credentials = credentials
+            .clone()
+            .or_else(|| account.map(|account| (account.user_name.clone(), account.sip_password.clone())))
+            .or_else(|| {
+                let account = plan.sip.account.as_ref()?;
+                Some((account.auth_username.clone(), account.password.clone()))
+            });
+        let addresses = resolved.addresses(host).ok_or_else(|| ProvisionError::BadReply {
+            phase: ADDRESS_BOOK,
+            field: "contacts.uri".to_owned(),
+            why: format!("`{host}` was not resolved"),
+        })?;
+        let server = Server { host: host.clone(), port: *port, addresses: addresses.to_vec() };
+        return Ok(credentials.map(|(username, password)| BookPlace {
+            server,
+            path: path.clone(),
+            username,
+            password,
+        }));
+    }
+    let (Some(account), Some(mcs)) = (account, &plan.mcs) else { return Ok(None) };
+    let usual = format!("/carddav/{}/default/", account.user_name);
+    let (server, path) = place(account.address_book_uri.as_deref(), &usual, mcs, resolved)?;
+    let path = if path.ends_with('/') { path } else { format!("{path}/") };
+    let (username, password) = (account.user_name.clone(), account.sip_password.clone());
+    Ok(Some(BookPlace { server, path, username, password }))
 }
 
 /// The server and path of a URI that ZDial gave, or of the default path on the MCS. The host must be one of step 1's.
@@ -281,7 +305,7 @@ fn place(
     uri: Option<&str>,
     default_path: &str,
     mcs: &McsPlan,
-    signed_in: &SignedIn,
+    resolved: &Resolved,
 ) -> Result<(Server, String), ProvisionError> {
     let wrong = |why: &str| ProvisionError::BadReply {
         phase: "sign-in",
@@ -290,23 +314,27 @@ fn place(
     };
     let (host, port, path) = match uri {
         None => (mcs.host.clone(), mcs.https_port, default_path.to_owned()),
-        Some(uri) => {
-            let rest = uri.strip_prefix("https://").ok_or_else(|| wrong("is not an https URI"))?;
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-            let target: crate::config::HostPort =
-                authority.parse().map_err(|_| wrong("has no usable host"))?;
-            (target.host, target.port.unwrap_or(443), format!("/{path}"))
-        }
+        Some(uri) => https_uri(uri).map_err(wrong)?,
     };
-    let addresses = signed_in
-        .resolved
+    let addresses = resolved
         .addresses(&host)
         .ok_or_else(|| wrong("is on a host that is not one of the names of step 1"))?
         .to_vec();
     Ok((Server { host, port, addresses }, path))
 }
 
-fn network_error(failure: HttpsFailure, host: &str, phase: &'static str) -> ProvisionError {
+/// Host, port and path of an https URI.
+///
+/// # Errors
+/// What is wrong, in words that follow the URI.
+pub(crate) fn https_uri(uri: &str) -> Result<(String, u16, String), &'static str> {
+    let rest = uri.strip_prefix("https://").ok_or("is not an https URI")?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let target: crate::config::HostPort = authority.parse().map_err(|_| "has no usable host")?;
+    Ok((target.host, target.port.unwrap_or(443), format!("/{path}")))
+}
+
+pub(super) fn network_error(failure: HttpsFailure, host: &str, phase: &'static str) -> ProvisionError {
     let host = host.to_owned();
     match failure {
         HttpsFailure::Unreachable(attempts) => ProvisionError::Unreachable { host, attempts },
@@ -320,7 +348,7 @@ fn network_error(failure: HttpsFailure, host: &str, phase: &'static str) -> Prov
     }
 }
 
-fn refusal(reply: &HttpsReply, phase: &'static str) -> ProvisionError {
+pub(super) fn refusal(reply: &HttpsReply, phase: &'static str) -> ProvisionError {
     let problem = json::Problem::read(reply);
     let (status, detail, retry_after_s) = (reply.status, problem.detail, reply.retry_after_s);
     match (problem.code.as_str(), status) {

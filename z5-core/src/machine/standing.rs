@@ -39,6 +39,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped => {}
@@ -59,6 +60,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped => {}
@@ -111,6 +113,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Waiting(_)
             | State::Stopped => {}
         }
@@ -437,6 +440,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Waiting(_)
             | State::Stopping(_)
             | State::Stopped) => self.state = other,
@@ -517,6 +521,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Waiting(_)
             | State::Stopped => {}
         }

@@ -99,6 +99,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Waiting(_)
             | State::Ready(_)
             | State::Stopping(_)

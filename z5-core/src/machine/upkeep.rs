@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua;
 
+use super::book::{self, BookSync, SyncReport};
 use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
 use super::provision::{self, Fetched, Provisioning, Wanted};
 use super::register::LineAccount;
@@ -46,7 +47,8 @@ enum Job {
     #[default]
     None,
     Configuring(Box<SigningIn>),
-    Fetching(Box<Provisioning>, Wanted),
+    Fetching(Box<Provisioning>),
+    Syncing(Box<BookSync>),
 }
 
 impl Upkeep {
@@ -56,7 +58,7 @@ impl Upkeep {
         self.book_at = again.then_some(now);
     }
 
-    /// There is no address book; it is asked for as soon as the session stands.
+    /// There is no address book, or it has news; it is synced as soon as the session stands.
     pub(super) fn lack_book(&mut self, now: Instant) {
         self.book_at = Some(now);
     }
@@ -69,6 +71,11 @@ impl Upkeep {
     /// The licence is one that was kept because its server is away: its grace counts.
     pub(super) fn lack_server(&mut self) {
         self.licence_server_away = true;
+    }
+
+    /// The address book is as on the server; when it is looked at again.
+    pub(super) fn book_at(&mut self, at: Instant) {
+        self.book_at = Some(at);
     }
 
     /// Whether the grace of the licence counts.
@@ -91,17 +98,16 @@ impl Upkeep {
         match std::mem::take(&mut self.job) {
             Job::None => {}
             Job::Configuring(_) => self.configuration_at = Some(now),
-            Job::Fetching(_, wanted) => {
-                self.licence_at = if wanted.licence { Some(now) } else { self.licence_at };
-                self.book_at = if wanted.book { Some(now) } else { self.book_at };
-            }
+            Job::Fetching(_) => self.licence_at = Some(now),
+            Job::Syncing(_) => self.book_at = Some(now),
         }
     }
 
     pub(super) fn next_deadline(&self) -> Option<Deadline> {
         match &self.job {
             Job::Configuring(step) => step.next_deadline(),
-            Job::Fetching(step, _) => step.next_deadline(),
+            Job::Fetching(step) => step.next_deadline(),
+            Job::Syncing(sync) => Some(sync.next_deadline()),
             Job::None => {
                 let at = [self.licence_at, self.book_at, self.configuration_at].into_iter().flatten().min();
                 at.map(|at| Deadline::new(at, "upkeep: licence, address book, configuration"))
@@ -115,6 +121,10 @@ impl Machine {
     pub(super) fn plan_upkeep(&mut self, now: Instant) {
         let State::Ready(ready) = &self.state else { return };
         let account = &ready.registered.account;
+        if self.plan.contacts.is_some() && !self.book_is_there {
+            // Step 3 asked for none, where there is no step 3.
+            self.upkeep.book_at.get_or_insert(now);
+        }
         if let Some(licence) = &account.licence {
             // A server that gives the same licence again is not asked without end.
             let soonest = now + SHORTEST_LIFETIME;
@@ -145,11 +155,15 @@ impl Machine {
     /// Begins what is due, when nothing is under way.
     pub(super) fn keep_up(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let State::Ready(ready) = &self.state else { return };
-        let Some(signed_in) = ready.registered.account.signed_in.clone() else { return };
         if !matches!(self.upkeep.job, Job::None) {
             return;
         }
+        let signed_in = ready.registered.account.signed_in.clone();
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.upkeep.book_at) && !due(self.upkeep.licence_at) && !due(self.upkeep.configuration_at) {
+            return self.sync_book(signed_in, now, out);
+        }
+        let Some(signed_in) = signed_in else { return };
         let (plan, mut context) =
             Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
         if due(self.upkeep.configuration_at) {
@@ -158,19 +172,22 @@ impl Machine {
             let (resolved, number) = (Arc::clone(&signed_in.resolved), self.number.clone());
             let step = SigningIn::begin(resolved, number, zdial, &mut context, out);
             self.upkeep.job = Job::Configuring(Box::new(step));
-            return;
+        } else if due(self.upkeep.licence_at) {
+            self.upkeep.licence_at = None;
+            let book = Arc::make_mut(&mut self.book);
+            match Provisioning::begin(signed_in, Wanted::Licence, &mut self.warm, book, &mut context, out) {
+                Ok(step) => self.upkeep.job = Job::Fetching(Box::new(step)),
+                Err(error) => self.not_fetched(error, now, out),
+            }
         }
-        let (licence, book) = (due(self.upkeep.licence_at), due(self.upkeep.book_at));
-        if !licence && !book {
-            return;
-        }
-        let Some(mcs) = &plan.mcs else { return };
-        let wanted = Wanted { licence, book, lenient: licence };
-        self.upkeep.licence_at = if licence { None } else { self.upkeep.licence_at };
-        self.upkeep.book_at = if book { None } else { self.upkeep.book_at };
-        match Provisioning::begin(signed_in, wanted, &mut self.warm, mcs, &mut context, out) {
-            Ok(step) => self.upkeep.job = Job::Fetching(Box::new(step), wanted),
-            Err(error) => self.not_fetched(error, wanted, now, out),
+    }
+
+    fn sync_book(&mut self, signed_in: Option<Arc<SignedIn>>, now: Instant, out: &mut Outbox<Effect>) {
+        self.upkeep.book_at = None;
+        match self.begin_sync(signed_in.as_deref(), true, now, out) {
+            Ok(None) => {}
+            Ok(Some(sync)) => self.upkeep.job = Job::Syncing(Box::new(sync)),
+            Err(error) => self.not_synced(error, now, out),
         }
     }
 
@@ -182,7 +199,7 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
-        let (plan, mut context) =
+        let (_, mut context) =
             Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
         match &mut self.upkeep.job {
             Job::None => {}
@@ -190,10 +207,16 @@ impl Machine {
                 let progress = step.on_https(id, outcome, &mut context, out);
                 self.after_configuring(progress, now, out);
             }
-            Job::Fetching(step, _) => {
-                let Some(mcs) = &plan.mcs else { return };
-                let progress = step.on_https(id, outcome, mcs, &mut context, out);
+            Job::Fetching(step) => {
+                let book = Arc::make_mut(&mut self.book);
+                let progress = step.on_https(id, outcome, book, &mut context, out);
                 self.after_fetching(progress, now, out);
+            }
+            Job::Syncing(sync) => {
+                let book = Arc::make_mut(&mut self.book);
+                if let book::Progress::Done(done) = sync.on_https(id, outcome, book, &mut context, out) {
+                    self.after_syncing(*done, now, out);
+                }
             }
         }
     }
@@ -205,69 +228,98 @@ impl Machine {
                 let progress = step.on_deadline(now);
                 self.after_configuring(progress, now, out);
             }
-            Job::Fetching(step, _) => {
+            Job::Fetching(step) => {
                 let progress = step.on_deadline(now);
                 self.after_fetching(progress, now, out);
             }
-        }
-        self.keep_up(now, out);
-    }
-
-    fn after_fetching(&mut self, progress: provision::Progress, now: Instant, out: &mut Outbox<Effect>) {
-        let provision::Progress::Done(done) = progress else { return };
-        let Job::Fetching(_, wanted) = std::mem::take(&mut self.upkeep.job) else { return };
-        match *done {
-            Ok(fetched) => self.fetched(fetched, wanted, now, out),
-            Err(error) => self.not_fetched(error, wanted, now, out),
-        }
-        self.keep_up(now, out);
-    }
-
-    fn fetched(&mut self, fetched: Fetched, wanted: Wanted, now: Instant, out: &mut Outbox<Effect>) {
-        let Fetched { licensed, contacts, book_error } = fetched;
-        self.upkeep.backoff.reset();
-        self.upkeep.retrying = false;
-        if let Some(contacts) = contacts {
-            self.contacts = contacts.into();
-            self.keep_contacts(out);
-            out.push(Effect::Emit(EventKind::ContactsLoaded { contacts: self.contacts.len() }));
-        }
-        if let Some(licensed) = &licensed {
-            self.keep_licence(licensed, now, out);
-        }
-        let State::Ready(ready) = &mut self.state else { return };
-        let account = &mut ready.registered.account;
-        if let Some(licensed) = licensed {
-            let licence = licensed.licence.report(self.wall.unix_s(now));
-            account.licence = Some(licensed.licence);
-            let lacked = account.lack.take().is_some();
-            let (address, online) = (account.address.clone(), ready.online);
-            self.upkeep.licence_server_away = false;
-            self.rejections = 0;
-            out.push(Effect::Emit(EventKind::LicenceRenewed { licence }));
-            self.plan_upkeep(now);
-            if lacked && online {
-                self.tell(SessionState::Ready, out);
-                out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
+            Job::Syncing(sync) => {
+                if let Some(error) = sync.on_deadline(now) {
+                    self.after_syncing(Err(error), now, out);
+                }
             }
         }
-        if let Some(error) = book_error {
-            self.not_fetched(error, Wanted { licence: false, ..wanted }, now, out);
-        }
+        self.keep_up(now, out);
     }
 
-    /// Neither licence nor address book were had; both go on as they were.
-    fn not_fetched(&mut self, error: ProvisionError, wanted: Wanted, now: Instant, out: &mut Outbox<Effect>) {
-        let away = super::kept::is_mcs_away(&error);
-        if wanted.licence {
-            self.upkeep.licence_server_away = away;
+    fn after_syncing(
+        &mut self,
+        done: Result<SyncReport, ProvisionError>,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        self.upkeep.job = Job::None;
+        match done {
+            Ok(report) => {
+                self.upkeep.backoff.reset();
+                self.upkeep.retrying = false;
+                self.book_synced(report, now, out);
+            }
+            Err(error) => {
+                // What came before it broke off is here.
+                self.keep_book(out);
+                self.not_synced(error, now, out);
+            }
         }
+        self.keep_up(now, out);
+    }
+
+    /// The address book goes on as it was; what could not be sent waits.
+    fn not_synced(&mut self, error: ProvisionError, now: Instant, out: &mut Outbox<Effect>) {
         let error = SessionError::from(error);
         match self.remedy(&error) {
             Remedy::Again => {
                 let at = self.pause_upkeep(Step::Provision, error, now, out);
-                self.upkeep.licence_at = if wanted.licence { Some(at) } else { self.upkeep.licence_at };
-                self.upkeep.book_at = if wanted.book { Some(at) } else { self.upkeep.book_at };
+                self.upkeep.book_at = Some(at);
+            }
+            Remedy::Fresh => {
+                self.tell_failed(&error, now, now, out);
+                self.upkeep.configuration_at = Some(now);
+                self.upkeep.book_at = Some(now);
+            }
+            Remedy::Never => self.tell_failed(&error, now, now, out),
+        }
+    }
+
+    fn after_fetching(&mut self, progress: provision::Progress, now: Instant, out: &mut Outbox<Effect>) {
+        let provision::Progress::Done(done) = progress else { return };
+        self.upkeep.job = Job::None;
+        match *done {
+            Ok(fetched) => self.fetched(fetched, now, out),
+            Err(error) => self.not_fetched(error, now, out),
+        }
+        self.keep_up(now, out);
+    }
+
+    fn fetched(&mut self, fetched: Fetched, now: Instant, out: &mut Outbox<Effect>) {
+        let licensed = fetched.licensed;
+        self.upkeep.backoff.reset();
+        self.upkeep.retrying = false;
+        self.keep_licence(&licensed, now, out);
+        let State::Ready(ready) = &mut self.state else { return };
+        let account = &mut ready.registered.account;
+        let licence = licensed.licence.report(self.wall.unix_s(now));
+        account.licence = Some(licensed.licence);
+        let lacked = account.lack.take().is_some();
+        let (address, online) = (account.address.clone(), ready.online);
+        self.upkeep.licence_server_away = false;
+        self.rejections = 0;
+        out.push(Effect::Emit(EventKind::LicenceRenewed { licence }));
+        self.plan_upkeep(now);
+        if lacked && online {
+            self.tell(SessionState::Ready, out);
+            out.push(Effect::Emit(EventKind::Ready { address, timings: self.timings }));
+        }
+    }
+
+    /// No licence was had; what there is goes on.
+    fn not_fetched(&mut self, error: ProvisionError, now: Instant, out: &mut Outbox<Effect>) {
+        let away = super::kept::is_mcs_away(&error);
+        self.upkeep.licence_server_away = away;
+        let error = SessionError::from(error);
+        match self.remedy(&error) {
+            Remedy::Again => {
+                let at = self.pause_upkeep(Step::Provision, error, now, out);
+                self.upkeep.licence_at = Some(at);
                 if away {
                     self.look_again(now, out);
                 }
@@ -276,8 +328,7 @@ impl Machine {
                 // The same credentials register us: perhaps they are not what they were.
                 self.tell_failed(&error, now, now, out);
                 self.upkeep.configuration_at = Some(now);
-                self.upkeep.licence_at = if wanted.licence { Some(now) } else { self.upkeep.licence_at };
-                self.upkeep.book_at = if wanted.book { Some(now) } else { self.upkeep.book_at };
+                self.upkeep.licence_at = Some(now);
             }
             Remedy::Never => self.tell_failed(&error, now, now, out),
         }

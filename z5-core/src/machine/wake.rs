@@ -66,7 +66,7 @@ impl Machine {
             State::Resolving(_) => Some(Step::Resolve),
             State::SigningIn(step) if step.is_choosing() => return,
             State::SigningIn(_) => Some(Step::SignIn),
-            State::Provisioning(_) => Some(Step::Provision),
+            State::Provisioning(_) | State::Syncing(_) => Some(Step::Provision),
             State::Waiting(waiting) => Some(waiting.step),
             State::Registering(_) | State::Ready(_) => None,
         };
@@ -117,6 +117,7 @@ impl Machine {
             | State::Resolving(_)
             | State::SigningIn(_)
             | State::Provisioning(_)
+            | State::Syncing(_)
             | State::Registering(_)
             | State::Stopping(_)
             | State::Stopped => {}

@@ -15,11 +15,12 @@ use super::register::{self, LineAccount, Registering};
 use super::resolve::{self, Resolved, Resolving};
 use super::sign_in::{self, SignedIn, SigningIn};
 use super::supervise::Onward;
-use super::{Machine, State};
+use super::{Machine, State, book};
 use crate::clock::WallAnchor;
 use crate::config::{Profile, RetryMode};
-use crate::error::{ProvisionError, ResolveError, SignInError, Step};
+use crate::error::{ResolveError, SignInError, Step};
 use crate::events::{EventKind, SessionState, StepDetail};
+use crate::session::Goal;
 
 /// What was proved last.
 #[derive(Debug, Default)]
@@ -69,8 +70,10 @@ impl Machine {
         };
         let detail = StepDetail::Resolved { names: resolved.names().to_vec() };
         self.timings.resolve_ms = Some(self.end_step(Step::Resolve, detail, now, out));
-        // The connection of step 4 needs no proof; opened now, it stands when it is needed.
-        self.line.open(register::early_targets(&resolved, &self.plan), out);
+        if self.plan.goal == Goal::Calls {
+            // The connection of step 4 needs no proof; opened now, it stands when it is needed.
+            self.line.open(register::early_targets(&resolved, &self.plan), out);
+        }
         self.proofs.resolved = Some(Arc::clone(&resolved));
         self.proofs.resolved_at = Some(now);
         self.proofs.signed_in =
@@ -85,6 +88,9 @@ impl Machine {
     /// Step 2, or past it where there is none.
     pub(super) fn begin_sign_in(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let Some(resolved) = self.proofs.resolved.clone() else { return self.walk_names(now, out) };
+        if self.plan.goal == Goal::Contacts && self.needs_no_sign_in() {
+            return self.begin_syncing(now, out);
+        }
         match (self.plan.profile, &self.plan.zdial) {
             (Profile::Generic, _) | (Profile::Z5, None) => {
                 match LineAccount::generic(&resolved, &self.plan) {
@@ -97,7 +103,9 @@ impl Machine {
                     self.begin_step(Step::SignIn, SessionState::SigningIn, now, out);
                     return self.signed_in(signed_in, now, out);
                 }
-                self.line.open_unless_standing(register::early_targets(&resolved, &self.plan), out);
+                if self.plan.goal == Goal::Calls {
+                    self.line.open_unless_standing(register::early_targets(&resolved, &self.plan), out);
+                }
                 if let Some(mcs) = &self.plan.mcs {
                     self.warm.begin(&resolved, mcs, &mut self.request_ids, out);
                 }
@@ -133,7 +141,7 @@ impl Machine {
         if self.warm.on_https(id, &outcome) {
             return;
         }
-        let (plan, mut context) =
+        let (_, mut context) =
             Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
         match &mut self.state {
             State::SigningIn(step) => {
@@ -141,9 +149,15 @@ impl Machine {
                 self.after_sign_in(progress, now, out);
             }
             State::Provisioning(step) => {
-                let Some(mcs) = &plan.mcs else { return };
-                let progress = step.on_https(id, outcome, mcs, &mut context, out);
+                let book = Arc::make_mut(&mut self.book);
+                let progress = step.on_https(id, outcome, book, &mut context, out);
                 self.after_provision(progress, now, out);
+            }
+            State::Syncing(sync) => {
+                let book = Arc::make_mut(&mut self.book);
+                if let book::Progress::Done(done) = sync.on_https(id, outcome, book, &mut context, out) {
+                    self.synced(*done, now, out);
+                }
             }
             State::Ready(_) => self.on_upkeep_https(id, outcome, now, out),
             State::Idle
@@ -197,22 +211,19 @@ impl Machine {
     /// Step 3.
     pub(super) fn begin_provision(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let Some(signed_in) = self.proofs.signed_in.clone() else { return self.begin_sign_in(now, out) };
+        if self.plan.goal == Goal::Contacts {
+            return self.begin_syncing(now, out);
+        }
         self.begin_step(Step::Provision, SessionState::Provisioning, now, out);
         if let Some(licensed) = self.spare_licence(&signed_in, now) {
             return self.licensed(licensed, now, out);
         }
-        let lenient = self.plan.retry.mode == RetryMode::Supervised;
-        let wanted = Wanted { licence: true, book: true, lenient };
+        let wanted = Wanted::Both { lenient: self.plan.retry.mode == RetryMode::Supervised };
         self.line.open_unless_standing(register::early_targets(&signed_in.resolved, &self.plan), out);
-        let (plan, mut context) =
+        let (_, mut context) =
             Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
-        let begun = match &plan.mcs {
-            Some(mcs) => Provisioning::begin(signed_in, wanted, &mut self.warm, mcs, &mut context, out),
-            None => {
-                let detail = "no licence issuer is configured".to_owned();
-                Err(ProvisionError::LicenceMissing { status: 0, detail })
-            }
-        };
+        let book = Arc::make_mut(&mut self.book);
+        let begun = Provisioning::begin(signed_in, wanted, &mut self.warm, book, &mut context, out);
         match begun {
             Ok(step) => self.state = State::Provisioning(Box::new(step)),
             Err(error) => self.fail(error.into(), now, out),
@@ -225,24 +236,20 @@ impl Machine {
         now: Instant,
         out: &mut Outbox<Effect>,
     ) {
-        let Fetched { licensed, contacts, book_error } = match progress {
+        let Fetched { licensed, book, book_error } = match progress {
             provision::Progress::Going => return,
             provision::Progress::Done(done) => match *done {
                 Err(error) => return self.fail(error.into(), now, out),
                 Ok(fetched) => fetched,
             },
         };
-        let Some(licensed) = licensed else { return };
-        if let Some(contacts) = contacts {
-            self.contacts = contacts.into();
-            self.keep_contacts(out);
-        }
         self.keep_licence(&licensed, now, out);
-        if book_error.is_some() {
-            self.upkeep.lack_book(now);
-        }
         self.provisioned(&licensed, now, out);
+        if let Some(report) = book {
+            self.book_fetched(&report, now, out);
+        }
         if let Some(error) = book_error {
+            self.upkeep.lack_book(now);
             let (step, number) = (Step::Provision, Step::Provision.number());
             let error = error.into();
             out.push(Effect::Emit(EventKind::Retrying { step, number, attempt: 2, in_ms: 0, error }));
@@ -254,7 +261,7 @@ impl Machine {
     fn provisioned(&mut self, licensed: &Licensed, now: Instant, out: &mut Outbox<Effect>) {
         let detail = StepDetail::Provisioned {
             licence: licensed.licence.report(self.wall.unix_s(now)),
-            contacts: self.contacts.len(),
+            contacts: self.book.len(),
         };
         self.timings.provision_ms = Some(self.end_step(Step::Provision, detail, now, out));
     }

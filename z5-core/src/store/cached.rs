@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::Kind;
 use super::record::Record;
-use crate::account::contacts::Contact;
+use crate::account::book::Book;
 use crate::events::NumberOffer;
 use crate::secret::Secret;
 
@@ -63,7 +63,8 @@ impl Record for KeptLicence {
 /// The address book.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct KeptContacts {
-    pub(crate) contacts: Vec<Contact>,
+    /// Whole cards, what the server is known to have of them, and changes that it does not have.
+    pub(crate) book: Book,
 }
 
 impl Record for KeptContacts {

@@ -27,6 +27,7 @@ struct Card {
 /// A card as a listing shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Listed {
+    pub(super) revision: u64,
     pub(super) file: String,
     pub(super) etag: String,
     /// `None`: deleted since the token.
@@ -67,6 +68,16 @@ impl AddressBooks {
     /// Whether an address book has no card.
     pub fn is_empty(&self, sip_user: &str) -> bool {
         self.len(sip_user) == 0
+    }
+
+    /// The text of a card.
+    pub fn get(&self, sip_user: &str, file: &str) -> Option<String> {
+        self.card(sip_user, file).and_then(|card| card.vcard)
+    }
+
+    /// The names of all cards.
+    pub fn files(&self, sip_user: &str) -> Vec<String> {
+        self.all(sip_user).1.into_iter().map(|card| card.file).collect()
     }
 
     pub(super) fn all(&self, sip_user: &str) -> (u64, Vec<Listed>) {
@@ -124,17 +135,22 @@ impl Book {
         self.cards.insert(file.to_owned(), Card { revision: self.revision, vcard });
     }
 
+    /// In the order in which they were changed, so that a part of it is a state that once was.
     fn since(&self, revision: u64) -> Vec<Listed> {
-        self.cards
-            .iter()
-            .filter(|(_, card)| card.revision > revision)
-            .map(|(file, card)| listed(file, card))
-            .collect()
+        let changed = self.cards.iter().filter(|(_, card)| card.revision > revision);
+        let mut changed: Vec<Listed> = changed.map(|(file, card)| listed(file, card)).collect();
+        changed.sort_by_key(|card| card.revision);
+        changed
     }
 }
 
 fn listed(file: &str, card: &Card) -> Listed {
-    Listed { file: file.to_owned(), etag: etag(card.revision), vcard: card.vcard.clone() }
+    Listed {
+        revision: card.revision,
+        file: file.to_owned(),
+        etag: etag(card.revision),
+        vcard: card.vcard.clone(),
+    }
 }
 
 fn etag(revision: u64) -> String {
@@ -163,7 +179,9 @@ mod tests {
         books.remove("1", "a.vcf");
         let (revision, changes) = books.since("1", revision).unwrap();
         assert_eq!(revision, 3);
-        assert_eq!(changes, [Listed { file: "a.vcf".to_owned(), etag: "\"r3\"".to_owned(), vcard: None }]);
+        let removed =
+            Listed { revision: 3, file: "a.vcf".to_owned(), etag: "\"r3\"".to_owned(), vcard: None };
+        assert_eq!(changes, [removed]);
         assert_eq!(books.since("1", 4), None);
         assert_eq!(books.len("1"), 1);
     }

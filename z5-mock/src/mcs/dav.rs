@@ -66,22 +66,52 @@ fn properties(mcs: &Mcs, user: &str, with_members: bool) -> Response {
     multistatus(&list, None)
 }
 
+/// Cards in one report while reports are truncated by a fault.
+const FEW: usize = 2;
+
 fn synchronise(mcs: &Mcs, user: &str, request: &str) -> Response {
     let token = xml::element_text(request, "sync-token").unwrap_or_default();
-    let books = &mcs.state.address_books;
-    if !token.is_empty() && mcs.state.faults.strikes(Fault::SyncTokenInvalid) {
+    let (books, faults) = (&mcs.state.address_books, &mcs.state.faults);
+    if faults.strikes(Fault::SyncUnknown) {
+        return dav_error(StatusCode::FORBIDDEN, "<D:supported-report/>");
+    }
+    if !token.is_empty() && faults.strikes(Fault::SyncTokenInvalid) {
         return dav_error(StatusCode::FORBIDDEN, "<D:valid-sync-token/>");
     }
-    let changes = if token.is_empty() {
-        Some(books.all(user))
-    } else {
-        let revision = token.strip_prefix(TOKEN_PREFIX).and_then(|revision| revision.parse().ok());
-        revision.and_then(|revision| books.since(user, revision))
+    let changes = match token.as_str() {
+        "" => Some(books.all(user)),
+        token => {
+            let revision = token.strip_prefix(TOKEN_PREFIX).and_then(|revision| revision.parse().ok());
+            revision.and_then(|revision| books.since(user, revision))
+        }
     };
-    match changes {
-        Some((revision, cards)) => multistatus(&member_list(user, &cards), Some(revision)),
-        None => dav_error(StatusCode::FORBIDDEN, "<D:valid-sync-token/>"),
+    let Some((mut revision, mut cards)) = changes else {
+        return dav_error(StatusCode::FORBIDDEN, "<D:valid-sync-token/>");
+    };
+    let asked = xml::element_text(request, "nresults").and_then(|text| text.parse::<usize>().ok());
+    let limit = if faults.strikes(Fault::SyncTruncated) { Some(FEW) } else { asked };
+    let more = limit.is_some_and(|limit| cards.len() > limit.max(1));
+    let mut list = String::new();
+    if let (true, Some(limit)) = (more, limit) {
+        cards.truncate(limit.max(1));
+        revision = cards.last().map_or(revision, |card| card.revision);
+        list.push_str(&format!(
+            "<D:response><D:href>{}</D:href><D:status>HTTP/1.1 507 Insufficient Storage</D:status>\
+             <D:error><D:number-of-matches-within-limits/></D:error></D:response>",
+            base(user)
+        ));
     }
+    if faults.strikes(Fault::SyncBare) {
+        let bare = cards.into_iter().map(|card| Listed { vcard: card.vcard.map(|_| String::new()), ..card });
+        cards = bare.collect();
+    }
+    if faults.strikes(Fault::MalformedCard) {
+        let vcard = Some("BEGIN:VCARD\r\nVERSION:4.0\r\nthis is no property\r\nEND:VCARD\r\n".to_owned());
+        let (file, etag) = ("malformed.vcf".to_owned(), "\"malformed\"".to_owned());
+        cards.push(Listed { revision, file, etag, vcard });
+    }
+    list.push_str(&member_list(user, &cards));
+    multistatus(&list, Some(revision))
 }
 
 fn multiget(mcs: &Mcs, user: &str, request: &str) -> Response {
@@ -89,7 +119,10 @@ fn multiget(mcs: &Mcs, user: &str, request: &str) -> Response {
     for href in xml::all_texts(request, "href") {
         let file = href.rsplit('/').next().unwrap_or_default().to_owned();
         let card = mcs.state.address_books.card(user, &file);
-        list.push_str(&member(user, &card.unwrap_or(Listed { file, etag: String::new(), vcard: None })));
+        list.push_str(&member(
+            user,
+            &card.unwrap_or(Listed { revision: 0, file, etag: String::new(), vcard: None }),
+        ));
     }
     multistatus(&list, None)
 }
@@ -124,7 +157,19 @@ pub(super) async fn card(
             if vcard.as_ref().is_some_and(|vcard| !vcard.starts_with("BEGIN:VCARD")) {
                 return dav_error(StatusCode::FORBIDDEN, "<C:valid-address-data/>");
             }
-            match books.change(&user, &file, &condition, vcard) {
+            if let Some(instead) = change_fault(&mcs) {
+                return instead;
+            }
+            let tagged = |response: Response, etag: &str| match mcs.state.faults.strikes(Fault::CardUntagged)
+            {
+                true => response,
+                false => tagged(response, etag),
+            };
+            let changed = books.change(&user, &file, &condition, vcard);
+            if changed.is_ok() && mcs.state.faults.strikes(Fault::CardAnswerLost) {
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            match changed {
                 Err(_) => StatusCode::PRECONDITION_FAILED.into_response(),
                 Ok((true, etag)) => tagged(StatusCode::NO_CONTENT.into_response(), &etag),
                 Ok((false, etag)) => tagged(StatusCode::CREATED.into_response(), &etag),
@@ -132,6 +177,17 @@ pub(super) async fn card(
         }
         _ => not_allowed(),
     }
+}
+
+/// What a fault answers in place of making a change.
+fn change_fault(mcs: &Mcs) -> Option<Response> {
+    let faults = [
+        (Fault::CardConflict, StatusCode::PRECONDITION_FAILED),
+        (Fault::CardRefused, StatusCode::FORBIDDEN),
+        (Fault::CardUnavailable, StatusCode::SERVICE_UNAVAILABLE),
+    ];
+    let (_, status) = faults.into_iter().find(|(fault, _)| mcs.state.faults.strikes(*fault))?;
+    Some(status.into_response())
 }
 
 fn refusal(mcs: &Mcs, owner: &str, user: &str) -> Option<Response> {

@@ -15,7 +15,7 @@ fn refused() -> Result<HttpsReply, io::HttpsFailure> {
 
 fn ok(body: String) -> Result<HttpsReply, io::HttpsFailure> {
     let body = Bytes::from(body);
-    Ok(HttpsReply { status: 200, challenges: Vec::new(), retry_after_s: None, body })
+    Ok(HttpsReply { status: 200, challenges: Vec::new(), retry_after_s: None, etag: None, body })
 }
 
 fn configuration(lifetime: &str) -> String {

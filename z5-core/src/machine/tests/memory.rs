@@ -91,17 +91,19 @@ fn every_call_is_in_the_history_of_the_next_session() {
 #[test]
 fn the_address_book_is_there_before_the_first_step() {
     let store = Arc::new(MemoryStore::new());
-    let contact = Contact { name: "Bob".into(), numbers: vec!["+15555550102".into()] };
+    let bob = crate::account::vcard::Card::new("bob", "Bob", &["+15555550102".to_owned()]);
     let mut first = World::remembering(CONFIG, &store).start();
-    first.machine.contacts = vec![contact.clone()].into();
-    let mut out = Outbox::new();
-    first.machine.keep_contacts(&mut out);
-    first.wishes.extend(out.drain());
-    first.settle();
+    first.command(Command::Contacts { change: io::BookChange::Add(bob) });
     let mut world = World::remembering(CONFIG, &store);
     world.silent = "dns";
-    let world = world.start();
-    assert_eq!(world.machine.view().contacts[..], [contact]);
+    // Before the store has answered.
+    let carol = crate::account::vcard::Card::new("carol", "Carol", &[]);
+    world.input(Input::Start);
+    world.input(Input::Command(Command::Contacts { change: io::BookChange::Add(carol) }));
+    world.settle();
+    let book = world.machine.view().book;
+    let names: Vec<_> = book.contacts().into_iter().map(|contact| contact.name).collect();
+    assert_eq!((names, book.unsent()), (vec!["Bob".to_owned(), "Carol".to_owned()], 1));
 }
 
 /// The codes of what the store had to complain of.

@@ -23,7 +23,7 @@ impl World {
             list.borrow_mut().push((request.host.clone(), request.target.clone(), authorization));
             let (status, body) = answer.filter(|_| request.target.starts_with(path))?;
             let body = Bytes::from_static(body.as_bytes());
-            Some(Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s: None, body }))
+            Some(Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s: None, etag: None, body }))
         }));
         seen
     }

@@ -1,0 +1,54 @@
+//! What an address book does not take. Never a reason to end a session.
+
+use serde::{Serialize, Serializer};
+
+use super::{Advice, Failure};
+use crate::account::book::{MAX_BOOK_BYTES, MAX_CONTACTS};
+
+/// Why a change of the address book was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BookError {
+    /// There is no such contact.
+    #[error("there is no contact `{id}`")]
+    Unknown {
+        /// As given.
+        id: String,
+    },
+    /// No room.
+    #[error("the address book is full: {MAX_CONTACTS} contacts, {MAX_BOOK_BYTES} bytes")]
+    Full,
+    /// A contact needs a name.
+    #[error("a contact needs a name (FN)")]
+    NoName,
+}
+
+impl BookError {
+    /// Every code this type can have.
+    pub const CODES: &'static [&'static str] = &["contacts.unknown", "contacts.full", "contacts.no-name"];
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "contacts.unknown",
+            Self::Full => "contacts.full",
+            Self::NoName => "contacts.no-name",
+        }
+    }
+
+    /// As a plain record.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            step: None,
+            code: self.code(),
+            message: self.to_string(),
+            advice: Advice::CheckSettings,
+            retry_after_s: None,
+        }
+    }
+}
+
+impl Serialize for BookError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.failure().serialize(serializer)
+    }
+}
