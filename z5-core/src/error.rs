@@ -265,13 +265,18 @@ impl InternalError {
         }
     }
 
+    /// What the user can do.
+    pub const fn advice(&self) -> Advice {
+        Advice::ReportBug
+    }
+
     /// As a plain record.
     pub fn failure(&self) -> Failure {
         Failure {
             step: None,
             code: self.code(),
             message: self.to_string(),
-            advice: Advice::ReportBug,
+            advice: self.advice(),
             retry_after_s: None,
         }
     }

@@ -40,5 +40,12 @@ pub use machine::book::SyncReport;
 pub use session::{Goal, Session, Snapshot, StartOptions};
 pub use store::{CallRecord, DirStore, MemoryStore, Store, StoreError, StoreKey};
 pub use trace::SipTrace;
+/// Media: the traits and channels with which an application brings sound, pictures and text of its own.
+pub use z5_media as media;
 pub use z5_media::capture::{Capture, CaptureError, CaptureOutcome};
 pub use z5_media::{Heard, SeenFigures, StreamStats, VideoFigures};
+
+/// The tour for embedders; its examples are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

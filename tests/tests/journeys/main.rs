@@ -11,6 +11,7 @@
 
 mod call_matrix;
 mod calls;
+mod embedding;
 mod extras;
 mod faults;
 mod matrix;

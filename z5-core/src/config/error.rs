@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::error::Advice;
+
 /// A configuration that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -39,6 +41,11 @@ impl ConfigError {
             Self::Syntax { .. } => "config.syntax",
             Self::Invalid(problems) => problems.first().map_or("config.bad-value", Problem::code),
         }
+    }
+
+    /// What the user can do.
+    pub const fn advice(&self) -> Advice {
+        Advice::CheckSettings
     }
 
     /// Every code this type can have.

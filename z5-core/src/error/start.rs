@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::{Advice, Failure};
 use crate::config::ConfigError;
 
 /// Why a session could not begin.
@@ -55,6 +56,25 @@ impl StartError {
             Self::LicenceKey { .. } => "start.licence-key",
             Self::Entropy { .. } => "start.entropy",
             Self::System { .. } => "start.system",
+        }
+    }
+
+    /// What the user can do.
+    pub const fn advice(&self) -> Advice {
+        match self {
+            Self::Config(_) | Self::CaFile { .. } | Self::LicenceKey { .. } => Advice::CheckSettings,
+            Self::Entropy { .. } | Self::System { .. } => Advice::RetryAfter,
+        }
+    }
+
+    /// As a plain record.
+    pub fn failure(&self) -> Failure {
+        Failure {
+            step: None,
+            code: self.code(),
+            message: self.to_string(),
+            advice: self.advice(),
+            retry_after_s: None,
         }
     }
 }
