@@ -29,9 +29,13 @@ pub(crate) fn run(config: Config, store: Arc<dyn Store>, out: &mut dyn Write) ->
         }
         match event.kind {
             EventKind::Ready { .. } => {
-                for contact in session.contacts().iter() {
-                    writeln!(out, "{}: {}", contact.name, contact.numbers.join(", "))?;
+                for contact in session.contacts() {
+                    let numbers: Vec<&str> = contact.numbers.iter().map(|own| own.number.as_str()).collect();
+                    writeln!(out, "{}: {}", contact.name, numbers.join(", "))?;
                 }
+                // As a person types it: the beginnings of words, or the end of a number.
+                let found = session.address_book().search("bo").len();
+                writeln!(out, "{found} found by \"bo\"")?;
                 for call in session.history().iter() {
                     writeln!(out, "{:?} {}: {}", call.direction, call.remote, call.outcome)?;
                 }
