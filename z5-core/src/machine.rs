@@ -463,12 +463,11 @@ impl Machine {
             let offer = if let ua::Command::Renegotiate { call, .. } = &order { Some(*call) } else { None };
             let mut events = self.line.agent(ua::Input::Command(order), now, out);
             let refused = |event: &ua::Event| {
-                let why = ua::CommandRefusal::WrongState;
+                let why = ua::CommandRefusal::OfferOpen;
                 matches!(event, ua::Event::CommandRefused { call, why: seen } if *call == offer && *seen == why)
             };
-            if let Some(key) = offer.filter(|_| events.iter().any(refused))
-                && self.calls.on_offer_refused(key)
-            {
+            if let Some(key) = offer.filter(|_| events.iter().any(refused)) {
+                self.calls.on_offer_refused(key);
                 events.retain(|event| !refused(event));
             }
             self.on_agent(events, now, out);

@@ -80,6 +80,8 @@ struct Call {
     /// The far end has been asked for a picture by INFO and has not refused; `None` once it has.
     pictures_by_info: Option<bool>,
     hold: mid_call::Hold,
+    /// More was agreed on, while it rang, than the user took.
+    left_over: bool,
     muted: Vec<MediaKind>,
     /// Media that are being made ready to answer an offer within the call.
     adding: Vec<MediaKind>,
@@ -91,6 +93,8 @@ struct Call {
     extras: Extras,
     /// Media of `adding` that we want, to be offered; else they answer an offer.
     proposing: bool,
+    /// They are in an offer of ours that is open.
+    add_offered: bool,
     /// When the far end has not answered until then, we give up.
     patience: Option<Instant>,
     gave_up: bool,
@@ -142,12 +146,15 @@ impl Calls {
         if call.established_at.is_some() {
             return self.on_more_ready(id, outcome, desk, out);
         }
+        if call.incoming && call.state == CallState::Ringing {
+            return self.ring_with(id, outcome, desk);
+        }
         let made = outcome.and_then(|ready| {
-            let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
-            let capabilities = call_media::capabilities(&ready, &desk.plan.media, &[], address, false)?;
-            Ok((ready, capabilities))
+            // What it rang with holds on.
+            let ready = if call.ready.is_empty() { ready } else { std::mem::take(&mut call.ready) };
+            Ok((capabilities_of(&ready, desk)?, ready))
         });
-        let (ready, capabilities) = match made {
+        let (capabilities, ready) = match made {
             Ok(made) => made,
             Err(error) => {
                 let (key, incoming, referrer) = (call.key, call.incoming, call.transfer_of);
@@ -230,6 +237,7 @@ impl Calls {
                 call.format = running::format(&streams);
                 call.digits = running::digits(&streams);
                 let timings = call.timings;
+                call.left_over = call.incoming && negotiated.media.len() > media.streams.len() && !ending;
                 if !ending {
                     self.set_state(id, CallState::Established, out);
                     out.push(Effect::StartMedia { call: id, streams });
@@ -237,6 +245,19 @@ impl Calls {
                 out.push(Effect::Emit(EventKind::CallEstablished { call: id, media, timings }));
                 Vec::new()
             }
+        }
+    }
+
+    /// A call that rang with more than the user took: what is left over is closed.
+    pub(crate) fn close_left_over(&mut self, key: CallKey, desk: &Desk<'_>) -> Orders {
+        let Some((_, call)) = self.by_key(key) else { return Vec::new() };
+        let left_over = std::mem::take(&mut call.left_over);
+        match call.capabilities(false, desk) {
+            Ok(offer) if left_over => {
+                call.offers_otherwise();
+                vec![ua::Command::Renegotiate { call: key, offer }]
+            }
+            Ok(_) | Err(_) => Vec::new(),
         }
     }
 
@@ -311,6 +332,7 @@ impl Call {
             digits: false,
             pictures_by_info: Some(false),
             hold: mid_call::Hold::default(),
+            left_over: false,
             muted: Vec::new(),
             adding: Vec::new(),
             emergency: false,
@@ -318,11 +340,18 @@ impl Call {
             transfer_of: None,
             extras: Extras::default(),
             proposing: false,
+            add_offered: false,
             patience: None,
             gave_up: false,
             end: None,
         }
     }
+}
+
+/// What we can do on ports that were just made ready.
+fn capabilities_of(ready: &[ReadyMedium], desk: &Desk<'_>) -> Result<Capabilities, CallError> {
+    let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
+    call_media::capabilities(ready, &desk.plan.media, &[], address, false)
 }
 
 fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<Effect>) {

@@ -234,9 +234,9 @@ impl Machine {
         }
     }
 
-    /// An offer of ours within a call may be done with: what waits for its end is asked for.
-    fn on_offer_done(&mut self, call: ua::CallKey, now: Instant, out: &mut Outbox<Effect>) {
-        let orders = self.with_desk(now, |calls, desk| calls.on_offer_done(call, desk, out));
+    /// No offer is open in a call any more: what waits for that is asked for.
+    fn on_may_offer(&mut self, call: ua::CallKey, now: Instant, out: &mut Outbox<Effect>) {
+        let orders = self.with_desk(now, |calls, desk| calls.on_may_offer(call, desk, out));
         self.order(orders.unwrap_or_default(), now, out);
     }
 
@@ -274,6 +274,7 @@ impl Machine {
                 from,
                 display_name,
                 offered,
+                ring_with_offer,
                 replaces,
                 asserted,
                 call_info,
@@ -282,7 +283,16 @@ impl Machine {
             } => {
                 let id = CallId(self.call_ids.fetch_add(1, Ordering::Relaxed));
                 let about = calls::about(call_info, &parts);
-                let incoming = Incoming { key: call, from, display_name, offered, replaces, asserted, about };
+                let incoming = Incoming {
+                    key: call,
+                    from,
+                    display_name,
+                    offered,
+                    ring_with_offer,
+                    replaces,
+                    asserted,
+                    about,
+                };
                 let ready = matches!(self.state, State::Ready(_));
                 let orders = match ready {
                     true => self.with_desk(now, |calls, desk| calls.on_incoming(id, incoming, desk, out)),
@@ -302,16 +312,17 @@ impl Machine {
                 let most = self.video_rate(now);
                 let orders = self.calls.on_established(call, &negotiated, most, now, out);
                 self.order(orders, now, out);
+                let orders = self.with_desk(now, |calls, desk| calls.close_left_over(call, desk));
+                self.order(orders.unwrap_or_default(), now, out);
             }
-            ua::Event::Renegotiated { call, negotiated } => {
+            ua::Event::Renegotiated { call, negotiated, by_us } => {
                 let most = self.video_rate(now);
-                self.calls.on_renegotiated(call, &negotiated, most, out);
-                self.on_offer_done(call, now, out);
+                self.calls.on_renegotiated(call, (&negotiated, by_us), most, out);
             }
             ua::Event::RenegotiationFailed { call, failure } => {
                 self.calls.on_renegotiation_failed(call, &failure, out);
-                self.on_offer_done(call, now, out);
             }
+            ua::Event::MayOffer { call } => self.on_may_offer(call, now, out),
             ua::Event::Offered { call, offered } => {
                 let kinds = calls::kinds_of(&offered);
                 let orders = self.with_desk(now, |calls, desk| calls.on_offered(call, &kinds, desk, out));

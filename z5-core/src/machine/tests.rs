@@ -22,6 +22,7 @@ mod memory;
 mod mid_call;
 mod outage;
 mod retry;
+mod ringing;
 mod round_trips;
 mod secrets;
 mod servers;

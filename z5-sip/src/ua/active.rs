@@ -71,7 +71,7 @@ impl UserAgent {
         let first = !std::mem::replace(&mut active.established, true);
         match (outcome, first) {
             (Ok(negotiated), true) => turn.emit(Event::Established { call: key, negotiated }),
-            (Ok(negotiated), false) => turn.emit(Event::Renegotiated { call: key, negotiated }),
+            (Ok(negotiated), false) => turn.emit(Event::Renegotiated { call: key, negotiated, by_us: false }),
             (Err(failure), true) => {
                 active.established = false;
                 self.send_bye(key, Side::Local, Some(failure), turn);

@@ -10,7 +10,7 @@ use crate::wire::{BuildError, Method, Name, ResponseBuilder, Transport, Uri};
 
 /// The methods that are answered with something else than 405.
 pub(super) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, REFER, NOTIFY, INFO, MESSAGE";
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK, REFER, SUBSCRIBE, NOTIFY, INFO, MESSAGE";
 
 /// The extensions that a request may require of us.
 pub(super) const SUPPORTED: &str = "timer, path, outbound, 100rel, replaces, norefersub";

@@ -12,6 +12,7 @@ use super::transactions::Owner;
 use super::types::{CallKey, Event};
 use super::{Turn, UserAgent};
 use crate::dialog::{Dialog, DialogId};
+use crate::transaction::ClientInput;
 use crate::wire::{Message, Method, Name};
 
 /// Early dialogs of one call that are kept. A proxy that forks further is heard, but its further forks have no dialog
@@ -170,7 +171,7 @@ impl UserAgent {
             _ => Err(CallFailure::from_response(response)),
         };
         match outcome {
-            Ok(negotiated) => turn.emit(Event::Renegotiated { call: key, negotiated }),
+            Ok(negotiated) => turn.emit(Event::Renegotiated { call: key, negotiated, by_us: true }),
             Err(failure) => {
                 leg.session.withdraw();
                 turn.emit(Event::RenegotiationFailed { call: key, failure });
@@ -215,6 +216,10 @@ impl UserAgent {
         self.remember_ended(leg.dialog.id().clone());
         if let Some(asked) = &leg.asked {
             self.respond(asked.server, 487, turn, |builder| builder);
+        }
+        // Nobody waits for the answer to an offer of ours, and who has lost its own flow gives none.
+        if let Some(number) = leg.offering {
+            self.turn_client(number, ClientInput::Abandon, turn);
         }
     }
 }

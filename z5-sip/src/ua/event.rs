@@ -140,6 +140,13 @@ pub enum Event {
         call: CallKey,
         /// What flows now.
         negotiated: Negotiated,
+        /// It answers a [`Command::Renegotiate`](super::Command::Renegotiate).
+        by_us: bool,
+    },
+    /// A [`Command::Renegotiate`](super::Command::Renegotiate) was refused because another offer was open; none is any more.
+    MayOffer {
+        /// The call.
+        call: CallKey,
     },
     /// The far end offers a medium that does not flow yet, or new keys. Answer with `AnswerOffer` or `RefuseOffer`; after
     /// 2 s it is answered with what we can do already.

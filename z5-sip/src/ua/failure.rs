@@ -234,6 +234,9 @@ pub enum CommandRefusal {
     /// The call is not in a state in which this makes sense.
     #[error("the call is not in a state for this")]
     WrongState,
+    /// Another offer is open: [`super::Event::MayOffer`] follows when none is any more.
+    #[error("another offer is open")]
+    OfferOpen,
     /// The status of a Reject is not 300 to 699.
     #[error("the status is not 300 to 699")]
     BadStatus,

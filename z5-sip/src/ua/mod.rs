@@ -66,6 +66,7 @@ mod fetching;
 mod incoming;
 mod info;
 mod leg;
+mod listening;
 mod messaging;
 mod offers;
 mod options;
@@ -89,7 +90,7 @@ mod types;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 pub use crate::flow::{FlowDeath, FlowEnd, FlowId, StunUse};
@@ -147,6 +148,8 @@ pub struct UserAgent {
     calls: BTreeMap<CallKey, Call>,
     dialogs: HashMap<DialogId, CallKey>,
     subscriptions: BTreeMap<SubscriptionKey, subscribing::Subscribed>,
+    /// Calls in which an offer was refused because another one was open.
+    wants_offer: BTreeSet<CallKey>,
     /// Requests of calls that wait for a flow.
     adrift: Vec<adrift::Adrift>,
     /// Dialogs that are over, the newest last.
@@ -228,6 +231,7 @@ impl UserAgent {
             transactions: Transactions::default(),
             calls: BTreeMap::new(),
             dialogs: HashMap::new(),
+            wants_offer: BTreeSet::new(),
             adrift: Vec::new(),
             ended: VecDeque::new(),
             transfers: BTreeMap::new(),
@@ -267,6 +271,7 @@ impl UserAgent {
             Input::Command(command) => self.on_command(command, turn),
         }
         self.answer_doorstep(turn);
+        self.tell_who_may_offer(turn);
         self.report_outcomes(turn);
         self.reschedule();
         for effect in turn.out.iter().skip(before) {

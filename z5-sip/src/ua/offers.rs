@@ -221,7 +221,7 @@ impl UserAgent {
                 }
                 self.dirty.push(Sleeper::Call(key));
                 if let Some(negotiated) = negotiated {
-                    turn.emit(Event::Renegotiated { call: key, negotiated });
+                    turn.emit(Event::Renegotiated { call: key, negotiated, by_us: false });
                 }
             }
             Err(failure) => {

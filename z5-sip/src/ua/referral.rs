@@ -239,6 +239,37 @@ impl UserAgent {
         self.report(key, Report { status, timeout: true }, turn);
     }
 
+    /// The reports in a dialog, by the number of their REFER when one is named, and the call that they are told in.
+    pub(super) fn referral_of(&self, id: &DialogId, event: Option<u32>) -> Option<(CallKey, CallKey)> {
+        let mut told = self.referrals.iter().filter(|(_, referral)| referral.id == *id && !referral.over);
+        let (key, referral) = told.find(|(_, referral)| event.is_none_or(|event| event == referral.event))?;
+        Some((*key, referral.call))
+    }
+
+    /// The dialog of these reports, whether its call stands or not.
+    pub(super) fn referral_dialog(&mut self, key: CallKey) -> Option<&mut Dialog> {
+        let referral = self.referrals.get(&key)?;
+        let (call, id) = (referral.call, referral.id.clone());
+        self.dialog_mut(call, key, &id)
+    }
+
+    /// Reports go on for what is asked, our own bound at most; gives for how long. Nothing asked is our own bound.
+    pub(super) fn listen_on(&mut self, key: CallKey, asked: Option<Duration>, now: Instant) -> Duration {
+        let granted = asked.unwrap_or(REPORT_FOR).min(REPORT_FOR);
+        if let Some(referral) = self.referrals.get_mut(&key) {
+            referral.expires_at = now + granted;
+            self.dirty.push(Sleeper::Referral(key));
+        }
+        granted
+    }
+
+    /// Says again how things stand; as the last word when nobody wants to hear more.
+    pub(super) fn repeat_report(&mut self, key: CallKey, last: bool, turn: &mut Turn<'_>) {
+        if let Some(status) = self.referrals.get(&key).map(|referral| referral.last) {
+            self.report(key, Report { status, timeout: last }, turn);
+        }
+    }
+
     fn report(&mut self, key: CallKey, report: Report, turn: &mut Turn<'_>) {
         let Some(referral) = self.referrals.get_mut(&key).filter(|referral| !referral.over) else { return };
         if referral.in_flight {
@@ -288,9 +319,7 @@ impl UserAgent {
 
     /// The next CSeq for a report that is sent again with credentials.
     pub(super) fn next_report_cseq(&mut self, key: CallKey) -> Option<u32> {
-        let referral = self.referrals.get(&key)?;
-        let (call, id) = (referral.call, referral.id.clone());
-        self.dialog_mut(call, key, &id).map(|dialog| dialog.next(Method::Options).cseq)
+        self.referral_dialog(key).map(|dialog| dialog.next(Method::Options).cseq)
     }
 
     /// A report is answered, or never will be (`None`).

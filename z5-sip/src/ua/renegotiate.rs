@@ -39,9 +39,26 @@ impl UserAgent {
                 None if self.hold_offer(key, &offer) => return,
                 None => CommandRefusal::WrongState,
             },
+            Some(State::Active(active)) if active.stands() => {
+                self.wants_offer.insert(key);
+                CommandRefusal::OfferOpen
+            }
             Some(State::Active(_)) => CommandRefusal::WrongState,
         };
         turn.emit(Event::CommandRefused { call: Some(key), why });
+    }
+
+    /// After every turn: who was told that another offer is open hears when none is any more.
+    pub(super) fn tell_who_may_offer(&mut self, turn: &mut Turn<'_>) {
+        let calls = &self.calls;
+        self.wants_offer.retain(|key| match calls.get(key).map(|call| &call.state) {
+            Some(State::Active(active)) if active.may_offer() => {
+                turn.emit(Event::MayOffer { call: *key });
+                false
+            }
+            Some(State::Active(active)) => active.stands(),
+            Some(State::Calling(_) | State::Ringing(_)) | None => false,
+        });
     }
 
     /// Keeps an offer for the next PRACK of an early dialog whose far end takes no UPDATE. False where there is none.
@@ -256,7 +273,7 @@ impl UserAgent {
         self.dirty.push(Sleeper::Call(key));
         match outcome {
             Ok(negotiated) if quiet && before.as_ref() == Some(&negotiated.media) => {}
-            Ok(negotiated) => turn.emit(Event::Renegotiated { call: key, negotiated }),
+            Ok(negotiated) => turn.emit(Event::Renegotiated { call: key, negotiated, by_us: !quiet }),
             Err(failure) => turn.emit(Event::RenegotiationFailed { call: key, failure }),
         }
         if wants_end {
@@ -322,7 +339,7 @@ impl UserAgent {
                         }
                     };
                     turn.emit(match outcome {
-                        Ok(negotiated) => Event::Renegotiated { call: key, negotiated },
+                        Ok(negotiated) => Event::Renegotiated { call: key, negotiated, by_us: true },
                         Err(failure) => Event::RenegotiationFailed { call: key, failure },
                     });
                 } else if let Some(active) = self.active(key) {

@@ -87,6 +87,7 @@ impl UserAgent {
             }
             Some(Method::Message) => self.on_message_request(number, &request, inside, turn),
             Some(Method::Notify) => self.on_notify(number, &request, inside, turn),
+            Some(Method::Subscribe) => self.on_subscribe_request(number, &request, inside, turn),
             Some(Method::Options) => self.on_options(number, &request, inside, turn),
             Some(_) | None => {
                 self.respond(number, 405, turn, |builder| builder.header(Name::Allow, ALLOW));

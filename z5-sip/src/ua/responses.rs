@@ -35,8 +35,24 @@ impl UserAgent {
         let (owner, method) = (client.owner, client.outline.method.clone());
         let status = response.status().unwrap_or_default();
         if status < 200 {
-            if let Owner::Invite(call) = owner {
-                self.on_provisional(call, number, response, turn);
+            match owner {
+                Owner::Invite(call) => self.on_provisional(call, number, response, turn),
+                // Its call has ended meanwhile.
+                Owner::Reinvite(call) if !self.calls.contains_key(&call) => {
+                    self.turn_client(number, ClientInput::Abandon, turn);
+                }
+                Owner::Reinvite(_)
+                | Owner::Register(_)
+                | Owner::Update(_)
+                | Owner::Bye(_)
+                | Owner::Cancel
+                | Owner::Apart(_)
+                | Owner::Refer(_)
+                | Owner::Notify(_)
+                | Owner::Info(_)
+                | Owner::Prack
+                | Owner::OfferingPrack(_)
+                | Owner::Stray => {}
             }
             return;
         }

@@ -8,11 +8,11 @@ use z5_sip::ua::{self, BodyPart, CallInfo, CallKey};
 use z5_sip::wire::Uri;
 
 use super::licensed::{self, check_licence, licensed};
-use super::{Call, Calls, Desk, Orders, nothing_to_carry, prepare};
+use super::{Call, Calls, Desk, Orders, capabilities_of, nothing_to_carry, prepare};
 use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{About, CallState, EventKind, MediaKind};
-use crate::machine::io::{Effect, Wanted};
+use crate::machine::io::{Effect, ReadyMedium, Wanted};
 
 /// What an incoming call is answered with that the licence has no room for (RFC 3261 section 21.4.24).
 const BUSY_HERE: u16 = 486;
@@ -28,6 +28,8 @@ pub(crate) struct Incoming {
     pub(crate) from: Uri,
     pub(crate) display_name: Option<String>,
     pub(crate) offered: OfferSummary,
+    /// The caller hears that it rings only with our offer (RFC 3262 section 5).
+    pub(crate) ring_with_offer: bool,
     pub(crate) replaces: Option<CallKey>,
     pub(crate) asserted: Option<Uri>,
     pub(crate) about: Vec<About>,
@@ -66,7 +68,8 @@ impl Calls {
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) -> Orders {
-        let Incoming { key, from, display_name, offered, replaces, asserted, about } = incoming;
+        let Incoming { key, from, display_name, offered, ring_with_offer, replaces, asserted, about } =
+            incoming;
         let replaces = replaces.and_then(|key| self.id_of(key));
         // Emergency services that call back ask for no licence (RFC 6881 ED-69).
         let called_back = self.awaits_call_back(desk.now);
@@ -85,6 +88,15 @@ impl Calls {
             true => KINDS.map(|(kind, _)| kind).to_vec(),
             false => kinds_of(&offered),
         };
+        // Whose ringing must bring our offer gets what needs no camera; pictures can be added.
+        let usual = Wanted { audio: true, text: None, video: Some(false) };
+        let rung_with = match ring_with_offer {
+            true => licensed(usual, desk).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        if !rung_with.is_empty() {
+            call.offered.retain(|kind| rung_with.contains(kind));
+        }
         let offers = |kind| call.offered.contains(&kind);
         let [audio, text, video] = KINDS.map(|(kind, _)| offers(kind));
         self.calls.insert(id, call);
@@ -102,7 +114,28 @@ impl Calls {
             text,
             video,
         }));
+        if !rung_with.is_empty() {
+            prepare(id, rung_with, desk, out);
+            return Vec::new();
+        }
         vec![ua::Command::Ring { call: key, offer: None }]
+    }
+
+    /// Ports and keys of a call that rings with our offer are there, or not: then it rings without, which is better than not
+    /// to ring at all.
+    pub(super) fn ring_with(
+        &mut self,
+        id: CallId,
+        outcome: Result<Vec<ReadyMedium>, CallError>,
+        desk: &Desk<'_>,
+    ) -> Orders {
+        let Some(call) = self.calls.get_mut(&id) else { return Vec::new() };
+        let made = outcome.and_then(|ready| Ok((capabilities_of(&ready, desk)?, ready)));
+        let offer = made.ok().map(|(offer, ready)| {
+            call.ready = ready;
+            offer
+        });
+        vec![ua::Command::Ring { call: call.key, offer }]
     }
 
     /// Who takes our call says something about themselves.
@@ -123,8 +156,13 @@ impl Calls {
             }
         };
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let kinds = accepted(call, &wanted);
+        let mut kinds = accepted(call, &wanted);
         call.wanted = wanted;
+        // Our offer is out already, with its ports: only the sources are missing.
+        if !call.ready.is_empty() {
+            call.ready.retain(|medium| kinds.contains(&medium.kind));
+            kinds.clear();
+        }
         call.asked_at = desk.now;
         self.set_state(id, CallState::Answering, out);
         prepare(id, kinds, desk, out);

@@ -20,27 +20,23 @@ pub(super) struct Hold {
     pub(super) remote: bool,
     /// What we asked the far end for and have no answer to.
     wanted: Option<bool>,
-    /// What was wanted before the last offer of ours, when that offer was for hold or resume.
-    before: Option<Option<bool>>,
-    /// What the user wants next: said while an offer of ours was open.
+    /// What was wanted before the last offer of ours, when that offer was for hold or resume, and whether a medium was being
+    /// added by then.
+    before: Option<(Option<bool>, bool)>,
+    /// What the user wants next: said while an offer was open.
     next: Option<bool>,
 }
 
 impl Hold {
-    /// What an agreement says: a stream that we may not send on is held by the far end, one that we do not want to
-    /// receive by us (RFC 3264 section 8.4).
-    pub(super) fn after(self, streams: &[StreamPlan]) -> Self {
-        let receives = streams.iter().any(|plan| plan.receive);
+    /// What an agreement says: a stream that we may not send on is held by the far end (RFC 3264 section 8.4). Whether we hold is
+    /// for the answer to our own offer to say, whatever the far end makes of its direction.
+    pub(super) fn after(self, streams: &[StreamPlan], by_us: bool) -> Self {
         let sends = streams.iter().any(|plan| plan.send);
-        let agreed = self.wanted.filter(|hold| match hold {
-            true => !receives,
-            // one-way towards the far end is what our own hold left
-            false => receives || !sends,
-        });
+        let agreed = self.wanted.filter(|_| by_us);
         Self {
             local: agreed.unwrap_or(self.local),
             remote: !streams.is_empty() && !sends,
-            wanted: self.wanted.filter(|_| agreed.is_none()),
+            wanted: self.wanted.filter(|_| !by_us),
             ..self
         }
     }
@@ -63,7 +59,9 @@ impl Calls {
         }
         match call.capabilities(hold, desk) {
             Ok(offer) => {
-                call.hold = Hold { wanted: Some(hold), before: Some(wanted), next: None, ..call.hold };
+                let before = Some((wanted, call.add_offered));
+                call.hold = Hold { wanted: Some(hold), before, next: None, ..call.hold };
+                call.add_offered = call.has_proposal();
                 vec![ua::Command::Renegotiate { call: call.key, offer }]
             }
             Err(error) => {
@@ -73,35 +71,39 @@ impl Calls {
         }
     }
 
-    /// The user agent may not make an offer now. A hold or resume that comes while another is open waits for its end: then
-    /// this is true, and nothing is refused.
-    pub(crate) fn on_offer_refused(&mut self, key: CallKey) -> bool {
-        let Some((_, call)) = self.by_key(key) else { return false };
-        match call.hold.before.take() {
-            Some(before) => {
+    /// Another offer is open: a hold, a resume or a medium to be added waits for its end.
+    pub(crate) fn on_offer_refused(&mut self, key: CallKey) {
+        let Some((_, call)) = self.by_key(key) else { return };
+        call.add_offered = match call.hold.before.take() {
+            Some((before, adding)) => {
                 let wanted = std::mem::replace(&mut call.hold.wanted, before);
                 // It may be what is asked for already.
-                call.hold.next = wanted.filter(|_| before.is_some() && wanted != before);
-                before.is_some()
+                call.hold.next = wanted.filter(|_| wanted != before);
+                adding
             }
-            None => {
-                call.drop_proposal();
-                false
-            }
-        }
+            None => false,
+        };
     }
 
-    /// An offer of ours is done with: what the user has wanted since is asked for now.
-    pub(crate) fn on_offer_done(
-        &mut self,
-        key: CallKey,
-        desk: &Desk<'_>,
-        out: &mut Outbox<Effect>,
-    ) -> Orders {
+    /// No offer is open any more: what the user has wanted since is asked for now, all of it in one offer.
+    pub(crate) fn on_may_offer(&mut self, key: CallKey, desk: &Desk<'_>, out: &mut Outbox<Effect>) -> Orders {
         let Some((id, call)) = self.by_key(key) else { return Vec::new() };
-        match call.hold.next.take() {
-            Some(hold) => self.hold(id, hold, desk, out),
-            None => Vec::new(),
+        let next = call.hold.next.take();
+        let orders = next.map(|hold| self.hold(id, hold, desk, out)).unwrap_or_default();
+        let waits = |call: &Call| call.has_proposal() && !call.add_offered;
+        let Some((_, call)) = self.by_key(key).filter(|(_, call)| orders.is_empty() && waits(call)) else {
+            return orders;
+        };
+        match call.capabilities(call.hold.local, desk) {
+            Ok(offer) => {
+                call.offers_addition();
+                vec![ua::Command::Renegotiate { call: key, offer }]
+            }
+            Err(error) => {
+                call.drop_proposal();
+                out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
+                Vec::new()
+            }
         }
     }
 
@@ -114,7 +116,10 @@ impl Calls {
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
         call.hold.wanted = None;
-        call.drop_proposal();
+        // What has not been offered yet will be.
+        if call.add_offered {
+            call.drop_proposal();
+        }
         let error = CallError::ChangeRefused { why: failure.to_string() };
         out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
     }
@@ -153,8 +158,9 @@ impl Calls {
 
     /// The far end's answer is here: a medium that we wanted and that does not flow is told and forgotten.
     pub(super) fn settle_proposal(&mut self, id: CallId, out: &mut Outbox<Effect>) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.proposing) else { return };
-        call.proposing = false;
+        let asked = |call: &&mut Call| call.proposing && call.add_offered;
+        let Some(call) = self.calls.get_mut(&id).filter(asked) else { return };
+        (call.proposing, call.add_offered) = (false, false);
         let flows = |kind: &MediaKind| call.media.streams.iter().any(|stream| stream.kind == *kind);
         let missing: Vec<MediaKind> = call.adding.drain(..).filter(|kind| !flows(kind)).collect();
         call.ready.retain(|medium| !missing.contains(&medium.kind));
@@ -268,10 +274,23 @@ impl Calls {
 impl Call {
     /// Forgets a medium that was to be added.
     fn drop_proposal(&mut self) {
+        self.add_offered = false;
         if std::mem::take(&mut self.proposing) {
             let missing = std::mem::take(&mut self.adding);
             self.ready.retain(|medium| !missing.contains(&medium.kind));
         }
+    }
+
+    /// Whether a medium that we want to add is ready to be offered.
+    fn has_proposal(&self) -> bool {
+        let ready = |kind: &MediaKind| self.ready.iter().any(|medium| medium.kind == *kind);
+        self.proposing && self.adding.iter().all(ready)
+    }
+
+    /// Notes that the offer which goes out now is for a medium that we add.
+    pub(super) fn offers_addition(&mut self) {
+        self.offers_otherwise();
+        self.add_offered = true;
     }
 
     /// Notes that the offer which goes out now is for something else than hold and resume.

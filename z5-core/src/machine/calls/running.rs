@@ -51,7 +51,7 @@ impl Calls {
     pub(crate) fn on_renegotiated(
         &mut self,
         key: CallKey,
-        negotiated: &Negotiated,
+        (negotiated, by_us): (&Negotiated, bool),
         most: u64,
         out: &mut Outbox<Effect>,
     ) {
@@ -65,7 +65,7 @@ impl Calls {
                     Effect::Emit(EventKind::CallTrouble { call: id, error: CallError::Media { why } })
                 };
                 let (mut changes, mut added) = (Vec::new(), Vec::new());
-                let hold = call.hold.after(&streams);
+                let hold = call.hold.after(&streams, by_us);
                 for plan in &streams {
                     let kind = plan.kind;
                     let Some(old) = runs(kind) else {
@@ -124,7 +124,9 @@ impl Calls {
                     let Hold { local, remote, .. } = hold;
                     out.push(Effect::Emit(EventKind::CallHold { call: id, local, remote }));
                 }
-                self.settle_proposal(id, out);
+                if by_us {
+                    self.settle_proposal(id, out);
+                }
             }
         }
     }
@@ -140,7 +142,7 @@ impl Calls {
         // A call that is over here too: the command came after its end.
         let Some((id, call)) = self.by_key(key) else { return };
         match why {
-            CommandRefusal::WrongState | CommandRefusal::BadStatus => {
+            CommandRefusal::WrongState | CommandRefusal::OfferOpen | CommandRefusal::BadStatus => {
                 let error =
                     CallError::WrongState { call: id.0, state: call.state.name(), command: "the command" };
                 out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));

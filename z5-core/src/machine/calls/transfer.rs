@@ -229,7 +229,7 @@ impl Calls {
         }
         match call.capabilities(call.hold.local, desk) {
             Ok(offer) => {
-                call.offers_otherwise();
+                call.offers_addition();
                 vec![ua::Command::Renegotiate { call: call.key, offer }]
             }
             Err(error) => {

@@ -114,6 +114,60 @@ fn a_resume_that_comes_before_the_hold_is_agreed_waits_for_it() {
 }
 
 #[test]
+fn a_resume_is_over_when_it_is_answered_whatever_the_far_end_wants_to_send() {
+    let (mut world, call) = World::standing(AUDIO);
+    world.command(Command::Hold { call, hold: true });
+    world.reply(200, &format!("{AUDIO}a=recvonly\r\n"));
+    world.command(Command::Hold { call, hold: false });
+    world.reply(200, &format!("{AUDIO}a=recvonly\r\n"));
+    assert_eq!(world.holds(), [(true, false), (false, false)]);
+    // Nothing is left of the wish: a hold is one again, and so is a resume.
+    world.command(Command::Hold { call, hold: true });
+    assert_eq!(world.offered(), Some("a=sendonly"));
+    world.reply(200, &format!("{AUDIO}a=inactive\r\n"));
+    assert_eq!(world.holds().last(), Some(&(true, true)));
+    world.command(Command::Hold { call, hold: false });
+    assert_eq!(world.offered(), Some("a=sendrecv"));
+}
+
+#[test]
+fn what_is_wanted_while_an_offer_is_open_goes_out_when_it_is_answered() {
+    // A medium while a hold is open.
+    let (mut world, call) = World::standing(AUDIO);
+    world.command(Command::Hold { call, hold: true });
+    let sent = world.sent.len();
+    world.add_text(call);
+    assert_eq!(world.sent.len(), sent, "one offer at a time");
+    world.reply(200, &format!("{AUDIO}a=recvonly\r\n"));
+    assert_eq!((world.holds(), world.trouble()), (vec![(true, false)], None));
+    let added = world.sent.iter().rev().find(|message| message.starts_with("INVITE ")).unwrap();
+    assert!(added.contains("m=text 30002 ") && added.contains("a=sendonly"), "{added}");
+    world.reply(
+        200,
+        &format!("{AUDIO}a=recvonly\r\nm=text 41002 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\na=recvonly\r\n"),
+    );
+    assert_eq!((&world.started[..], world.trouble()), (&[MediaKind::Text][..], None));
+    // A hold while a medium is being added, and both behind another one.
+    let (mut world, call) = World::standing(AUDIO);
+    world.add_text(call);
+    let sent = world.sent.len();
+    world.command(Command::Hold { call, hold: true });
+    assert_eq!(world.sent.len(), sent, "one offer at a time");
+    world.reply(488, "");
+    assert_eq!(world.trouble(), Some("call.change-refused"), "the text, not the hold");
+    assert_eq!(world.offered(), Some("a=sendonly"));
+    world.command(Command::Hold { call, hold: false });
+    world.add_text(call);
+    world.reply(200, &format!("{AUDIO}a=recvonly\r\n"));
+    let both = world.sent.iter().rev().find(|message| message.starts_with("INVITE ")).unwrap();
+    assert!(both.contains("m=text 30002 ") && both.contains("a=sendrecv"), "{both}");
+    world.reply(200, &format!("{AUDIO}m=text 41002 RTP/AVP 98\r\na=rtpmap:98 t140/1000\r\n"));
+    assert_eq!(world.holds().last(), Some(&(false, false)));
+    assert_eq!(world.started, [MediaKind::Text]);
+    assert!(!world.events.iter().any(|event| matches!(event, EventKind::CommandRefused { .. })));
+}
+
+#[test]
 fn a_muted_medium_stays_muted_whatever_the_far_end_changes() {
     let (mut world, call) = World::standing(AUDIO);
     world.command(Command::Mute { call, kind: MediaKind::Audio, muted: true });

@@ -71,8 +71,8 @@ fn every_method_with_every_defect_has_its_answer() {
                 "INVITE" => Answer(180),
                 "ACK" => Drop("an ACK for nothing"),
                 "OPTIONS" | "MESSAGE" => Answer(200),
-                "NOTIFY" => Answer(489),
-                "SUBSCRIBE" | "FROBNICATE" => Answer(405),
+                "NOTIFY" | "SUBSCRIBE" => Answer(489),
+                "FROBNICATE" => Answer(405),
                 "REFER" => Answer(403),
                 // It does not say what it acknowledges.
                 "PRACK" => Answer(400),
@@ -117,7 +117,7 @@ fn every_method_with_every_defect_has_its_answer() {
                 // Required of an ACK or CANCEL, it means nothing (RFC 3261 section 8.2.2.3).
                 "ACK" => Drop("an ACK for nothing"),
                 "CANCEL" => Answer(481),
-                "SUBSCRIBE" | "FROBNICATE" => Answer(405),
+                "FROBNICATE" => Answer(405),
                 _ => Answer(420),
             },
         ),
@@ -126,7 +126,8 @@ fn every_method_with_every_defect_has_its_answer() {
             |text| text.replace("To: <sip:alice@example.com>", "To: <sip:alice@example.com>;tag=none"),
             |method| match method {
                 "ACK" => Drop("an ACK for nothing"),
-                "SUBSCRIBE" | "FROBNICATE" => Answer(405),
+                "SUBSCRIBE" => Answer(489),
+                "FROBNICATE" => Answer(405),
                 "PRACK" => Answer(400),
                 _ => Answer(481),
             },
@@ -138,7 +139,8 @@ fn every_method_with_every_defect_has_its_answer() {
                 "INVITE" | "UPDATE" | "PRACK" | "NOTIFY" | "MESSAGE" => Answer(415),
                 "ACK" => Drop("an ACK for nothing"),
                 "OPTIONS" => Answer(200),
-                "SUBSCRIBE" | "FROBNICATE" => Answer(405),
+                "SUBSCRIBE" => Answer(489),
+                "FROBNICATE" => Answer(405),
                 "REFER" => Answer(403),
                 _ => Answer(481),
             },
@@ -310,7 +312,7 @@ fn every_message_says_which_program_wrote_it() {
     for method in ["REGISTER", "INVITE", "ACK", "CANCEL", "BYE", "MESSAGE", "OPTIONS", "SUBSCRIBE"] {
         assert!(sent(Method::from_bytes(method.as_bytes()).unwrap()), "{method}");
     }
-    for status in [100, 180, 200, 405, 486, 487] {
+    for status in [100, 180, 200, 486, 487, 489] {
         assert!(all.iter().any(|message| message.status() == Some(status)), "{status}");
     }
 }

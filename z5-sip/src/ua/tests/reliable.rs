@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::script::{ANSWER, CALL, OFFER, Script};
 use super::world::{Cut, World, capabilities};
 use crate::sdp::{Direction, MediaKind};
-use crate::ua::{CallFailure, Command, Event, ReliableProvisionals, Side, UaConfig};
+use crate::ua::{CallFailure, Command, CommandRefusal, Event, ReliableProvisionals, Side, UaConfig};
 use crate::wire::{Message, Method, Name, Transport};
 
 const CONTACT: (Name<'static>, &str) = (Name::Contact, "<sip:bob@192.0.2.7>");
@@ -681,7 +681,8 @@ fn a_new_medium_is_for_the_application_to_decide() {
     script.inside(&ack, "UPDATE", 6, "", ANSWER);
     script.next_status(500);
     script.command(Command::Renegotiate { call, offer: capabilities(20_000) });
-    assert!(matches!(script.events.pop(), Some(Event::CommandRefused { .. })));
+    let open = CommandRefusal::OfferOpen;
+    assert!(matches!(script.events.pop(), Some(Event::CommandRefused { why, .. }) if why == open));
     let mut answer = capabilities(20_000);
     let mut video = answer.media[0].clone();
     (video.kind, video.port) = (MediaKind::Video, 20_010);
@@ -690,7 +691,10 @@ fn a_new_medium_is_for_the_application_to_decide() {
     script.command(Command::AnswerOffer { call, answer });
     let ok = script.next_status(200);
     assert!(text(&ok).contains("m=video 20010 "), "{}", text(&ok));
-    let Some(Event::Renegotiated { negotiated, .. }) = script.events.pop() else { panic!() };
+    let told = script.take_events();
+    let [.., Event::Renegotiated { negotiated, by_us: false, .. }, Event::MayOffer { .. }] = &told[..] else {
+        panic!("{told:#?}")
+    };
     assert!(negotiated.first(MediaKind::Video).is_some());
     script.inside(&ack, "ACK", 5, "", "");
     // Now it flows: the same again is nothing new.

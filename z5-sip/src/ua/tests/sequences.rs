@@ -1,18 +1,32 @@
 //! Three user agents that do anything at any time: calls, ringing, early media, hold, INFO, transfers, hang-ups, in random
-//! order over datagrams that get lost, streams that are cut anywhere and flows that break. Whatever happens, each call ends
-//! once, and nothing is left.
+//! order over datagrams that get lost, streams that are cut anywhere and flows that break; with and without reliable
+//! provisional responses, each end with payload numbers of its own, every other world behind two realms that ask at once. Whatever
+//! happens, each call ends once, and nothing is left.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::seeds::{Seed, seeds};
 use super::world::{Cut, World, capabilities, uri};
+use crate::auth::{Credentials, Verifier};
 use crate::ident::Ident;
-use crate::sdp::Direction;
+use crate::sdp::{Capabilities, Codec, Direction};
 use crate::ua::{CallKey, Command, Event, Info, ReliableProvisionals, TransferTarget};
 use crate::wire::Transport;
 
 const USERS: [&str; 3] = ["alice", "bob", "carol"];
+
+/// The realm of a proxy that is not the domain's.
+const PROXY: &str = "proxy.example.net";
+
+/// What an end can do, under dynamic payload numbers that no other end uses for it.
+fn own(end: usize, port: u16) -> Capabilities {
+    let base = 96 + 4 * end as u8;
+    let mut own = capabilities(port);
+    own.media[0].codecs = vec![Codec::pcma(), Codec::pcmu(), Codec::telephone_event(base)];
+    own.media[1].codecs = vec![Codec::text_red(base + 1, base + 2), Codec::t140(base + 2)];
+    own
+}
 
 struct Chaos {
     world: World,
@@ -38,7 +52,14 @@ impl Chaos {
             // Who requires it meets ends that have it.
             config.reliable_provisionals = mode;
             config.keep_alive = None;
+            let user = config.credentials[0].username().to_owned();
+            let secret = format!("{user}-secret");
+            config.credentials.push(Credentials::new(user, secret).for_realm(PROXY));
         });
+        if chance.number().is_multiple_of(2) {
+            world.server.proxy_verifier = Some(Verifier::new(PROXY).proxy());
+            world.server.home_verifier = Some(Verifier::new("example.com"));
+        }
         world.cut = if transport.is_reliable() { Cut::Random } else { Cut::Whole };
         world.register_all();
         world.loss = loss;
@@ -85,14 +106,14 @@ impl Chaos {
             let options =
                 Box::new(crate::ua::CallOptions { late_offer: self.draw(5) == 0, ..Default::default() });
             self.calls[end].push(call);
-            let offer = capabilities(20_000);
+            let offer = own(end, 20_000);
             return self.world.command(end, Command::Invite { call, target, offer, options });
         }
         // Mostly the newest.
         let pick = if self.draw(3) > 0 { known - 1 } else { self.draw(known) };
         let call = self.calls[end][pick as usize];
-        let answer = capabilities(30_000);
-        let mut offer = capabilities(20_000);
+        let answer = own(end, 30_000);
+        let mut offer = own(end, 20_000);
         if self.draw(2) == 0 {
             offer.media[0].direction = Direction::SendOnly;
         }
@@ -100,7 +121,8 @@ impl Chaos {
             offer.media.truncate(1);
         }
         let command = match self.draw(18) {
-            0 | 1 => Command::Ring { call, offer: None },
+            0 => Command::Ring { call, offer: None },
+            1 => Command::Ring { call, offer: Some(answer) },
             2 => Command::Progress { call, answer },
             3..6 => Command::Accept { call, answer },
             6 | 7 => Command::Renegotiate { call, offer },
@@ -127,7 +149,7 @@ impl Chaos {
     fn follow(&mut self, end: usize, call: CallKey) {
         let new_call = self.key();
         let before = self.world.ends[end].events.len();
-        let offer = capabilities(20_000);
+        let offer = own(end, 20_000);
         self.world.command(end, Command::AcceptTransfer { call, new_call, offer });
         let refused = |event: &Event| matches!(event, Event::CommandRefused { .. });
         if !self.world.ends[end].events[before..].iter().any(refused) {
@@ -174,7 +196,10 @@ impl Chaos {
             assert_eq!(over.len(), self.calls[end].len(), "end {end}\n{}", story(&self.world));
             let agent = &self.world.ends[end].agent;
             let left = (agent.calls.len(), agent.dialogs.len(), agent.transactions.clients.len());
-            assert_eq!(left, (0, 0, 0), "end {end}\n{}", story(&self.world));
+            let open: Vec<_> = agent.transactions.clients.values().map(|client| client.request()).collect();
+            assert_eq!(left, (0, 0, 0), "end {end} {open:?}\n{}", story(&self.world));
+            let waiting = (agent.doorstep.len(), agent.wants_offer.len());
+            assert_eq!(waiting, (0, 0), "end {end}\n{}", story(&self.world));
             let left = (
                 agent.transactions.servers.len(),
                 agent.transfers.len(),

@@ -322,6 +322,60 @@ fn reports_run_out() {
     assert!(text(&last).contains("terminated;reason=timeout") && last.body() == b"SIP/2.0 180 Ringing\r\n");
 }
 
+/// How a SUBSCRIBE in the dialog of the call is answered.
+fn listen(script: &mut Script, ack: &Message, cseq: u32, extra: &str) -> Message {
+    script.inside(ack, "SUBSCRIBE", cseq, extra, "");
+    script.next()
+}
+
+#[test]
+fn who_asked_for_a_transfer_listens_longer_or_no_more() {
+    let (mut script, ack) = referred("Refer-To: <sip:carol@example.com>\n");
+    let trying = script.next_request(Method::Notify);
+    script.next_request(Method::Invite);
+    script.reply_with(&trying, 200, "bobtag", &[], None);
+    script.pass(Duration::from_secs(20));
+    let ok = listen(&mut script, &ack, 2, "Event: refer;id=1\nExpires: 9999\n");
+    assert_eq!((ok.status(), ok.header(Name::Expires)), (Some(200), Some(&b"300"[..])));
+    assert!(ok.contact().is_ok());
+    let state = script.next_request(Method::Notify);
+    assert!(text(&state).contains("Subscription-State: active;expires=300\r\n"), "{}", text(&state));
+    assert_eq!(state.body(), b"SIP/2.0 100 Trying\r\n");
+    script.reply_with(&state, 200, "bobtag", &[], None);
+    // Neither another one nor out of order.
+    assert_eq!(listen(&mut script, &ack, 3, "Event: refer;id=7\n").status(), Some(481));
+    assert_eq!(listen(&mut script, &ack, 1, "Event: refer\n").status(), Some(500));
+    // It says goodbye, and once it has there is nothing to hear.
+    let ok = listen(&mut script, &ack, 4, "Event: refer\nExpires: 0\n");
+    assert_eq!(ok.header(Name::Expires), Some(&b"0"[..]));
+    let last = script.next_request(Method::Notify);
+    assert!(text(&last).contains("terminated;reason=timeout"));
+    script.reply_with(&last, 200, "bobtag", &[], None);
+    assert_eq!(listen(&mut script, &ack, 5, "Event: refer\n").status(), Some(481));
+    assert_eq!(script.agent.calls(), 2);
+}
+
+#[test]
+fn nobody_subscribes_to_anything_but_the_transfer_it_asked_for() {
+    let outside = |event: &str| {
+        let mut script = Script::registered();
+        script.raw(&format!(
+            "SUBSCRIBE sip:alice@127.0.0.1:40001 SIP/2.0\nVia: SIP/2.0/TCP h;branch=z9hG4bKs1\nMax-Forwards: 70\n\
+             From: <sip:x@h>;tag=1\nTo: <sip:alice@example.com>\nCall-ID: s\nCSeq: 1 SUBSCRIBE\nContact: <sip:x@h>\n{event}\
+             Content-Length: 0\n\n"
+        ));
+        let answer = script.next();
+        (answer.status(), answer.text(Name::AllowEvents).map(|events| events.into_owned()))
+    };
+    assert_eq!(outside("Event: refer\n"), (Some(403), None));
+    for other in ["Event: presence\n", ""] {
+        assert_eq!(outside(other), (Some(489), Some("refer".to_owned())), "{other}");
+    }
+    let (mut script, ack) = Script::established();
+    assert_eq!(listen(&mut script, &ack, 1, "Event: refer\n").status(), Some(481), "no transfer, no reports");
+    assert_eq!(script.agent.calls(), 1);
+}
+
 #[test]
 fn the_last_report_waits_for_the_one_before_without_a_deadline_in_the_past() {
     // Over TCP a NOTIFY goes out once; the one on its way when the 300 s are over is unanswered for a while, with or without

@@ -375,6 +375,8 @@ pub(super) struct Server {
     pub(super) bindings: HashMap<String, (usize, FlowId)>,
     pub(super) verifier: Verifier,
     pub(super) proxy_verifier: Option<Verifier>,
+    /// Asks calls for credentials as the server of the domain does (401), at once with the proxy.
+    pub(super) home_verifier: Option<Verifier>,
     /// The longest lifetime granted, in seconds.
     pub(super) grants: u32,
     /// A lifetime below this is refused 423.
@@ -399,6 +401,7 @@ impl Server {
                 .algorithms(&[Algorithm::Sha256, Algorithm::Md5])
                 .qop(&[Qop::Auth]),
             proxy_verifier: Some(Verifier::new("example.com").proxy()),
+            home_verifier: None,
             grants: 600,
             shortest: 1,
             refuse: None,
@@ -495,16 +498,19 @@ impl Server {
         if method == Method::Ack && self.refused.contains(&branch) {
             return Vec::new();
         }
-        if !inside
-            && method == Method::Invite
-            && !self.admitted.contains(&branch)
-            && let Some(verifier) = &mut self.proxy_verifier
-        {
-            let check = verifier.check(request, |user| Some(format!("{user}-secret")), now);
-            if !matches!(check, Check::Accepted { .. }) {
-                let headers = verifier.challenge(check == Check::Stale, &mut self.ident, now);
+        if !inside && method == Method::Invite && !self.admitted.contains(&branch) {
+            let (mut status, mut headers) = (407, Vec::new());
+            let asking = [(407, &mut self.proxy_verifier), (401, &mut self.home_verifier)];
+            for (asks, verifier) in asking.into_iter().filter_map(|(asks, it)| Some((asks, it.as_mut()?))) {
+                let check = verifier.check(request, |user| Some(format!("{user}-secret")), now);
+                if !matches!(check, Check::Accepted { .. }) {
+                    headers.extend(verifier.challenge(check == Check::Stale, &mut self.ident, now));
+                    status = asks;
+                }
+            }
+            if !headers.is_empty() {
                 self.refused.insert(branch);
-                return vec![(end, flow, self.reply(request, 407, &headers))];
+                return vec![(end, flow, self.reply(request, status, &headers))];
             }
             self.admitted.insert(branch.clone());
         }
