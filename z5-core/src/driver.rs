@@ -443,15 +443,17 @@ impl Core {
     fn emit(&mut self, kind: EventKind) {
         tracing::debug!(event = kind.name(), "event");
         let at_ms = clock::ms(self.started, clock::now());
-        let sequence = self.sender.send(at_ms, kind);
         let view = self.machine.view();
         let calls =
             view.calls.into_iter().map(|(call, state, incoming)| CallSnapshot { call, state, incoming });
-        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Snapshot {
-            sequence,
+        let calls = calls.collect();
+        // Held while the event is told: whoever has read it finds it in the snapshot.
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        *present = Snapshot {
+            sequence: self.sender.send(at_ms, kind),
             state: view.state,
             number: view.number,
-            calls: calls.collect(),
+            calls,
             timings: view.timings,
             book: view.book,
             history: view.history,
