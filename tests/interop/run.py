@@ -19,6 +19,7 @@ import captures
 import firewall
 import judge
 import linphone
+import plan
 import scenarios
 import transports
 import video
@@ -284,6 +285,7 @@ JOURNEYS = {
     **linphone.JOURNEYS,
     **captures.JOURNEYS,
     **video.JOURNEYS,
+    **plan.JOURNEYS,
     # needs no server at all
     **firewall.JOURNEYS,
     # no server beside SIPp, which is one itself

@@ -1,6 +1,6 @@
 //! The command line: commands, their arguments and what each accepts. Does no work.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,6 +78,10 @@ pub(crate) enum Command {
         z5 acceptance --party alice=alice.toml --party bob=bob.toml --set bob=+15555550102"
     )]
     Acceptance(AcceptanceArgs),
+    /// Run scenarios again and again, with metrics for Prometheus
+    #[command(after_help = "Examples:\n  z5 --config z5.toml monitor call.yaml\n  \
+        z5 monitor --every 5m --jitter 30s --listen 127.0.0.1:9650 --json a.yaml b.yaml")]
+    Monitor(MonitorArgs),
     /// List the phone numbers of the account (steps 1 and 2)
     #[command(after_help = "Example:\n  z5 --config z5.toml numbers")]
     Numbers(AccountArgs),
@@ -435,6 +439,24 @@ pub(crate) struct RunArgs {
     /// Print the JSON schema of a scenario file
     #[arg(long, conflicts_with_all = ["files", "check", "junit", "set", "party"])]
     pub(crate) schema: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MonitorArgs {
+    /// Scenario files (YAML), run one after the other in each round; docs/scenarios.md is the reference
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) world: WorldArgs,
+    /// How often a round begins; one that is not over in this time lets the next one out
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub(crate) every: Duration,
+    /// Each round begins up to this much later, by chance, so that many monitors do not call at the same time
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    pub(crate) jitter: Duration,
+    /// Where Prometheus finds /metrics; anybody who reaches this address can read them
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9650")]
+    pub(crate) listen: SocketAddr,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod explain;
 mod firewall;
 mod history;
 mod mock;
+mod monitor;
 mod page;
 mod run;
 
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Mock(args) => mock::run(&args, out).await,
         Command::Explain(args) => explain::run(&args, out),
         Command::Acceptance(args) => acceptance::run(&args, cli.config.as_deref(), &mut out).await,
+        Command::Monitor(args) => monitor::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Run(args) => run::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Page(_) if cli.config.is_some() => {
             output::error("usage.config: report needs no configuration and takes no --config");

@@ -15,6 +15,7 @@ mod expect;
 mod firewall;
 mod junit;
 mod logging;
+mod metrics;
 mod output;
 mod page;
 mod report;

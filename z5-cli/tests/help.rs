@@ -19,6 +19,7 @@ const WHOLE: &[&[&str]] = &[
     &["completions"],
     &["run"],
     &["acceptance"],
+    &["monitor"],
 ];
 const FORM: &[&[&str]] = &[
     &["demo"],

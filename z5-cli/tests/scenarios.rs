@@ -106,6 +106,18 @@ fn a_failure_that_nobody_expected_does_not_vanish() {
     assert_eq!(expected.status, 0, "{}", expected.stdout);
 }
 
+/// Bob waits in vain because alice's call failed: that is what is told.
+#[test]
+fn the_cause_is_told_rather_than_the_wait_in_vain() {
+    let text = "mock: {faults: [sip.invite-status=503]}\npatience: 300ms\nparties: [alice, bob]\nsteps:\n  - register: alice\n  - \
+                register: bob\n  - {call: +15555550102, as: alice}\n  - answer: bob\n";
+    let run = run(text, &[]);
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (1, &"call.refused".into()), "{}", run.stdout);
+    assert!(
+        run.events.iter().any(|step| step["event"] == "step" && step["failure"]["code"] == "run.timed-out")
+    );
+}
+
 #[test]
 fn a_silent_call_does_not_pass() {
     let text = "mock: {faults: [media.one-way]}\nsteps:\n  - register\n  - {call: echo, audio: tone}\n  - wait: established\n  - \

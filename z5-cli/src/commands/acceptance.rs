@@ -36,6 +36,8 @@ struct Row {
 
 const PASS: &str = "pass";
 const FAIL: &str = "fail";
+/// Why a point is not judged at a real carrier.
+const NEEDS_MOCK: &str = "needs the mock carrier";
 const NOT_JUDGED: &str = "not-judged";
 
 /// The result object.
@@ -116,7 +118,9 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
             failure: None,
             took_ms: None,
         };
-        if let Some((file, text)) = point.scenario {
+        if point.mock_only && real {
+            row.open = NEEDS_MOCK.to_owned();
+        } else if let Some((file, text)) = point.scenario {
             let own = own(&args.world, text);
             known += own.set.len();
             match load(text, Path::new(file), Path::new(""), &own, config) {
@@ -125,7 +129,7 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
                 Err(mistakes)
                     if real && mistakes.iter().all(|mistake| mistake.why.contains("mock carrier")) =>
                 {
-                    row.open = "needs the mock carrier".to_owned();
+                    row.open = NEEDS_MOCK.to_owned();
                 }
                 Err(mistakes) => {
                     let told = |Mistake { at, why }: &Mistake| format!("{file}:{at}: {why}");

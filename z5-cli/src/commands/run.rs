@@ -140,7 +140,7 @@ fn tell(told: &Told, out: &mut Output) {
 }
 
 /// The end of one scenario.
-fn conclude(outcome: &Outcome, out: &mut Output) {
+pub(super) fn conclude(outcome: &Outcome, out: &mut Output) {
     out.object(outcome);
     let seconds = outcome.took_ms / 1000.0;
     let steps = outcome.steps;

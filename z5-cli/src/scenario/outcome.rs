@@ -1,5 +1,7 @@
 //! What came of a scenario: step by step while it runs, and as a whole. Serialised as JSON lines; docs/json.md describes them.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde_json::Value;
 use z5_core::{Advice, Event, Failure};
@@ -97,6 +99,22 @@ pub(crate) struct Counts {
 }
 
 impl Outcome {
+    /// Of a scenario that could not begin.
+    pub(crate) fn not_run(scenario: &str, file: &Path, failure: Failure) -> Self {
+        Self {
+            event: "scenario",
+            scenario: scenario.to_owned(),
+            file: file.display().to_string(),
+            verdict: BAD,
+            took_ms: 0.0,
+            steps: Counts::default(),
+            failure: Some(failure),
+            parties: serde_json::Map::new(),
+            fault: false,
+            told: Vec::new(),
+        }
+    }
+
     pub(crate) fn good(&self) -> bool {
         self.verdict == GOOD
     }

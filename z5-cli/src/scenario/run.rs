@@ -5,8 +5,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -36,6 +36,8 @@ pub(super) struct Running {
     failed: AtomicUsize,
     /// What failed at the end, beside steps.
     bad: AtomicUsize,
+    /// Failures of steps: whose, and with which code.
+    told: Mutex<Vec<(Option<String>, &'static str)>>,
 }
 
 /// The step whose failure ends the scenario.
@@ -71,7 +73,13 @@ pub(crate) async fn watched(
     while let Ok(told) = told.try_recv() {
         take(told);
     }
-    let first = steps.iter().find(|step| !step.good());
+    // what one party waited for in vain is told less well than why the other one failed
+    let mut bad = steps.iter().filter(|step| !step.good());
+    let first = bad.next();
+    let vain =
+        |step: &&StepOutcome| step.failure.as_ref().is_some_and(|failure| failure.code == "run.timed-out");
+    let cause = |step: &&StepOutcome| step.failure.as_ref().is_some_and(|failure| failure.step.is_some());
+    let first = first.filter(vain).and_then(|_| bad.find(cause)).or(first);
     outcome.failure = outcome.failure.or_else(|| {
         let step = first?;
         step.failure.clone().or_else(|| {
@@ -125,18 +133,10 @@ async fn enter(
     began: Instant,
 ) -> Result<Running, Box<Outcome>> {
     let broken = |scenario: &Scenario, why: String| {
-        Box::new(Outcome {
-            event: "scenario",
-            scenario: scenario.name.clone(),
-            file: scenario.file.display().to_string(),
-            verdict: BAD,
-            took_ms: ms(began, clock::now()),
-            steps: Counts { skipped: count(&scenario.steps), ..Counts::default() },
-            failure: Some(failure("run.world", why)),
-            parties: serde_json::Map::new(),
-            fault: false,
-            told: Vec::new(),
-        })
+        let mut outcome = Outcome::not_run(&scenario.name, &scenario.file, failure("run.world", why));
+        outcome.took_ms = ms(began, clock::now());
+        outcome.steps.skipped = count(&scenario.steps);
+        Box::new(outcome)
     };
     let (carrier, configs) = match world {
         World::Real(configs) => (None, configs),
@@ -152,7 +152,7 @@ async fn enter(
     let parties = scenario.parties.iter().zip(configs);
     let parties = parties.map(|(plan, config)| Party::new(plan.clone(), config, began)).collect();
     let [done, failed, bad] = [const { AtomicUsize::new(0) }; 3];
-    Ok(Running { scenario, parties, carrier, tell, began, done, failed, bad })
+    Ok(Running { scenario, parties, carrier, tell, began, done, failed, bad, told: Mutex::default() })
 }
 
 fn steps(running: Arc<Running>, all: Arc<Vec<Step>>) -> Steps {
@@ -191,6 +191,9 @@ async fn parallel(running: &Arc<Running>, branches: &[Arc<Vec<Step>>]) -> Result
 /// Every session that still runs ends.
 async fn leave(running: &Arc<Running>) {
     let mut leaving = Vec::new();
+    // what fails because we leave, such as a call that is given up, is no failure
+    let open: Vec<Option<Failure>> =
+        running.parties.iter().map(|party| party.state().report.unwanted_failure().cloned()).collect();
     for party in &running.parties {
         let state = party.state();
         if let (Some(session), false) = (&state.session, state.over) {
@@ -216,17 +219,14 @@ async fn leave(running: &Arc<Running>) {
             running.tell_end_at(at, Some(name), "unregister", Vec::new(), failure);
         }
     }
-    for party in &running.parties {
-        let mut state = party.state();
-        let unmet = std::mem::take(&mut state.unmet);
-        let open = state.report.unwanted_failure().cloned();
-        drop(state);
+    for (party, open) in running.parties.iter().zip(open) {
+        let unmet = std::mem::take(&mut party.state().unmet);
         let name = party.plan.name.clone();
         if !unmet.is_empty() {
             running.tell_end(Some(name.clone()), "what every call promises", unmet, None);
         }
         // one that a step has told already is not told again
-        if let Some(open) = open.filter(|_| running.is_good()) {
+        if let Some(open) = open.filter(|open| !running.has_told(&name, open)) {
             running.tell_end(Some(name), "no failure that was not expected", Vec::new(), Some(open));
         }
     }
@@ -289,6 +289,9 @@ impl Running {
         let party = step.party.and_then(|party| Some(self.parties.get(party)?.plan.name.clone()));
         let what = step.name.clone().unwrap_or_else(|| perform::words(step));
         self.count(good);
+        if let Some(failure) = &failure {
+            self.failures().push((party.clone(), failure.code));
+        }
         self.say(Some(step.at.line), party, step.word, what, (at, good), expectations, failure);
     }
 
@@ -316,6 +319,14 @@ impl Running {
             self.bad.fetch_add(1, Ordering::Relaxed);
         }
         self.say(None, party, "end", what.to_owned(), (at, good), expectations, failure);
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Vec<(Option<String>, &'static str)>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_told(&self, party: &str, failure: &Failure) -> bool {
+        self.failures().iter().any(|(whose, code)| whose.as_deref() == Some(party) && *code == failure.code)
     }
 
     fn is_good(&self) -> bool {
