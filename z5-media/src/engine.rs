@@ -1,7 +1,7 @@
 //! The engine: sockets, threads and events around the sans-IO streams. The border other crates build on.
 //!
-//! An engine has threads of its own: one or more move packets, one runs sources, codecs and sinks; frames pass between
-//! them through rings. The methods here are called from any other thread; they hand a command over and, where they
+//! An engine has threads of its own, in pairs: one moves packets, the other runs sources, codecs and sinks; frames pass between
+//! the two through rings. There is one pair unless more are asked for, and a stream belongs to one of them. The methods here are called from any other thread; they hand a command over and, where they
 //! return figures, wait for the answer (normally well under a millisecond).
 
 mod config;
@@ -60,9 +60,6 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// A running media engine. Dropping it ends every stream and completes every sink.
 pub struct Engine {
     shards: Vec<Shard>,
-    worker: mpsc::Sender<worker::Command>,
-    worker_handle: Option<JoinHandle<()>>,
-    worker_thread: std::thread::Thread,
     registry: Mutex<Registry>,
     next_port: AtomicU64,
     epoch: Instant,
@@ -70,11 +67,66 @@ pub struct Engine {
     capture: Option<Arc<Capture>>,
 }
 
-/// One packet thread; a stream belongs to the one its slot names.
+/// A packet thread and its worker; a stream belongs to those its slot names.
 struct Shard {
     net: mpsc::Sender<net::Command>,
     waker: Arc<Waker>,
     thread: Option<JoinHandle<()>>,
+    work: mpsc::Sender<worker::Command>,
+    worker: Option<JoinHandle<()>>,
+}
+
+impl Shard {
+    /// Starts both threads.
+    fn start(events: &EventSender, realtime: bool, epoch: Instant) -> Result<Self, EngineError> {
+        let failed = |what| move |source| EngineError::System { what, source };
+        let poll = Poll::new().map_err(failed("poll instance"))?;
+        let waker = Arc::new(Waker::new(poll.registry(), net::WAKE).map_err(failed("waker"))?);
+        let (announce_sendable, sendable) = RingBuffer::new(ANNOUNCEMENTS);
+        let (announce_readable, readable) = RingBuffer::new(ANNOUNCEMENTS);
+        let (work, worker_commands) = mpsc::channel();
+        let link = worker::Link::new(announce_sendable, readable, Arc::clone(&waker));
+        let worker = worker::Worker::new(worker_commands, Arc::clone(events), link);
+        let worker = std::thread::Builder::new().name("z5-media-work".into()).spawn(|| worker.run());
+        let worker = worker.map_err(failed("worker thread"))?;
+        let (net, commands) = mpsc::channel();
+        let rings = (sendable, announce_readable);
+        let packets =
+            net::Net::new(poll, commands, Arc::clone(events), rings, worker.thread().clone(), epoch);
+        let run = move || {
+            if realtime && let Err(why) = priority::raise() {
+                tracing::warn!(%why, "no real-time priority for media");
+            }
+            packets.run();
+        };
+        let mut shard = Self { net, waker, thread: None, work, worker: Some(worker) };
+        // If it fails, dropping the shard ends its worker.
+        let thread = std::thread::Builder::new().name("z5-media-net".into()).spawn(run);
+        shard.thread = Some(thread.map_err(failed("packet thread"))?);
+        Ok(shard)
+    }
+
+    fn tell_worker(&self, command: worker::Command) -> Result<(), MediaError> {
+        self.work.send(command).map_err(|_| MediaError::Stopped)?;
+        if let Some(worker) = &self.worker {
+            worker.thread().unpark();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        // The worker first: it completes sinks and hands over the last frames, which the packet thread then sends.
+        let _ = self.tell_worker(worker::Command::Shutdown);
+        if self.worker.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("a media worker thread had panicked");
+        }
+        let _ = self.net.send(net::Command::Shutdown);
+        if self.waker.wake().is_ok() && self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("a media packet thread had panicked");
+        }
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -89,55 +141,18 @@ impl Engine {
     /// # Errors
     /// When the system gives no threads or no poll instance.
     pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
-        let failed = |what| move |source| EngineError::System { what, source };
-        let (worker, worker_commands) = mpsc::channel();
         let events: EventSender = Arc::from(config.events);
         let epoch = clock::now();
-        // The rings between the worker and each packet thread.
-        let (mut ends, mut halves) = (Vec::new(), Vec::new());
-        for _ in 0..config.packet_threads.clamp(1, MAX_PACKET_THREADS) {
-            let poll = Poll::new().map_err(failed("poll instance"))?;
-            let waker = Arc::new(Waker::new(poll.registry(), net::WAKE).map_err(failed("waker"))?);
-            let (announce_sendable, sendable) = RingBuffer::new(ANNOUNCEMENTS);
-            let (announce_readable, readable) = RingBuffer::new(ANNOUNCEMENTS);
-            ends.push(worker::Shard::new(announce_sendable, readable, Arc::clone(&waker)));
-            halves.push((poll, waker, sendable, announce_readable));
-        }
-        let work = worker::Worker::new(worker_commands, Arc::clone(&events), ends);
-        let worker_handle = std::thread::Builder::new()
-            .name("z5-media-work".into())
-            .spawn(|| work.run())
-            .map_err(failed("worker thread"))?;
-        let worker_thread = worker_handle.thread().clone();
-        let mut engine = Self {
-            shards: Vec::new(),
-            worker,
-            worker_handle: Some(worker_handle),
-            worker_thread,
-            registry: Mutex::new(Registry::new(halves.len())),
+        let count = config.packet_threads.clamp(1, MAX_PACKET_THREADS);
+        let shards = (0..count).map(|_| Shard::start(&events, config.realtime, epoch));
+        Ok(Self {
+            shards: shards.collect::<Result<Vec<_>, EngineError>>()?,
+            registry: Mutex::new(Registry::new(count)),
             next_port: AtomicU64::new(config.port_seed),
             epoch,
             anchor: WallAnchor::read(),
             capture: config.capture,
-        };
-        for (poll, waker, sendable, readable) in halves {
-            let (net, commands) = mpsc::channel();
-            let worker = engine.worker_thread.clone();
-            let packets =
-                net::Net::new(poll, commands, Arc::clone(&events), (sendable, readable), worker, epoch);
-            let realtime = config.realtime;
-            let run = move || {
-                if realtime && let Err(why) = priority::raise() {
-                    tracing::warn!(%why, "no real-time priority for media");
-                }
-                packets.run();
-            };
-            let thread = std::thread::Builder::new().name("z5-media-net".into()).spawn(run);
-            // If it fails, dropping the engine ends the threads there are.
-            let thread = thread.map_err(failed("packet thread"))?;
-            engine.shards.push(Shard { net, waker, thread: Some(thread) });
-        }
-        Ok(engine)
+        })
     }
 
     /// Binds an even RTP port and the odd RTCP port above it on `bind`, within `ports`; `0..=0` takes any pair.
@@ -177,7 +192,7 @@ impl Engine {
         let built = start::build(id, port, claim, config, self.epoch, self.anchor, self.capture.clone());
         let started = built.and_then(|(net, work)| {
             self.tell_net(id, net::Command::Add(net))?;
-            work.map_or(Ok(()), |work| self.tell_worker(worker::Command::Add(work)))
+            work.map_or(Ok(()), |work| self.tell_worker(id, worker::Command::Add(work)))
         });
         if let Err(error) = started {
             self.forget(id);
@@ -194,7 +209,7 @@ impl Engine {
         if self.running(stream).ok_or(MediaError::NoSuchStream)?.kind != MediaKind::Text {
             return Err(MediaError::WrongKind { wanted: "text" });
         }
-        self.tell_worker(worker::Command::Text { id: stream, text: text.into() })
+        self.tell_worker(stream, worker::Command::Text { id: stream, text: text.into() })
     }
 
     /// Presses keys (RFC 4733): each sounds for `duration` (40 ms to 8 s, [`DIGIT_DURATION`] is usual) with a gap of 80 ms
@@ -212,7 +227,7 @@ impl Engine {
         }
         let code = |digit| telephone_event::event(digit).ok_or(MediaError::Digit { digit });
         let events = digits.chars().map(code).collect::<Result<Vec<u8>, _>>()?;
-        self.tell_worker(worker::Command::Digits { id: stream, events, duration })
+        self.tell_worker(stream, worker::Command::Digits { id: stream, events, duration })
     }
 
     /// Makes our next picture a key frame, as soon as the source can: the far end asked for one by INFO (RFC 5168).
@@ -221,7 +236,7 @@ impl Engine {
     /// When there is no such video stream.
     pub fn send_key_frame(&self, stream: StreamId) -> Result<(), MediaError> {
         self.video(stream)?;
-        self.tell_worker(worker::Command::KeyFrame { id: stream, ours: true })
+        self.tell_worker(stream, worker::Command::KeyFrame { id: stream, ours: true })
     }
 
     /// Asks the far end for a key frame by RTCP (PLI or FIR), where that was agreed.
@@ -230,7 +245,7 @@ impl Engine {
     /// When there is no such video stream.
     pub fn request_key_frame(&self, stream: StreamId) -> Result<(), MediaError> {
         self.video(stream)?;
-        self.tell_worker(worker::Command::KeyFrame { id: stream, ours: false })
+        self.tell_worker(stream, worker::Command::KeyFrame { id: stream, ours: false })
     }
 
     /// Asks the far end to send no more than so many bits per second (TMMBR), where that was agreed.
@@ -239,7 +254,7 @@ impl Engine {
     /// When there is no such video stream.
     pub fn limit_far_end(&self, stream: StreamId, bits_per_second: u64) -> Result<(), MediaError> {
         self.video(stream)?;
-        self.tell_worker(worker::Command::Limit { id: stream, bits_per_second })
+        self.tell_worker(stream, worker::Command::Limit { id: stream, bits_per_second })
     }
 
     /// Sends a blank picture in place of the source's, or the source's again (RFC 9248 section 6.7). Packets go on, the far end
@@ -249,7 +264,7 @@ impl Engine {
     /// When there is no such video stream.
     pub fn set_privacy(&self, stream: StreamId, private: bool) -> Result<(), MediaError> {
         self.video(stream)?;
-        self.tell_worker(worker::Command::Privacy { id: stream, private })
+        self.tell_worker(stream, worker::Command::Privacy { id: stream, private })
     }
 
     fn video(&self, stream: StreamId) -> Result<(), MediaError> {
@@ -269,7 +284,7 @@ impl Engine {
         if !running.works {
             return self.tell_net(stream, net::Command::SetSend { id: stream, send: direction.send });
         }
-        self.tell_worker(worker::Command::SetDirection { id: stream, direction })
+        self.tell_worker(stream, worker::Command::SetDirection { id: stream, direction })
     }
 
     /// Sends elsewhere and learns the source anew, when the far end announced other addresses (a re-INVITE). A packet opens the
@@ -287,7 +302,7 @@ impl Engine {
         self.registry.lock().map_err(|_| MediaError::Stopped)?.reclaim(stream, remote, remote_rtcp)?;
         self.tell_net(stream, net::Command::SetRemote { id: stream, remote, remote_rtcp })?;
         // Behind it in time: what opens the path must go where the far end is now.
-        if running.works { self.tell_worker(worker::Command::Reopen { id: stream }) } else { Ok(()) }
+        if running.works { self.tell_worker(stream, worker::Command::Reopen { id: stream }) } else { Ok(()) }
     }
 
     /// Opens what comes with the far end's new key, when it changed within a call (a re-INVITE). Only the key of the far
@@ -333,14 +348,14 @@ impl Engine {
         }
         let payload_types = format.received();
         self.tell_net(stream, net::Command::SetPayloadTypes { id: stream, payload_types, clock_rate })?;
-        self.tell_worker(worker::Command::Format { id: stream, format: Box::new(format) })
+        self.tell_worker(stream, worker::Command::Format { id: stream, format: Box::new(format) })
     }
 
     /// Figures of a running stream; `None` when there is no such stream.
     #[must_use]
     pub fn stats(&self, stream: StreamId) -> Option<StreamStats> {
         let running = self.running(stream)?;
-        let work = self.work(running, |reply| worker::Command::Figures { id: stream, reply })?;
+        let work = self.work((stream, running), |reply| worker::Command::Figures { id: stream, reply })?;
         let net = self.ask_net(stream, |reply| net::Command::Figures { id: stream, reply })?;
         Some(registry::figures(running, net, work))
     }
@@ -353,7 +368,7 @@ impl Engine {
     pub fn skew_ms(&self, audio: StreamId, video: StreamId) -> Option<f64> {
         let behind = |stream| {
             let running = self.running(stream)?;
-            let work = self.ask_worker(|reply| worker::Command::Figures { id: stream, reply })?;
+            let work = self.ask_worker(stream, |reply| worker::Command::Figures { id: stream, reply })?;
             let net = self.ask_net(stream, |reply| net::Command::Figures { id: stream, reply })?;
             registry::behind(&net, &work, running.clock_rate, self.anchor)
         };
@@ -365,7 +380,7 @@ impl Engine {
     /// Text that was queued leaves before. `None` when there is no such stream.
     pub fn stop_stream(&self, stream: StreamId) -> Option<StreamStats> {
         let running = self.running(stream)?;
-        let work = self.work(running, |reply| worker::Command::Stop { id: stream, reply });
+        let work = self.work((stream, running), |reply| worker::Command::Stop { id: stream, reply });
         let net = self.ask_net(stream, |reply| net::Command::Stop { id: stream, reply });
         self.forget(stream);
         Some(registry::figures(running, net?, work?))
@@ -374,10 +389,10 @@ impl Engine {
     /// The worker's figures; none of a stream without a half there.
     fn work(
         &self,
-        running: Running,
+        (stream, running): (StreamId, Running),
         command: impl FnOnce(mpsc::SyncSender<worker::WorkerFigures>) -> worker::Command,
     ) -> Option<worker::WorkerFigures> {
-        if running.works { self.ask_worker(command) } else { Some(worker::WorkerFigures::default()) }
+        if running.works { self.ask_worker(stream, command) } else { Some(worker::WorkerFigures::default()) }
     }
 
     fn running(&self, stream: StreamId) -> Option<Running> {
@@ -390,8 +405,13 @@ impl Engine {
         }
     }
 
+    /// The threads that a stream belongs to.
+    fn shard(&self, stream: StreamId) -> Result<&Shard, MediaError> {
+        self.shards.get(stream.slot() % self.shards.len().max(1)).ok_or(MediaError::Stopped)
+    }
+
     fn tell_net(&self, stream: StreamId, command: net::Command) -> Result<(), MediaError> {
-        let shard = self.shards.get(stream.slot() % self.shards.len().max(1)).ok_or(MediaError::Stopped)?;
+        let shard = self.shard(stream)?;
         shard.net.send(command).map_err(|_| MediaError::Stopped)?;
         // It blocks for its sockets, or under load sleeps until the next tick.
         if let Some(thread) = &shard.thread {
@@ -400,10 +420,8 @@ impl Engine {
         shard.waker.wake().map_err(|_| MediaError::Stopped)
     }
 
-    fn tell_worker(&self, command: worker::Command) -> Result<(), MediaError> {
-        self.worker.send(command).map_err(|_| MediaError::Stopped)?;
-        self.worker_thread.unpark();
-        Ok(())
+    fn tell_worker(&self, stream: StreamId, command: worker::Command) -> Result<(), MediaError> {
+        self.shard(stream)?.tell_worker(command)
     }
 
     fn ask_net<T>(
@@ -416,28 +434,14 @@ impl Engine {
         answer.recv_timeout(ANSWER).ok()
     }
 
-    fn ask_worker<T>(&self, command: impl FnOnce(mpsc::SyncSender<T>) -> worker::Command) -> Option<T> {
+    fn ask_worker<T>(
+        &self,
+        stream: StreamId,
+        command: impl FnOnce(mpsc::SyncSender<T>) -> worker::Command,
+    ) -> Option<T> {
         let (reply, answer) = mpsc::sync_channel(1);
-        self.tell_worker(command(reply)).ok()?;
+        self.tell_worker(stream, command(reply)).ok()?;
         answer.recv_timeout(ANSWER).ok()
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        // The worker first: it completes sinks and hands over the last frames, which the packet thread then sends.
-        let _ = self.worker.send(worker::Command::Shutdown);
-        self.worker_thread.unpark();
-        if self.worker_handle.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the media worker thread had panicked");
-        }
-        for shard in &mut self.shards {
-            let _ = shard.net.send(net::Command::Shutdown);
-            if shard.waker.wake().is_ok() && shard.thread.take().is_some_and(|thread| thread.join().is_err())
-            {
-                tracing::error!("a media packet thread had panicked");
-            }
-        }
     }
 }
 

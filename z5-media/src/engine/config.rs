@@ -30,7 +30,7 @@ pub struct EngineConfig {
     pub port_seed: u64,
     /// Every datagram sent and received is written there, as it travelled.
     pub capture: Option<Arc<Capture>>,
-    /// Threads that move packets, 1 to 16; streams are dealt out among them.
+    /// Threads that move packets, 1 to 16, each with a worker for codecs beside it; streams are dealt out among them.
     pub packet_threads: usize,
     /// Those threads ask for real-time priority (SCHED_FIFO); where it is not permitted a warning says how to permit it.
     pub realtime: bool,

@@ -144,7 +144,7 @@ impl Stream {
 pub(super) struct Worker {
     commands: mpsc::Receiver<Command>,
     events: EventSender,
-    shards: Vec<Shard>,
+    link: Link,
     streams: Vec<Option<Stream>>,
     /// Deadlines; an entry counts only if its stream still waits for exactly that moment.
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
@@ -152,8 +152,8 @@ pub(super) struct Worker {
     phases: Phases,
 }
 
-/// The way to one packet thread.
-pub(super) struct Shard {
+/// The way to the packet thread.
+pub(super) struct Link {
     /// Slots with frames for it, and how to wake it.
     sendable: Producer<u32>,
     /// Slots with received frames that do not wait for a deadline.
@@ -163,19 +163,19 @@ pub(super) struct Shard {
     announced: bool,
 }
 
-impl Shard {
+impl Link {
     pub(super) fn new(sendable: Producer<u32>, readable: Consumer<u32>, waker: Arc<Waker>) -> Self {
         Self { sendable, readable, waker, announced: false }
     }
 }
 
 impl Worker {
-    /// A worker without streams; a stream belongs to the shard its slot names.
-    pub(super) fn new(commands: mpsc::Receiver<Command>, events: EventSender, shards: Vec<Shard>) -> Self {
+    /// A worker without streams.
+    pub(super) fn new(commands: mpsc::Receiver<Command>, events: EventSender, link: Link) -> Self {
         Self {
             commands,
             events,
-            shards,
+            link,
             streams: Vec::new(),
             timers: BinaryHeap::with_capacity(256),
             armed: Vec::new(),
@@ -189,18 +189,14 @@ impl Worker {
             if !self.obey() {
                 return;
             }
-            for shard in 0..self.shards.len() {
-                while let Some(Ok(slot)) = self.shards.get_mut(shard).map(|shard| shard.readable.pop()) {
-                    self.handle(slot as usize, clock::now());
-                }
+            while let Ok(slot) = self.link.readable.pop() {
+                self.handle(slot as usize, clock::now());
             }
             self.serve_deadlines();
-            for shard in &mut self.shards {
-                if std::mem::take(&mut shard.announced)
-                    && let Err(error) = shard.waker.wake()
-                {
-                    tracing::error!(%error, "cannot wake a packet thread");
-                }
+            if std::mem::take(&mut self.link.announced)
+                && let Err(error) = self.link.waker.wake()
+            {
+                tracing::error!(%error, "cannot wake a packet thread");
             }
             let now = clock::now();
             let wait = self.timers.peek().map_or(IDLE, |Reverse((at, _))| at.saturating_duration_since(now));
@@ -244,11 +240,9 @@ impl Worker {
 
     /// Tells the packet thread that this stream has frames.
     fn announce(&mut self, slot: usize) {
-        let count = self.shards.len().max(1);
-        let Some(shard) = self.shards.get_mut(slot % count) else { return };
         // Full: the packet thread is behind; the frames go out with the stream's next announcement.
-        let _ = shard.sendable.push(slot as u32);
-        shard.announced = true;
+        let _ = self.link.sendable.push(slot as u32);
+        self.link.announced = true;
     }
 
     fn stream(&mut self, id: StreamId) -> Option<&mut Stream> {
