@@ -15,7 +15,10 @@ use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use z5_core::{AudioIn, CallMedia, CallRequest, Config, EventKind, Events, RetryMode, Session, StartOptions};
+use z5_core::{
+    AudioIn, CallMedia, CallRequest, Config, EventKind, Events, RetryMode, Session, SessionState,
+    StartOptions,
+};
 use z5_mock::recorder::Service;
 use z5_mock::{Carrier, Fault, LicenceOptions};
 
@@ -87,6 +90,13 @@ async fn trouble(minute: u64, carrier: &Carrier, session: &Session, figures: &mu
 
 /// One call; true when it was heard.
 async fn call(session: &Session, events: &mut Events, disturbed: bool, figures: &mut Figures) {
+    // After an outage a session is back when it says so.
+    while session.snapshot().state != SessionState::Ready {
+        if events.next().await.is_none() {
+            figures.failed += 1;
+            return;
+        }
+    }
     let tone = AudioIn::Tone { hz: 1000.0, level_dbm0: -10.0 };
     let media = CallMedia { audio_in: tone, text: Some(true), ..CallMedia::default() };
     let call = session.call(CallRequest::to(ECHO).with(media));

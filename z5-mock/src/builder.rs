@@ -1,6 +1,6 @@
 //! Describes a carrier before it starts.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use crate::mcs::licence::LicenceOptions;
 use crate::names::Names;
 use crate::recorder;
 use crate::relay::Impairment;
+use crate::sip::switch::RegistrationLimits;
+use crate::state::Addresses;
 
 /// What a carrier will be; [`Carrier::builder`] makes one, [`Builder::start`] starts it.
 #[derive(Clone, Debug)]
@@ -242,6 +244,23 @@ impl Builder {
             self.accounts = account::default_accounts();
         }
         Carrier::start(self).await
+    }
+
+    pub(crate) const fn limits(&self) -> RegistrationLimits {
+        RegistrationLimits { granted_expires: self.granted_expires, min_expires: self.min_expires }
+    }
+
+    /// Where the servers are where no port has to be had from the system: the documented ports for those that are not chosen.
+    pub(crate) fn fixed_addresses(&self, place: IpAddr) -> Addresses {
+        let at = |port: u16, usual: u16| SocketAddr::new(place, if port == 0 { usual } else { port });
+        Addresses {
+            dns: at(self.dns_port, 53),
+            zdial: at(self.zdial_port, 443),
+            // On the same address as the sign-in server, so on another port.
+            mcs: at(self.mcs_port, 8443),
+            sip: at(self.sip_port, 5060),
+            sips: at(self.sips_port, 5061),
+        }
     }
 
     /// The faults that are armed from the start, and what is to be done later.

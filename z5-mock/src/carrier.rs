@@ -13,19 +13,20 @@ use tokio::task::JoinSet;
 use crate::account::{Account, Number};
 use crate::builder::Builder;
 use crate::client_config::{self, CA_FILE, ClientConfig};
+use crate::clock::Clock;
 use crate::dns::{self, Zone};
 use crate::endpoint::{Endpoint, Reserved};
 use crate::far_end::FarEnds;
 use crate::fault::{ArmedId, BadOrder, Fault, Faults, Order};
 use crate::mcs::address_book::{self, AddressBooks};
-use crate::mcs::licence::{AUDIENCE, LicenceKey, LicenceKeyError, Signer};
+use crate::mcs::licence::{LicenceKey, LicenceKeyError};
 use crate::names::Names;
 use crate::recorder::{Recorder, Service};
 use crate::relay::{Relay, RelayFigures, RelayStats};
 use crate::scenario::{self, ScenarioError};
 use crate::sip::switch::{RegistrationLimits, Switch};
 use crate::sip::{Door, Input, SWITCH_INPUTS, datagrams};
-use crate::state::{Addresses, Dice, State};
+use crate::state::{Addresses, State};
 use crate::tls::{Tls, TlsSetupError};
 use crate::{clock, http, mcs, zdial};
 
@@ -113,33 +114,14 @@ impl Carrier {
         };
         let zone = Zone::new(&builder.names, &builder.extra_hosts, places, faults.clone(), recorder.clone())
             .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port());
-        let state = Arc::new(State {
-            tls: Tls::new(&builder.names, places)?,
-            signer: Signer::new(builder.licence, &builder.names.mcs)?,
-            address_books: first_address_books(&builder.accounts),
-            names: builder.names,
-            accounts: builder.accounts,
-            addresses,
-            places: builder.addresses.clone(),
-            faults,
-            recorder,
-            scripts: builder.scripts,
-            client_rtp_ports: builder.client_rtp_ports,
-            lifetime: builder.lifetime,
-            proxies_over_tls: builder.proxies_over_tls,
-            dice: Dice::new(builder.seed),
-        });
+        let tls = Tls::new(&builder.names, places)?;
+        let (rtp_ports, impairment, seed) =
+            (builder.rtp_ports.clone(), builder.impairment.clone(), builder.seed);
+        let limits = builder.limits();
+        let state = State::new(builder, addresses, Some(tls), faults, recorder, Clock::System)?;
+        let state = Arc::new(state);
         let figures = RelayFigures::default();
-        let relay = Relay::new(
-            address,
-            builder.rtp_ports,
-            state.faults.clone(),
-            builder.impairment,
-            figures.clone(),
-            builder.seed,
-        );
-        let limits =
-            RegistrationLimits { granted_expires: builder.granted_expires, min_expires: builder.min_expires };
+        let relay = Relay::new(address, rtp_ports, state.faults.clone(), impairment, figures.clone(), seed);
         let mut carrier =
             Self { state, tasks: JoinSet::new(), dns: Vec::new(), switch: None, relay_figures: figures };
         for (udp, tcp) in dns {
@@ -189,9 +171,9 @@ impl Carrier {
         self.switch = Some(switch.downgrade());
         let (to_far_ends, far_end_messages) = mpsc::unbounded_channel();
         let state = &self.state;
-        let far_ends = FarEnds::new(Arc::clone(state), switch.clone(), state.addresses.sip.ip());
-        self.tasks.spawn(far_ends.run(far_end_messages));
-        self.tasks.spawn(Switch::new(Arc::clone(state), limits, relay, to_far_ends).run(inputs));
+        let far_ends = FarEnds::new(Arc::clone(state), state.addresses.sip.ip());
+        self.tasks.spawn(far_ends.run(far_end_messages, switch.clone()));
+        self.tasks.spawn(Switch::new(Arc::clone(state), limits, Some(relay), to_far_ends).run(inputs));
         let door = Arc::new(Door {
             switch,
             faults: state.faults.clone(),
@@ -210,7 +192,11 @@ impl Carrier {
             let (door, state) = (Arc::clone(&door), Arc::clone(&self.state));
             let handler = move |stream, peer| {
                 let (door, state) = (Arc::clone(&door), Arc::clone(&state));
-                async move { door.secure_connection(stream, peer, |fault| state.tls.acceptor(fault)).await }
+                async move {
+                    if let Some(tls) = &state.tls {
+                        door.secure_connection(stream, peer, |fault| tls.acceptor(fault)).await;
+                    }
+                }
             };
             self.tasks.spawn(self.endpoint(Service::Sip, reserved.addr.ip()).serve(reserved, handler));
         }
@@ -297,7 +283,7 @@ impl Carrier {
 
     /// The certificate of the carrier's authority.
     pub fn ca_pem(&self) -> &str {
-        &self.state.tls.ca_pem
+        self.state.tls.as_ref().map_or("", |tls| tls.ca_pem.as_str())
     }
 
     /// The key that licences are signed with, as a client pins it.
@@ -335,41 +321,7 @@ impl Carrier {
 
     /// A configuration of profile `z5` for an account; its only number is chosen, one of several is not.
     pub fn client_config(&self, username: &str) -> Option<ClientConfig> {
-        let account = self.accounts().iter().find(|account| account.username() == username)?;
-        let number = match account.numbers() {
-            [only] => Some(only.e164.clone()),
-            _ => None,
-        };
-        let key = self.licence_key();
-        Some(ClientConfig {
-            profile: "z5".to_owned(),
-            dns: Some(client_config::Dns {
-                servers: self.dns_addrs().map(|addr| addr.to_string()).collect(),
-                system: false,
-                hosts: Default::default(),
-            }),
-            names: Some(self.names().clone()),
-            zdial: Some(client_config::Zdial {
-                port: self.zdial_addr().port(),
-                username: username.to_owned(),
-                password: account.password().to_owned(),
-                number,
-            }),
-            tls: Some(client_config::Trust { ca_file: CA_FILE.to_owned() }),
-            mcs: Some(client_config::Mcs {
-                https_port: self.mcs_addr().port(),
-                sip_port: self.sip_addr().port(),
-                sips_port: self.sips_addr().port(),
-            }),
-            licence: Some(client_config::Licence {
-                issuer: self.state.signer.issuer().to_owned(),
-                audience: AUDIENCE.to_owned(),
-                keys: vec![client_config::Key { kid: key.kid.clone(), x: key.x.clone() }],
-            }),
-            sip: None,
-            media: client_config::Media { bind: IpAddr::to_string(&self.sip_addr().ip()) },
-            ca_pem: self.ca_pem().to_owned(),
-        })
+        ClientConfig::of(&self.state, username)
     }
 
     /// A configuration of profile `generic` for the default number of an account, over TCP: steps 2 and 3 are skipped.
@@ -502,7 +454,7 @@ async fn in_time(faults: Faults, order: Order, armed: Option<ArmedId>) {
 }
 
 /// Every number knows the echo far end and the other customers.
-fn first_address_books(accounts: &[Account]) -> AddressBooks {
+pub(crate) fn first_address_books(accounts: &[Account]) -> AddressBooks {
     let books = AddressBooks::default();
     let numbers: Vec<&Number> = accounts.iter().flat_map(|account| account.numbers()).collect();
     for owner in &numbers {

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::mcs::licence::AUDIENCE;
 use crate::names::Names;
+use crate::state::State;
 
 /// Name of the configuration file that [`ClientConfig::write_to`] makes.
 pub const CONFIG_FILE: &str = "z5.toml";
@@ -141,6 +143,50 @@ pub struct Media {
 }
 
 impl ClientConfig {
+    /// For an account of this carrier; its only number is chosen, one of several is not.
+    pub(crate) fn of(state: &State, username: &str) -> Option<Self> {
+        let addresses = state.addresses;
+        let account = state.accounts.iter().find(|account| account.username() == username)?;
+        let number = match account.numbers() {
+            [only] => Some(only.e164.clone()),
+            _ => None,
+        };
+        let key = state.signer.public();
+        Some(Self {
+            profile: "z5".to_owned(),
+            dns: Some(Dns {
+                servers: state
+                    .places
+                    .iter()
+                    .map(|place| SocketAddr::new(*place, addresses.dns.port()).to_string())
+                    .collect(),
+                system: false,
+                hosts: Default::default(),
+            }),
+            names: Some(state.names.clone()),
+            zdial: Some(Zdial {
+                port: addresses.zdial.port(),
+                username: username.to_owned(),
+                password: account.password().to_owned(),
+                number,
+            }),
+            tls: Some(Trust { ca_file: CA_FILE.to_owned() }),
+            mcs: Some(Mcs {
+                https_port: addresses.mcs.port(),
+                sip_port: addresses.sip.port(),
+                sips_port: addresses.sips.port(),
+            }),
+            licence: Some(Licence {
+                issuer: state.signer.issuer().to_owned(),
+                audience: AUDIENCE.to_owned(),
+                keys: vec![Key { kid: key.kid.clone(), x: key.x.clone() }],
+            }),
+            sip: None,
+            media: Media { bind: IpAddr::to_string(&addresses.sip.ip()) },
+            ca_pem: state.tls.as_ref().map_or_else(String::new, |tls| tls.ca_pem.clone()),
+        })
+    }
+
     /// The file's text.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)

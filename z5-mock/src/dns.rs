@@ -102,8 +102,17 @@ impl Zone {
         self
     }
 
-    fn outcome(&self, request: &Request) -> Outcome {
-        let udp = request.protocol() == Protocol::Udp;
+    fn outcome_of(&self, request: &Request) -> Outcome {
+        if request.metadata.op_code != OpCode::Query {
+            return Outcome::Fail(ResponseCode::NotImp);
+        }
+        let Ok(info) = request.request_info() else { return Outcome::Fail(ResponseCode::FormErr) };
+        let name = info.query.original().name();
+        self.outcome(name, info.query.query_type(), request.protocol() == Protocol::Udp)
+    }
+
+    /// What is answered to a question.
+    fn outcome(&self, asked: &Name, kind: RecordType, udp: bool) -> Outcome {
         let faults = self.faults.at(self.here);
         if faults.strikes(Fault::BlackHole(Service::Dns)) || (udp && faults.strikes(Fault::UdpBlocked)) {
             return Outcome::Vanish;
@@ -117,11 +126,7 @@ impl Zone {
         if udp && faults.strikes(Fault::Truncated) {
             return Outcome::Truncate;
         }
-        if request.metadata.op_code != OpCode::Query {
-            return Outcome::Fail(ResponseCode::NotImp);
-        }
-        let Ok(info) = request.request_info() else { return Outcome::Fail(ResponseCode::FormErr) };
-        let name = info.query.name().to_string().trim_end_matches('.').to_lowercase();
+        let name = asked.to_string().trim_end_matches('.').to_lowercase();
         if faults.strikes(Fault::NameNotFound) {
             return Outcome::Fail(ResponseCode::NXDomain);
         }
@@ -129,16 +134,15 @@ impl Zone {
         if faults.strikes(Fault::NoAddress) {
             return Outcome::Answer(Vec::new());
         }
-        let kind = info.query.query_type();
         if kind == RecordType::SRV && faults.strikes(Fault::NoSipService) {
-            let name = info.query.original().name().clone();
+            let name = asked.clone();
             let none = RData::SRV(rdata::SRV::new(0, 0, 0, Name::root()));
             return Outcome::Answer(vec![Record::from_rdata(name, TTL_SECONDS, none)]);
         }
         let records = known
             .iter()
             .filter(|data| kind == RecordType::ANY || data.record_type() == kind)
-            .map(|data| Record::from_rdata(info.query.original().name().clone(), TTL_SECONDS, data.clone()));
+            .map(|data| Record::from_rdata(asked.clone(), TTL_SECONDS, data.clone()));
         Outcome::Answer(records.collect())
     }
 
@@ -168,7 +172,7 @@ impl RequestHandler for Zone {
         self.note(Direction::Received, request.src(), question.clone());
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.authoritative = true;
-        let records = match self.outcome(request) {
+        let records = match self.outcome_of(request) {
             Outcome::Vanish => return Header { metadata, counts: HeaderCounts::default() }.into(),
             Outcome::Fail(code) => {
                 metadata.response_code = code;
@@ -193,5 +197,116 @@ impl RequestHandler for Zone {
             tracing::debug!(%error, "a DNS answer could not be sent");
             Header { metadata, counts: HeaderCounts::default() }.into()
         })
+    }
+}
+
+/// Which records are asked for without a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// RFC 2782.
+    Srv,
+    /// RFC 3403.
+    Naptr,
+}
+
+/// One record, as data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameRecord {
+    /// An address.
+    Address(IpAddr),
+    /// A server of a service.
+    Srv {
+        /// The lowest is tried first.
+        priority: u16,
+        /// Share among those of one priority.
+        weight: u16,
+        /// Its port.
+        port: u16,
+        /// Its name.
+        target: String,
+    },
+    /// A service of a domain.
+    Naptr {
+        /// The lowest is looked at first.
+        order: u16,
+        /// The lowest of one order is best.
+        preference: u16,
+        /// `s` where the replacement has SRV records.
+        flags: String,
+        /// Such as `SIP+D2T`.
+        service: String,
+        /// Where to go on.
+        replacement: String,
+    },
+}
+
+/// What a name server says without a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// The records, for so many seconds; none: the name has no such record.
+    Records(Vec<NameRecord>, u32),
+    /// NXDOMAIN.
+    NotFound,
+    /// SERVFAIL and what else is no answer.
+    Failed,
+    /// REFUSED.
+    Refuses,
+    /// Cut short: to be asked over TCP.
+    Truncated,
+    /// Nothing.
+    Silent,
+    /// The port is closed.
+    Closed,
+}
+
+impl Zone {
+    /// The answer to a question that is not in a message.
+    pub(crate) fn ask(&self, name: &str, kind: RecordKind, udp: bool) -> Answered {
+        let Ok(name) = Name::from_ascii(format!("{}.", name.trim_end_matches('.'))) else {
+            return Answered::NotFound;
+        };
+        let kind = match kind {
+            RecordKind::A => RecordType::A,
+            RecordKind::Aaaa => RecordType::AAAA,
+            RecordKind::Srv => RecordType::SRV,
+            RecordKind::Naptr => RecordType::NAPTR,
+        };
+        match self.outcome(&name, kind, udp) {
+            Outcome::Vanish => Answered::Silent,
+            Outcome::Truncate => Answered::Truncated,
+            Outcome::Fail(ResponseCode::NXDomain) => Answered::NotFound,
+            Outcome::Fail(ResponseCode::Refused) => Answered::Refuses,
+            Outcome::Fail(_) => Answered::Failed,
+            Outcome::Answer(records) => Answered::Records(
+                records.iter().filter_map(|record| as_data(&record.data)).collect(),
+                TTL_SECONDS,
+            ),
+        }
+    }
+}
+
+fn as_data(data: &RData) -> Option<NameRecord> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if let RData::A(a) = data {
+        Some(NameRecord::Address(IpAddr::V4(a.0)))
+    } else if let RData::AAAA(aaaa) = data {
+        Some(NameRecord::Address(IpAddr::V6(aaaa.0)))
+    } else if let RData::SRV(srv) = data {
+        let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
+        Some(NameRecord::Srv { priority, weight, port, target: srv.target.to_ascii() })
+    } else if let RData::NAPTR(naptr) = data {
+        Some(NameRecord::Naptr {
+            order: naptr.order,
+            preference: naptr.preference,
+            flags: text(&naptr.flags),
+            service: text(&naptr.services),
+            replacement: naptr.replacement.to_ascii(),
+        })
+    } else {
+        None
     }
 }

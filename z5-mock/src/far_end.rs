@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use z5_sip::ident::Ident;
 use z5_sip::wire::{Message, Method, Name, ResponseBuilder};
 
@@ -83,45 +84,88 @@ struct Call {
 /// Plays all far ends.
 pub(crate) struct FarEnds {
     state: Arc<State>,
-    switch: mpsc::Sender<Input>,
     ident: Ident,
     ports: Ports,
     calls: HashMap<String, Call>,
-    timers: JoinSet<(String, Later)>,
+    timers: Timers,
+}
+
+/// What is to be done later.
+enum Timers {
+    /// In real time.
+    Tasks(JoinSet<(String, Later)>),
+    /// In a simulation, which asks for what is due.
+    List(Vec<(Instant, String, Later)>),
 }
 
 impl FarEnds {
-    pub(crate) fn new(state: Arc<State>, switch: mpsc::Sender<Input>, address: IpAddr) -> Self {
-        Self {
-            ident: Ident::from_seed(state.dice.number()),
-            state,
-            switch,
-            ports: Ports::new(address, 0..=0),
-            calls: HashMap::new(),
-            timers: JoinSet::new(),
-        }
+    pub(crate) fn new(state: Arc<State>, address: IpAddr) -> Self {
+        Self::with(state, Ports::new(address, 0..=0), Timers::Tasks(JoinSet::new()))
     }
 
-    pub(crate) async fn run(mut self, mut messages: mpsc::UnboundedReceiver<Message>) {
+    /// Without sockets and tasks.
+    pub(crate) fn imagined(state: Arc<State>, address: IpAddr) -> Self {
+        Self::with(state, Ports::imagined(address), Timers::List(Vec::new()))
+    }
+
+    fn with(state: Arc<State>, ports: Ports, timers: Timers) -> Self {
+        Self { ident: Ident::from_seed(state.dice.number()), state, ports, calls: HashMap::new(), timers }
+    }
+
+    /// Plays them in real time.
+    pub(crate) async fn run(
+        mut self,
+        mut messages: mpsc::UnboundedReceiver<Message>,
+        switch: mpsc::Sender<Input>,
+    ) {
         loop {
             let wake = tokio::select! {
                 message = messages.recv() => match message {
                     Some(message) => Wake::Message(message),
                     None => return,
                 },
-                Some(Ok((call_id, later))) = self.timers.join_next() => Wake::Later(call_id, later),
+                Some((call_id, later)) = self.timers.next() => Wake::Later(call_id, later),
             };
             let out = match wake {
-                Wake::Message(message) if message.is_request() => self.on_request(&message),
-                Wake::Message(message) => self.on_response(&message),
+                Wake::Message(message) => self.handle(&message),
                 Wake::Later(call_id, later) => self.on_later(&call_id, later),
             };
             for message in out {
-                if self.switch.send(Input::Message { id: FAR_ENDS, message }).await.is_err() {
+                if switch.send(Input::Message { id: FAR_ENDS, message }).await.is_err() {
                     return;
                 }
             }
         }
+    }
+
+    /// What far ends say to one message.
+    pub(crate) fn handle(&mut self, message: &Message) -> Vec<Message> {
+        match message.is_request() {
+            true => self.on_request(message),
+            false => self.on_response(message),
+        }
+    }
+
+    /// In a simulation: when something is due.
+    pub(crate) fn next_deadline(&self) -> Option<std::time::Instant> {
+        match &self.timers {
+            Timers::Tasks(_) => None,
+            Timers::List(list) => list.iter().map(|(at, ..)| at.into_std()).min(),
+        }
+    }
+
+    /// In a simulation: what far ends say by themselves at this time.
+    pub(crate) fn due(&mut self, now: std::time::Instant) -> Vec<Message> {
+        let Timers::List(list) = &mut self.timers else { return Vec::new() };
+        let (mut due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(list).into_iter().partition(|(at, ..)| at.into_std() <= now);
+        *list = later;
+        due.sort_by_key(|(at, ..)| *at);
+        due.into_iter().flat_map(|(_, call_id, later)| self.on_later(&call_id, later)).collect()
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.len()
     }
 
     fn on_request(&mut self, request: &Message) -> Vec<Message> {
@@ -303,10 +347,25 @@ impl FarEnds {
 
     fn later(&mut self, call_id: &str, later: Later, pause: Duration) {
         let call_id = call_id.to_owned();
-        self.timers.spawn(async move {
-            clock::after(pause).await;
-            (call_id, later)
-        });
+        match &mut self.timers {
+            Timers::Tasks(tasks) => {
+                tasks.spawn(async move {
+                    clock::after(pause).await;
+                    (call_id, later)
+                });
+            }
+            Timers::List(list) => list.push((self.state.clock.now() + pause, call_id, later)),
+        }
+    }
+}
+
+impl Timers {
+    /// The next that is due in real time; none while nothing waits.
+    async fn next(&mut self) -> Option<(String, Later)> {
+        match self {
+            Self::Tasks(tasks) => tasks.join_next().await?.ok(),
+            Self::List(_) => None,
+        }
     }
 }
 

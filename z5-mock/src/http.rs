@@ -44,7 +44,8 @@ pub(crate) async fn connection(
     let fault = faults.strike(|fault| {
         if let Fault::Certificate(at, kind) = *fault { (at == service).then_some(kind) } else { None }
     });
-    let stream = match state.tls.acceptor(fault).accept(stream).await {
+    let Some(tls) = &state.tls else { return };
+    let stream = match tls.acceptor(fault).accept(stream).await {
         Ok(stream) => stream,
         Err(error) => {
             let why = format!("[TLS handshake failed: {error}]{}", certificate_note(fault));

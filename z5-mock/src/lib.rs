@@ -37,6 +37,7 @@ pub mod fault;
 pub mod names;
 pub mod recorder;
 pub mod scenario;
+pub mod sim;
 
 pub use account::{Account, Number, NumberState};
 pub use builder::Builder;

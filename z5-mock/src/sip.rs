@@ -29,7 +29,7 @@ pub(crate) mod switch;
 pub(crate) mod trouble;
 
 /// Messages that may wait to be written on one connection; a client that reads slower is cut off.
-const OUTBOUND_MESSAGES: usize = 256;
+pub(crate) const OUTBOUND_MESSAGES: usize = 256;
 /// Inputs that may wait for the switch; connections stop reading when it is full.
 pub(crate) const SWITCH_INPUTS: usize = 1024;
 const READ_BYTES: usize = 16 * 1024;

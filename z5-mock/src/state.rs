@@ -8,6 +8,9 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::account::Account;
+use crate::builder::Builder;
+use crate::carrier::{StartError, first_address_books};
+use crate::clock::Clock;
 use crate::far_end::script::Script;
 use crate::fault::Faults;
 use crate::mcs::address_book::AddressBooks;
@@ -35,7 +38,8 @@ pub(crate) struct State {
     pub(crate) places: Vec<IpAddr>,
     pub(crate) faults: Faults,
     pub(crate) recorder: Recorder,
-    pub(crate) tls: Tls,
+    /// None in a simulation, which makes no connections.
+    pub(crate) tls: Option<Tls>,
     pub(crate) signer: Signer,
     pub(crate) address_books: AddressBooks,
     /// Far ends of the test's own.
@@ -45,6 +49,37 @@ pub(crate) struct State {
     /// What the sign-in server says about its proxies.
     pub(crate) proxies_over_tls: bool,
     pub(crate) dice: Dice,
+    pub(crate) clock: Clock,
+}
+
+impl State {
+    /// Everything but the servers.
+    pub(crate) fn new(
+        builder: Builder,
+        addresses: Addresses,
+        tls: Option<Tls>,
+        faults: Faults,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
+        Ok(Self {
+            tls,
+            signer: Signer::new(builder.licence, &builder.names.mcs)?,
+            address_books: first_address_books(&builder.accounts),
+            names: builder.names,
+            accounts: builder.accounts,
+            addresses,
+            places: builder.addresses,
+            faults,
+            recorder,
+            scripts: builder.scripts,
+            client_rtp_ports: builder.client_rtp_ports,
+            lifetime: builder.lifetime,
+            proxies_over_tls: builder.proxies_over_tls,
+            dice: Dice::new(builder.seed),
+            clock,
+        })
+    }
 }
 
 /// Seeded randomness for nonces and identifiers; a test carrier repeats itself for the same seed.

@@ -394,6 +394,12 @@ impl Line {
         self.failures = self.failures.saturating_add(1);
     }
 
+    /// How much the user agent remembers.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        self.agent.as_ref().map_or(0, |agent| agent.remembered())
+    }
+
     #[cfg(test)]
     pub(crate) const fn is_connecting(&self) -> bool {
         matches!(self.link, Link::Connecting(_))

@@ -16,6 +16,7 @@ use super::supervise::Remedy;
 use super::{Machine, Ready, State, register};
 use crate::call::{CallId, MessageId};
 use crate::clock::ms;
+use crate::config::RetryMode;
 use crate::error::{AttemptOutcome, RegisterError, Step, millis};
 use crate::events::{EventKind, SessionState, StepDetail};
 
@@ -522,6 +523,18 @@ impl Machine {
                                 ready.online = false;
                             }
                             self.fetch_credentials(now, out);
+                        }
+                        // A registrar's own trouble passes: a session that stands does not end for it.
+                        Remedy::Again if self.plan.retry.mode == RetryMode::Supervised => {
+                            self.tell_failed(&error, began, now, out);
+                            if let State::Ready(ready) = &mut self.state {
+                                ready.online = false;
+                            }
+                            let spread = self.ident.number();
+                            let events = self.line.give_up(now, out);
+                            self.line.connect_again_later(now, spread, Duration::ZERO);
+                            self.tell(SessionState::Registering, out);
+                            self.on_agent(events, now, out);
                         }
                         Remedy::Again | Remedy::Never => self.fail_standing(error, began, now, out),
                     }

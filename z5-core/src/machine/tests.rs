@@ -16,6 +16,7 @@ use crate::session::StartOptions;
 use crate::store::{Recalled, Store};
 
 mod book;
+mod carrier;
 mod flows;
 mod kept;
 mod memory;

@@ -68,6 +68,8 @@ pub(super) struct Plan {
 #[derive(Default)]
 pub(super) struct Lines {
     lines: HashMap<usize, Line>,
+    /// Ports of lines that are only imagined.
+    imagined: HashMap<usize, u16>,
     versions: u32,
 }
 
@@ -101,6 +103,13 @@ impl Lines {
         described: Option<SocketAddr>,
         ports: &mut Ports,
     ) -> Option<u16> {
+        if let Some(port) = self.imagined.get(&index) {
+            return Some(*port);
+        }
+        if let Some(port) = ports.imagine() {
+            self.imagined.insert(index, port);
+            return Some(port);
+        }
         let line = match self.lines.entry(index) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(free) => {
@@ -155,6 +164,7 @@ impl Lines {
 
     pub(super) fn stop(&mut self, index: usize) {
         self.lines.remove(&index);
+        self.imagined.remove(&index);
     }
 }
 

@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 
 use super::{Mcs, SipUser};
 use crate::account::Number;
-use crate::clock;
 use crate::fault::{At, Fault};
 use crate::http::Here;
 use crate::http::problem::Problem;
@@ -117,8 +116,14 @@ impl Signer {
         &self.issuer
     }
 
-    fn sign(&self, faults: At<'_>, id: String, phone_number: &str, instance_id: &str) -> Option<String> {
-        let claims = self.claims(faults, id, phone_number, instance_id);
+    fn sign(
+        &self,
+        (faults, now): (At<'_>, u64),
+        id: String,
+        phone_number: &str,
+        instance_id: &str,
+    ) -> Option<String> {
+        let claims = self.claims((faults, now), id, phone_number, instance_id);
         if faults.strikes(Fault::LicenceUnsigned) {
             let header = json!({ "alg": "none", "typ": TYPE, "kid": KEY_ID });
             let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -138,10 +143,16 @@ impl Signer {
         jsonwebtoken::encode(&header, &claims, key).ok()
     }
 
-    fn claims(&self, faults: At<'_>, id: String, phone_number: &str, instance_id: &str) -> Value {
+    fn claims(
+        &self,
+        (faults, now): (At<'_>, u64),
+        id: String,
+        phone_number: &str,
+        instance_id: &str,
+    ) -> Value {
         let options = &self.options;
         let strikes = |fault| faults.strikes(fault);
-        let now = clock::unix_seconds();
+
         let (mut issued, mut not_before) = (now, now);
         if strikes(Fault::LicenceExpired) {
             // Past its grace too, so that nothing makes it usable.
@@ -220,8 +231,12 @@ pub(super) async fn issue(
     if faults.strikes(Fault::MissingMember(Service::Mcs)) {
         return Ok(Json(json!({})));
     }
-    let signed =
-        state.signer.sign(faults, state.dice.token(), &application.phone_number, &application.instance_id);
+    let signed = state.signer.sign(
+        (faults, state.clock.unix_seconds()),
+        state.dice.token(),
+        &application.phone_number,
+        &application.instance_id,
+    );
     let licence = signed.ok_or_else(|| {
         Box::new(Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -20,12 +20,26 @@ pub(crate) struct Ports {
     pub(crate) address: IpAddr,
     range: RangeInclusive<u16>,
     next: u16,
+    /// Numbers without sockets, for a simulation.
+    imagined: bool,
 }
 
 impl Ports {
     pub(crate) fn new(address: IpAddr, range: RangeInclusive<u16>) -> Self {
         let next = *range.start();
-        Self { address, range, next }
+        Self { address, range, next, imagined: false }
+    }
+
+    /// Numbers without sockets.
+    pub(crate) fn imagined(address: IpAddr) -> Self {
+        Self { imagined: true, ..Self::new(address, 40_000..=59_998) }
+    }
+
+    /// The next of those; none where there are sockets.
+    pub(crate) fn imagine(&mut self) -> Option<u16> {
+        let port = self.imagined.then_some(self.next)?;
+        self.next = if port >= *self.range.end() { *self.range.start() } else { port + 2 };
+        Some(port)
     }
 
     pub(crate) fn pair(&mut self) -> io::Result<Pair> {

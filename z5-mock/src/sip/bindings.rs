@@ -35,6 +35,11 @@ impl Bindings {
         contacts.push(Binding { contact: contact.to_owned(), connection, expires });
     }
 
+    /// How many there are, those that have expired and were not looked at since included.
+    pub(crate) fn len(&self) -> usize {
+        self.users.values().map(Vec::len).sum()
+    }
+
     pub(crate) fn unbind(&mut self, user: &str, contact: &str) {
         if let Some(contacts) = self.users.get_mut(user) {
             contacts.retain(|binding| binding.contact != contact);

@@ -76,6 +76,10 @@ impl Calls {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
     pub(crate) fn find(&mut self, call_id: &str) -> Option<&mut Call> {
         self.calls.get_mut(call_id)
     }

@@ -14,7 +14,6 @@ use super::description::{self, Replacement};
 use super::switch::Switch;
 use super::{ConnectionId, FAR_ENDS};
 use crate::account;
-use crate::clock;
 use crate::far_end;
 use crate::fault::Fault;
 use crate::relay::{Described, Side};
@@ -97,7 +96,7 @@ impl Switch {
     }
 
     fn forward_within(&mut self, from: ConnectionId, request: &Message, method: &Method, call_id: &str) {
-        let now = clock::now();
+        let now = self.state.clock.now();
         let Some(call) = self.calls.find(call_id) else { return };
         let side = call.sender(request);
         // A client that came back over a new connection is from now on there.
@@ -145,7 +144,7 @@ impl Switch {
         }
         let Some((_, number)) = account::find(&self.state.accounts, &user) else { return Target::Unknown };
         let user = number.sip_user.clone();
-        match self.bindings.newest(&user, clock::now()) {
+        match self.bindings.newest(&user, self.state.clock.now()) {
             Some(binding) => Target::User { connection: binding.connection, contact: binding.contact, user },
             None => Target::Absent,
         }
@@ -253,6 +252,7 @@ impl Switch {
         call_id: &str,
         sender: Side,
     ) -> Option<(Option<String>, Bytes)> {
+        let relay = self.relay.as_mut()?;
         let sdp = description::of(message)?;
         let text = std::str::from_utf8(&sdp).ok().filter(|text| !text.is_empty())?;
         let call = self.calls.find(call_id)?;
@@ -271,7 +271,7 @@ impl Switch {
                 continue;
             }
             if slot.is_none() {
-                *slot = self.relay.open(call_id, index, &line.kind);
+                *slot = relay.open(call_id, index, &line.kind);
             }
             let Some(stream) = slot else {
                 replacements.push(None);
@@ -283,7 +283,7 @@ impl Switch {
             let facing = stream.facing(sender.other());
             replacements.push(Some(Replacement { port: facing, rtcp_port: facing + 1 }));
         }
-        let rewritten = description::rewrite(text, self.relay.address(), &replacements);
+        let rewritten = description::rewrite(text, relay.address(), &replacements);
         description::with(message, rewritten, &mut self.ident)
     }
 

@@ -7,7 +7,6 @@ use z5_sip::wire::{Contact, Message, Name, ResponseBuilder};
 use super::switch::Switch;
 use super::{ConnectionId, FAR_ENDS};
 use crate::account;
-use crate::clock;
 use crate::fault::Fault;
 use crate::recorder::Service;
 
@@ -70,7 +69,7 @@ impl Switch {
 
     fn bind(&mut self, from: ConnectionId, request: &Message, user: &str) {
         let header_seconds = request.expires().ok().flatten();
-        let now = clock::now();
+        let now = self.state.clock.now();
         let star = request.contacts().any(|contact| matches!(contact, Ok(Contact::Star)));
         if star {
             if header_seconds != Some(0) || request.contacts().count() != 1 {

@@ -18,7 +18,6 @@ use super::bindings::Bindings;
 use super::calls::Calls;
 use super::{ConnectionId, FAR_ENDS, Input};
 use crate::account;
-use crate::clock;
 use crate::recorder::{Direction, Service};
 use crate::relay::Relay;
 use crate::state::State;
@@ -40,7 +39,8 @@ struct Connection {
 pub(crate) struct Switch {
     pub(super) state: Arc<State>,
     pub(super) limits: RegistrationLimits,
-    pub(super) relay: Relay,
+    /// None in a simulation: media is negotiated past the carrier.
+    pub(super) relay: Option<Relay>,
     pub(super) bindings: Bindings,
     pub(super) calls: Calls,
     pub(super) ident: Ident,
@@ -54,7 +54,7 @@ impl Switch {
     pub(crate) fn new(
         state: Arc<State>,
         limits: RegistrationLimits,
-        relay: Relay,
+        relay: Option<Relay>,
         far_ends: mpsc::UnboundedSender<Message>,
     ) -> Self {
         let verifier = || {
@@ -79,21 +79,31 @@ impl Switch {
     /// Runs until every sender is gone.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
         while let Some(input) = inputs.recv().await {
-            match input {
-                Input::Opened { id, transport, peer, local, outlet } => {
-                    self.connections.insert(id, Connection { transport, peer, local, outlet });
-                }
-                Input::Closed { id } => self.close(id),
-                Input::Cut { here } => {
-                    let ends = |connection: &Connection| connection.local.ip() == here;
-                    let ids = self.connections.iter().filter(|(_, connection)| ends(connection));
-                    let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
-                    ids.into_iter().for_each(|id| self.close(id));
-                }
-                Input::Message { id, message } if message.is_request() => self.request(id, message),
-                Input::Message { id, message } => self.response(id, &message),
-            }
+            self.handle(input);
         }
+    }
+
+    /// Decides what follows from one thing; what is said goes to the outlets and to the far ends.
+    pub(crate) fn handle(&mut self, input: Input) {
+        match input {
+            Input::Opened { id, transport, peer, local, outlet } => {
+                self.connections.insert(id, Connection { transport, peer, local, outlet });
+            }
+            Input::Closed { id } => self.close(id),
+            Input::Cut { here } => {
+                let ends = |connection: &Connection| connection.local.ip() == here;
+                let ids = self.connections.iter().filter(|(_, connection)| ends(connection));
+                let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
+                ids.into_iter().for_each(|id| self.close(id));
+            }
+            Input::Message { id, message } if message.is_request() => self.request(id, message),
+            Input::Message { id, message } => self.response(id, &message),
+        }
+    }
+
+    /// How many contacts and calls are remembered.
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        (self.bindings.len(), self.calls.len())
     }
 
     fn request(&mut self, from: ConnectionId, request: Message) {
@@ -119,11 +129,12 @@ impl Switch {
         request: &Message,
         proxy: bool,
     ) -> Option<String> {
+        let now = self.state.clock.now().into_std();
         let accounts = &self.state.accounts;
         let password =
             |user: &str| account::find(accounts, user).map(|(_, number)| number.sip_password.clone());
         let verifier = if proxy { &mut self.proxy_digest } else { &mut self.registrar_digest };
-        match verifier.check(request, password, clock::now().into_std()) {
+        match verifier.check(request, password, now) {
             Check::Accepted { username } => return Some(username),
             Check::None | Check::Refused { .. } => self.challenge(from, request, proxy, false),
             Check::Stale => self.challenge(from, request, proxy, true),
@@ -133,9 +144,10 @@ impl Switch {
     }
 
     pub(super) fn challenge(&mut self, from: ConnectionId, request: &Message, proxy: bool, stale: bool) {
+        let now = self.state.clock.now().into_std();
         let verifier = if proxy { &mut self.proxy_digest } else { &mut self.registrar_digest };
         let mut response = ResponseBuilder::to_request(request, verifier.status(), "");
-        for (name, value) in verifier.challenge(stale, &mut self.ident, clock::now().into_std()) {
+        for (name, value) in verifier.challenge(stale, &mut self.ident, now) {
             response = response.header(name, value);
         }
         self.answer_with(from, request, response);

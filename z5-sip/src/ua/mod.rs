@@ -75,6 +75,7 @@ mod redirecting;
 mod referral;
 mod registering;
 mod reliable;
+mod remembered;
 mod renegotiate;
 mod replaces;
 mod request_failure;

@@ -215,6 +215,11 @@ pub(super) struct Transactions {
 }
 
 impl Transactions {
+    /// How many there are, with what is kept to know copies of requests.
+    pub(super) fn len(&self) -> usize {
+        self.clients.len() + self.servers.len() + self.merges.len()
+    }
+
     pub(super) fn client_of(&self, response: &Message) -> Option<u64> {
         self.client_keys.get(&ClientKey::of(response)?).copied()
     }
