@@ -11,6 +11,7 @@ packages=(
   sip-tester                                                           # SIPp: scenarios of our own
   dnsmasq-base                                                         # name server
   nftables iptables                                                    # packet filters for the rules of z5 firewall
+  chromium tmux                                                        # browser for reports (some 40 s to install), terminal for the live view
   sox ffmpeg tshark openssl python3 iproute2                           # judges and tools
 )
 

@@ -20,6 +20,7 @@ import firewall
 import judge
 import linphone
 import plan
+import reports
 import scenarios
 import transports
 import video
@@ -288,6 +289,8 @@ JOURNEYS = {
     **plan.JOURNEYS,
     # needs no server at all
     **firewall.JOURNEYS,
+    # no server beside the mock carrier
+    **reports.JOURNEYS,
     # no server beside SIPp, which is one itself
     **scenarios.JOURNEYS,
 }

@@ -372,6 +372,9 @@ pub(crate) struct MediaArgs {
     /// Hang up this long after the answer; without it the far end or Ctrl-C ends the call
     #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) duration: Option<Duration>,
+    /// Lines in a terminal too, in place of the view with a place to type; for screen readers
+    #[arg(long)]
+    pub(crate) plain: bool,
 }
 
 #[derive(Debug, Args)]

@@ -76,6 +76,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
                 .await
         }
         Command::Call(args) => {
+            let out = out.viewing(&args.target, args.media.plain);
             let plan = |config: &mut Config| {
                 if let Some(time) = args.ring_timeout {
                     config.timeouts.call = Millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
@@ -94,6 +95,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
                 .await
         }
         Command::Answer(args) => {
+            let out = out.viewing("z5 answer", args.media.plain);
             let plan = |config: &mut Config| {
                 let (wait, ring) = (args.wait, args.ring);
                 media(args.media, config).map(|media| Plan::Answer { wait, ring, media })
@@ -169,7 +171,7 @@ async fn start(
             return None;
         }
     };
-    let interactive_number = matches!(out, Output::Human(_)) && output::can_ask();
+    let interactive_number = !matches!(out, Output::Json) && output::can_ask();
     let capture = match capture::begin(capture) {
         Ok(capture) => capture,
         Err(failure) => {
@@ -185,7 +187,7 @@ async fn start(
         capture: handle,
         retry: RetryMode::Once,
         trace: recorder.map(Recorder::trace),
-        figures_every: recorder.map(|_| capsule::EVERY),
+        figures_every: (recorder.is_some() || out.wants_figures()).then_some(capsule::EVERY),
         ..StartOptions::default()
     };
     report.session_starts();

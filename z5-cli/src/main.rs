@@ -14,6 +14,7 @@ mod exit;
 mod expect;
 mod firewall;
 mod junit;
+mod live;
 mod logging;
 mod metrics;
 mod output;

@@ -9,14 +9,17 @@ mod human;
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
+use tokio::sync::mpsc;
 use z5_core::explain::Explanation;
 use z5_core::{Event, Failure};
 
+use crate::live::{Action, Input, Live};
 use crate::report::Report;
 
-use human::Human;
+pub(crate) use human::Human;
 
 /// Where events and the result go.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) enum Output {
     Json,
     /// Readable lines.
     Human(Human),
+    /// A view of the call, and lines before and after it.
+    Live(Box<Live>),
 }
 
 impl Output {
@@ -37,11 +42,44 @@ impl Output {
         Self::Human(Human::new(terminal, colour))
     }
 
+    /// With a live view of the call, where there is a terminal for one.
+    pub(crate) fn viewing(self, far_end: &str, plain: bool) -> Self {
+        match self {
+            Self::Human(human) if !plain && has_screen() => {
+                let colour = std::env::var_os("NO_COLOR").is_none();
+                Self::Live(Box::new(Live::new(human, far_end, colour)))
+            }
+            Self::Json | Self::Human(_) | Self::Live(_) => self,
+        }
+    }
+
+    /// What is typed and pressed in the view; none without one.
+    pub(crate) fn inputs(&mut self) -> Option<mpsc::UnboundedReceiver<Input>> {
+        match self {
+            Self::Live(live) => live.inputs(),
+            Self::Json | Self::Human(_) => None,
+        }
+    }
+
+    /// What an input asks for.
+    pub(crate) fn input(&mut self, input: &Input) -> Option<Action> {
+        match self {
+            Self::Live(live) => live.input(input),
+            Self::Json | Self::Human(_) => None,
+        }
+    }
+
+    /// Calls are measured while they run.
+    pub(crate) fn wants_figures(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+
     /// An event of the session.
     pub(crate) fn event(&mut self, event: &Event) {
         match self {
             Self::Json => json(event),
             Self::Human(human) => human.event(event),
+            Self::Live(live) => live.event(event),
         }
     }
 
@@ -50,6 +88,7 @@ impl Output {
         match self {
             Self::Json => {}
             Self::Human(human) => human.note(text),
+            Self::Live(live) => live.note(text),
         }
     }
 
@@ -80,6 +119,7 @@ impl Output {
                 json(&Line { event: "result", report });
             }
             Self::Human(human) => human.result(report),
+            Self::Live(live) => live.result(report),
         }
         if let Some(failure) = report.unwanted_failure() {
             self::failure(failure);
@@ -159,7 +199,53 @@ fn json(object: &impl Serialize) {
 
 /// One error, on standard error.
 pub(crate) fn error(text: &str) {
-    eprintln!("z5: {}", plain(text));
+    // Nobody can be told that standard error takes nothing.
+    let _ = ErrorLines.write_all(format!("z5: {}\n", plain(text)).as_bytes());
+}
+
+/// Standard error; while a view has the terminal, what is written waits until it is given back.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ErrorLines;
+
+/// What waits; none while no view has the terminal.
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+/// Bytes that wait at most.
+const HELD_MOST: usize = 256 * 1024;
+
+impl Write for ErrorLines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match HELD.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(held) => {
+                let room = HELD_MOST.saturating_sub(held.len()).min(bytes.len());
+                held.extend_from_slice(&bytes[..room]);
+                Ok(bytes.len())
+            }
+            None => std::io::stderr().write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        std::io::stderr().flush()
+    }
+}
+
+/// Errors and logs wait from now on.
+pub(crate) fn hold_errors() {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default();
+}
+
+/// They are written, and wait no longer.
+pub(crate) fn release_errors() {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(held) = held {
+        let _ = std::io::stderr().write_all(&held);
+    }
+}
+
+/// Whether there is a terminal that can show more than lines.
+fn has_screen() -> bool {
+    let able = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
+    able && can_ask() && std::io::stderr().is_terminal()
 }
 
 /// Text that may hold words of a far end: control characters are shown, never carried out by the terminal.

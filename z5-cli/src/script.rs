@@ -23,6 +23,7 @@ use crate::act::{Act, Deed};
 use crate::audio::AudioArg;
 use crate::exit::Exit;
 use crate::expect::Expectation;
+use crate::live::{Action, Input};
 use crate::output::{self, Output};
 use crate::report::Report;
 
@@ -196,7 +197,10 @@ pub(crate) async fn run(
         settling: None,
     };
     let mut interrupts = interrupts();
+    let mut inputs = out.inputs();
     let mut interrupted = false;
+    // A terminal that goes away is told twice, as a loss and by SIGHUP; together they are one interrupt.
+    let mut hangup_follows = false;
     loop {
         let alarm = script.next_alarm();
         let event = tokio::select! {
@@ -208,12 +212,28 @@ pub(crate) async fn run(
                 continue;
             }
             Some(()) = interrupts.recv() => {
-                if interrupted {
+                if interrupted && !std::mem::take(&mut hangup_follows) {
                     return Some(Exit::Interrupted);
                 }
-                interrupted = true;
-                out.note("stopping; Ctrl-C again ends at once");
-                script.on_interrupt(report);
+                if !std::mem::replace(&mut interrupted, true) {
+                    out.note("stopping; Ctrl-C again ends at once");
+                    script.on_interrupt(report);
+                }
+                continue;
+            }
+            input = next_input(&mut inputs) => {
+                match out.input(&input) {
+                    Some(Action::Interrupt) if interrupted => return Some(Exit::Interrupted),
+                    Some(Action::Lost) if interrupted => {}
+                    Some(action @ (Action::Interrupt | Action::Lost)) => {
+                        interrupted = true;
+                        hangup_follows = action == Action::Lost;
+                        out.note("stopping; Ctrl-C again ends at once");
+                        script.on_interrupt(report);
+                    }
+                    Some(action) => script.on_action(action, report),
+                    None => {}
+                }
                 continue;
             }
             answer = answered(&mut script.question) => {
@@ -237,6 +257,16 @@ pub(crate) async fn run(
         out.event(&event);
         script.on_event(&event, report, out);
     }
+}
+
+/// What the terminal tells; without a view, never.
+async fn next_input(inputs: &mut Option<mpsc::UnboundedReceiver<Input>>) -> Input {
+    if let Some(receiver) = inputs
+        && let Some(input) = receiver.recv().await
+    {
+        return input;
+    }
+    std::future::pending().await
 }
 
 /// Every Ctrl-C (and, on Unix, SIGTERM and SIGHUP), also those that come while something else is awaited.
@@ -344,6 +374,35 @@ impl Script<'_> {
         self.session.stop();
     }
 
+    /// What was done in the view.
+    fn on_action(&mut self, action: Action, report: &mut Report) {
+        let Some(call) = self.call else {
+            if action == Action::HangUp {
+                self.on_interrupt(report);
+            }
+            return;
+        };
+        let deed = match action {
+            Action::Type(text) => Deed::Text(text),
+            Action::Press(key) => Deed::Keys(key.to_string()),
+            Action::Hold(true) => Deed::Hold,
+            Action::Hold(false) => Deed::Resume,
+            Action::Mute(kind, muted) => Deed::Mute(kind, muted),
+            Action::HangUp => Deed::Hangup,
+            Action::Interrupt | Action::Lost => return,
+        };
+        deed.perform(self.session, call);
+        self.note_typed(&deed, report);
+    }
+
+    /// What is typed counts as promised.
+    fn note_typed(&self, deed: &Deed, report: &mut Report) {
+        if let Deed::Text(text) = deed {
+            let sent = &mut report.call.get_or_insert_default().text_sent;
+            sent.get_or_insert_default().push_str(text);
+        }
+    }
+
     /// The number that was chosen on the terminal; none at the end of input.
     fn on_answer(&self, answer: Option<String>, report: &mut Report) {
         match answer {
@@ -382,10 +441,7 @@ impl Script<'_> {
                 if let Some(known) = self.acts.get_mut(number) {
                     *known = progress;
                 }
-                if let Deed::Text(text) = &act.deed {
-                    let sent = &mut report.call.get_or_insert_default().text_sent;
-                    sent.get_or_insert_default().push_str(text);
-                }
+                self.note_typed(&act.deed, report);
             }
             (Some((_, Alarm::Wait)), _) => {
                 report.fail(Failure {

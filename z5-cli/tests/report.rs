@@ -13,10 +13,18 @@ use common::{Run, World, command, z5};
 use serde_json::Value;
 use z5_mock::Fault;
 
-/// The capsule and the page of a folder.
+/// The capsule and the page of a folder. Every capsule is what docs/schema/capsule.json says.
 fn report(folder: &Path) -> (Value, String) {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    (serde_json::from_str(&read("capsule.json")).unwrap(), read("report.html"))
+    let capsule: Value = serde_json::from_str(&read("capsule.json")).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("../../docs/schema/capsule.json")).unwrap();
+    let mut schemas = boon::Schemas::new();
+    let mut compiler = boon::Compiler::new();
+    compiler.set_default_draft(boon::Draft::V2020_12);
+    compiler.add_resource("urn:z5:schema:capsule", schema).unwrap();
+    let index = compiler.compile("urn:z5:schema:capsule", &mut schemas).unwrap();
+    schemas.validate(&capsule, index).unwrap_or_else(|why| panic!("{why:#}\n{capsule}"));
+    (capsule, read("report.html"))
 }
 
 /// A run of alice with a report in `folder/out`.

@@ -24,6 +24,11 @@ pub use video::{VideoIn, VideoOut};
 pub struct CallId(pub(crate) u64);
 
 impl CallId {
+    /// The name of the call with that number, for bindings that carry numbers. It names a call only where [`Self::number`] gave it.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
     /// The number, for logs and bindings.
     pub const fn number(self) -> u64 {
         self.0

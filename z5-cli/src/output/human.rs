@@ -15,6 +15,10 @@ pub(crate) struct Human {
     colour: bool,
     /// A "step is running" line stands without its end.
     open_line: bool,
+    /// Lines that wait while a view has the terminal.
+    held: Option<Vec<String>>,
+    /// How many of them were told to the view.
+    told: usize,
 }
 
 const OK: &str = "32";
@@ -23,14 +27,43 @@ const FAINT: &str = "2";
 
 impl Human {
     pub(crate) fn new(terminal: bool, colour: bool) -> Self {
-        Self { terminal, colour, open_line: false }
+        Self { terminal, colour, open_line: false, held: None, told: 0 }
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
+    /// From now on lines wait, or are printed.
+    pub(crate) fn hold(&mut self, hold: bool) {
+        match hold {
+            true => self.held = Some(Vec::new()),
+            false => self.release(),
+        }
+        self.told = 0;
+    }
+
+    /// Prints the lines that waited.
+    pub(crate) fn release(&mut self) {
+        for line in self.held.take().unwrap_or_default() {
+            self.line(&line);
+        }
+    }
+
+    /// Lines that wait and were not told before, without colours.
+    pub(crate) fn news(&mut self) -> Vec<String> {
+        let held = self.held.as_deref().unwrap_or_default();
+        let news =
+            held.get(self.told..).unwrap_or_default().iter().map(|line| without_colour(line)).collect();
+        self.told = held.len();
+        news
+    }
+
     fn line(&mut self, text: &str) {
+        if let Some(held) = &mut self.held {
+            held.push(text.to_owned());
+            return;
+        }
         if self.open_line {
             // back to the start and clear: the running step's line gives way to its result
             write("\r\x1b[K");
@@ -84,7 +117,7 @@ impl Human {
     pub(crate) fn event(&mut self, event: &Event) {
         match &event.kind {
             EventKind::StepStarted { step, number } => {
-                if self.terminal {
+                if self.terminal && self.held.is_none() {
                     write(&format!("{number} {:<6}...", name(*step)));
                     self.open_line = true;
                 }
@@ -376,6 +409,17 @@ impl Human {
             self.line(&format!("capture: {} ({} packets)", capture.file.display(), capture.outcome.packets));
         }
     }
+}
+
+/// Takes out what `paint` put in.
+fn without_colour(line: &str) -> String {
+    let mut shown = String::with_capacity(line.len());
+    let mut parts = line.split('\u{1b}');
+    shown.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        shown.push_str(part.split_once('m').map_or("", |(_, rest)| rest));
+    }
+    shown
 }
 
 fn name(step: Step) -> &'static str {

@@ -1,0 +1,244 @@
+//! Draws the state: a pure function from it to the cells of a terminal of any size.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
+use z5_core::events::MediaKind;
+
+use super::keys::KEYS;
+use super::state::{Meter, Mode, State};
+use crate::output::plain;
+
+/// Below this width the two sides of the text stand one above the other.
+const WIDE: u16 = 70;
+/// Lines of the record that are shown where there is room.
+const LOG: u16 = 6;
+/// Lines that the text has before the record gets any.
+const TEXT: u16 = 8;
+
+/// Colours, or none (NO_COLOR); what they say is always said in words too.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Theme {
+    pub(crate) colour: bool,
+}
+
+impl Theme {
+    fn paint(self, colour: Color) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    fn warn(self) -> Style {
+        self.paint(Color::Yellow).add_modifier(Modifier::BOLD)
+    }
+}
+
+/// Draws everything.
+pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
+    let meters = state.meters.len().max(1) as u16;
+    // The heading, the table with its frame and the footer.
+    let others = 2 + meters + 3 + 1;
+    let record = frame.area().height.saturating_sub(others + TEXT).min(LOG);
+    let [head, table, text, log, foot] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Length(meters + 3),
+        Constraint::Min(3),
+        Constraint::Length(record),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    frame.render_widget(heading(state, theme), head);
+    frame.render_widget(meter_table(state, theme, table.width), table);
+    draw_text(frame, state, text);
+    let lines: Vec<Line<'_>> = state.log.iter().map(|line| Line::raw(line.as_str())).collect();
+    let hidden = lines.len().saturating_sub(usize::from(log.height.saturating_sub(1)));
+    let record = Paragraph::new(lines).block(Block::new().title("Record")).scroll((hidden as u16, 0));
+    frame.render_widget(record, log);
+    frame.render_widget(footer(state, theme), foot);
+    if state.mode == Mode::Help {
+        help(frame);
+    }
+}
+
+fn heading(state: &State, theme: Theme) -> Paragraph<'static> {
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let call = match (state.call, state.session) {
+        (Some(call), _) => call.to_owned(),
+        (None, "ready") => "waiting for a call".to_owned(),
+        (None, session) => session.to_owned(),
+    };
+    let mut first = vec![
+        Span::styled(plain(&state.far_end).into_owned(), bold),
+        Span::raw("  "),
+        Span::styled(call, theme.paint(if state.is_established() { Color::Green } else { Color::Cyan })),
+        Span::raw(format!("  {}", timer(state))),
+    ];
+    let held = match state.held {
+        (true, true) => Some("  on hold by both sides"),
+        (true, false) => Some("  on hold by us"),
+        (false, true) => Some("  on hold by the far end"),
+        (false, false) => None,
+    };
+    first.extend(held.map(|held| Span::styled(held, theme.warn())));
+    for kind in &state.muted {
+        let words = match kind {
+            MediaKind::Audio => "  sound muted",
+            MediaKind::Text => "  text muted",
+            MediaKind::Video => "  picture blank",
+        };
+        first.push(Span::styled(words, theme.warn()));
+    }
+    let mut second = format!("we are {}", plain(&state.address));
+    if !state.digits.is_empty() {
+        second += &format!("; keys that came: {}", state.digits);
+    }
+    Paragraph::new(vec![Line::from(first), Line::raw(second)])
+}
+
+/// How long the call has lasted.
+fn timer(state: &State) -> String {
+    let Some(from) = state.established_ms else { return String::new() };
+    let seconds = ((state.ended_ms.unwrap_or(state.now_ms) - from).max(0.0) / 1000.0) as u64;
+    match seconds / 3600 {
+        0 => format!("{}:{:02}", seconds / 60, seconds % 60),
+        hours => format!("{hours}:{:02}:{:02}", seconds / 60 % 60, seconds % 60),
+    }
+}
+
+/// The columns with their widths, and whether they stand in a narrow terminal too.
+const COLUMNS: [(&str, Constraint, bool); 9] = [
+    ("", Constraint::Length(5), true),
+    ("Codec", Constraint::Length(13), false),
+    ("Keys", Constraint::Length(5), false),
+    ("Flows", Constraint::Length(5), false),
+    ("Comes", Constraint::Length(10), false),
+    ("Loss", Constraint::Length(6), true),
+    ("Jitter", Constraint::Length(6), true),
+    ("Trip", Constraint::Length(6), true),
+    ("Level or rate", Constraint::Min(10), true),
+];
+
+fn meter_table(state: &State, theme: Theme, width: u16) -> Table<'static> {
+    let columns = || COLUMNS.iter().filter(move |(.., narrow)| *narrow || width >= WIDE);
+    let head: Vec<&str> = columns().map(|(name, ..)| *name).collect();
+    let widths: Vec<Constraint> = columns().map(|(_, width, _)| *width).collect();
+    let rows: Vec<Row<'static>> = match state.meters.is_empty() {
+        true => Vec::new(),
+        false => state.meters.iter().map(|meter| row(meter, theme, width)).collect(),
+    };
+    let title = if rows.is_empty() { "Streams: none yet" } else { "Streams" };
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    Table::new(rows, widths).header(Row::new(head).style(bold)).block(Block::bordered().title(title))
+}
+
+fn row(meter: &Meter, theme: Theme, width: u16) -> Row<'static> {
+    let shown = |value: Option<f64>, unit: &str| {
+        value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}{unit}"))
+    };
+    let flows = match (meter.send, meter.receive) {
+        (true, true) => "both",
+        (true, false) => "out",
+        (false, true) => "in",
+        (false, false) => "none",
+    };
+    let last = match meter.kind {
+        MediaKind::Audio => meter.level_dbm0.map_or_else(|| "-".to_owned(), level),
+        MediaKind::Video => shown(meter.frame_rate, " pictures/s"),
+        MediaKind::Text => String::new(),
+    };
+    let loss = meter.loss_percent.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.1}%"));
+    let cells = [
+        meter.kind.name().to_owned(),
+        plain(&meter.codec).into_owned(),
+        if meter.encrypted { "SRTP" } else { "none" }.to_owned(),
+        flows.to_owned(),
+        shown(meter.received_kbps, " kbit/s"),
+        loss,
+        shown(meter.jitter_ms, " ms"),
+        shown(meter.round_trip_ms, " ms"),
+        last,
+    ];
+    let shown = COLUMNS.iter().zip(cells).filter(|((.., narrow), _)| *narrow || width >= WIDE);
+    let row = Row::new(shown.map(|(_, cell)| cell));
+    if meter.loss_percent.is_some_and(|loss| loss >= 1.0) { row.style(theme.warn()) } else { row }
+}
+
+/// -60 dBm0 is nothing, 0 dBm0 is full.
+fn level(dbm0: f64) -> String {
+    let full = ((dbm0 + 60.0) / 6.0).clamp(0.0, 10.0).round() as usize;
+    format!("{}{} {dbm0:.0} dBm0", "█".repeat(full), "░".repeat(10 - full))
+}
+
+fn draw_text(frame: &mut Frame<'_>, state: &State, area: Rect) {
+    let halves = [Constraint::Fill(1), Constraint::Fill(1)];
+    let [theirs, ours] = match area.width >= WIDE {
+        true => Layout::horizontal(halves).areas(area),
+        false => Layout::vertical(halves).areas(area),
+    };
+    pane(frame, "Far end", &state.theirs, theirs, false);
+    let title = match (state.mode, state.takes_text()) {
+        (Mode::Keypad, _) => "Keypad: 0-9 * # A-D, Esc for text",
+        (Mode::Typing | Mode::Help, true) => "You type here",
+        (Mode::Typing | Mode::Help, false) => "No text is agreed",
+    };
+    pane(frame, title, &state.ours, ours, state.takes_text() && state.mode == Mode::Typing);
+}
+
+fn pane(frame: &mut Frame<'_>, title: &'static str, text: &str, area: Rect, cursor: bool) {
+    let block = Block::bordered().title(title);
+    let inner = block.inner(area);
+    let lines = wrap(text, inner.width);
+    let hidden = lines.len().saturating_sub(usize::from(inner.height));
+    let shown: Vec<Line<'_>> = lines[hidden..].iter().map(|line| Line::raw(line.as_str())).collect();
+    if cursor && !inner.is_empty() {
+        let column = shown.last().map_or(0, Line::width) as u16;
+        let row = shown.len().saturating_sub(1) as u16;
+        frame.set_cursor_position((inner.x + column.min(inner.width - 1), inner.y + row));
+    }
+    frame.render_widget(Paragraph::new(shown).block(block), area);
+}
+
+/// Lines of at most `width` columns; the last one is where the next character goes.
+fn wrap(text: &str, width: u16) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for c in text.chars() {
+        if c == '\n' {
+            lines.push(String::new());
+            used = 0;
+            continue;
+        }
+        let shown = plain(c.encode_utf8(&mut [0; 4])).into_owned();
+        let columns = Span::raw(shown.as_str()).width();
+        if used + columns > usize::from(width) && used > 0 {
+            lines.push(String::new());
+            used = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(&shown);
+        }
+        used += columns;
+    }
+    lines
+}
+
+fn footer(state: &State, theme: Theme) -> Paragraph<'static> {
+    if let Some(notice) = state.notice {
+        return Paragraph::new(Line::styled(notice, theme.warn()));
+    }
+    let words = "F1 help  F2 hold  F3 mute  F4 blank  F5 keypad  F10 hang up";
+    Paragraph::new(Line::styled(words, Style::new().add_modifier(Modifier::REVERSED)))
+}
+
+fn help(frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let wide = area.width.min(90);
+    let high = area.height.min(KEYS.len() as u16 + 2);
+    let middle = Rect::new((area.width - wide) / 2, (area.height - high) / 2, wide, high);
+    let rows = KEYS.map(|(key, what)| Row::new([key, what]));
+    let list = Table::new(rows, [Constraint::Length(14), Constraint::Fill(1)])
+        .block(Block::bordered().title("Keys: any of them closes this"));
+    frame.render_widget(Clear, middle);
+    frame.render_widget(list, middle);
+}
