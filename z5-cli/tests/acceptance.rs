@@ -18,6 +18,9 @@ const PATIENT: &[&str] = &[
     "latency=1m",
     "heard=2000",
     "moved=50",
+    "dropped=99",
+    "level=-40..0",
+    "unmuted=200",
 ];
 
 #[test]

@@ -109,8 +109,8 @@ fn a_failure_that_nobody_expected_does_not_vanish() {
 /// Bob waits in vain because alice's call failed: that is what is told.
 #[test]
 fn the_cause_is_told_rather_than_the_wait_in_vain() {
-    let text = "mock: {faults: [sip.invite-status=503]}\npatience: 300ms\nparties: [alice, bob]\nsteps:\n  - register: alice\n  - \
-                register: bob\n  - {call: +15555550102, as: alice}\n  - answer: bob\n";
+    let text = "mock: {faults: [sip.invite-status=503]}\nparties: [alice, bob]\nsteps:\n  - register: alice\n  - \
+                register: bob\n  - {call: +15555550102, as: alice}\n  - {answer: bob, within: 300ms}\n";
     let run = run(text, &[]);
     assert_eq!((run.status, &run.result()["failure"]["code"]), (1, &"call.refused".into()), "{}", run.stdout);
     assert!(
@@ -142,7 +142,7 @@ fn what_is_refused_at_once_fails_its_step() {
 
 #[test]
 fn what_does_not_come_is_waited_for_no_longer_than_said() {
-    let text = "mock:\npatience: 200ms\nsteps:\n  - register\n  - {call: noanswer}\n  - wait: ringing\n  - wait: established\n";
+    let text = "mock:\nsteps:\n  - register\n  - {call: noanswer}\n  - wait: ringing\n  - {wait: established, within: 200ms}\n";
     let late = run(text, &[]);
     assert_eq!((late.status, &late.result()["failure"]["code"]), (1, &"run.timed-out".into()));
     assert_eq!(late.event("scenario")["parties"]["alice"]["unregistered"], true);

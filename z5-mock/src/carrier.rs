@@ -22,7 +22,7 @@ use crate::mcs::address_book::{self, AddressBooks};
 use crate::mcs::licence::{LicenceKey, LicenceKeyError};
 use crate::names::Names;
 use crate::recorder::{Recorder, Service};
-use crate::relay::{Relay, RelayFigures, RelayStats};
+use crate::relay::{Conditions, Impairment, Relay, RelayFigures, RelayStats};
 use crate::scenario::{self, ScenarioError};
 use crate::sip::switch::{RegistrationLimits, Switch};
 use crate::sip::{Door, Input, SWITCH_INPUTS, datagrams};
@@ -71,6 +71,7 @@ pub struct Carrier {
     tasks: JoinSet<()>,
     dns: Vec<Server<Zone>>,
     relay_figures: RelayFigures,
+    conditions: Conditions,
     /// The SIP switch; it ends with the tasks.
     switch: Option<mpsc::WeakSender<Input>>,
 }
@@ -121,9 +122,17 @@ impl Carrier {
         let state = State::new(builder, addresses, Some(tls), faults, recorder, Clock::System)?;
         let state = Arc::new(state);
         let figures = RelayFigures::default();
-        let relay = Relay::new(address, rtp_ports, state.faults.clone(), impairment, figures.clone(), seed);
-        let mut carrier =
-            Self { state, tasks: JoinSet::new(), dns: Vec::new(), switch: None, relay_figures: figures };
+        let conditions = Conditions::new(impairment);
+        let relay =
+            Relay::new(address, rtp_ports, state.faults.clone(), conditions.clone(), figures.clone(), seed);
+        let mut carrier = Self {
+            state,
+            tasks: JoinSet::new(),
+            dns: Vec::new(),
+            switch: None,
+            relay_figures: figures,
+            conditions,
+        };
         for (udp, tcp) in dns {
             let zone = zone.at(tcp.addr.ip());
             carrier.serve_dns(udp, tcp, zone)?;
@@ -312,6 +321,11 @@ impl Carrier {
     /// What crossed the wire.
     pub fn recorder(&self) -> &Recorder {
         &self.state.recorder
+    }
+
+    /// Impairs relayed media otherwise, from the next packet on.
+    pub fn impair(&self, impairment: Impairment) {
+        self.conditions.set(impairment);
     }
 
     /// Figures of relayed media lines: those running and the last that ended.

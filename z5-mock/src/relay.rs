@@ -20,6 +20,7 @@ mod path;
 mod ports;
 mod tricks;
 
+pub(crate) use impairment::Conditions;
 pub use impairment::Impairment;
 pub use path::{PathStats, RelayStats};
 pub(crate) use ports::Ports;
@@ -85,7 +86,7 @@ impl RelayFigures {
 pub(crate) struct Relay {
     ports: Ports,
     faults: Faults,
-    impairment: Impairment,
+    impairment: Conditions,
     figures: RelayFigures,
     seed: u64,
     opened: u64,
@@ -96,7 +97,7 @@ impl Relay {
         address: IpAddr,
         range: RangeInclusive<u16>,
         faults: Faults,
-        impairment: Impairment,
+        impairment: Conditions,
         figures: RelayFigures,
         seed: u64,
     ) -> Self {

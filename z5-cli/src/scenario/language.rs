@@ -63,6 +63,7 @@ pub(crate) const WORDS: &[Word] = &[
     of_nobody("for", &["in", "do"]),
     of_the_mock("fault", &["from", "times"]),
     of_the_mock("mend", &[]),
+    of_the_mock("impair", &[]),
     of_the_mock("cut", &[]),
     of_the_mock("wire", &["by", "header", "has", "lacks"]),
 ];
@@ -77,7 +78,7 @@ pub(crate) const PARTY: &[&str] =
 
 /// Keys of `mock`.
 pub(crate) const MOCK: &[&str] =
-    &["seed", "faults", "impair", "transport", "ipv6", "accounts", "grant", "min_expires"];
+    &["carrier", "seed", "faults", "impair", "transport", "ipv6", "accounts", "grant", "min_expires"];
 
 /// Keys of an account of the mock.
 pub(crate) const ACCOUNT: &[&str] = &["name", "number", "messages"];

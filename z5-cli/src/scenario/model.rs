@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use z5_core::Location;
 use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, Transport, VideoSetting};
-use z5_mock::{Fault, Impairment, When};
+use z5_mock::{Fault, Impairment, Order, When};
 
 use super::yaml::Place;
 use crate::act::Deed;
@@ -33,9 +33,11 @@ pub(crate) struct Scenario {
 /// The carrier inside this process.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct MockPlan {
+    /// A scenario file of the mock carrier, which the rest changes.
+    pub(crate) carrier: Option<(Place, PathBuf)>,
     pub(crate) seed: Option<u64>,
-    pub(crate) faults: Vec<Fault>,
-    pub(crate) impairment: Impairment,
+    pub(crate) faults: Vec<Order>,
+    pub(crate) impairment: Option<Impairment>,
     /// SIP over TLS.
     pub(crate) tls: bool,
     pub(crate) ipv6: bool,
@@ -121,6 +123,8 @@ pub(crate) enum Action {
     Fault(Fault, When),
     /// Disarms it.
     Mend(Fault),
+    /// Impairs media otherwise.
+    Impair(Impairment),
     /// Ends every SIP connection of the mock carrier.
     Cut,
     /// Judges what the mock carrier saw.

@@ -70,7 +70,7 @@ pub(crate) fn scenario(
     };
     let timeout = time(&mut reading, "timeout", TIMEOUT);
     let patience = time(&mut reading, "patience", PATIENCE);
-    let mock = fields.take_even_empty("mock").map(|node| mock(&mut reading, node));
+    let mock = fields.take_even_empty("mock").map(|node| mock(&mut reading, node, folder));
     let parties = match fields.take("parties") {
         Some(node) => parties(&mut reading, node, folder),
         None => vec![PartyPlan::named("alice", root.at)],
@@ -256,17 +256,21 @@ fn whole<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| format!("`{text}` is no whole number, or too large"))
 }
 
-fn mock(reading: &mut Reading, node: &Node) -> MockPlan {
+fn mock(reading: &mut Reading, node: &Node, folder: &Path) -> MockPlan {
     let mut plan = MockPlan::default();
     let mut fields = reading.fields(node, "`mock`", language::MOCK);
+    if let Some(node) = fields.take("carrier") {
+        plan.carrier = reading.text(node, "`carrier`").map(|file| (node.at, path(folder, file)));
+    }
     if let Some(node) = fields.take("seed") {
         plan.seed = reading.parsed(node, "`seed`", whole);
     }
     if let Some(node) = fields.take("faults") {
-        plan.faults = items(reading, node, "`faults`", fault);
+        plan.faults =
+            items(reading, node, "`faults`", |text| text.parse().map_err(|error| format!("{error}")));
     }
     if let Some(node) = fields.take("impair") {
-        plan.impairment = impairment(reading, node);
+        plan.impairment = Some(impairment(reading, node));
     }
     if let Some(node) = fields.take("transport") {
         plan.tls = reading.parsed(node, "`transport`", |text| match text {
@@ -314,7 +318,7 @@ fn account(reading: &mut Reading, node: &Node) -> Option<AccountPlan> {
     }
 }
 
-fn impairment(reading: &mut Reading, node: &Node) -> Impairment {
+pub(super) fn impairment(reading: &mut Reading, node: &Node) -> Impairment {
     let mut fields = reading.fields(node, "`impair`", language::IMPAIR);
     let mut share = |reading: &mut Reading, key: &str| {
         let node = fields.take(key);

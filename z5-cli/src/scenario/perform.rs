@@ -52,6 +52,7 @@ pub(super) fn words(step: &Step) -> String {
         | Action::Stop { .. }
         | Action::Answer { .. }
         | Action::Reject
+        | Action::Impair(_)
         | Action::Cut
         | Action::Parallel(_) => step.word.to_owned(),
     }
@@ -93,6 +94,10 @@ async fn of_nobody(
         }
         (Action::Mend(fault), Some(carrier)) => {
             carrier.faults().disarm(*fault);
+            Ok(())
+        }
+        (Action::Impair(impairment), Some(carrier)) => {
+            carrier.impair(impairment.clone());
             Ok(())
         }
         (Action::Cut, Some(carrier)) => {
@@ -155,6 +160,7 @@ async fn of_party(
         Action::Pause(_)
         | Action::Fault(..)
         | Action::Mend(_)
+        | Action::Impair(_)
         | Action::Cut
         | Action::Wire(_)
         | Action::Parallel(_)

@@ -140,8 +140,9 @@ async fn enter(
     };
     let (carrier, configs) = match world {
         World::Real(configs) => (None, configs),
-        World::Mock(plan) => {
-            let carrier = world::carrier(&plan)
+        World::Mock(builder) => {
+            let carrier = builder
+                .start()
                 .await
                 .map_err(|error| broken(&scenario, format!("the mock carrier did not start: {error}")))?;
             let configs: Result<Vec<_>, String> =

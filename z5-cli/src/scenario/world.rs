@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use z5_core::Config;
-use z5_mock::{Account, Carrier, Number};
+use z5_mock::{Account, Builder, Carrier, Number};
 
 use super::language::WORDS;
 use super::model::{Action, MediaPlan, MockPlan, PartyPlan, Scenario, Step};
@@ -33,7 +33,7 @@ impl Configurations {
 #[derive(Debug)]
 pub(crate) enum World {
     /// The mock carrier as planned.
-    Mock(MockPlan),
+    Mock(Box<Builder>),
     /// Somebody else's; one configuration for each party.
     Real(Vec<Config>),
 }
@@ -53,7 +53,7 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
     let world = match (&scenario.mock, given.none()) {
         (Some(plan), true) => {
             accounts(plan, &scenario.parties, &mut mistakes);
-            World::Mock(plan.clone())
+            World::Mock(Box::new(builder(plan, &mut mistakes)))
         }
         (mock, _) => {
             mock_only(&scenario.steps, mock.is_some(), &mut mistakes);
@@ -69,6 +69,10 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
 
 /// Every party has an account of the mock carrier.
 fn accounts(plan: &MockPlan, parties: &[PartyPlan], mistakes: &mut Vec<Mistake>) {
+    if plan.carrier.is_some() {
+        // its file says which there are; a party without one is told when the carrier runs
+        return;
+    }
     let usual = z5_mock::account::default_accounts();
     let known: Vec<&str> = match plan.accounts.is_empty() {
         true => usual.iter().map(Account::username).collect(),
@@ -124,6 +128,7 @@ fn files(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             | Action::Expect(_)
             | Action::Fault(..)
             | Action::Mend(_)
+            | Action::Impair(_)
             | Action::Cut
             | Action::Wire(_)
             | Action::Say(_) => continue,
@@ -179,14 +184,23 @@ fn settled(party: &PartyPlan, mut config: Config) -> Result<Config, String> {
     Ok(config)
 }
 
-/// Starts the mock carrier.
-pub(super) async fn carrier(plan: &MockPlan) -> Result<Carrier, z5_mock::StartError> {
-    let mut builder = Carrier::builder().impairment(plan.impairment.clone());
+/// The mock carrier that is wanted.
+fn builder(plan: &MockPlan, mistakes: &mut Vec<Mistake>) -> Builder {
+    let mut builder = match &plan.carrier {
+        None => Carrier::builder(),
+        Some((at, file)) => Carrier::from_scenario(file).unwrap_or_else(|error| {
+            mistakes.push(Mistake::new(*at, format!("{}: {error}", file.display())));
+            Carrier::builder()
+        }),
+    };
     for account in &plan.accounts {
         let mut number = Number::new(&account.number, &account.name);
         number.video_messages = account.messages;
-        builder = builder
-            .account(Account::new(&account.name, &format!("{}-secret", account.name)).number_with(number));
+        let account = Account::new(&account.name, &format!("{}-secret", account.name));
+        builder = builder.account(account.number_with(number));
+    }
+    if let Some(impairment) = &plan.impairment {
+        builder = builder.impairment(impairment.clone());
     }
     if let Some(seed) = plan.seed {
         builder = builder.seed(seed);
@@ -203,10 +217,7 @@ pub(super) async fn carrier(plan: &MockPlan) -> Result<Carrier, z5_mock::StartEr
     if let Some(least) = plan.min_expires {
         builder = builder.min_expires(least);
     }
-    for fault in &plan.faults {
-        builder = builder.fault(*fault);
-    }
-    builder.start().await
+    plan.faults.iter().fold(builder, |builder, order| builder.fault_order(*order))
 }
 
 /// The configuration of a party at the mock carrier.

@@ -1,5 +1,6 @@
 //! What a bad network does to media, decided in user space from a seed: loss, delay, jitter, reordering, duplication.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand::Rng;
@@ -17,6 +18,25 @@ pub struct Impairment {
     pub reorder: f64,
     /// Share of packets that arrive twice, 0 to 1.
     pub duplicate: f64,
+}
+
+/// The impairment of a running relay, which may change; cheap to clone, one for all of its lines.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Conditions(Arc<Mutex<Impairment>>);
+
+impl Conditions {
+    pub(crate) fn new(impairment: Impairment) -> Self {
+        Self(Arc::new(Mutex::new(impairment)))
+    }
+
+    /// From the next packet on.
+    pub(crate) fn set(&self, impairment: Impairment) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = impairment;
+    }
+
+    pub(super) fn fate(&self, dice: &mut impl Rng) -> Fate {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fate(dice)
+    }
 }
 
 /// What happens to one packet.
@@ -60,6 +80,16 @@ mod tests {
     use rand_chacha::ChaCha12Rng;
 
     use super::*;
+
+    #[test]
+    fn conditions_change_for_everyone_who_has_them() {
+        let conditions = Conditions::default();
+        let of_a_line = conditions.clone();
+        let mut dice = ChaCha12Rng::seed_from_u64(7);
+        assert_ne!(of_a_line.fate(&mut dice), Fate::Lost);
+        conditions.set(Impairment { loss: 1.0, ..Impairment::default() });
+        assert_eq!(of_a_line.fate(&mut dice), Fate::Lost);
+    }
 
     #[test]
     fn fates_follow_the_shares_and_repeat_for_a_seed() {

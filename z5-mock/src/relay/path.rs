@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::impairment::{Fate, Impairment};
+use super::impairment::{Conditions, Fate};
 use super::tricks::Tricks;
 use super::{Destinations, Side};
 use crate::clock;
@@ -61,7 +61,7 @@ pub(super) struct Path {
     pub(super) destinations: Arc<Mutex<Destinations>>,
     pub(super) stats: Arc<Mutex<RelayStats>>,
     pub(super) faults: Faults,
-    pub(super) impairment: Impairment,
+    pub(super) impairment: Conditions,
     pub(super) dice: ChaCha12Rng,
     pub(super) tricks: Tricks,
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use z5_core::config::VideoSetting;
 use z5_mock::When;
 
-use super::{fault, location, path, whole};
+use super::{fault, impairment, location, path, whole};
 use crate::act::Deed;
 use crate::audio::AudioArg;
 use crate::expect::Expr;
@@ -274,6 +274,12 @@ impl Author<'_> {
                 let when = When { from: count("from").unwrap_or(1).max(1), times: count("times") };
                 Action::Fault(fault?, when)
             }
+            "impair" => Action::Impair(match &value.value {
+                Value::Text(word) if word == "off" => z5_mock::Impairment::default(),
+                Value::Nothing | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+                    impairment(self.reading, value)
+                }
+            }),
             "mend" => Action::Mend(self.reading.parsed(value, &what, fault)?),
             "wire" => self.wire(value, fields)?,
             _ => self.parallel(value),

@@ -240,6 +240,18 @@ fn every_shipped_scenario_is_what_the_schema_says() {
     }
 }
 
+/// Whatever is cut out of a scenario, the rest is read or refused.
+#[test]
+fn what_is_left_of_a_scenario_is_read_or_refused() {
+    for text in crate::acceptance::POINTS.iter().filter_map(|point| Some(point.scenario?.1)) {
+        let places: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+        for (from, to) in places.iter().step_by(5).zip(places.iter().skip(7).step_by(5)) {
+            drop(read(&format!("{}{}", &text[..*from], &text[*to..])));
+            drop(read(&text[..*to]));
+        }
+    }
+}
+
 /// The examples of the document can be read, and hold by the schema.
 #[test]
 fn the_examples_of_the_document_can_be_read() {
