@@ -190,6 +190,8 @@ JOURNEYS = {
     "bad-certificate": (bad_certificate, {}),
     "z5-calls-z5-tls": (z5_calls_z5(transport="tls"), {}),
     "z5-calls-z5-udp": (z5_calls_z5(transport="udp"), {}),
+    # Each request is more than a datagram may be: it goes over TCP, the registration first of all.
+    "z5-calls-z5-udp-large": (z5_calls_z5(transport="udp", more=f'display_name = "{"Alice " * 220}"'), {}),
     "z5-calls-z5-ipv6": (z5_calls_z5(ipv6=True), {}),
     "z5-calls-z5-ipv6-udp": (z5_calls_z5(ipv6=True, transport="udp"), {}),
     "z5-tls-calls-baresip": (z5_calls_baresip("tls"), {}),

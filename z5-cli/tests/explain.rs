@@ -92,6 +92,25 @@ fn json_is_one_object_with_every_documented_member() {
 }
 
 #[test]
+fn keys_by_dtls_are_taken_by_who_has_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    let fingerprint = vec!["AB"; 32].join(":");
+    let offer = format!(
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVPF 0\r\n\
+         a=fingerprint:sha-256 {fingerprint}\r\na=setup:actpass\r\n"
+    );
+    let path = file(&folder, "offer.sdp", offer);
+    let without = z5(&["explain", "--expect", "488", &path]);
+    assert_eq!(without.status, 0, "{}", without.stdout);
+    assert!(without.stdout.contains("no certificate on this side"), "{}", without.stdout);
+    let with = z5(&["explain", "--dtls", "--expect", "accept", &path]);
+    assert_eq!(with.status, 0, "{}", with.stdout);
+    assert!(with.stdout.contains("fingerprint sha-256, setup actpass, we are the client"), "{}", with.stdout);
+    let told = z5(&["--json", "explain", "--dtls", &path]);
+    assert_eq!(told.result()["session"]["media"][0]["dtls"]["role"], "client", "{}", told.stdout);
+}
+
+#[test]
 fn standard_input_and_several_messages_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let two = format!("{INVITE}\r\n\r\n{}", INVITE.replace("SIP/2.0\r\nVia", "SIP/7.0\r\nVia"));
