@@ -436,6 +436,8 @@ pub(crate) struct RunArgs {
     /// Write a report as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     /// Judge the files and configurations only; nothing is sent
     #[arg(long)]
     pub(crate) check: bool,

@@ -204,15 +204,26 @@ async fn start(
 
 /// Begins the report that was asked for.
 fn record(args: &ReportArgs, config: Option<&Path>, report: &mut Report) -> Result<(), Failure> {
-    let Some(folder) = &args.report else { return Ok(()) };
-    let mask = if args.show_numbers { Mask::Off } else { Mask::On };
+    if let Some(recorder) = recorder(args.report.as_deref(), args.show_numbers, config)? {
+        report.record(recorder);
+    }
+    Ok(())
+}
+
+/// What gathers a report in this folder, when there is one.
+fn recorder(
+    folder: Option<&Path>,
+    show_numbers: bool,
+    config: Option<&Path>,
+) -> Result<Option<Recorder>, Failure> {
+    let Some(folder) = folder else { return Ok(None) };
+    let mask = if show_numbers { Mask::Off } else { Mask::On };
     let settings = config.and_then(|path| config::settings(path).ok());
     let environment = capsule::environment(settings.and_then(|table| serde_json::to_value(table).ok()));
-    let recorder = Recorder::begin(folder, mask, environment).map_err(|error| {
+    let begun = Recorder::begin(folder, mask, environment);
+    begun.map(Some).map_err(|error| {
         usage("usage.report", format!("cannot write a report in {}: {error}", folder.display()))
-    })?;
-    report.record(recorder);
-    Ok(())
+    })
 }
 
 /// `Z5_SEED`, so that a run can be replayed without touching its command line.

@@ -455,6 +455,18 @@ impl Report {
         }
     }
 
+    /// Writes the report of a party, whose verdict is the scenario's. Gives what the system said when it could not be written.
+    pub(crate) fn write_of_party(&mut self, good: bool) -> Option<String> {
+        let recorder = self.recorder.take()?;
+        self.timings_ms.total = Some(self.since_process_start());
+        let exit = if good { Exit::Ok } else { Exit::Expectation };
+        (self.verdict, self.exit_code) = (if good { "ok" } else { "failed" }, exit.status());
+        self.report = Some(recorder.files(None));
+        let why = recorder.write(self).err()?.to_string();
+        self.report = Some(recorder.files(Some(why.clone())));
+        Some(why)
+    }
+
     /// Writes the report, last of all: it has the verdict in it. One that cannot be written fails the run.
     fn write(&mut self, recorder: &Recorder, exit: Exit) -> Exit {
         self.report = Some(recorder.files(None));

@@ -232,3 +232,38 @@ fn nothing_is_overwritten_but_pages_which_can_be_made_again() {
         assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"report.capsule".into()));
     }
 }
+
+#[test]
+fn each_party_of_a_scenario_has_its_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.yaml");
+    std::fs::write(
+        &file,
+        "name: Two at work\nmock:\nparties: [alice, bob]\nsteps:\n  - register: alice\n  - register: bob\n  \
+         - {call: +15555550102, as: alice, audio: tone}\n  - {wait: incoming, as: bob}\n  - answer: bob\n  \
+         - {wait: established, as: alice}\n  - pause: 1s\n  - hangup: alice\n  - {wait: over, as: bob}\n",
+    )
+    .unwrap();
+    let out = folder.path().join("out");
+    let run = z5(&["run", "--json", file.to_str().unwrap(), "--report", out.to_str().unwrap()]);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    for (party, method) in [("alice", true), ("bob", false)] {
+        let (capsule, page) = report(&out.join("Two-at-work").join(party));
+        assert_eq!(capsule["result"]["verdict"], "ok");
+        let messages = capsule["messages"].as_array().unwrap();
+        assert!(
+            messages.iter().any(|m| m["method"] == "INVITE" && m["sent"] == method && m["status"].is_null())
+        );
+        assert!(!capsule["streams"].as_array().unwrap().is_empty());
+        assert!(page.contains("Party of a scenario: passed"));
+    }
+    let file = folder.path().join("test.yaml/out");
+    let run = z5(&[
+        "run",
+        "--json",
+        folder.path().join("test.yaml").to_str().unwrap(),
+        "--report",
+        file.to_str().unwrap(),
+    ]);
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"usage.report".into()));
+}

@@ -7,8 +7,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 use z5_core::Failure;
 
-use super::usage;
-use crate::args::{RunArgs, WorldArgs};
+use super::{recorder, usage};
+use crate::args::{ReportArgs, RunArgs, WorldArgs};
 use crate::exit::Exit;
 use crate::junit;
 use crate::output::{self, Output};
@@ -51,6 +51,10 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
         }
         return end(&[], None, Exit::Ok, out);
     }
+    let loaded = match record(loaded, &args.report) {
+        Ok(loaded) => loaded,
+        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+    };
     // found before a long run, not after it
     if let Some(file) = &args.junit
         && let Err(error) = std::fs::write(file, "")
@@ -75,6 +79,24 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
         Exit::Ok
     };
     end(&outcomes, lost.as_ref(), exit, out)
+}
+
+/// Begins a report of each party, in DIR/SCENARIO/PARTY.
+fn record(mut loaded: Vec<(Scenario, World)>, args: &ReportArgs) -> Result<Vec<(Scenario, World)>, Failure> {
+    for (scenario, _) in &mut loaded {
+        for party in &scenario.parties {
+            let folder =
+                args.report.as_ref().map(|folder| folder.join(slug(&scenario.name)).join(slug(&party.name)));
+            scenario.reports.extend(recorder(folder.as_deref(), args.show_numbers, None)?);
+        }
+    }
+    Ok(loaded)
+}
+
+/// A name that every file system takes.
+fn slug(name: &str) -> String {
+    let shown: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
+    if shown.is_empty() { "-".to_owned() } else { shown }
 }
 
 /// One after the other. True when Ctrl-C came twice.

@@ -26,6 +26,7 @@ pub(super) fn title(capsule: &Capsule) -> String {
         Some("register") => "Registration",
         Some("message") => "Text message",
         Some("demo") => "Demonstration call",
+        Some("run") => "Party of a scenario",
         Some(_) | None => "Run of z5",
     };
     let verdict = if passed(capsule) { "passed" } else { "failed" };

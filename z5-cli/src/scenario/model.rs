@@ -11,6 +11,7 @@ use z5_mock::{Fault, Impairment, Order, When};
 use super::yaml::Place;
 use crate::act::Deed;
 use crate::audio::AudioArg;
+use crate::capsule::Recorder;
 use crate::expect::Expr;
 
 /// A scenario that can be run.
@@ -28,6 +29,8 @@ pub(crate) struct Scenario {
     pub(crate) steps: Arc<Vec<Step>>,
     /// How long all of it may take.
     pub(crate) timeout: Duration,
+    /// A report of each party, in their order; none without `--report`.
+    pub(crate) reports: Vec<Recorder>,
 }
 
 /// The carrier inside this process.

@@ -87,7 +87,15 @@ pub(crate) fn scenario(
         }
     };
     if reading.mistakes.is_empty() {
-        return Ok(Scenario { file: file.to_owned(), name, mock, parties, steps: Arc::new(steps), timeout });
+        return Ok(Scenario {
+            file: file.to_owned(),
+            name,
+            mock,
+            parties,
+            steps: Arc::new(steps),
+            timeout,
+            reports: Vec::new(),
+        });
     }
     reading.mistakes.sort_by_key(|mistake| mistake.at);
     // a mistake in a loop is one, however often the loop goes round

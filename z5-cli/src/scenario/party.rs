@@ -11,6 +11,7 @@ use z5_core::{CallId, Config, Event, EventKind, Events, Failure, RetryMode, Sess
 use super::model::{MediaPlan, PartyPlan};
 use super::outcome::Told;
 use super::world;
+use crate::capsule;
 use crate::expect::Expectation;
 use crate::report::Report;
 use crate::script::Kept;
@@ -119,9 +120,15 @@ impl Party {
         scenario: &str,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Result<(), Failure> {
-        let options =
+        let mut options =
             StartOptions { seed: self.plan.seed, retry: RetryMode::Once, ..StartOptions::default() };
-        self.state().report.session_starts();
+        let mut state = self.state();
+        if let Some(recorder) = state.report.recorder() {
+            options.trace = Some(recorder.trace());
+            options.figures_every = Some(capsule::EVERY);
+        }
+        state.report.session_starts();
+        drop(state);
         let (session, events) = Session::start(self.config.clone(), options)
             .map_err(|error| crate::commands::usage(error.code(), error.to_string()))?;
         let (reader, requests) = mpsc::unbounded_channel();

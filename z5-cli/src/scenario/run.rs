@@ -127,7 +127,7 @@ async fn run(
 
 /// Starts the carrier and prepares the parties.
 async fn enter(
-    scenario: Scenario,
+    mut scenario: Scenario,
     world: World,
     tell: mpsc::UnboundedSender<Told>,
     began: Instant,
@@ -150,8 +150,16 @@ async fn enter(
             (Some(carrier), configs.map_err(|why| broken(&scenario, why))?)
         }
     };
+    let mut reports = std::mem::take(&mut scenario.reports).into_iter();
     let parties = scenario.parties.iter().zip(configs);
-    let parties = parties.map(|(plan, config)| Party::new(plan.clone(), config, began)).collect();
+    let parties = parties.map(|(plan, config)| {
+        let party = Party::new(plan.clone(), config, began);
+        if let Some(recorder) = reports.next() {
+            party.state().report.record(recorder);
+        }
+        party
+    });
+    let parties = parties.collect();
     let [done, failed, bad] = [const { AtomicUsize::new(0) }; 3];
     Ok(Running { scenario, parties, carrier, tell, began, done, failed, bad, told: Mutex::default() })
 }
@@ -235,6 +243,13 @@ async fn leave(running: &Arc<Running>) {
 
 /// The verdict, and the end of the carrier.
 async fn close(running: Arc<Running>) -> Outcome {
+    for party in &running.parties {
+        let why = party.state().report.write_of_party(running.is_good());
+        if let Some(why) = why {
+            let failure = failure("report.not-written", why);
+            running.tell_end(Some(party.plan.name.clone()), "report", Vec::new(), Some(failure));
+        }
+    }
     let mut parties = serde_json::Map::new();
     let mut fault = false;
     for party in &running.parties {
