@@ -349,7 +349,7 @@ pub(crate) struct OfferArgs {
 /// What a call sends, where it is recorded, how long it lasts.
 #[derive(Debug, Args)]
 pub(crate) struct MediaArgs {
-    /// What to send: a WAV file, "tone[:HZ[:DBM0]]" or "silence"
+    /// What to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0", "silence"
     #[arg(long, value_name = "WHAT", default_value = "silence")]
     pub(crate) audio: AudioArg,
     /// What to send as video: FILE.h264 or FILE.y4m (either with @FPS), "pattern", "pattern:WIDTHxHEIGHT@FPS", "film"
