@@ -124,7 +124,9 @@ pub(crate) fn start(
     let (orders, orders_in) = mpsc::unbounded_channel();
     let (facts, facts_in) = mpsc::unbounded_channel();
     let (patience, video) = (config.timeouts.media_silent.duration(), config.media.video.clone());
-    let media = media::Media::start(facts.clone(), options.capture.clone(), patience, video)?;
+    let guard = Guard::new(config.egress.guard, &config.egress.allow);
+    let (capture, reach) = (options.capture.clone(), guard.reach());
+    let media = media::Media::start(facts.clone(), capture, reach, patience, video)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -144,7 +146,7 @@ pub(crate) fn start(
         sip: BTreeMap::new(),
         closing: Vec::new(),
         media,
-        guard: Guard::new(config.egress.guard, &config.egress.allow),
+        guard,
         tracer: options.trace.map(|trace| tracer::Tracer::new(trace, started)),
         figures_every: options.figures_every,
         capture: options.capture,

@@ -3,12 +3,13 @@
 //!
 //! It stands between the machine and its drivers, where every wish to reach somebody passes: questions to nameservers, HTTPS, SIP, and
 //! the addresses that session descriptions announce for media; the probes of a preflight ask it too. What it stops ends as any other destination that cannot be
-//! reached. It does not see packets: what the media engine answers to, once a call stands, is the engine's rule of the first source.
+//! reached. It does not see packets; the media engine is given the same rule for the sources that it learns.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, de};
+use z5_media::Reach;
 use z5_sip::ua::Transport;
 
 use crate::call::CallId;
@@ -138,6 +139,12 @@ impl Guard {
     /// Whether something may go there; a preflight asks before each probe.
     pub(crate) fn permits(&self, protocol: Protocol, to: SocketAddr) -> bool {
         self.allow.as_ref().is_none_or(|allow| allow.iter().any(|one| one.permits(protocol, to)))
+    }
+
+    /// The same for the sources that media may be learned from, whatever is announced; none: every one.
+    pub(crate) fn reach(&self) -> Option<Reach> {
+        let guard = Self { allow: Some(self.allow.clone()?) };
+        Some(Reach::new(move |source| guard.permits(Protocol::Udp, source)))
     }
 
     /// Judges a wish of the machine.

@@ -47,6 +47,7 @@ use crate::capture::Capture;
 use crate::clock::{self, WallAnchor};
 use crate::codec::telephone_event;
 use crate::stats::{MediaKind, StreamStats};
+use crate::stream::Reach;
 
 /// Packet threads an engine has at most.
 const MAX_PACKET_THREADS: usize = 16;
@@ -65,6 +66,7 @@ pub struct Engine {
     epoch: Instant,
     anchor: WallAnchor,
     capture: Option<Arc<Capture>>,
+    reach: Option<Reach>,
 }
 
 /// A packet thread and its worker; a stream belongs to those its slot names.
@@ -152,6 +154,7 @@ impl Engine {
             epoch,
             anchor: WallAnchor::read(),
             capture: config.capture,
+            reach: config.reach,
         })
     }
 
@@ -190,7 +193,10 @@ impl Engine {
         let claim = start::claim(&port, &config);
         let id = self.registry.lock().map_err(|_| MediaError::Stopped)?.add(running, claim)?;
         let built = start::build(id, port, claim, config, self.epoch, self.anchor, self.capture.clone());
-        let started = built.and_then(|(net, work)| {
+        let started = built.and_then(|(mut net, work)| {
+            if let Some(reach) = &self.reach {
+                net.session.set_reach(reach.clone());
+            }
             self.tell_net(id, net::Command::Add(net))?;
             work.map_or(Ok(()), |work| self.tell_worker(id, worker::Command::Add(work)))
         });

@@ -75,4 +75,4 @@ pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};
 pub use srtp::{KeyLengthError, SrtpParams, SrtpSuite};
 pub use stats::{DropReason, Heard, MediaKind, SeenFigures, StreamStats, VideoFigures};
-pub use stream::{FeedbackConfig, Flow, Silence, SilenceReason};
+pub use stream::{FeedbackConfig, Flow, Reach, Silence, SilenceReason};

@@ -16,6 +16,7 @@ mod feedback;
 mod figures;
 mod history;
 mod latch;
+mod reach;
 mod remote;
 mod reporting;
 mod voice;
@@ -30,6 +31,7 @@ pub use feedback::FeedbackConfig;
 pub use figures::SessionFigures;
 use history::History;
 use latch::Latch;
+pub use reach::Reach;
 use remote::Remote;
 pub use reporting::Told;
 use reporting::{Ears, Reporting};
@@ -202,8 +204,15 @@ impl Session {
 
     /// The far end announced other addresses (a re-INVITE): media goes there, and the source is learned anew.
     pub fn set_remote(&mut self, remote: SocketAddr, remote_rtcp: SocketAddr) {
-        self.latch = Latch::new(remote);
+        self.latch.renew(remote);
         self.reporting.set_remote(remote_rtcp);
+    }
+
+    /// Neither media nor reports are taken from, or sent to, a source that this does not permit. What was announced is the caller's
+    /// to judge.
+    pub fn set_reach(&mut self, reach: Reach) {
+        self.reporting.set_reach(reach.clone());
+        self.latch.set_reach(reach);
     }
 
     /// The far end changed its key (a re-INVITE): what comes is opened with the new one. Our own key goes on, and with it
@@ -329,6 +338,7 @@ impl Session {
         // Cheapest first: a flood from elsewhere costs an address comparison, or one HMAC where SRTP must judge.
         rtp::header_len(datagram)?;
         let len = match &mut self.srtp {
+            _ if !self.latch.reaches(from) => return Err(DropReason::ForeignSource),
             Some((_, receiver)) => receiver.unprotect_rtp(datagram)?,
             None if self.latch.admits(from, now) => datagram.len(),
             None => return Err(DropReason::ForeignSource),
@@ -384,6 +394,7 @@ impl Session {
         now: Instant,
     ) -> Result<Told, DropReason> {
         let opened = match &mut self.srtp {
+            _ if !self.reporting.reaches(from) => Err(DropReason::ForeignSource),
             Some((_, receiver)) => receiver.unprotect_rtcp(datagram),
             // In the clear only the host media comes from, or was announced for, is believed.
             // And of it only one port, once that is known.

@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use z5_media::capture::{Capture, KeyOf};
 use z5_media::{
-    AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, Silence, SrtpParams,
-    SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes, VideoConfig,
-    codec::h264, video,
+    AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, Reach, Silence,
+    SrtpParams, SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
+    VideoConfig, codec::h264, video,
 };
 use zeroize::Zeroizing;
 
@@ -32,6 +32,7 @@ pub(super) struct Media {
     engine: Option<Engine>,
     facts: Facts,
     capture: Option<Arc<Capture>>,
+    reach: Option<Reach>,
     /// How long sound may stay away.
     patience: Duration,
     calls: BTreeMap<CallId, CallStreams>,
@@ -60,11 +61,12 @@ impl Media {
     pub(super) fn start(
         facts: Facts,
         capture: Option<Arc<Capture>>,
+        reach: Option<Reach>,
         patience: Duration,
         video: VideoSetting,
     ) -> Result<Self, StartError> {
         let made = AtomicU64::new(entropy::number()?);
-        Ok(Self { engine: None, facts, capture, patience, calls: BTreeMap::new(), made, video })
+        Ok(Self { engine: None, facts, capture, reach, patience, calls: BTreeMap::new(), made, video })
     }
 
     /// Keeps the sources and sinks of a command until the call needs them.
@@ -93,7 +95,7 @@ impl Media {
         ports: PortRange,
         kinds: &[MediaKind],
     ) -> Result<Vec<ReadyMedium>, CallError> {
-        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref())?;
+        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref(), self.reach.as_ref())?;
         let streams = self.calls.entry(call).or_default();
         if let Some(wish) = streams.wish.take() {
             wish.check()?;
@@ -127,7 +129,7 @@ impl Media {
 
     /// Starts what was agreed; ports that are not needed are freed.
     pub(super) fn start_streams(&mut self, call: CallId, plans: Vec<StreamPlan>) -> Result<(), CallError> {
-        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref())?;
+        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref(), self.reach.as_ref())?;
         let Some(streams) = self.calls.get_mut(&call) else { return Ok(()) };
         for plan in plans {
             let Some(port) = streams.ports.remove(&plan.kind) else { continue };
@@ -283,11 +285,13 @@ fn engine<'a>(
     engine: &'a mut Option<Engine>,
     facts: &Facts,
     capture: Option<&Arc<Capture>>,
+    reach: Option<&Reach>,
 ) -> Result<&'a Engine, CallError> {
     if engine.is_none() {
         let facts = facts.clone();
         let mut config = EngineConfig::new(move |event| drop(facts.send(Fact::Stream { event })));
         config.capture = capture.cloned();
+        config.reach = reach.cloned();
         let made = Engine::start(config).map_err(|error| CallError::Media { why: error.to_string() })?;
         *engine = Some(made);
     }

@@ -160,6 +160,14 @@ fn a_call_that_moves_outside_sends_nothing_there() {
 }
 
 #[test]
+fn sources_of_media_are_held_to_the_same_rule() {
+    let reach = guard(&["udp 192.0.2.0/24:4000-4999"]).reach().unwrap();
+    assert!(reach.permits(at("208.94.16.21:20000")) && reach.permits(at("192.0.2.9:4500")));
+    assert!(!reach.permits(at("198.51.100.1:4500")) && !reach.permits(at("192.0.2.9:5000")));
+    assert!(Guard::new(GuardMode::Off, &[]).reach().is_none());
+}
+
+#[test]
 fn what_is_allowed_besides_is_read_strictly() {
     let guard = guard(&["udp 127.0.0.0/8:53", "tcp [2001:db8::]/32:443-444", "tcp 192.0.2.7:5061"]);
     assert!(passes(&guard, lookup("127.9.9.9:53", DnsTransport::Udp)));

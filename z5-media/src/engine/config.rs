@@ -13,7 +13,7 @@ use crate::codec::h264::Mode;
 use crate::sink::AudioSink;
 use crate::source::AudioSource;
 use crate::srtp::SrtpParams;
-use crate::stream::{FeedbackConfig, Flow};
+use crate::stream::{FeedbackConfig, Flow, Reach};
 use crate::video::{Level, VideoSink, VideoSource};
 
 /// Takes the engine's events. Called from the engine's threads: it must return at once (send to a channel).
@@ -34,6 +34,8 @@ pub struct EngineConfig {
     pub packet_threads: usize,
     /// Those threads ask for real-time priority (SCHED_FIFO); where it is not permitted a warning says how to permit it.
     pub realtime: bool,
+    /// No stream learns a source outside, or sends there; none: what comes first is learned, wherever it comes from.
+    pub reach: Option<Reach>,
 }
 
 impl EngineConfig {
@@ -45,6 +47,7 @@ impl EngineConfig {
             capture: None,
             packet_threads: 1,
             realtime: false,
+            reach: None,
         }
     }
 }

@@ -7,6 +7,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::reach::Reach;
+
 /// How long the announced address may still displace a quicker one.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -15,11 +17,29 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(super) struct Latch {
     signalled: SocketAddr,
     held: Option<(SocketAddr, Instant)>,
+    /// None: anywhere.
+    reach: Option<Reach>,
 }
 
 impl Latch {
     pub(super) fn new(signalled: SocketAddr) -> Self {
-        Self { signalled, held: None }
+        Self { signalled, held: None, reach: None }
+    }
+
+    /// Another address was announced: the source is learned anew.
+    pub(super) fn renew(&mut self, signalled: SocketAddr) {
+        (self.signalled, self.held) = (signalled, None);
+    }
+
+    /// No other sources than these are learned.
+    pub(super) fn set_reach(&mut self, reach: Reach) {
+        self.reach = Some(reach);
+    }
+
+    /// Is that a source that is known, or may be learned? In the clear and with SRTP: an authentic far end must not lead media
+    /// elsewhere either.
+    pub(super) fn reaches(&self, from: SocketAddr) -> bool {
+        self.source() == Some(from) || self.reach.as_ref().is_none_or(|reach| reach.permits(from))
     }
 
     /// The announced address.
@@ -83,5 +103,18 @@ mod tests {
         assert!(!latch.admits(announced, start + GRACE));
         latch.learn(announced, start + Duration::from_secs(1));
         assert!(!latch.admits(quick, start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn what_is_out_of_reach_is_never_learned_and_stays_so_when_the_far_end_moves() {
+        let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+        let mut latch = Latch::new(at("192.0.2.1:4000"));
+        let outside = at("198.51.100.9:1").ip();
+        latch.set_reach(Reach::new(move |address| address.ip() != outside));
+        for _ in 0..2 {
+            assert!(latch.reaches(at("192.0.2.7:9")) && !latch.reaches(at("198.51.100.9:4000")));
+            latch.renew(at("192.0.2.2:4000"));
+        }
+        assert!(Latch::new(at("192.0.2.1:4000")).reaches(at("198.51.100.9:4000")), "without a rule anywhere");
     }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::feedback::Feedback;
 use super::history::History;
 use super::latch::Latch;
+use super::reach::Reach;
 use crate::clock::WallAnchor;
 use crate::rtcp::{self, ExtendedReport, Interval, News, Report, ReportBlock, VoipMetrics};
 use crate::stats::{DropReason, RemoteReport};
@@ -115,7 +116,16 @@ impl Reporting {
     }
 
     pub(super) fn set_remote(&mut self, signalled: SocketAddr) {
-        self.latch = Latch::new(signalled);
+        self.latch.renew(signalled);
+    }
+
+    pub(super) fn set_reach(&mut self, reach: Reach) {
+        self.latch.set_reach(reach);
+    }
+
+    /// May a report come from there at all?
+    pub(super) fn reaches(&self, from: SocketAddr) -> bool {
+        self.latch.reaches(from)
     }
 
     pub(super) fn signalled(&self) -> SocketAddr {

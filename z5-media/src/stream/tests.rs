@@ -115,6 +115,27 @@ fn frames_pass_in_the_clear_and_with_srtp() {
 }
 
 #[test]
+fn nothing_out_of_reach_is_learned_in_the_clear_or_with_srtp() {
+    for srtp in [false, true] {
+        let now = clock::now();
+        let (mut near, mut far) = pair(srtp, now);
+        let outside = addr("198.51.100.9:4000");
+        near.session.set_reach(Reach::new(move |source| source.ip() != outside.ip()));
+        let stray = far.send(b"x", 0, now);
+        assert_eq!(near.take(stray, outside, now), Err(DropReason::ForeignSource));
+        let mut report = [0; 300];
+        let later = now + Duration::from_secs(10);
+        let len = far.session.report(&mut report, later).unwrap();
+        let told = near.session.receive_rtcp(&mut report[..len], outside, later);
+        assert_eq!(told.map(|told| told.bye), Err(DropReason::ForeignSource));
+        let ends = [near.session.destination(), near.session.rtcp_destination()];
+        assert_eq!(ends, [addr(FAR); 2], "nothing is led there");
+        let good = far.send(b"y", 160, later);
+        assert_eq!(near.take(good, addr(FAR), later), Ok(b"y".to_vec()));
+    }
+}
+
+#[test]
 fn reports_give_loss_and_round_trip() {
     for srtp in [false, true] {
         let start = clock::now();
