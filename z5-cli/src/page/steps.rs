@@ -31,10 +31,7 @@ pub(super) fn section(capsule: &Capsule) -> Html {
         return html;
     }
     let end = bars.iter().map(|bar| bar.from_ms + bar.took_ms).fold(0.0, f64::max).max(0.001);
-    html.table(
-        "How long each step took, and when",
-        &["Step", "Outcome", "Began", "Took", "On one scale of time"],
-    );
+    html.table("How long each step took, and when", &["Step", "Outcome", "Began", "Took", "When"]);
     for (number, (_, name)) in STEPS.iter().enumerate() {
         let of_step: Vec<&Bar> = bars.iter().filter(|bar| bar.step == number).collect();
         for bar in &of_step {

@@ -67,11 +67,11 @@ fn failure(html: &mut Html, capsule: &Capsule) {
         return;
     };
     let step = match text_at(failure, "/step") {
-        Some("resolve") => "Step 1, names (DNS), failed. ",
-        Some("sign-in") => "Step 2, sign-in (ZDial), failed. ",
-        Some("provision") => "Step 3, licence and address book (MCS), failed. ",
-        Some("register") => "Step 4, registration (SIP), failed. ",
-        Some("call") => "Step 5, the call, failed. ",
+        Some("resolve") => "Step 1, names (DNS), failed: ",
+        Some("sign-in") => "Step 2, sign-in (ZDial), failed: ",
+        Some("provision") => "Step 3, licence and address book (MCS), failed: ",
+        Some("register") => "Step 4, registration (SIP), failed: ",
+        Some("call") => "Step 5, the call, failed: ",
         Some(_) | None => "",
     };
     html.raw("<div class=\"note bad\"><p><strong>")
