@@ -9,6 +9,7 @@ packages=(
   baresip-core baresip-ffmpeg ffmpeg                                   # client, with H.264; decodes what was recorded
   linphone-cli                                                         # client with real-time text
   sip-tester                                                           # SIPp: scenarios of our own
+  radicale                                                             # CardDAV server
   dnsmasq-base                                                         # name server
   nftables iptables                                                    # packet filters for the rules of z5 firewall
   chromium tmux                                                        # browser for reports (some 40 s to install), terminal for the live view

@@ -20,6 +20,7 @@ import firewall
 import judge
 import linphone
 import plan
+import radicale
 import reports
 import scenarios
 import transports
@@ -116,6 +117,9 @@ class World:
         )
         path.chmod(0o600)
         return path
+
+    def z5_contacts(self, config, *arguments):
+        return Z5Run(self.run, "--config", config, "contacts", *arguments)
 
     def baresip(self, answer=True, encryption=None, codecs="PCMA,PCMU", rate=8000, video=None):
         wav = self.media / f"theirs-{rate}.wav"
@@ -284,6 +288,7 @@ JOURNEYS = {
     "peer-calls-z5-hangs-up": (peer_calls_z5_hangs_up, {}),
     **transports.JOURNEYS,
     **linphone.JOURNEYS,
+    **radicale.JOURNEYS,
     **captures.JOURNEYS,
     **video.JOURNEYS,
     **plan.JOURNEYS,

@@ -4,6 +4,7 @@ mod acceptance;
 mod account;
 mod check;
 mod config;
+mod contacts;
 mod demo;
 mod describe;
 mod explain;
@@ -64,6 +65,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
             account::run(account::Goal::Licence, &args, cli.config.as_deref(), &mut out).await
         }
         Command::History(args) => history::run(&args, cli.config.as_deref(), &mut out),
+        Command::Contacts(args) => contacts::run(&args.command, cli.config.as_deref(), &mut out).await,
         Command::Config(args) => config::run(&args.command, cli.config.as_deref(), &mut out),
         Command::Capabilities => describe::capabilities(&mut out),
         Command::Completions { shell } => describe::completions(shell),

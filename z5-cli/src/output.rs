@@ -2,7 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "this is the command line's output")]
 
-mod contacts;
+pub(crate) mod contacts;
 mod explained;
 mod human;
 

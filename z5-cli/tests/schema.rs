@@ -50,6 +50,7 @@ fn what_is_printed_is_what_the_schema_says() {
         &["message", "+15555550999", "hello"],
         &["numbers"],
         &["licence"],
+        &["contacts", "sync"],
         &["check", "--patience", "700ms"],
         &["firewall"],
         &["config", "check"],

@@ -95,6 +95,14 @@ pub struct CallSnapshot {
     pub incoming: bool,
 }
 
+/// An identity for a contact that is added to a [`Book`] without a session (RFC 9562 version 4).
+///
+/// # Errors
+/// When the system gives no random bytes.
+pub fn contact_uuid() -> Result<String, StartError> {
+    crate::entropy::uuid()
+}
+
 impl Session {
     /// Checks the configuration and starts walking the five steps. Returns at once; needs no async runtime.
     ///

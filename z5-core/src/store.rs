@@ -27,6 +27,7 @@ pub use key::StoreKey;
 pub use memory::MemoryStore;
 pub(crate) use record::{Kept, Recalled};
 
+use crate::account::book::Book;
 pub use crate::error::StoreError;
 
 /// What a record is about.
@@ -106,6 +107,23 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// When that cannot be written.
     fn clear_calls(&self) -> Result<(), StoreError> {
         history::clear(self)
+    }
+
+    /// The address book that is kept, with changes that the server does not have yet; empty when there is none. For the store of a
+    /// session that runs: [`Session::address_book`](crate::Session::address_book).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn address_book(&self) -> Result<Book, StoreError> {
+        cached::address_book(self)
+    }
+
+    /// Keeps a changed address book; the next session sends the changes. Not for the store of a session that runs.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    fn keep_address_book(&self, book: &Book) -> Result<(), StoreError> {
+        cached::keep_address_book(self, book)
     }
 }
 

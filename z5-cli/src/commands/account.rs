@@ -80,7 +80,7 @@ pub(super) async fn run(goal: Goal, args: &AccountArgs, path: Option<&Path>, out
     exit
 }
 
-fn load(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Failure> {
+pub(super) fn load(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Failure> {
     let mut config = load_file(path)?;
     if config.profile == Profile::Generic {
         return Err(usage(
@@ -176,7 +176,7 @@ async fn ask(goal: Goal, config: Config, out: &mut Output) -> Found {
     found
 }
 
-fn number_required() -> Failure {
+pub(super) fn number_required() -> Failure {
     Failure {
         step: Some(Step::SignIn),
         code: "sign-in.number-required",

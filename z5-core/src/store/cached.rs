@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::Kind;
-use super::record::Record;
+use super::record::{self, Record, Unread};
+use super::{Kind, Store, StoreError};
 use crate::account::book::Book;
 use crate::events::NumberOffer;
 use crate::secret::Secret;
@@ -75,4 +75,24 @@ impl Record for KeptContacts {
 /// For records, which are sealed; a secret goes nowhere else.
 fn exposed<S: Serializer>(secret: &Secret, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
+}
+
+/// The address book that a store keeps.
+pub(super) fn address_book<S: Store + ?Sized>(store: &S) -> Result<Book, StoreError> {
+    let Some(bytes) = store.read(Kind::Contacts)? else { return Ok(Book::default()) };
+    let place = format!("{} in {}", Kind::Contacts.name(), store.place());
+    match record::decode::<KeptContacts>(&bytes) {
+        Ok((kept, _)) => Ok(kept.book),
+        Err(Unread::Newer(version)) => {
+            Err(StoreError::Newer { place, version, known: KeptContacts::VERSION })
+        }
+        Err(Unread::Damaged(why)) => Err(StoreError::Corrupt { place, why, moved_to: None }),
+    }
+}
+
+/// Another one in its place.
+pub(super) fn keep_address_book<S: Store + ?Sized>(store: &S, book: &Book) -> Result<(), StoreError> {
+    let bytes = record::encode(&KeptContacts { book: book.clone() })
+        .map_err(|why| StoreError::Unwritable { place: store.place(), why })?;
+    store.write(Kind::Contacts, &bytes)
 }

@@ -1,0 +1,418 @@
+//! `z5 contacts`: the address book of the configuration's account, from its store; and synced with its server.
+//!
+//! Changes are made in the store first and sent afterwards, so that nothing is lost when the server is away.
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use z5_core::account::book::Imported;
+use z5_core::account::vcard::{self, BadCard, Found, MAX_FILE_BYTES, Version};
+use z5_core::config::{Profile, RetryMode};
+use z5_core::{
+    Advice, Book, Card, Config, Contact, DirStore, EventKind, Failure, Goal, Session, StartOptions, Store,
+    StoreError, SyncReport,
+};
+
+use super::{account, load_file, usage};
+use crate::args::{AccountArgs, CardFormat, ContactExportArgs, ContactsCommand, SendArgs};
+use crate::exit::Exit;
+use crate::output::{self, Output};
+use crate::store;
+
+/// The result object.
+#[derive(Serialize, Default)]
+struct Line {
+    event: &'static str,
+    command: &'static str,
+    verdict: &'static str,
+    exit_code: u8,
+    failure: Option<Failure>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contacts: Option<Vec<Contact>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<Import>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exported: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sync: Option<SyncReport>,
+}
+
+/// What became of a file.
+#[derive(Debug, Serialize, Default)]
+struct Import {
+    added: usize,
+    merged: usize,
+    same: usize,
+    bad: Vec<Bad>,
+}
+
+/// A card that cannot be used.
+#[derive(Debug, Serialize)]
+struct Bad {
+    line: usize,
+    why: String,
+}
+
+/// What was done, as far as it went.
+#[derive(Default)]
+struct Done {
+    contacts: Option<Vec<Contact>>,
+    imported: Option<Import>,
+    exported: Option<usize>,
+    sync: Option<SyncReport>,
+    failure: Option<Failure>,
+    /// Some cards of a file were bad: not everything was done.
+    partly: bool,
+    fault: bool,
+}
+
+impl From<Failure> for Done {
+    fn from(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::default() }
+    }
+}
+
+pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mut Output) -> Exit {
+    let done = match command {
+        ContactsCommand::List => show(path, None, out),
+        ContactsCommand::Search { text } => show(path, Some(text), out),
+        ContactsCommand::Export(args) => export(args, path, out),
+        ContactsCommand::Sync(args) => match account_config(args, path) {
+            Ok(config) => sync(config, out).await,
+            Err(failure) => failure.into(),
+        },
+        ContactsCommand::Add(args) => {
+            let card = |book: &mut Book, _: &mut Output| add(book, &args.name, &args.numbers);
+            change(&args.send, path, card, out).await
+        }
+        ContactsCommand::Remove(args) => {
+            change(&args.send, path, |book, _| remove(book, &args.contact), out).await
+        }
+        ContactsCommand::Import(args) => {
+            let cards = read(&args.file);
+            change(&args.send, path, |book, out| import(book, &args.file, cards?, out), out).await
+        }
+    };
+    let exit = match &done.failure {
+        _ if output::is_lost() => Exit::Expectation,
+        _ if done.fault => Exit::Bug,
+        None => Exit::Ok,
+        Some(_) if done.partly => Exit::Expectation,
+        Some(Failure { step: Some(step), .. }) => Exit::Step(*step),
+        Some(Failure { code: "run.interrupted", .. }) => Exit::Expectation,
+        Some(Failure { step: None, .. }) => Exit::Usage,
+    };
+    if let Some(failure) = &done.failure {
+        output::failure(failure);
+    }
+    out.object(&Line {
+        event: "result",
+        command: "contacts",
+        verdict: if exit == Exit::Ok { "ok" } else { "failed" },
+        exit_code: exit.status(),
+        failure: done.failure,
+        contacts: done.contacts,
+        imported: done.imported,
+        exported: done.exported,
+        sync: done.sync,
+    });
+    exit
+}
+
+fn show(path: Option<&Path>, text: Option<&str>, out: &mut Output) -> Done {
+    let book = match kept(path) {
+        Ok(book) => book,
+        Err(failure) => return failure.into(),
+    };
+    let contacts = text.map_or_else(|| book.contacts(), |text| book.search(text));
+    for contact in &contacts {
+        out.note(&output::plain(&line(contact)));
+    }
+    if contacts.is_empty() {
+        out.note(match text {
+            Some(_) => "no contact is found",
+            None => "no contacts; `z5 contacts sync` fetches those of the server",
+        });
+    }
+    Done { contacts: Some(contacts), ..Done::default() }
+}
+
+/// One contact in a line.
+fn line(contact: &Contact) -> String {
+    let mut text = format!("{:<24}", contact.name);
+    for number in &contact.numbers {
+        text += &format!("  {}", number.number);
+        if !number.labels.is_empty() {
+            text += &format!(" ({})", number.labels.join(", "));
+        }
+    }
+    if let Some(organisation) = &contact.organisation {
+        text += &format!("  {organisation}");
+    }
+    if contact.unsent {
+        text += "  (not on the server yet)";
+    }
+    text.trim_end().to_owned()
+}
+
+fn export(args: &ContactExportArgs, path: Option<&Path>, out: &mut Output) -> Done {
+    let book = match kept(path) {
+        Ok(book) => book,
+        Err(failure) => return failure.into(),
+    };
+    let is_xml = args.file.as_ref().and_then(|file| file.extension()).is_some_and(|end| end == "xml");
+    let usual = if is_xml { CardFormat::Xcard } else { CardFormat::Vcard4 };
+    let cards = book.cards();
+    let written = |version| cards.iter().map(|card| card.to_version(version).to_text()).collect::<String>();
+    let text = match args.format.unwrap_or(usual) {
+        CardFormat::Vcard4 => written(Version::V4),
+        CardFormat::Vcard3 => written(Version::V3),
+        CardFormat::Xcard => vcard::write_xml(&cards),
+    };
+    match &args.file {
+        None if matches!(out, Output::Json) => {
+            return usage("usage.export", "with --json the cards need a FILE to go to").into();
+        }
+        None => text.lines().for_each(|line| out.note(line)),
+        Some(file) => {
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).create_new(true);
+            let done = options.open(file).and_then(|mut to| to.write_all(text.as_bytes()));
+            if let Err(error) = done {
+                return usage("usage.export", format!("{}: {error}", file.display())).into();
+            }
+            out.note(&format!("{} contacts written to {}", cards.len(), file.display()));
+        }
+    }
+    Done { exported: Some(cards.len()), ..Done::default() }
+}
+
+/// The address book as it is kept; an empty one where there is no store yet.
+fn kept(path: Option<&Path>) -> Result<Book, Failure> {
+    let place = place(&load_file(path)?)?;
+    if !place.exists() {
+        return Ok(Book::default());
+    }
+    DirStore::read_only(&place).and_then(|store| store.address_book()).map_err(|error| error.failure())
+}
+
+fn place(config: &Config) -> Result<PathBuf, Failure> {
+    store::directory(config).ok_or_else(|| {
+        let message = "contacts are not kept: the configuration says store = \"none\", or neither XDG_DATA_HOME nor HOME \
+                       is set";
+        usage("usage.no-store", message)
+    })
+}
+
+/// Changes the address book in the store, then sends the change.
+async fn change(
+    send: &SendArgs,
+    path: Option<&Path>,
+    make: impl FnOnce(&mut Book, &mut Output) -> Result<Done, Failure>,
+    out: &mut Output,
+) -> Done {
+    let config = match account_config(&send.account, path) {
+        Ok(config) => config,
+        Err(failure) => return failure.into(),
+    };
+    // The lock on the store is held while it is changed and not beyond: the session takes it then.
+    let changed = || -> Result<Done, Failure> {
+        let store = DirStore::open(place(&config)?).map_err(|error| told(&error))?;
+        let mut book = store.address_book().map_err(|error| error.failure())?;
+        let done = make(&mut book, out)?;
+        store.keep_address_book(&book).map_err(|error| error.failure())?;
+        Ok(done)
+    };
+    let done = match changed() {
+        Ok(done) => done,
+        Err(failure) => return failure.into(),
+    };
+    if send.offline {
+        out.note("kept here; `z5 contacts sync` sends it");
+        return done;
+    }
+    let sent = sync(config, out).await;
+    if sent.failure.is_some() {
+        out.note("it is kept here; `z5 contacts sync` sends it");
+    }
+    // What was wrong with the file comes first.
+    let (failure, partly) = match done.failure {
+        Some(failure) => (Some(failure), done.partly),
+        None => (sent.failure, false),
+    };
+    Done { sync: sent.sync, failure, partly, fault: sent.fault, ..done }
+}
+
+/// Who has the store can change the address book himself.
+fn told(error: &StoreError) -> Failure {
+    let mut failure = error.failure();
+    if let StoreError::InUse { place } = error {
+        failure.message =
+            format!("another z5 uses the store {place}: stop it first, or let it make the change");
+    }
+    failure
+}
+
+fn add(book: &mut Book, name: &str, numbers: &[String]) -> Result<Done, Failure> {
+    let id = uuid()?;
+    let card = Card::new(&id, name.trim(), numbers);
+    let id = book.add(card, &id).map_err(|error| error.failure())?;
+    let added = book.contacts().into_iter().filter(|contact| contact.id == id).collect();
+    Ok(Done { contacts: Some(added), ..Done::default() })
+}
+
+fn remove(book: &mut Book, text: &str) -> Result<Done, Failure> {
+    let id = match book.card(text) {
+        Some(_) => text.to_owned(),
+        None => {
+            let mut found = book.search(text);
+            let exact = |contact: &Contact| contact.name.eq_ignore_ascii_case(text.trim());
+            if found.iter().filter(|contact| exact(contact)).count() == 1 {
+                found.retain(exact);
+            }
+            match found.as_slice() {
+                [] => return Err(usage("usage.contact", format!("no contact is called `{text}`"))),
+                [one] => one.id.clone(),
+                several => {
+                    let all: Vec<String> =
+                        several.iter().map(|one| format!("{} ({})", one.name, one.id)).collect();
+                    let message = format!("`{text}` is {} contacts: {}", all.len(), all.join(", "));
+                    return Err(usage("usage.contact", message));
+                }
+            }
+        }
+    };
+    let removed = book.remove(&id).map_err(|error| error.failure())?;
+    Ok(Done { contacts: Some(vec![removed]), ..Done::default() })
+}
+
+type Cards = Vec<Result<Found, BadCard>>;
+
+fn read(file: &Path) -> Result<Cards, Failure> {
+    let unreadable = |error: std::io::Error| usage("usage.cards", format!("{}: {error}", file.display()));
+    let mut bytes = Vec::new();
+    // one byte more, so that what is too large is seen to be
+    let most = MAX_FILE_BYTES as u64 + 1;
+    if file == Path::new("-") {
+        std::io::stdin().take(most).read_to_end(&mut bytes).map_err(unreadable)?;
+    } else {
+        let from = std::fs::File::open(file).map_err(unreadable)?;
+        from.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
+    }
+    let is_xml = bytes.trim_ascii_start().starts_with(b"<")
+        || bytes.strip_prefix(b"\xef\xbb\xbf").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"<"));
+    let cards = if is_xml { vcard::read_xml(&bytes) } else { vcard::read(&bytes) };
+    if cards.is_empty() {
+        return Err(usage("usage.cards", format!("{}: there is no card in it", file.display())));
+    }
+    Ok(cards)
+}
+
+fn import(book: &mut Book, file: &Path, cards: Cards, out: &mut Output) -> Result<Done, Failure> {
+    let mut import = Import::default();
+    for card in cards {
+        match card {
+            Err(BadCard { line, why }) => import.bad.push(Bad { line, why }),
+            Ok(Found { line, card }) => match book.import(card, &uuid()?) {
+                Ok((_, Imported::Added)) => import.added += 1,
+                Ok((_, Imported::Merged)) => import.merged += 1,
+                Ok((_, Imported::Same)) => import.same += 1,
+                Err(error) => import.bad.push(Bad { line, why: error.to_string() }),
+            },
+        }
+    }
+    let Import { added, merged, same, bad } = &import;
+    out.note(&format!("{added} added, {merged} merged, {same} as they were, {} bad", bad.len()));
+    for Bad { line, why } in bad.iter().skip(1) {
+        output::error(&output::plain(&format!("usage.card: {}:{line}: {why}", file.display())));
+    }
+    let failure =
+        bad.first().map(|Bad { line, why }| usage("usage.card", format!("{}:{line}: {why}", file.display())));
+    if let Some(failure) = failure.clone().filter(|_| added + merged + same == 0) {
+        return Err(failure);
+    }
+    Ok(Done { imported: Some(import), partly: failure.is_some(), failure, ..Done::default() })
+}
+
+fn uuid() -> Result<String, Failure> {
+    z5_core::session::contact_uuid().map_err(|error| usage(error.code(), error.to_string()))
+}
+
+/// The configuration of an account that has an address book.
+fn account_config(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Failure> {
+    let mut config = load_file(path)?;
+    if config.profile == Profile::Z5 {
+        return account::load(args, path);
+    }
+    if config.contacts.uri.is_none() {
+        let message =
+            "profile generic has an address book only where the configuration names one: contacts.uri";
+        return Err(usage("usage.profile", message));
+    }
+    if args.number.is_some() {
+        return Err(usage("usage.number", "--number needs a [zdial] account; this configuration has none"));
+    }
+    if let Some(ca) = &args.ca {
+        config.tls.ca_file = Some(ca.clone());
+        config.tls.ca_pem = None;
+    }
+    config.check().map_err(|error| usage(error.code(), error.to_string()))?;
+    Ok(store::placed(config))
+}
+
+/// A session that syncs the address book and ends.
+async fn sync(config: Config, out: &mut Output) -> Done {
+    let options = StartOptions {
+        interactive_number: true,
+        retry: RetryMode::Once,
+        goal: Goal::Contacts,
+        ..StartOptions::default()
+    };
+    let (session, mut events) = match Session::start(config, options) {
+        Ok(started) => started,
+        Err(error) => return usage(error.code(), error.to_string()).into(),
+    };
+    let mut done = Done { fault: true, ..Done::default() };
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = tokio::signal::ctrl_c() => {
+                done.failure.get_or_insert(Failure {
+                    step: None,
+                    code: "run.interrupted",
+                    message: "interrupted before it was done".to_owned(),
+                    advice: Advice::RetryNow,
+                    retry_after_s: None,
+                });
+                session.stop();
+                continue;
+            }
+        };
+        let Some(event) = event else { return done };
+        if matches!(out, Output::Json) {
+            out.event(&event);
+        } else if let Some(text) = output::contacts::told(&event.kind) {
+            out.note(&output::plain(&text));
+        }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others are only shown")]
+        match event.kind {
+            EventKind::ContactsSynced { report } => done.sync = Some(report),
+            EventKind::NumberRequired { .. } => {
+                done.failure.get_or_insert(account::number_required());
+                session.stop();
+            }
+            EventKind::StoreTrouble { error } if !matches!(out, Output::Json) => {
+                output::error(&output::plain(&format!("{}: {error}", error.code())));
+            }
+            EventKind::Stopped { error, fault } => {
+                done.fault = fault.is_some();
+                if let Some(error) = error {
+                    done.failure.get_or_insert(error.failure());
+                }
+                done.failure = fault.map(|fault| fault.failure()).or(done.failure);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! `z5 contacts`: the address book in the store, synced with the mock carrier.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Run, World, command, run};
+use z5_mock::Fault;
+
+const ALICE: &str = "15555550101";
+
+struct Kept {
+    world: World,
+    data: tempfile::TempDir,
+}
+
+impl Kept {
+    fn new(faults: &[Fault]) -> Self {
+        Self { world: World::new(faults), data: tempfile::tempdir().unwrap() }
+    }
+
+    fn plain(&self, arguments: &[&str]) -> Run {
+        let config = self.world.config();
+        let mut all = vec!["--config", &config, "contacts"];
+        all.extend(arguments);
+        run(command(&all).env("XDG_DATA_HOME", self.data.path()))
+    }
+
+    fn json(&self, arguments: &[&str]) -> Run {
+        self.plain(&[arguments, &["--json"]].concat())
+    }
+
+    fn names(&self, arguments: &[&str]) -> Vec<String> {
+        let run = self.json(arguments);
+        assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
+        let contacts = run.result()["contacts"].as_array().unwrap();
+        contacts.iter().map(|contact| contact["name"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The cards that the server has, by name.
+    fn on_server(&self) -> Vec<String> {
+        let books = self.world.carrier.address_books();
+        let cards = books.files(ALICE).into_iter().filter_map(|file| books.get(ALICE, &file));
+        let name = |card: String| card.lines().find_map(|line| line.strip_prefix("FN:").map(str::to_owned));
+        let mut names: Vec<String> = cards.filter_map(name).collect();
+        names.sort();
+        names
+    }
+}
+
+fn write(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn contacts_are_fetched_found_added_and_removed_on_both_sides() {
+    let kept = Kept::new(&[]);
+    let empty = kept.plain(&["list"]);
+    assert_eq!((empty.status, empty.stdout.lines().count()), (0, 1), "{}", empty.stdout);
+    let synced = kept.json(&["sync"]);
+    assert_eq!(synced.status, 0, "{}", synced.stderr);
+    let before = synced.result()["sync"]["added"].as_u64().unwrap();
+    assert!(before >= 2 && synced.result()["sync"]["full"] == true, "{}", synced.stdout);
+    assert!(
+        !kept.world.carrier.recorder().to_text().contains("REGISTER"),
+        "an address book needs no registration"
+    );
+    assert!(kept.names(&["search", "ECHO"]).contains(&"Echo".to_owned()));
+
+    let added = kept.json(&["add", "Dóra Ünal", "+15555550177", "sip:dora@relay.test"]);
+    assert_eq!(added.status, 0, "{}", added.stderr);
+    assert_eq!(added.result()["sync"]["sent"], 1);
+    assert!(kept.on_server().contains(&"Dóra Ünal".to_owned()), "{:?}", kept.on_server());
+    assert_eq!(kept.names(&["search", "dora un"]), ["Dóra Ünal"]);
+    assert_eq!(kept.names(&["search", "0177"]), ["Dóra Ünal"]);
+    let shown = kept.plain(&["search", "dora"]);
+    assert_eq!(shown.stdout, "Dóra Ünal                 +15555550177  sip:dora@relay.test\n");
+
+    // From outside: somebody else's telephone.
+    let books = kept.world.carrier.address_books();
+    books.put(ALICE, "e.vcf", &z5_mock::vcard("e", "Eve", "+15555550188"));
+    books.remove(ALICE, "echo.vcf");
+    let news = kept.json(&["sync"]);
+    let report = &news.result()["sync"];
+    assert_eq!(
+        (&report["added"], &report["removed"], &report["full"]),
+        (&1.into(), &1.into(), &false.into())
+    );
+
+    let removed = kept.json(&["remove", "eve"]);
+    assert_eq!(removed.result()["contacts"][0]["name"], "Eve", "{}", removed.stderr);
+    assert!(!kept.on_server().contains(&"Eve".to_owned()));
+    let nobody = kept.json(&["remove", "nobody at all"]);
+    assert_eq!((nobody.status, &nobody.result()["failure"]["code"]), (2, &"usage.contact".into()));
+}
+
+#[test]
+fn what_is_changed_while_the_server_is_away_is_sent_later() {
+    let kept = Kept::new(&[Fault::AddressBookDown]);
+    let added = kept.json(&["add", "Dora", "+15555550177"]);
+    let failure = &added.result()["failure"]["code"];
+    assert_eq!((added.status, failure), (13, &"provision.unavailable".into()), "{}", added.stdout);
+    assert_eq!(kept.json(&["add", "--offline", "Eve", "411"]).status, 0);
+    let listed = kept.json(&["list"]);
+    let unsent = listed.result()["contacts"].as_array().unwrap().iter().filter(|one| one["unsent"] == true);
+    assert_eq!(unsent.count(), 2);
+    kept.world.carrier.faults().disarm(Fault::AddressBookDown);
+    let synced = kept.json(&["sync"]);
+    assert_eq!(
+        (&synced.result()["sync"]["sent"], &synced.result()["sync"]["unsent"]),
+        (&2.into(), &0.into())
+    );
+    let there = kept.on_server();
+    assert!(["Dora", "Eve"].iter().all(|name| there.contains(&(*name).to_owned())), "{there:?}");
+}
+
+#[test]
+fn a_change_on_both_sides_is_merged_and_told() {
+    let kept = Kept::new(&[]);
+    let books = kept.world.carrier.address_books();
+    books.put(ALICE, "d.vcf", &z5_mock::vcard("d", "Dora", "+15555550177"));
+    assert_eq!(kept.json(&["sync"]).status, 0);
+    let card = "BEGIN:VCARD\r\nVERSION:4.0\r\nUID:urn:uuid:d\r\nFN:Dora\r\nTEL:411\r\nEND:VCARD\r\n";
+    let file = write(kept.world.folder.path(), "ours.vcf", card);
+    assert_eq!(kept.json(&["import", "--offline", &file]).result()["imported"]["merged"], 1);
+    books.put(ALICE, "d.vcf", &z5_mock::vcard("d", "Dora", "+15555550199"));
+    let synced = kept.plain(&["sync"]);
+    assert!(synced.stdout.contains("`d` was changed on both sides"), "{}", synced.stdout);
+    let text = books.get(ALICE, "d.vcf").unwrap();
+    assert!(text.contains("TEL:411") && text.contains("+15555550199"), "{text}");
+}
+
+#[test]
+fn files_go_in_and_out_and_a_bad_card_is_told_with_its_line() {
+    let kept = Kept::new(&[]);
+    let folder = kept.world.folder.path();
+    let text = "BEGIN:VCARD\nVERSION:3.0\nFN:Ann\nN:Ann;;;;\nTEL;TYPE=CELL:+15555550155\nX-KEPT;A=b:c\nEND:VCARD\n\
+        BEGIN:VCARD\nVERSION:3.0\nFN:Bad\nno colon\nEND:VCARD\n\
+        BEGIN:VCARD\nVERSION:4.0\nFN:Cem\nTEL:411\nEND:VCARD\n";
+    let file = write(folder, "two.vcf", text);
+    let import = kept.json(&["import", "--offline", &file]);
+    assert_eq!(import.status, 1, "{}", import.stdout);
+    let result = import.result();
+    assert_eq!(
+        (&result["imported"]["added"], &result["imported"]["bad"][0]["line"]),
+        (&2.into(), &11.into())
+    );
+    let message = result["failure"]["message"].as_str().unwrap();
+    assert!(message.starts_with(&format!("{file}:11: ")) && message.contains("no colon"), "{message}");
+    assert_eq!(kept.names(&["list"]), ["Ann", "Cem"]);
+
+    let bad = write(folder, "bad.vcf", "BEGIN:VCARD\nFN:x\nEND:VCARD\n");
+    let refused = kept.json(&["import", "--offline", &bad]);
+    assert_eq!((refused.status, &refused.result()["failure"]["code"]), (2, &"usage.card".into()));
+    assert_eq!(kept.json(&["import", "no-such.vcf"]).result()["failure"]["code"], "usage.cards");
+
+    // What was written reads back as what is there, in every form.
+    for name in ["all.vcf", "all.xml"] {
+        let to = folder.join(name).to_str().unwrap().to_owned();
+        assert_eq!(kept.json(&["export", &to]).result()["exported"], 2);
+        let again = kept.json(&["import", "--offline", &to]);
+        assert_eq!(again.result()["imported"]["added"], 0, "{name}: {}", again.stdout);
+        assert_eq!(kept.names(&["list"]).len(), 2);
+        assert_eq!(kept.json(&["export", &to]).status, 2, "a file that is there is not touched");
+    }
+    let three = kept.plain(&["export", "--format", "vcard3"]).stdout;
+    assert!(three.contains("X-KEPT;A=b:c") && three.matches("VERSION:3.0").count() == 2, "{three}");
+    assert_eq!(kept.json(&["export"]).result()["failure"]["code"], "usage.export");
+}
+
+#[test]
+fn faults_of_an_address_book_cost_no_contact() {
+    for name in
+        ["sync-truncated", "sync-bare", "sync-unknown", "sync-token-invalid", "malformed-card", "untagged"]
+    {
+        let kept = Kept::new(&[format!("address-book.{name}").parse().unwrap()]);
+        for round in 0..2 {
+            let synced = kept.json(&["sync"]);
+            assert_eq!(synced.status, 0, "{name}: {}", synced.stdout);
+            let unread = synced.result()["sync"]["unread"].as_u64();
+            assert_eq!(unread, Some(u64::from(name == "malformed-card")), "{name}");
+            assert_eq!(kept.names(&["list"]), kept.on_server(), "{name}, round {round}");
+            assert_eq!(kept.json(&["add", &format!("New {round}"), "411"]).status, 0, "{name}");
+        }
+        assert_eq!(kept.names(&["list"]), kept.on_server(), "{name}");
+    }
+}
+
+#[test]
+fn a_change_that_meets_trouble_is_sent_once_or_stays_here() {
+    for (name, first, later) in [
+        ("conflict", (0, 1), 0),
+        ("change-refused", (0, 1), 0),
+        ("change-unavailable", (13, 1), 0),
+        ("answer-lost", (13, 1), 0),
+    ] {
+        let fault: Fault = format!("address-book.{name}").parse().unwrap();
+        let kept = Kept::new(&[fault]);
+        let added = kept.json(&["add", "Dora", "411"]);
+        let unsent = kept.json(&["list"]);
+        let count = |run: &Run| {
+            let contacts = run.result()["contacts"].as_array().unwrap();
+            contacts.iter().filter(|one| one["unsent"] == true).count()
+        };
+        assert_eq!((added.status, count(&unsent)), first, "{name}: {}", added.stdout);
+        kept.world.carrier.faults().disarm(fault);
+        assert_eq!(kept.json(&["sync"]).status, 0, "{name}");
+        assert_eq!(count(&kept.json(&["list"])), later, "{name}");
+        let there = kept.on_server();
+        assert_eq!(there.iter().filter(|one| *one == "Dora").count(), 1, "{name}: {there:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_told_before_anything_is_sent() {
+    let kept = Kept::new(&[]);
+    let text = std::fs::read_to_string(kept.world.config()).unwrap();
+    std::fs::write(kept.world.config(), format!("store = \"none\"\n{text}")).unwrap();
+    for arguments in [&["list"][..], &["add", "Dora"]] {
+        let run = kept.json(arguments);
+        assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"usage.no-store".into()));
+    }
+    let nameless = Kept::new(&[]);
+    let run = nameless.json(&["add", "--offline", " "]);
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"contacts.no-name".into()));
+}
