@@ -98,6 +98,9 @@ fn capabilities_are_told_to_programs() {
         ("faults", "dns.servfail"),
         ("firewall_formats", "nftables"),
         ("sip_transports", "udp"),
+        ("audio_codecs", "G722"),
+        ("srtp_suites", "AEAD_AES_256_GCM"),
+        ("video_codecs", "H264"),
     ] {
         assert!(lists(name, word), "{name} has no {word}: {}", result[name]);
     }

@@ -181,3 +181,11 @@ fn a_scripted_far_end_does_what_is_written() {
     assert_eq!(holds, [&Value::from(true), &Value::from(false)], "{}", run.stdout);
     assert_eq!(run.event("call-ended")["by"], "remote");
 }
+
+#[test]
+fn people_see_with_which_suite_a_call_is_encrypted() {
+    let world = World::new(&[]);
+    let run = z5(&["--config", &world.config(), "call", "echo", "--srtp", "required", "--duration", "200ms"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.stdout.contains("(SRTP AEAD_AES_256_GCM)"), "{}", run.stdout);
+}

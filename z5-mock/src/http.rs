@@ -85,7 +85,7 @@ fn certificate_note(fault: Option<CertificateFault>) -> &'static str {
 }
 
 /// The request line and the scheme of its credentials; never the credentials.
-fn request_text(request: &Request) -> String {
+pub(crate) fn request_text(request: &Request) -> String {
     let mut text = format!("{} {}", request.method(), request.uri());
     for name in ["depth", "content-type", "if-match", "if-none-match"] {
         if let Some(value) = request.headers().get(name).and_then(|value| value.to_str().ok()) {
@@ -101,7 +101,7 @@ fn request_text(request: &Request) -> String {
     text
 }
 
-fn response_text(response: &Response) -> String {
+pub(crate) fn response_text(response: &Response) -> String {
     let mut text = response.status().to_string();
     for name in ["content-type", "retry-after", "location", "etag"] {
         if let Some(value) = response.headers().get(name).and_then(|value| value.to_str().ok()) {

@@ -8,6 +8,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+mod stable;
+
 /// Entries kept when the builder says nothing else.
 pub const DEFAULT_CAPACITY: usize = 4096;
 
@@ -117,6 +119,12 @@ impl Recorder {
     /// The whole record as text.
     pub fn to_text(&self) -> String {
         self.entries().iter().map(|entry| format!("{entry}\n\n")).collect()
+    }
+
+    /// The same with what differs between two runs of one journey (ports, branches, tags, nonces and the like) replaced by names that
+    /// stay the same: for snapshots.
+    pub fn to_stable_text(&self) -> String {
+        stable::Stable::default().text(&self.to_text())
     }
 }
 

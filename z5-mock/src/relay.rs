@@ -201,6 +201,36 @@ struct Destinations {
 mod tests {
     use super::*;
 
+    /// How many of a hundred packets over real sockets are lost, for a seed.
+    async fn lost(seed: u64) -> u64 {
+        let impairment = Conditions::new(Impairment { loss: 0.3, ..Impairment::default() });
+        let figures = RelayFigures::default();
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let mut relay = Relay::new(here, 0..=0, Faults::default(), impairment, figures.clone(), seed);
+        let stream = relay.open("a call", 0, "audio").unwrap();
+        let client = tokio::net::UdpSocket::bind((here, 0)).await.unwrap();
+        for number in 0..100_u8 {
+            client.send_to(&[number; 20], (here, stream.facing(Side::Caller))).await.unwrap();
+            // One at a time: what the kernel drops is not what the seed decides.
+            while figures.all()[0].from_caller.rtp_packets <= number.into() {
+                tokio::task::yield_now().await;
+            }
+        }
+        figures.all()[0].from_caller.lost
+    }
+
+    #[tokio::test]
+    async fn what_is_lost_is_decided_by_the_seed() {
+        let one = lost(9).await;
+        assert_eq!(one, lost(9).await);
+        assert!((15..45).contains(&one), "{one} of 100");
+        let mut others = Vec::new();
+        for seed in 10..14 {
+            others.push(lost(seed).await);
+        }
+        assert!(others.iter().any(|other| *other != one), "{one}, {others:?}");
+    }
+
     #[test]
     fn the_first_source_is_held_until_the_described_one_speaks() {
         let [described, translated, stray] = [1, 2, 3].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));

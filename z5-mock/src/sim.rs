@@ -25,8 +25,8 @@ use crate::clock::Clock;
 use crate::dns::Zone;
 use crate::far_end::FarEnds;
 use crate::fault::{ArmedId, CertificateFault, Fault, Faults, Order};
-use crate::http::Here;
-use crate::recorder::{Recorder, Service};
+use crate::http::{self, Here};
+use crate::recorder::{Direction, Recorder, Service};
 use crate::sip::switch::Switch;
 use crate::sip::{ConnectionId, FAR_ENDS, Input, OUTBOUND_MESSAGES};
 use crate::state::State;
@@ -59,6 +59,7 @@ struct Connection {
     framer: Framer,
     outlet: mpsc::Receiver<Bytes>,
     here: IpAddr,
+    peer: SocketAddr,
     /// Nothing is ever said.
     dumb: bool,
     /// Bytes until the end, where it is cut off.
@@ -216,8 +217,15 @@ impl Sim {
         }
         let question = format!("{name} {kind:?}");
         let peer = SocketAddr::new(server, 0);
-        self.state.recorder.record(Service::Dns, crate::recorder::Direction::Received, peer, question);
-        self.zone.at(server).ask(name, kind, udp)
+        self.state.recorder.record(Service::Dns, Direction::Received, peer, question);
+        let answered = self.zone.at(server).ask(name, kind, udp);
+        let words = if let Answered::Records(records, _) = &answered {
+            format!("{name} {kind:?}: {} records", records.len())
+        } else {
+            format!("{name} {kind:?}: {answered:?}")
+        };
+        self.state.recorder.record(Service::Dns, Direction::Sent, peer, words);
+        answered
     }
 
     /// A request to the sign-in server or to the MCS, whichever is at its port.
@@ -253,7 +261,10 @@ impl Sim {
             return HttpsOutcome::Certificate(certificate);
         }
         let cut = faults.strikes(Fault::Cut(service));
-        let answered = answer(router.clone(), request, here);
+        let answered = answer(router.clone(), request, here, |direction, text| {
+            // Whoever asks over HTTPS has no address here.
+            self.state.recorder.record(service, direction, SocketAddr::new(here, 0), text);
+        });
         match answered {
             Some(_) if cut => HttpsOutcome::Broken,
             Some((status, headers, body)) => HttpsOutcome::Reply { status, headers, body },
@@ -294,7 +305,7 @@ impl Sim {
         let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
         let transport = if tls { Transport::Tls } else { Transport::Tcp };
         let framer = Framer::accepting(Limits::default());
-        self.connections.insert(id, Connection { framer, outlet: outbound, here, dumb, left });
+        self.connections.insert(id, Connection { framer, outlet: outbound, here, peer: client, dumb, left });
         let id = ConnectionId(id);
         self.switch.handle(Input::Opened { id, transport, peer: client, local: server, outlet });
         Opened::Stands(id.0)
@@ -311,7 +322,11 @@ impl Sim {
         let mut broken = false;
         while let Some(frame) = connection.framer.next() {
             match frame {
-                Ok(Frame::Message(message)) => messages.push(message),
+                Ok(Frame::Message(message)) => {
+                    let redacted = z5_sip::wire::redact(&message);
+                    self.state.recorder.record(Service::Sip, Direction::Received, connection.peer, redacted);
+                    messages.push(message);
+                }
                 Ok(Frame::Ping) if self.state.faults.strikes(Fault::NoPong) => {}
                 Ok(Frame::Ping) => self.out.push(Said::Bytes(id, Bytes::from_static(b"\r\n"))),
                 Ok(Frame::Pong) => {}
@@ -454,7 +469,12 @@ impl std::fmt::Debug for Sim {
 }
 
 /// What the service says; none when the request cannot be one, or the answer is not there at once, as all answers of this carrier are.
-fn answer(mut router: Router, request: HttpsRequest, here: IpAddr) -> Option<(u16, HeaderMap, Bytes)> {
+fn answer(
+    mut router: Router,
+    request: HttpsRequest,
+    here: IpAddr,
+    record: impl Fn(Direction, String),
+) -> Option<(u16, HeaderMap, Bytes)> {
     let mut built = Request::builder().method(request.method.as_str()).uri(request.target.as_str());
     let headers = built.headers_mut()?;
     for (name, value) in &request.headers {
@@ -463,7 +483,9 @@ fn answer(mut router: Router, request: HttpsRequest, here: IpAddr) -> Option<(u1
     }
     let mut built = built.body(Body::from(request.body)).ok()?;
     built.extensions_mut().insert(Here(here));
+    record(Direction::Received, http::request_text(&built));
     let response = at_once(router.call(built))?.ok()?;
+    record(Direction::Sent, http::response_text(&response));
     let (parts, body) = response.into_parts();
     let body = at_once(axum::body::to_bytes(body, MAX_BODY))?.ok()?;
     Some((parts.status.as_u16(), parts.headers, body))

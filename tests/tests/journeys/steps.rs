@@ -106,3 +106,28 @@ async fn dropping_the_last_handle_unregisters() {
     }
     assert!(unregistered);
 }
+
+/// Three carriers in one process, with faults and accounts of their own: a session on each, and nothing of one at another.
+#[tokio::test]
+async fn carriers_side_by_side_do_not_meet() {
+    let mut clients = Vec::new();
+    let mut carriers = Vec::new();
+    for seed in 1..=3 {
+        let carrier = z5_mock::Carrier::builder().seed(seed).start().await.unwrap();
+        carriers.push(carrier);
+    }
+    carriers[1].faults().arm(z5_mock::Fault::RegisterForbidden);
+    for carrier in &carriers {
+        clients.push(Client::start(config(carrier, "alice", |_| {})));
+    }
+    for (index, client) in clients.iter_mut().enumerate() {
+        let over = |kind: &EventKind| matches!(kind, EventKind::Ready { .. } | EventKind::Stopped { .. });
+        let end = client.until("an end", over).await;
+        assert_eq!(matches!(end, EventKind::Ready { .. }), index != 1, "{index}: {end:?}");
+    }
+    for (index, carrier) in carriers.iter().enumerate() {
+        let registers =
+            carrier.recorder().entries().iter().filter(|entry| entry.text.starts_with("REGISTER")).count();
+        assert_eq!(registers, 2, "one challenged and one answered at carrier {index}");
+    }
+}

@@ -32,6 +32,17 @@ fn docs_errors_lists_every_code_and_no_other() {
     assert_eq!(listed, all_codes());
 }
 
+/// What can be done about a message that was not taken depends on what was said.
+#[test]
+fn the_advice_on_a_message_is_that_on_a_call_with_the_same_status() {
+    let advice = |status| CallError::MessageFailed { status, why: String::new() }.advice();
+    assert_eq!(advice(Some(480)), Advice::RetryAfter);
+    assert_eq!(advice(Some(404)), Advice::CheckSettings);
+    assert_eq!(advice(Some(407)), Advice::SignInAgain);
+    assert_eq!(advice(Some(403)), Advice::AskCarrier);
+    assert_eq!(advice(None), Advice::RetryAfter);
+}
+
 #[test]
 fn a_failure_is_a_plain_record() {
     let error = SessionError::from(SignInError::BadCredentials { host: "zdial.test".into() });

@@ -1,7 +1,7 @@
 //! Faults of the mock carrier at random, one or two at a time, for a while or for ever, at one address or at both: each session ends
 //! ready or with a typed error, and once everything works again a supervised one is ready.
 //!
-//! `Z5_WORLDS` says how many (300), `Z5_SEED` which one alone.
+//! `Z5_WORLDS` says how many (150), `Z5_SEED` which one alone.
 
 use super::*;
 use crate::machine::supervise::{Remedy, remedy};
@@ -86,7 +86,7 @@ fn number_of(variable: &str) -> Option<u64> {
 fn every_world_with_the_carrier_ends_ready_or_with_a_typed_error() {
     let seeds = match number_of("Z5_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number_of("Z5_WORLDS").unwrap_or(300),
+        None => 0..number_of("Z5_WORLDS").unwrap_or(150),
     };
     let mut ends = BTreeMap::<String, u64>::new();
     for seed in seeds.clone() {
