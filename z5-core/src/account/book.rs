@@ -2,7 +2,7 @@
 //! have yet. Plain data: it reads no clock, file or socket. `machine::book` carries it to a CardDAV server and back, the store keeps it.
 //!
 //! A card is clean (as on the server), new, changed, or removed here. Clean ones follow the server. What was changed here and there is
-//! merged field by field ([`merge`](super::vcard::merge)); what was changed on one side and removed on the other comes back: nothing is lost by itself.
+//! merged field by field ([`merge`]); what was changed on one side and removed on the other comes back: nothing is lost by itself.
 
 mod apply;
 pub(crate) mod dav;
