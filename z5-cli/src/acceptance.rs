@@ -44,7 +44,7 @@ pub(crate) const POINTS: &[Point] = &[
         title: "Geolocation in REGISTER after opt-in; Contact",
         scenario: scenario!("v03-geolocation.yaml"),
         mock_only: false,
-        open: "z5 does not send its location with REGISTER",
+        open: "the address itself, which the record of the wire hides: a test of z5-sip looks at it",
     },
     Point {
         id: "V4",

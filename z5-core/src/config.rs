@@ -288,6 +288,9 @@ pub struct Emergency {
     pub location: Option<String>,
     /// A PIDF-LO document instead.
     pub location_file: Option<PathBuf>,
+    /// Whether registrations carry the location too (RFC 9248, `sendLocationWithRegistration`). The user's choice; no
+    /// unless it is said.
+    pub location_with_registration: bool,
     /// Files with `EmergencyCallData.ProviderInfo` and its like (XML).
     pub provider_info: Option<PathBuf>,
     /// `EmergencyCallData.ServiceInfo`.

@@ -74,7 +74,7 @@ pub(crate) const FILE: &[&str] =
 
 /// Keys of a party.
 pub(crate) const PARTY: &[&str] =
-    &["account", "config", "profile", "number", "transport", "srtp", "suites", "codecs", "seed"];
+    &["account", "config", "profile", "number", "transport", "srtp", "suites", "codecs", "location", "seed"];
 
 /// Keys of `mock`.
 pub(crate) const MOCK: &[&str] =

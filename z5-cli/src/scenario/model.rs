@@ -77,6 +77,8 @@ pub(crate) struct PartyPlan {
     pub(crate) srtp: Option<SrtpMode>,
     pub(crate) suites: Vec<SrtpSuite>,
     pub(crate) codecs: Vec<AudioCodec>,
+    /// Where the party is, as the configuration writes it; its registrations carry it.
+    pub(crate) location: Option<String>,
     pub(crate) seed: Option<u64>,
 }
 

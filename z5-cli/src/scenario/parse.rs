@@ -167,6 +167,7 @@ impl PartyPlan {
             srtp: None,
             suites: Vec::new(),
             codecs: Vec::new(),
+            location: None,
             seed: None,
         }
     }
@@ -229,6 +230,11 @@ fn party(reading: &mut Reading, mut plan: PartyPlan, node: &Node, folder: &Path)
     }
     if let Some(node) = fields.take("codecs") {
         plan.codecs = items(reading, node, "`codecs`", audio_codec);
+    }
+    if let Some(node) = fields.take("location") {
+        plan.location = reading.parsed(node, "`location`", |text| {
+            text.parse::<Location>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+        });
     }
     if let Some(node) = fields.take("seed") {
         plan.seed = reading.parsed(node, "`seed`", whole);

@@ -173,6 +173,11 @@ fn settled(party: &PartyPlan, mut config: Config) -> Result<Config, String> {
     if !party.codecs.is_empty() {
         config.media.audio_codecs.clone_from(&party.codecs);
     }
+    if let Some(location) = &party.location {
+        config.emergency.location = Some(location.clone());
+        config.emergency.location_file = None;
+        config.emergency.location_with_registration = true;
+    }
     if let Some(number) = &party.number {
         match &mut config.zdial {
             Some(zdial) => zdial.number = Some(number.clone()),

@@ -262,6 +262,13 @@ impl Config {
             let key = if emergency.location.is_some() { "location" } else { "location_file" };
             out.push(Problem::bad(&format!("emergency.{key}"), error.to_string()));
         }
+        if emergency.location_with_registration
+            && emergency.location.is_none()
+            && emergency.location_file.is_none()
+        {
+            let why = "there is no location to send: give `location` or `location_file`";
+            out.push(Problem::bad("emergency.location_with_registration", why));
+        }
         for (name, path) in emergency.blocks() {
             if let Err(why) = read_part(path) {
                 let key = match name {

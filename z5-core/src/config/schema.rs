@@ -59,6 +59,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
         &[
             "location",
             "location_file",
+            "location_with_registration",
             "provider_info",
             "service_info",
             "device_info",

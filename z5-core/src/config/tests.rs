@@ -102,6 +102,15 @@ fn a_generic_account_with_an_address_needs_no_nameserver() {
 }
 
 #[test]
+fn a_location_that_is_to_be_sent_has_to_be_there() {
+    let text = format!("{GOOD}\n[emergency]\nlocation_with_registration = true\n");
+    let told = complaint(&text);
+    assert!(told.contains("`emergency.location_with_registration`: there is no location to send"), "{told}");
+    let text = text + "location = \"https://ls.test/1\"\n";
+    assert_eq!(complaint(&text), "fine");
+}
+
+#[test]
 fn load_gives_the_line_of_what_check_finds() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("z5.toml");

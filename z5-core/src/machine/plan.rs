@@ -109,6 +109,8 @@ pub(crate) struct SipPlan {
 /// What an emergency call says beside the call.
 pub(crate) struct EmergencyPlan {
     pub(crate) location: Option<Location>,
+    /// Registrations carry the location too.
+    pub(crate) location_with_registration: bool,
     /// Additional data (RFC 7852): the name of each block and its document.
     pub(crate) blocks: Vec<(&'static str, Vec<u8>)>,
 }
@@ -280,7 +282,11 @@ fn emergency(config: &Config) -> Result<EmergencyPlan, StartError> {
     let block = |(name, path): (&'static str, &std::path::PathBuf)| {
         read_part(path).map(|bytes| (name, bytes)).map_err(|why| bad("emergency", why))
     };
-    Ok(EmergencyPlan { location, blocks: config.emergency.blocks().map(block).collect::<Result<_, _>>()? })
+    Ok(EmergencyPlan {
+        location,
+        location_with_registration: config.emergency.location_with_registration,
+        blocks: config.emergency.blocks().map(block).collect::<Result<_, _>>()?,
+    })
 }
 
 type Search = (Destination, Abilities);

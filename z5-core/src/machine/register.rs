@@ -182,6 +182,12 @@ impl LineAccount {
         config.expires = Duration::from_secs(plan.sip.expires_s.into());
         config.keep_alive = Some(Duration::from_secs(plan.sip.keep_alive_s.into()));
         config.stun = plan.sip.stun;
+        if let Some(location) = &plan.emergency.location
+            && plan.emergency.location_with_registration
+        {
+            let name = format!("location.registration@{}.invalid", plan.instance_id);
+            config.location = location.to_sip(&self.address, &name);
+        }
         if let Some((info, part)) = &plan.sip.owner {
             config.call_info.push(info.clone());
             config.parts.extend(part.clone());

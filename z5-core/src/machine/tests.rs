@@ -568,6 +568,18 @@ fn an_emergency_call_says_where_it_comes_from_and_others_only_when_told_to() {
     }
 }
 
+/// The user's choice, made in the configuration: a location for emergency calls alone stays out of registrations.
+#[test]
+fn registrations_carry_the_location_only_where_that_was_said() {
+    let place = "[emergency]\nlocation = \"https://ls.test/1\"\n";
+    for (told, choice) in [(false, ""), (true, "location_with_registration = true\n")] {
+        let world = World::with(&format!("{CONFIG}{place}{choice}"), false).start();
+        let registers: Vec<_> = world.sent.iter().filter(|sent| sent.starts_with("REGISTER ")).collect();
+        assert!(!registers.is_empty());
+        assert!(registers.iter().all(|sent| sent.contains("Geolocation: <https://ls.test/1>") == told));
+    }
+}
+
 #[test]
 fn calls_end_before_the_session_does() {
     let mut world = World::new().start();

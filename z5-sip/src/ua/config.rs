@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::extras::CallInfo;
+use super::extras::{CallInfo, Location};
 use crate::auth::Credentials;
 use crate::flow::StunUse;
 use crate::multipart::BodyPart;
@@ -59,6 +59,8 @@ pub struct UaConfig {
     pub call_info: Vec<CallInfo>,
     /// The parts that `cid:` URIs of `call_info` name.
     pub parts: Vec<BodyPart>,
+    /// Where the user is: each registration carries it (RFC 6442). None unless the user wishes it, as a registrar keeps it.
+    pub location: Option<Location>,
     /// How many addresses of 3xx a call may try; 0 follows none.
     pub redirects: u32,
     /// Emit [`super::Event::Trace`] with the redacted text of every message.
@@ -90,6 +92,7 @@ impl UaConfig {
             info_types: Vec::new(),
             call_info: Vec::new(),
             parts: Vec::new(),
+            location: None,
             redirects: 5,
             trace: false,
         }

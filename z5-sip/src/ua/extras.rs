@@ -90,6 +90,25 @@ impl CallOptions {
     }
 }
 
+/// The request with a Geolocation and the option tag of its form; a document becomes one of the parts.
+fn located(outline: Outline, location: &Location, parts: &mut Vec<BodyPart>) -> Outline {
+    let (value, tag) = match location {
+        Location::Value { content_id, pidf } => {
+            parts.push(BodyPart::referred("application/pidf+xml", content_id, pidf.clone()));
+            (format!("<cid:{content_id}>"), "geolocation-sip")
+        }
+        Location::Reference(uri) => match uri.scheme() {
+            Scheme::Sip | Scheme::Sips => (format!("<{uri}>"), "geolocation-sip"),
+            Scheme::Tel | Scheme::Urn | Scheme::Other => (format!("<{uri}>"), "geolocation-http"),
+        },
+    };
+    let mut outline = outline.with(Name::Geolocation, value);
+    for (_, value) in outline.headers.iter_mut().filter(|(name, _)| *name == Name::Supported) {
+        *value = format!("{value}, {tag}");
+    }
+    outline
+}
+
 impl UserAgent {
     /// The INVITE with everything that its options and the account add to it. Who hides names no owner.
     pub(super) fn with_extras(
@@ -106,20 +125,7 @@ impl UserAgent {
             outline = outline.with(Name::CallInfo, info.to_value()?);
         }
         if let Some(location) = &options.location {
-            let (value, tag) = match location {
-                Location::Value { content_id, pidf } => {
-                    parts.push(BodyPart::referred("application/pidf+xml", content_id, pidf.clone()));
-                    (format!("<cid:{content_id}>"), "geolocation-sip")
-                }
-                Location::Reference(uri) => match uri.scheme() {
-                    Scheme::Sip | Scheme::Sips => (format!("<{uri}>"), "geolocation-sip"),
-                    Scheme::Tel | Scheme::Urn | Scheme::Other => (format!("<{uri}>"), "geolocation-http"),
-                },
-            };
-            outline = outline.with(Name::Geolocation, value).with(Name::GeolocationRouting, "yes");
-            for (_, value) in outline.headers.iter_mut().filter(|(name, _)| *name == Name::Supported) {
-                *value = format!("{value}, {tag}");
-            }
+            outline = located(outline, location, &mut parts).with(Name::GeolocationRouting, "yes");
         }
         outline = outline.with(Name::Accept, SESSION_BODIES);
         if !parts.is_empty() {
@@ -129,6 +135,19 @@ impl UserAgent {
                 None => parts,
             };
             let (content_type, body) = multipart::write(&all, &mut self.ident)?;
+            outline.body = Some((content_type.into(), body));
+        }
+        Ok(outline)
+    }
+
+    /// The REGISTER with the user's location, where the account says one. No proxy is to route by it, so
+    /// Geolocation-Routing is left at its default, `no` (RFC 6442 section 4.2).
+    pub(super) fn with_location(&mut self, mut outline: Outline) -> Result<Outline, BuildError> {
+        let Some(location) = &self.config.location else { return Ok(outline) };
+        let mut parts = Vec::new();
+        outline = located(outline, location, &mut parts);
+        if !parts.is_empty() {
+            let (content_type, body) = multipart::write(&parts, &mut self.ident)?;
             outline.body = Some((content_type.into(), body));
         }
         Ok(outline)

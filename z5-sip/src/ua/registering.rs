@@ -318,10 +318,14 @@ impl UserAgent {
             true => "path, gruu",
             false => "path",
         };
-        Ok(outline
+        let outline = outline
             .with(Name::Contact, contact)
             .with(Name::Expires, expires.to_string())
-            .with(Name::Supported, supported))
+            .with(Name::Supported, supported);
+        match expires {
+            0 => Ok(outline),
+            _ => self.with_location(outline).map_err(StartError::Build),
+        }
     }
 
     /// A REGISTER without a Contact, which only asks.

@@ -284,3 +284,26 @@ fn a_call_answered_on_another_device_is_not_missed() {
     assert!(cancelled("Reason: SIP;cause=487\n").is_some_and(|reason| !reason.is_answered_elsewhere()));
     assert_eq!(cancelled(""), None);
 }
+
+/// By reference the header alone, by value the document as well; taking the binding back says no place.
+#[test]
+fn a_registration_carries_the_location_that_the_account_gives() {
+    let register = |location: Option<Location>| {
+        let mut script = Script::with(Transport::Tcp, |config| config.location = location);
+        script.command(Command::Register);
+        script.next_request(Method::Register)
+    };
+    let header = |message: &Message| message.header(Name::Geolocation).map(<[u8]>::to_vec);
+    let plain = register(None);
+    assert_eq!((header(&plain), plain.body().len()), (None, 0));
+    let told = register(Some(Location::Reference(uri("https://where.example/alice"))));
+    assert_eq!(header(&told).as_deref(), Some(&b"<https://where.example/alice>"[..]));
+    assert!(told.header(Name::Supported).is_some_and(|value| value.ends_with(b", geolocation-http")));
+    assert_eq!((told.body().len(), told.header(Name::GeolocationRouting)), (0, None));
+    let document = Location::Value { content_id: "here@z5.example".to_owned(), pidf: "<presence/>".into() };
+    let told = register(Some(document));
+    assert_eq!(header(&told).as_deref(), Some(&b"<cid:here@z5.example>"[..]));
+    let parts = multipart::read(&told).unwrap();
+    assert_eq!(kinds(&told), ["application/pidf+xml"]);
+    assert_eq!(parts[0].body.as_text(), Some("<presence/>"));
+}
