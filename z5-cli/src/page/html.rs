@@ -61,6 +61,15 @@ impl Html {
         self.raw("<td>").text(text).raw("</td>")
     }
 
+    /// A table cell with a name such as `audio.packets_received`, which a narrow column may break after its points.
+    pub(super) fn name_cell(&mut self, name: &str) -> &mut Self {
+        self.raw("<td class=\"name\">");
+        for piece in name.split_inclusive(['.', '_']) {
+            self.text(piece).raw("<wbr>");
+        }
+        self.raw("</td>")
+    }
+
     /// The head of a table: its caption and the names of its columns.
     pub(super) fn table(&mut self, caption: &str, columns: &[&'static str]) -> &mut Self {
         self.raw("<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"")

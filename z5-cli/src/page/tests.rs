@@ -170,6 +170,7 @@ fn a_hostile_far_end_puts_nothing_into_the_page() {
         "thead",
         "tr",
         "ul",
+        "wbr",
         "head",
     ];
     for tag in seen {

@@ -269,7 +269,8 @@ fn expectations(html: &mut Html, result: &Value) {
             Some(true) => "<tr><td><span class=\"good\">✓ held</span></td>",
             Some(false) | None => "<tr><td><strong class=\"bad\">✗ failed</strong></td>",
         });
-        for member in ["/what", "/wanted", "/measured"] {
+        html.name_cell(text_at(one, "/what").unwrap_or("–"));
+        for member in ["/wanted", "/measured"] {
             html.cell(text_at(one, member).unwrap_or("–"));
         }
         html.raw("</tr>");
