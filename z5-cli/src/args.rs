@@ -546,7 +546,7 @@ pub(crate) struct MonitorArgs {
     #[command(flatten)]
     pub(crate) world: WorldArgs,
     /// How often a round begins; one that is not over in this time lets the next one out
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "60s")]
     pub(crate) every: Duration,
     /// Each round begins up to this much later, by chance, so that many monitors do not call at the same time
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
@@ -566,7 +566,7 @@ pub(crate) struct AcceptanceArgs {
     /// Write the table as Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
-    /// How many points are judged at a time
+    /// How many points are judged at a time; one against a real carrier
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
     /// Write the scenarios into this folder, to read and to change them; nothing is run

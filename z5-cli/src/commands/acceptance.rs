@@ -39,6 +39,8 @@ const FAIL: &str = "fail";
 /// Why a point is not judged at a real carrier.
 const NEEDS_MOCK: &str = "needs the mock carrier";
 const NOT_JUDGED: &str = "not-judged";
+/// Why a point has no verdict after Ctrl-C.
+const INTERRUPTED: &str = "interrupted";
 
 /// The result object.
 #[derive(Serialize)]
@@ -72,7 +74,9 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
         let failure = usage("usage.markdown", format!("{}: {error}", file.display()));
         return end(&[], Some(&failure), Exit::Usage, out);
     }
-    let (twice, fault) = judge(ready, usize::from(args.jobs), &mut rows, out).await;
+    // accounts of a real carrier are the same for every point: one would take the other's calls
+    let jobs = if is_real(args, config) { 1 } else { usize::from(args.jobs) };
+    let (twice, fault) = judge(ready, jobs, &mut rows, out).await;
     if twice {
         return Exit::Interrupted;
     }
@@ -82,13 +86,20 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
         let written = std::fs::write(file, markdown(&rows));
         lost = written.err().map(|error| usage("output.lost", format!("{}: {error}", file.display())));
     }
-    let failed = rows.iter().any(|row| row.verdict == FAIL);
+    // what nobody judged is no pass
+    let failed = rows.iter().any(|row| row.verdict == FAIL || row.open == INTERRUPTED)
+        || rows.iter().all(|row| row.verdict == NOT_JUDGED);
     let exit = match () {
         () if fault => Exit::Bug,
         () if failed || lost.is_some() || output::is_lost() => Exit::Expectation,
         () => Exit::Ok,
     };
     end(&rows, lost.as_ref(), exit, out)
+}
+
+/// Whether the points run against somebody else's carrier.
+fn is_real(args: &AcceptanceArgs, config: Option<&Path>) -> bool {
+    config.is_some() || !args.world.party.is_empty()
 }
 
 /// Every row as it stands before anything is run, and what is to be run.
@@ -105,7 +116,7 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
     }
     let wanted =
         |point: &Point| args.only.is_empty() || args.only.iter().any(|id| point.id.eq_ignore_ascii_case(id));
-    let real = config.is_some() || !args.world.party.is_empty();
+    let real = is_real(args, config);
     let (mut rows, mut ready, mut known) = (Vec::new(), Vec::new(), 0);
     for point in POINTS.iter().filter(|point| wanted(point)) {
         let mut row = Row {
@@ -178,7 +189,7 @@ async fn judge(ready: Vec<Ready>, jobs: usize, rows: &mut [Row], out: &mut Outpu
                 Some((place, outcome)) => {
                     fault |= outcome.fault;
                     if let Some(row) = rows.get_mut(place) {
-                        fill(row, &outcome);
+                        fill(row, &outcome, *stop.borrow());
                         out.progress(&format!("{} {}", row.id, row.verdict));
                     }
                 }
@@ -194,8 +205,12 @@ async fn judge(ready: Vec<Ready>, jobs: usize, rows: &mut [Row], out: &mut Outpu
     }
 }
 
-/// What came of the scenario, in the row.
-fn fill(row: &mut Row, outcome: &Outcome) {
+/// What came of the scenario, in the row. One that was stopped before its end has not failed.
+fn fill(row: &mut Row, outcome: &Outcome, stopped: bool) {
+    if stopped && !outcome.good() {
+        row.open = INTERRUPTED.to_owned();
+        return;
+    }
     row.verdict = if outcome.good() { PASS } else { FAIL };
     row.took_ms = Some(outcome.took_ms);
     let expectations = outcome.told.iter().flat_map(|step| &step.expectations);
