@@ -228,3 +228,15 @@ fn what_cannot_be_done_is_told_before_anything_is_sent() {
     let run = nameless.json(&["add", "--offline", " "]);
     assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"contacts.no-name".into()));
 }
+
+#[test]
+fn what_was_fetched_and_cannot_be_kept_is_no_success() {
+    let kept = Kept::new(&[]);
+    let blocked = write(kept.world.folder.path(), "no-folder", "");
+    let config = kept.world.config();
+    let mut sync = command(&["--config", &config, "contacts", "sync", "--json"]);
+    let run = run(sync.env("XDG_DATA_HOME", blocked));
+    assert_eq!(run.status, 1, "{}{}", run.stdout, run.stderr);
+    assert_eq!(run.result()["failure"]["code"], "store.unwritable");
+    assert_eq!(run.result()["sync"]["full"], true);
+}

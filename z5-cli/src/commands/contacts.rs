@@ -62,7 +62,7 @@ struct Done {
     exported: Option<usize>,
     sync: Option<SyncReport>,
     failure: Option<Failure>,
-    /// Some cards of a file were bad: not everything was done.
+    /// Some cards of a file were bad, or what was fetched cannot be kept: not everything was done.
     partly: bool,
     fault: bool,
 }
@@ -239,7 +239,7 @@ async fn change(
     // What was wrong with the file comes first.
     let (failure, partly) = match done.failure {
         Some(failure) => (Some(failure), done.partly),
-        None => (sent.failure, false),
+        None => (sent.failure, sent.partly),
     };
     Done { sync: sent.sync, failure, partly, fault: sent.fault, ..done }
 }
@@ -402,8 +402,14 @@ async fn sync(config: Config, out: &mut Output) -> Done {
                 done.failure.get_or_insert(account::number_required());
                 session.stop();
             }
-            EventKind::StoreTrouble { error } if !matches!(out, Output::Json) => {
-                output::error(&output::plain(&format!("{}: {error}", error.code())));
+            EventKind::StoreTrouble { error } => {
+                // What was set aside or mended is told; of the rest what was fetched is gone with this run.
+                if !matches!(error, StoreError::Corrupt { .. } | StoreError::Exposed { .. }) {
+                    done.failure.get_or_insert(error.failure());
+                    done.partly = true;
+                } else if !matches!(out, Output::Json) {
+                    output::error(&output::plain(&format!("{}: {error}", error.code())));
+                }
             }
             EventKind::Stopped { error, fault } => {
                 done.fault = fault.is_some();

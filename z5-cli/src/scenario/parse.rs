@@ -79,7 +79,12 @@ pub(crate) fn scenario(
         Some(node) => {
             let mut author =
                 steps::Author { reading: &mut reading, parties: &parties, folder, patience, count: 0 };
-            author.list(node, "`steps`")
+            let steps = author.list(node, "`steps`");
+            // what does nothing shows nothing; of steps that were not understood the mistakes are told already
+            if steps.is_empty() && reading.mistakes.is_empty() {
+                reading.mistake(node.at, "`steps` is empty: a scenario has at least one step");
+            }
+            steps
         }
         None => {
             reading.mistake(root.at, "a scenario has `steps`");

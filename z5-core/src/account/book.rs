@@ -226,12 +226,16 @@ impl Book {
         Ok(contact)
     }
 
-    /// Takes a card of a file: a new one, or one of a contact that is there (the same UID), whose contents are then both kept.
+    /// Takes a card of a file: a new one, or one of a contact that is there (the same UID; without one,
+    /// the same name and nothing that the contact does not have), whose contents are then both kept.
     ///
     /// # Errors
     /// As [`Self::add`].
     pub fn import(&mut self, card: Card, uuid: &str) -> Result<(String, Imported), BookError> {
-        let known = card.uid().filter(|uid| self.by_id(uid).is_some());
+        let known = match card.uid() {
+            Some(uid) => self.by_id(&uid).map(|_| uid),
+            None => self.holding(&card),
+        };
         let Some(id) = known else { return self.add(card, uuid).map(|id| (id, Imported::Added)) };
         let old = self.card(&id).unwrap_or_default();
         let both = merge(&Card::default(), &card.to_version(old.version()), &old).card;
@@ -249,6 +253,15 @@ impl Book {
 
     fn by_id(&self, id: &str) -> Option<(&str, &Entry)> {
         self.visible().find(|(_, entry)| entry.indexed.contact.id == id)
+    }
+
+    /// The contact of that name that has everything that a card says: what a card without an identity is told by, so that a
+    /// file which is imported twice does not double the book.
+    fn holding(&self, card: &Card) -> Option<String> {
+        let name = card.name();
+        let mut alike = self.visible().filter(|(_, entry)| entry.indexed.contact.name == name);
+        let holds = |old: &Card| merge(&Card::default(), &card.to_version(old.version()), old).card == *old;
+        alike.find(|(_, entry)| holds(&entry.card())).map(|(_, entry)| entry.indexed.contact.id.clone())
     }
 
     fn has_room(&self, size: usize) -> bool {

@@ -101,6 +101,7 @@ fn every_mistake_has_its_place_and_the_nearest_word() {
         ("mock: {accounts: [{name: x, number: 5}]}\nsteps: []\n", "1:37", "+15555550101"),
         ("name: x\n", "1:1", "has `steps`"),
         ("steps: hold\n", "1:8", "is a list"),
+        ("steps: []\n", "1:8", "at least one step"),
         ("steps:\n  - parallel: [hold, hold]\n", "2:22", "two branches"),
         ("steps:\n  - repeat: 2\n", "2:13", "goes with `do`"),
     ] {
@@ -126,13 +127,13 @@ fn what_cannot_be_done_in_a_world_is_found_before_it_begins() {
     };
     let none = Configurations::default();
     assert!(judged("steps: [register]", &none).contains("--party alice=FILE"));
-    assert!(judged("mock:\nparties: [dave]\nsteps: []", &none).contains("no account `dave`"));
+    assert!(judged("mock:\nparties: [dave]\nsteps: [{register: dave}]", &none).contains("no account `dave`"));
     let file = Configurations { everyone: Some("no-such.toml".into()), ..Configurations::default() };
     let told = judged("mock:\nsteps:\n  - parallel: [[{fault: licence.expired}]]", &file);
     assert!(told.contains("against a real one") && told.contains("no-such.toml"), "{told}");
     let other =
         Configurations { parties: [("bob".to_owned(), "x.toml".into())].into(), ..Configurations::default() };
-    assert!(judged("mock:\nsteps: []", &other).contains("there is no party `bob`"));
+    assert!(judged("mock:\nsteps: [register]", &other).contains("there is no party `bob`"));
     assert!(judged("mock:\nsteps: [{call: echo, audio: no-such.wav}]", &none).contains("no-such.wav"));
 }
 

@@ -246,7 +246,11 @@ fn an_import_of_what_is_there_loses_nothing_and_doubles_nothing() {
     let text = book.card("bob").unwrap().to_text();
     assert!(["+15555550102", "411", "X-KEEP:1"].iter().all(|part| text.contains(part)), "{text}");
     let new = Card::parse(&card("", &["FN:New"])).unwrap();
-    assert_eq!(book.import(new, "u3"), Ok(("u3".to_owned(), Imported::Added)));
+    assert_eq!(book.import(new.clone(), "u3"), Ok(("u3".to_owned(), Imported::Added)));
+    // The same file again: a card without an identity is told by what it says.
+    assert_eq!(book.import(new, "u5"), Ok(("u3".to_owned(), Imported::Same)));
+    let namesake = Card::parse(&card("", &["FN:New", "TEL:+15555550177"])).unwrap();
+    assert_eq!(book.import(namesake, "u6"), Ok(("u6".to_owned(), Imported::Added)));
     assert_eq!(book.import(Card::default(), "u4"), Err(BookError::NoName));
     assert_eq!(book.remove("nobody"), Err(BookError::Unknown { id: "nobody".to_owned() }));
 }
