@@ -44,9 +44,15 @@ fn the_demo_leaves_a_capture_of_sip_and_rtp_with_the_keys_beside_it() {
         (&result["capture"]["left_out"], &result["capture"]["failure"]),
         (&0.into(), &serde_json::Value::Null)
     );
-    let sip = |start: &str| found.iter().filter(|(.., bytes)| bytes.starts_with(start.as_bytes())).count();
+    // Messages that are ready together leave in one write, so that any of them may be the second in its packet.
+    let sip = |start: &str| {
+        found.iter().any(|(.., bytes)| {
+            bytes.starts_with(start.as_bytes())
+                || String::from_utf8_lossy(bytes).contains(&format!("\n{start}"))
+        })
+    };
     for start in ["REGISTER ", "SIP/2.0 200", "INVITE ", "ACK ", "BYE "] {
-        assert!(sip(start) >= 1, "no {start}");
+        assert!(sip(start), "no {start}");
     }
     // Every RTP packet that was counted is there, both ways, still encrypted.
     for kind in ["audio", "text"] {
