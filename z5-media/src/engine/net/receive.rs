@@ -13,20 +13,22 @@ use crate::rtp;
 use crate::stats::DropReason;
 
 impl Net {
-    /// Puts a socket (two per slot, then two per shared pair) into the ready queue once.
-    pub(super) fn queue(&mut self, socket: usize) {
+    /// Whether a socket waits in the ready queue; none when the socket is gone.
+    fn queued(&mut self, socket: usize) -> Option<&mut bool> {
         let queued = match socket.checked_sub(SHARED) {
-            Some(shared) => self.sharing.get_mut(shared / 2).map(|sharing| &mut sharing.queued),
-            None => match self.streams.get_mut(socket / 2) {
-                Some(Some(stream)) => match &mut stream.sockets {
-                    Sockets::Own { queued, .. } => Some(queued),
-                    Sockets::Shared(_) => None,
-                },
-                Some(None) | None => None,
+            Some(shared) => &mut self.sharing.get_mut(shared / 2)?.queued,
+            None => match &mut self.streams.get_mut(socket / 2)?.as_mut()?.sockets {
+                Sockets::Own { queued, .. } => queued,
+                Sockets::Shared(_) => return None,
             },
         };
-        if let Some(queued) = queued
-            && !std::mem::replace(&mut queued[socket % 2], true)
+        Some(&mut queued[socket % 2])
+    }
+
+    /// Puts a socket (two per slot, then two per shared pair) into the ready queue once.
+    pub(super) fn queue(&mut self, socket: usize) {
+        if let Some(queued) = self.queued(socket)
+            && !std::mem::replace(queued, true)
         {
             self.ready.push_back(socket);
         }
@@ -34,17 +36,7 @@ impl Net {
 
     /// Takes a socket out of the ready queue's books; `false` when it is gone.
     fn unqueue(&mut self, socket: usize) -> bool {
-        let queued = match socket.checked_sub(SHARED) {
-            Some(shared) => self.sharing.get_mut(shared / 2).map(|sharing| &mut sharing.queued),
-            None => match self.streams.get_mut(socket / 2) {
-                Some(Some(stream)) => match &mut stream.sockets {
-                    Sockets::Own { queued, .. } => Some(queued),
-                    Sockets::Shared(_) => None,
-                },
-                Some(None) | None => None,
-            },
-        };
-        queued.map(|queued| queued[socket % 2] = false).is_some()
+        self.queued(socket).map(|queued| *queued = false).is_some()
     }
 
     /// Takes datagrams from ready sockets, a bounded number; returns how many.
