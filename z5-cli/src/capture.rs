@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use z5_core::{Advice, Capture, CaptureOutcome, Failure};
+use z5_core::{Capture, CaptureOutcome, Failure};
 
 use crate::args::CaptureArgs;
 use crate::expect::Expectation;
+use crate::failure::usage;
 
 /// A capture that runs.
 #[derive(Debug)]
@@ -35,13 +36,7 @@ pub(crate) fn begin(args: &CaptureArgs) -> Result<Option<Running>, Failure> {
         Err(error) => {
             let there = error.source.kind() == std::io::ErrorKind::AlreadyExists;
             let hint = if there { "; --overwrite replaces it" } else { "" };
-            Err(Failure {
-                step: None,
-                code: "usage.capture",
-                message: format!("{error}{hint}"),
-                advice: Advice::CheckSettings,
-                retry_after_s: None,
-            })
+            Err(usage("usage.capture", format!("{error}{hint}")))
         }
     }
 }

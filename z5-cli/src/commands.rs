@@ -26,6 +26,7 @@ use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, ReportArgs, S
 use crate::capsule::{self, Mask, Recorder};
 use crate::capture;
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::report::Report;
 use crate::script::{self, Kept, Media, Plan};
@@ -378,8 +379,4 @@ fn remove_if_empty(plan: &Plan) {
             let _ = std::fs::remove_file(path);
         }
     }
-}
-
-pub(crate) fn usage(code: &'static str, message: impl Into<String>) -> Failure {
-    Failure { step: None, code, message: message.into(), advice: Advice::CheckSettings, retry_after_s: None }
 }

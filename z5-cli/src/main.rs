@@ -12,6 +12,7 @@ mod capture;
 mod commands;
 mod exit;
 mod expect;
+mod failure;
 mod firewall;
 mod junit;
 mod live;

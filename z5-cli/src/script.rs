@@ -23,6 +23,7 @@ use crate::act::{Act, Deed};
 use crate::audio::AudioArg;
 use crate::exit::Exit;
 use crate::expect::Expectation;
+use crate::failure;
 use crate::live::{Action, Input};
 use crate::output::{self, Output};
 use crate::report::Report;
@@ -363,13 +364,7 @@ impl Script<'_> {
         self.alarms.clear();
         self.question = None;
         if !self.goal {
-            report.fail(Failure {
-                step: None,
-                code: "run.interrupted",
-                message: "interrupted before it was done".to_owned(),
-                advice: Advice::RetryNow,
-                retry_after_s: None,
-            });
+            report.fail(failure::interrupted());
         }
         self.session.stop();
     }
@@ -444,13 +439,8 @@ impl Script<'_> {
                 self.note_typed(&act.deed, report);
             }
             (Some((_, Alarm::Wait)), _) => {
-                report.fail(Failure {
-                    step: None,
-                    code: "answer.no-call",
-                    message: "no call came in the time of --wait".to_owned(),
-                    advice: Advice::RetryNow,
-                    retry_after_s: None,
-                });
+                let why = "no call came in the time of --wait".to_owned();
+                report.fail(Failure::outside_steps("answer.no-call", why, Advice::RetryNow));
                 self.session.stop();
             }
             _ => self.session.stop(),

@@ -243,6 +243,13 @@ pub struct Failure {
     pub retry_after_s: Option<u64>,
 }
 
+impl Failure {
+    /// One that belongs to no step and to no server.
+    pub const fn outside_steps(code: &'static str, message: String, advice: Advice) -> Self {
+        Self { step: None, code, message, advice, retry_after_s: None }
+    }
+}
+
 /// A fault of z5 itself. The exit status is 70.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InternalError {
@@ -272,13 +279,7 @@ impl InternalError {
 
     /// As a plain record.
     pub fn failure(&self) -> Failure {
-        Failure {
-            step: None,
-            code: self.code(),
-            message: self.to_string(),
-            advice: self.advice(),
-            retry_after_s: None,
-        }
+        Failure::outside_steps(self.code(), self.to_string(), self.advice())
     }
 }
 

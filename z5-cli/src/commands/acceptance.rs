@@ -9,11 +9,11 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use z5_core::Failure;
 
 use super::run::load;
-use super::usage;
 use crate::acceptance::{POINTS, Point};
 use crate::args::{AcceptanceArgs, WorldArgs};
 use crate::exit::Exit;
 use crate::expect::nearest;
+use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::scenario::{self, Mistake, Outcome, Scenario, World};
 use crate::script;

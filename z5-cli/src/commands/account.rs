@@ -7,9 +7,10 @@ use z5_core::config::{Profile, RetryMode};
 use z5_core::events::{LicenceReport, NumberOffer, StepDetail};
 use z5_core::{Advice, Config, EventKind, Failure, Session, StartOptions, Step};
 
-use super::{load_file, usage};
+use super::load_file;
 use crate::args::AccountArgs;
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::store;
 

@@ -7,9 +7,10 @@ use serde::Serialize;
 use z5_core::preflight::{self, CLOCK_TOLERANCE_S, Preflight, Row, Verdict};
 use z5_core::{Advice, Failure};
 
-use super::{load_file, usage};
+use super::load_file;
 use crate::args::CheckArgs;
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::output::{self, Output};
 
 /// One row as a JSON line.
@@ -99,15 +100,12 @@ fn told(found: &Preflight, path: Option<&Path>, out: &mut Output) -> Exit {
         None => out.row("  clock  not measured: no service told its time", None),
     }
     let good = found.is_good();
-    let failure = (!good).then(|| Failure {
-        step: None,
-        code: if failed > 0 { "check.failed" } else { "check.clock" },
-        message: match failed {
-            0 => "this machine's clock is wrong".to_owned(),
-            _ => format!("{failed} of {} probes failed", found.rows.len()),
-        },
-        advice: if failed > 0 { Advice::CheckNetwork } else { Advice::CheckSettings },
-        retry_after_s: None,
+    let failure = (!good).then(|| match failed {
+        0 => usage("check.clock", "this machine's clock is wrong"),
+        _ => {
+            let message = format!("{failed} of {} probes failed", found.rows.len());
+            Failure::outside_steps("check.failed", message, Advice::CheckNetwork)
+        }
     });
     let exit = if good { Exit::Ok } else { Exit::Expectation };
     let counts: Vec<String> = Verdict::ALL

@@ -9,9 +9,10 @@ use z5_core::config::{Profile, TEMPLATE};
 use z5_core::preflight;
 use z5_core::{Config, Failure};
 
-use super::{load_file, usage};
+use super::load_file;
 use crate::args::{ConfigCommand, InitArgs};
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::output::{self, Output};
 
 /// The result object.

@@ -14,9 +14,10 @@ use z5_core::{
     StoreError, SyncReport,
 };
 
-use super::{account, load_file, usage};
+use super::{account, load_file};
 use crate::args::{AccountArgs, CardFormat, ContactExportArgs, ContactsCommand, SendArgs};
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::store;
 

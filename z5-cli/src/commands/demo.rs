@@ -7,11 +7,12 @@ use z5_core::config::{SrtpMode, VIDEO_CODEC, VideoSetting};
 use z5_core::{Config, Step};
 use z5_mock::Carrier;
 
-use super::{finish, record, start, usage};
+use super::{finish, record, start};
 use crate::args::DemoArgs;
 use crate::audio::{AudioArg, TONE_DBM0, TONE_HZ};
 use crate::exit::Exit;
 use crate::expect::Expectation;
+use crate::failure::usage;
 use crate::output::Output;
 use crate::report::Report;
 use crate::script::{Kept, Media, Plan};

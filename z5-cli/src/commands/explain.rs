@@ -7,10 +7,10 @@ use serde::Serialize;
 use z5_core::Failure;
 use z5_core::explain::{Explanation, Framing, Kind, Verdict, explain, options};
 
-use super::usage;
 use crate::args::{ExpectedVerdict, ExplainArgs};
 use crate::exit::Exit;
 use crate::expect::Expectation;
+use crate::failure::usage;
 use crate::output::{self, Output};
 
 /// More is not read: a capture of that size belongs in another tool.

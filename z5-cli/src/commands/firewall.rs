@@ -8,9 +8,10 @@ use serde::Serialize;
 use z5_core::policy::{self, Destination, Requirement};
 use z5_core::{Failure, preflight};
 
-use super::{load_file, usage};
+use super::load_file;
 use crate::args::FirewallArgs;
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::firewall::{self, Format};
 use crate::output::{self, Output};
 

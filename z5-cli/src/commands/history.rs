@@ -7,9 +7,10 @@ use serde::Serialize;
 use z5_core::store::Direction;
 use z5_core::{CallRecord, DirStore, Failure, Store, StoreError};
 
-use super::{load_file, usage};
+use super::load_file;
 use crate::args::{HistoryAction, HistoryArgs};
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::store;
 

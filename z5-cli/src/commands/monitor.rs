@@ -11,9 +11,9 @@ use z5_core::Failure;
 use z5_core::clock::{self, WallAnchor};
 
 use super::run::{conclude, load};
-use super::usage;
 use crate::args::MonitorArgs;
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::metrics::{self, Metrics};
 use crate::output::{self, Output};
 use crate::scenario::{self, Mistake, Outcome};

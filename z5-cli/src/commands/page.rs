@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use z5_core::Failure;
 
-use super::usage;
 use crate::args::PageArgs;
 use crate::capsule::{Capsule, PAGE, whole};
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::page;
 

@@ -7,9 +7,10 @@ use serde::Serialize;
 use tokio::sync::watch;
 use z5_core::Failure;
 
-use super::{recorder, usage};
+use super::recorder;
 use crate::args::{ReportArgs, RunArgs, WorldArgs};
 use crate::exit::Exit;
+use crate::failure::usage;
 use crate::junit;
 use crate::output::{self, Output};
 use crate::scenario::{self, Configurations, Given, Mistake, Outcome, Scenario, Told, World};

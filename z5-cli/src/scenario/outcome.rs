@@ -122,5 +122,5 @@ impl Outcome {
 
 /// A failure of the scenario's own.
 pub(super) fn failure(code: &'static str, message: impl Into<String>) -> Failure {
-    Failure { step: None, code, message: message.into(), advice: Advice::CheckSettings, retry_after_s: None }
+    Failure::outside_steps(code, message.into(), Advice::CheckSettings)
 }

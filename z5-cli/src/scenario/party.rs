@@ -130,7 +130,7 @@ impl Party {
         state.report.session_starts();
         drop(state);
         let (session, events) = Session::start(self.config.clone(), options)
-            .map_err(|error| crate::commands::usage(error.code(), error.to_string()))?;
+            .map_err(|error| crate::failure::usage(error.code(), error.to_string()))?;
         let (reader, requests) = mpsc::unbounded_channel();
         let mut state = self.state();
         state.session = Some(session);

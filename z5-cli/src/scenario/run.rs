@@ -20,6 +20,7 @@ use super::party::Party;
 use super::perform::{self, Done};
 use super::world::{self, World};
 use crate::expect::Expectation;
+use crate::failure::interrupted;
 
 /// How long a session may take to leave: the core does it within a second.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -111,7 +112,7 @@ async fn run(
         // the verdict of its steps is told as they end
         _ended = steps => {}
         _changed = stop.wait_for(|stop| *stop) => {
-            early = Some(failure("run.interrupted", "interrupted before it was done"));
+            early = Some(interrupted());
         }
         () = tokio::time::sleep_until(deadline.into()) => {
             let within = humantime::format_duration(running.scenario.timeout);

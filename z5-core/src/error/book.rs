@@ -37,13 +37,7 @@ impl BookError {
 
     /// As a plain record.
     pub fn failure(&self) -> Failure {
-        Failure {
-            step: None,
-            code: self.code(),
-            message: self.to_string(),
-            advice: Advice::CheckSettings,
-            retry_after_s: None,
-        }
+        Failure::outside_steps(self.code(), self.to_string(), Advice::CheckSettings)
     }
 }
 

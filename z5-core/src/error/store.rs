@@ -151,13 +151,7 @@ impl StoreError {
 
     /// As a plain record.
     pub fn failure(&self) -> Failure {
-        Failure {
-            step: None,
-            code: self.code(),
-            message: self.to_string(),
-            advice: self.advice(),
-            retry_after_s: None,
-        }
+        Failure::outside_steps(self.code(), self.to_string(), self.advice())
     }
 }
 
