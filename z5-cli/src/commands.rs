@@ -2,6 +2,7 @@
 
 mod acceptance;
 mod account;
+mod asking;
 mod check;
 mod config;
 mod contacts;
@@ -9,6 +10,7 @@ mod demo;
 mod describe;
 mod explain;
 mod firewall;
+mod head;
 mod history;
 mod mock;
 mod monitor;

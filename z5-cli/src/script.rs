@@ -273,15 +273,15 @@ async fn next_input(inputs: &mut Option<mpsc::UnboundedReceiver<Input>>) -> Inpu
 /// Every Ctrl-C (and, on Unix, SIGTERM and SIGHUP), also those that come while something else is awaited.
 pub(crate) fn interrupts() -> mpsc::UnboundedReceiver<()> {
     let (sender, receiver) = mpsc::unbounded_channel();
+    // the handlers are there when this returns: a signal that comes at once is not lost
     #[cfg(unix)]
-    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        // a system that gives no handler leaves the signal's own effect
+        let Ok(mut signals) = signal(kind) else { continue };
         let sender = sender.clone();
-        tokio::spawn(async move {
-            // a system that gives no handler leaves the signal's own effect
-            let Ok(mut signals) = signal(kind) else { return };
-            while signals.recv().await.is_some() && sender.send(()).is_ok() {}
-        });
+        tokio::spawn(async move { while signals.recv().await.is_some() && sender.send(()).is_ok() {} });
     }
+    #[cfg(not(unix))]
     tokio::spawn(async move { while tokio::signal::ctrl_c().await.is_ok() && sender.send(()).is_ok() {} });
     receiver
 }

@@ -320,19 +320,30 @@ fn a_carrier_that_dies_under_a_call_does_not_pass() {
 #[cfg(unix)]
 #[test]
 fn a_terminated_run_leaves_politely_and_does_not_pass() {
-    let world = World::new(&[Fault::BlackHole(z5_mock::Service::Sip)]);
-    let config = world.config_of("alice");
-    let mut run = command(&["--config", config.to_str().unwrap(), "--json", "register"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains(r#""step":"register""#)));
-    let killed = std::process::Command::new("kill").arg(run.id().to_string()).status().unwrap();
-    assert!(killed.success());
-    let result: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
-    assert_eq!(run.wait().unwrap().code(), Some(1));
-    assert_eq!(result["failure"]["code"], "run.interrupted");
+    use z5_mock::Service;
+    let world = World::new(&[]);
+    let config = world.config();
+    for (silent, step, arguments) in [
+        (Service::Sip, r#""step":"register""#, &["register"][..]),
+        (Service::Zdial, r#""step":"sign-in""#, &["numbers"]),
+        (Service::Mcs, r#""step":"provision""#, &["licence"]),
+        (Service::Mcs, r#""step":"provision""#, &["contacts", "sync"]),
+    ] {
+        world.carrier.faults().arm(Fault::BlackHole(silent));
+        let mut run = command(&[&["--config", &config, "--json"], arguments].concat())
+            .env("XDG_DATA_HOME", world.folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(lines.any(|line| line.contains(step)), "{arguments:?}");
+        let killed = std::process::Command::new("kill").arg(run.id().to_string()).status().unwrap();
+        assert!(killed.success());
+        let result: Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(1), "{arguments:?}");
+        assert_eq!(result["failure"]["code"], "run.interrupted", "{arguments:?}");
+        world.carrier.faults().disarm(Fault::BlackHole(silent));
+    }
 }
 
 #[test]

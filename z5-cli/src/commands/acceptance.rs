@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, watch};
 use z5_core::Failure;
 
+use super::head::Head;
 use super::run::load;
 use crate::acceptance::{POINTS, Point};
 use crate::args::{AcceptanceArgs, WorldArgs};
@@ -45,11 +46,8 @@ const INTERRUPTED: &str = "interrupted";
 /// The result object.
 #[derive(Serialize)]
 struct Line<'a> {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<&'a Failure>,
+    #[serde(flatten)]
+    head: Head<'a>,
     summary: BTreeMap<&'static str, usize>,
 }
 
@@ -308,14 +306,6 @@ fn end(rows: &[Row], failure: Option<&Failure>, exit: Exit, out: &mut Output) ->
     if let Some(failure) = first {
         output::failure(failure);
     }
-    let verdict = if exit == Exit::Ok { "ok" } else { "failed" };
-    out.object(&Line {
-        event: "result",
-        command: "acceptance",
-        verdict,
-        exit_code: exit.status(),
-        failure: first,
-        summary,
-    });
+    out.object(&Line { head: Head::new("acceptance", exit, first), summary });
     exit
 }

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use serde::Serialize;
-use z5_core::config::{Profile, RetryMode};
+use z5_core::config::Profile;
 use z5_core::events::{LicenceReport, NumberOffer, StepDetail};
-use z5_core::{Advice, Config, EventKind, Failure, Session, StartOptions, Step};
+use z5_core::{Advice, Config, EventKind, Failure, Step};
 
+use super::asking::{Asking, Next};
+use super::head::Head;
 use super::load_file;
 use crate::args::AccountArgs;
 use crate::exit::Exit;
@@ -25,12 +27,9 @@ pub(super) enum Goal {
 
 /// The result object.
 #[derive(Serialize)]
-struct Line {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<Failure>,
+struct Line<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     numbers: Option<Vec<NumberOffer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,6 +44,8 @@ struct Found {
     failure: Option<Failure>,
     usage: bool,
     fault: bool,
+    /// Ctrl-C came twice.
+    twice: bool,
 }
 
 pub(super) async fn run(goal: Goal, args: &AccountArgs, path: Option<&Path>, out: &mut Output) -> Exit {
@@ -52,6 +53,9 @@ pub(super) async fn run(goal: Goal, args: &AccountArgs, path: Option<&Path>, out
         Ok(config) => ask(goal, config, out).await,
         Err(failure) => Found { failure: Some(failure), usage: true, ..Found::default() },
     };
+    if found.twice {
+        return Exit::Interrupted;
+    }
     let exit = match &found.failure {
         _ if output::is_lost() => Exit::Expectation,
         _ if found.fault => Exit::Bug,
@@ -69,12 +73,9 @@ pub(super) async fn run(goal: Goal, args: &AccountArgs, path: Option<&Path>, out
     if let Some(failure) = &found.failure {
         output::failure(failure);
     }
+    let command = if goal == Goal::Numbers { "numbers" } else { "licence" };
     out.object(&Line {
-        event: "result",
-        command: if goal == Goal::Numbers { "numbers" } else { "licence" },
-        verdict: if exit == Exit::Ok { "ok" } else { "failed" },
-        exit_code: exit.status(),
-        failure: found.failure,
+        head: Head::new(command, exit, found.failure.as_ref()),
         numbers: found.numbers,
         licence: found.licence,
     });
@@ -89,10 +90,7 @@ pub(super) fn load(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Fa
             "profile generic has no sign-in: numbers and licences belong to profile z5",
         ));
     }
-    if let Some(ca) = &args.ca {
-        config.tls.ca_file = Some(ca.clone());
-        config.tls.ca_pem = None;
-    }
+    trust(&mut config, args);
     if let (Some(number), Some(zdial)) = (&args.number, &mut config.zdial) {
         zdial.number = Some(number.clone());
     }
@@ -103,37 +101,33 @@ pub(super) fn load(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Fa
     Ok(store::placed(config))
 }
 
+/// The authority that the command line names, in place of the configuration's.
+pub(super) fn trust(config: &mut Config, args: &AccountArgs) {
+    if let Some(ca) = &args.ca {
+        config.tls.ca_file = Some(ca.clone());
+        config.tls.ca_pem = None;
+    }
+}
+
 /// Until the answer is there, then politely back.
 async fn ask(goal: Goal, config: Config, out: &mut Output) -> Found {
-    let mut found = Found::default();
-    let options =
-        StartOptions { interactive_number: true, retry: RetryMode::Once, ..StartOptions::default() };
-    let (session, mut events) = match Session::start(config, options) {
-        Ok(started) => started,
-        Err(error) => {
-            found.failure = Some(usage(error.code(), error.to_string()));
-            found.usage = true;
-            return found;
-        }
+    let mut session = match Asking::begin(config, z5_core::Goal::Calls) {
+        Ok(session) => session,
+        Err(failure) => return Found { failure: Some(failure), usage: true, ..Found::default() },
     };
+    let mut found = Found::default();
     let mut reached = false;
     let mut ended = false;
     loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            _ = tokio::signal::ctrl_c() => {
-                found.failure.get_or_insert(Failure {
-                    step: None,
-                    code: "run.interrupted",
-                    message: "interrupted before it was done".to_owned(),
-                    advice: Advice::RetryNow,
-                    retry_after_s: None,
-                });
-                session.stop();
+        let event = match session.next().await {
+            Next::Event(event) => event,
+            Next::Interrupted(failure) => {
+                found.failure.get_or_insert(failure);
                 continue;
             }
+            Next::Twice => return Found { twice: true, ..found },
+            Next::End => break,
         };
-        let Some(event) = event else { break };
         if matches!(out, Output::Json) {
             out.event(&event);
         }

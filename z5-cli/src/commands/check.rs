@@ -7,6 +7,7 @@ use serde::Serialize;
 use z5_core::preflight::{self, CLOCK_TOLERANCE_S, Preflight, Row, Verdict};
 use z5_core::{Advice, Failure};
 
+use super::head::Head;
 use super::load_file;
 use crate::args::CheckArgs;
 use crate::exit::Exit;
@@ -24,11 +25,8 @@ struct Probed<'a> {
 /// The result object.
 #[derive(Serialize)]
 struct Line<'a> {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<&'a Failure>,
+    #[serde(flatten)]
+    head: Head<'a>,
     /// How many rows have each verdict; all of them are listed.
     summary: BTreeMap<String, usize>,
     /// The rows that something must be done about.
@@ -66,11 +64,7 @@ fn line<'a>(found: &'a Preflight, failure: Option<&'a Failure>, exit: Exit) -> L
     let count = |verdict: Verdict| found.rows.iter().filter(|row| row.verdict == verdict).count();
     let name = |verdict: Verdict| serde_json::to_value(verdict).ok()?.as_str().map(str::to_owned);
     Line {
-        event: "result",
-        command: "check",
-        verdict: if exit == Exit::Ok { "ok" } else { "failed" },
-        exit_code: exit.status(),
-        failure,
+        head: Head::new("check", exit, failure),
         summary: Verdict::ALL
             .into_iter()
             .filter_map(|verdict| Some((name(verdict)?, count(verdict))))

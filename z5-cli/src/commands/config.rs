@@ -9,6 +9,7 @@ use z5_core::config::{Profile, TEMPLATE};
 use z5_core::preflight;
 use z5_core::{Config, Failure};
 
+use super::head::Head;
 use super::load_file;
 use crate::args::{ConfigCommand, InitArgs};
 use crate::exit::Exit;
@@ -16,13 +17,17 @@ use crate::failure::usage;
 use crate::output::{self, Output};
 
 /// The result object.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
+    #[serde(flatten)]
+    found: Found,
+}
+
+/// What a command found.
 #[derive(Serialize, Default)]
-struct Line {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<Failure>,
+struct Found {
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<Profile>,
     /// Every nameserver that a session would ask.
@@ -45,27 +50,19 @@ pub(super) fn run(command: &ConfigCommand, path: Option<&Path>, out: &mut Output
         ),
         ConfigCommand::Init(args) => ("config init", init(args, out)),
     };
-    let (verdict, exit) = if outcome.is_ok() { ("ok", Exit::Ok) } else { ("failed", Exit::Usage) };
-    let common =
-        Line { event: "result", command: name, verdict, exit_code: exit.status(), ..Line::default() };
-    match outcome {
-        Ok(line) => out.object(&Line {
-            profile: line.profile,
-            nameservers: line.nameservers,
-            settings: line.settings,
-            written: line.written,
-            ..common
-        }),
-        Err(failure) => {
-            output::failure(&failure);
-            out.object(&Line { failure: Some(failure), ..common });
-        }
+    let (exit, found, failure) = match outcome {
+        Ok(found) => (Exit::Ok, found, None),
+        Err(failure) => (Exit::Usage, Found::default(), Some(failure)),
+    };
+    if let Some(failure) = &failure {
+        output::failure(failure);
     }
+    out.object(&Line { head: Head::new(name, exit, failure.as_ref()), found });
     exit
 }
 
 /// Reads everything that a start would read, passwords and authorities too.
-fn check(path: Option<&Path>, out: &mut Output) -> Result<Line, Failure> {
+fn check(path: Option<&Path>, out: &mut Output) -> Result<Found, Failure> {
     let config = load_file(path)?;
     preflight::readable(&config).map_err(|error| usage(error.code(), error.to_string()))?;
     preflight::sendable(&config).map_err(|error| error.failure())?;
@@ -81,10 +78,10 @@ fn check(path: Option<&Path>, out: &mut Output) -> Result<Line, Failure> {
         false => format!("names are asked of {}", servers.join(", ")),
     });
     out.note("whether the network lets it through: z5 --config FILE check");
-    Ok(Line { profile: Some(profile), nameservers: Some(servers), ..Line::default() })
+    Ok(Found { profile: Some(profile), nameservers: Some(servers), ..Found::default() })
 }
 
-fn show(path: Option<&Path>, out: &mut Output) -> Result<Line, Failure> {
+fn show(path: Option<&Path>, out: &mut Output) -> Result<Found, Failure> {
     let config: Config = load_file(path)?;
     let path = path.unwrap_or(Path::new(""));
     let settings = settings(path)?;
@@ -92,7 +89,7 @@ fn show(path: Option<&Path>, out: &mut Output) -> Result<Line, Failure> {
         let text = toml::to_string(&settings).map_err(|error| unreadable(path, &error.to_string()))?;
         output::print(&output::plain(&text));
     }
-    Ok(Line { profile: Some(config.profile), settings: Some(settings), ..Line::default() })
+    Ok(Found { profile: Some(config.profile), settings: Some(settings), ..Found::default() })
 }
 
 fn unreadable(path: &Path, why: &str) -> Failure {
@@ -136,12 +133,12 @@ fn is_variable(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-fn init(args: &InitArgs, out: &mut Output) -> Result<Line, Failure> {
+fn init(args: &InitArgs, out: &mut Output) -> Result<Found, Failure> {
     let Some(file) = &args.file else {
         if matches!(out, Output::Human(_)) {
             output::print(TEMPLATE);
         }
-        return Ok(Line { settings: toml::from_str(TEMPLATE).ok(), ..Line::default() });
+        return Ok(Found { settings: toml::from_str(TEMPLATE).ok(), ..Found::default() });
     };
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -157,7 +154,7 @@ fn init(args: &InitArgs, out: &mut Output) -> Result<Line, Failure> {
         usage("config.not-written", format!("{}: {why}", file.display()))
     })?;
     out.note(&format!("wrote {0}; fill it in, then: z5 --config {0} config check", file.display()));
-    Ok(Line { written: Some(file.display().to_string()), ..Line::default() })
+    Ok(Found { written: Some(file.display().to_string()), ..Found::default() })
 }
 
 #[cfg(test)]

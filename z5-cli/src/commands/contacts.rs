@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use z5_core::account::book::Imported;
 use z5_core::account::vcard::{self, BadCard, Found, MAX_FILE_BYTES, Version};
-use z5_core::config::{Profile, RetryMode};
+use z5_core::config::Profile;
 use z5_core::{
-    Advice, Book, Card, Config, Contact, DirStore, EventKind, Failure, Goal, Session, StartOptions, Store,
-    StoreError, SyncReport,
+    Book, Card, Config, Contact, DirStore, EventKind, Failure, Goal, Store, StoreError, SyncReport,
 };
 
+use super::asking::{Asking, Next};
+use super::head::Head;
 use super::{account, load_file};
 use crate::args::{AccountArgs, CardFormat, ContactExportArgs, ContactsCommand, SendArgs};
 use crate::exit::Exit;
@@ -22,13 +23,10 @@ use crate::output::{self, Output};
 use crate::store;
 
 /// The result object.
-#[derive(Serialize, Default)]
-struct Line {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<Failure>,
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contacts: Option<Vec<Contact>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +64,8 @@ struct Done {
     /// Some cards of a file were bad, or what was fetched cannot be kept: not everything was done.
     partly: bool,
     fault: bool,
+    /// Ctrl-C came twice.
+    twice: bool,
 }
 
 impl From<Failure> for Done {
@@ -95,6 +95,9 @@ pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mu
             change(&args.send, path, |book, out| import(book, &args.file, cards?, out), out).await
         }
     };
+    if done.twice {
+        return Exit::Interrupted;
+    }
     let exit = match &done.failure {
         _ if output::is_lost() => Exit::Expectation,
         _ if done.fault => Exit::Bug,
@@ -108,11 +111,7 @@ pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mu
         output::failure(failure);
     }
     out.object(&Line {
-        event: "result",
-        command: "contacts",
-        verdict: if exit == Exit::Ok { "ok" } else { "failed" },
-        exit_code: exit.status(),
-        failure: done.failure,
+        head: Head::new("contacts", exit, done.failure.as_ref()),
         contacts: done.contacts,
         imported: done.imported,
         exported: done.exported,
@@ -242,7 +241,7 @@ async fn change(
         Some(failure) => (Some(failure), done.partly),
         None => (sent.failure, sent.partly),
     };
-    Done { sync: sent.sync, failure, partly, fault: sent.fault, ..done }
+    Done { sync: sent.sync, failure, partly, fault: sent.fault, twice: sent.twice, ..done }
 }
 
 /// Who has the store can change the address book himself.
@@ -354,43 +353,28 @@ fn account_config(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Fai
     if args.number.is_some() {
         return Err(usage("usage.number", "--number needs a [zdial] account; this configuration has none"));
     }
-    if let Some(ca) = &args.ca {
-        config.tls.ca_file = Some(ca.clone());
-        config.tls.ca_pem = None;
-    }
+    account::trust(&mut config, args);
     config.check().map_err(|error| usage(error.code(), error.to_string()))?;
     Ok(store::placed(config))
 }
 
 /// A session that syncs the address book and ends.
 async fn sync(config: Config, out: &mut Output) -> Done {
-    let options = StartOptions {
-        interactive_number: true,
-        retry: RetryMode::Once,
-        goal: Goal::Contacts,
-        ..StartOptions::default()
-    };
-    let (session, mut events) = match Session::start(config, options) {
-        Ok(started) => started,
-        Err(error) => return usage(error.code(), error.to_string()).into(),
+    let mut session = match Asking::begin(config, Goal::Contacts) {
+        Ok(session) => session,
+        Err(failure) => return failure.into(),
     };
     let mut done = Done { fault: true, ..Done::default() };
     loop {
-        let event = tokio::select! {
-            event = events.next() => event,
-            _ = tokio::signal::ctrl_c() => {
-                done.failure.get_or_insert(Failure {
-                    step: None,
-                    code: "run.interrupted",
-                    message: "interrupted before it was done".to_owned(),
-                    advice: Advice::RetryNow,
-                    retry_after_s: None,
-                });
-                session.stop();
+        let event = match session.next().await {
+            Next::Event(event) => event,
+            Next::Interrupted(failure) => {
+                done.failure.get_or_insert(failure);
                 continue;
             }
+            Next::Twice => return Done { twice: true, ..done },
+            Next::End => return done,
         };
-        let Some(event) = event else { return done };
         if matches!(out, Output::Json) {
             out.event(&event);
         } else if let Some(text) = output::contacts::told(&event.kind) {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use z5_core::policy::{self, Destination, Requirement};
 use z5_core::{Failure, preflight};
 
+use super::head::Head;
 use super::load_file;
 use crate::args::FirewallArgs;
 use crate::exit::Exit;
@@ -18,11 +19,8 @@ use crate::output::{self, Output};
 /// The result object.
 #[derive(Serialize)]
 struct Line<'a> {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<&'a Failure>,
+    #[serde(flatten)]
+    head: Head<'a>,
     /// "requirement" or "configuration".
     source: &'static str,
     rules: Vec<Rule<'a>>,
@@ -56,11 +54,7 @@ pub(super) async fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Ou
         Err(failure) => {
             output::failure(&failure);
             out.object(&Line {
-                event: "result",
-                command: "firewall",
-                verdict: "failed",
-                exit_code: Exit::Usage.status(),
-                failure: Some(&failure),
+                head: Head::new("firewall", Exit::Usage, Some(&failure)),
                 source,
                 rules: Vec::new(),
             });
@@ -88,11 +82,7 @@ pub(super) async fn run(args: &FirewallArgs, config: Option<&Path>, out: &mut Ou
     }
     if format == Format::Json {
         output::print_json(&Line {
-            event: "result",
-            command: "firewall",
-            verdict: "ok",
-            exit_code: Exit::Ok.status(),
-            failure: None,
+            head: Head::new("firewall", Exit::Ok, None),
             source,
             rules: rows.iter().map(rule).collect(),
         });

@@ -7,6 +7,7 @@ use serde::Serialize;
 use z5_core::store::Direction;
 use z5_core::{CallRecord, DirStore, Failure, Store, StoreError};
 
+use super::head::Head;
 use super::load_file;
 use crate::args::{HistoryAction, HistoryArgs};
 use crate::exit::Exit;
@@ -16,12 +17,9 @@ use crate::store;
 
 /// The result object.
 #[derive(Serialize)]
-struct Line {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<Failure>,
+struct Line<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     calls: Option<Vec<CallRecord>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -54,15 +52,7 @@ pub(super) fn run(args: &HistoryArgs, path: Option<&Path>, out: &mut Output) -> 
         None if output::is_lost() => Exit::Expectation,
         None => Exit::Ok,
     };
-    out.object(&Line {
-        event: "result",
-        command: "history",
-        verdict: if exit == Exit::Ok { "ok" } else { "failed" },
-        exit_code: exit.status(),
-        failure,
-        calls,
-        cleared,
-    });
+    out.object(&Line { head: Head::new("history", exit, failure.as_ref()), calls, cleared });
     exit
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use z5_core::Failure;
 use z5_core::clock::{self, WallAnchor};
 
+use super::head::Head;
 use super::run::{conclude, load};
 use crate::args::MonitorArgs;
 use crate::exit::Exit;
@@ -30,12 +31,9 @@ struct Started<'a> {
 
 /// The last one.
 #[derive(Serialize)]
-struct Line {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<Failure>,
+struct Line<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
     runs: u64,
     failed: u64,
 }
@@ -238,16 +236,7 @@ fn end(failure: Option<Failure>, (runs, failed): (u64, u64), exit: Exit, out: &m
         output::failure(failure);
     }
     out.note(&format!("stopped after {runs} runs, {failed} of them failed"));
-    let verdict = if exit == Exit::Ok { "ok" } else { "failed" };
-    out.object(&Line {
-        event: "result",
-        command: "monitor",
-        verdict,
-        exit_code: exit.status(),
-        failure,
-        runs,
-        failed,
-    });
+    out.object(&Line { head: Head::new("monitor", exit, failure.as_ref()), runs, failed });
     exit
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use z5_core::Failure;
 
+use super::head::Head;
 use crate::args::PageArgs;
 use crate::capsule::{Capsule, PAGE, whole};
 use crate::exit::Exit;
@@ -15,12 +16,9 @@ use crate::page;
 
 /// The result object.
 #[derive(Serialize)]
-struct Line {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<Failure>,
+struct Line<'a> {
+    #[serde(flatten)]
+    head: Head<'a>,
     /// Where the page is.
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<PathBuf>,
@@ -28,7 +26,7 @@ struct Line {
 
 pub(super) fn run(args: &PageArgs, out: &mut Output) -> Exit {
     let outcome = make(args, matches!(out, Output::Json));
-    let (verdict, exit) = if outcome.is_ok() { ("ok", Exit::Ok) } else { ("failed", Exit::Usage) };
+    let exit = if outcome.is_ok() { Exit::Ok } else { Exit::Usage };
     let (page, failure) = match outcome {
         Ok(page) => (page, None),
         Err(failure) => (None, Some(failure)),
@@ -39,14 +37,7 @@ pub(super) fn run(args: &PageArgs, out: &mut Output) -> Exit {
     if let Some(failure) = &failure {
         output::failure(failure);
     }
-    out.object(&Line {
-        event: "result",
-        command: "report",
-        verdict,
-        exit_code: exit.status(),
-        failure,
-        page,
-    });
+    out.object(&Line { head: Head::new("report", exit, failure.as_ref()), page });
     exit
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use z5_core::Failure;
 
+use super::head::Head;
 use super::recorder;
 use crate::args::{ReportArgs, RunArgs, WorldArgs};
 use crate::exit::Exit;
@@ -19,11 +20,8 @@ use crate::script;
 /// The result object.
 #[derive(Serialize)]
 struct Line<'a> {
-    event: &'static str,
-    command: &'static str,
-    verdict: &'static str,
-    exit_code: u8,
-    failure: Option<&'a Failure>,
+    #[serde(flatten)]
+    head: Head<'a>,
     scenarios: Vec<Short<'a>>,
 }
 
@@ -192,15 +190,7 @@ fn end(outcomes: &[Outcome], failure: Option<&Failure>, exit: Exit, out: &mut Ou
         })
         .collect();
     let first = failure.or_else(|| outcomes.iter().find_map(|outcome| outcome.failure.as_ref()));
-    let verdict = if exit == Exit::Ok { "ok" } else { "failed" };
-    out.object(&Line {
-        event: "result",
-        command: "run",
-        verdict,
-        exit_code: exit.status(),
-        failure: first,
-        scenarios,
-    });
+    out.object(&Line { head: Head::new("run", exit, first), scenarios });
     exit
 }
 
