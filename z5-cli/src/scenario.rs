@@ -12,6 +12,7 @@ mod party;
 mod perform;
 mod read;
 mod run;
+mod venue;
 mod wire;
 mod world;
 mod yaml;

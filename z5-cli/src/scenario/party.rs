@@ -10,6 +10,7 @@ use z5_core::{CallId, Config, Event, EventKind, Events, Failure, RetryMode, Sess
 
 use super::model::{MediaPlan, PartyPlan};
 use super::outcome::Told;
+use super::venue::Venue;
 use super::world;
 use crate::capsule;
 use crate::expect::Expectation;
@@ -117,6 +118,7 @@ impl Party {
     /// Begins the session.
     pub(super) fn start(
         self: &Arc<Self>,
+        venue: &Venue,
         scenario: &str,
         tell: mpsc::UnboundedSender<Told>,
     ) -> Result<(), Failure> {
@@ -129,7 +131,8 @@ impl Party {
         }
         state.report.session_starts();
         drop(state);
-        let (session, events) = Session::start(self.config.clone(), options)
+        let (session, events) = venue
+            .session(self.config.clone(), options)
             .map_err(|error| crate::failure::usage(error.code(), error.to_string()))?;
         let (reader, requests) = mpsc::unbounded_channel();
         let mut state = self.state();

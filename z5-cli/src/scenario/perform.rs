@@ -11,6 +11,7 @@ use super::model::{Action, CallPlan, Heard, MediaPlan, Standing, Step, TextTest,
 use super::outcome::failure;
 use super::party::{Party, Stage, State};
 use super::run::Running;
+use super::venue::NoMock;
 use super::{wire, world};
 use crate::act::Deed;
 use crate::commands::{keep, stands_still};
@@ -82,35 +83,36 @@ async fn of_nobody(
     step: &Step,
     expectations: &mut Vec<Expectation>,
 ) -> Result<(), Failure> {
-    match (&step.action, &running.carrier) {
-        (Action::Pause(time), _) => {
+    let venue = &running.venue;
+    let done = match &step.action {
+        Action::Pause(time) => {
             pass(*time).await;
             Ok(())
         }
-        (Action::Say(_), _) => Ok(()),
-        (Action::Fault(fault, when), Some(carrier)) => {
-            carrier.faults().arm_when(*fault, *when);
-            Ok(())
+        Action::Say(_) => Ok(()),
+        Action::Fault(fault, when) => venue.arm(*fault, *when),
+        Action::Mend(fault) => venue.disarm(*fault),
+        Action::Impair(impairment) => venue.impair(impairment.clone()),
+        Action::Cut => venue.cut().await,
+        Action::Wire(wanted) => {
+            venue.recorded().map(|entries| expectations.extend(wire::judge(wanted, &entries)))
         }
-        (Action::Mend(fault), Some(carrier)) => {
-            carrier.faults().disarm(*fault);
-            Ok(())
-        }
-        (Action::Impair(impairment), Some(carrier)) => {
-            carrier.impair(impairment.clone());
-            Ok(())
-        }
-        (Action::Cut, Some(carrier)) => {
-            carrier.cut_sip(carrier.sip_addr().ip()).await;
-            Ok(())
-        }
-        (Action::Wire(wanted), Some(carrier)) => {
-            expectations.extend(wire::judge(wanted, &carrier.recorder().entries()));
-            Ok(())
-        }
-        // found before anything was sent
-        _ => Err(failure("run.not-possible", format!("`{}` needs a party or the mock carrier", step.word))),
-    }
+        Action::Start
+        | Action::Register
+        | Action::Stop { .. }
+        | Action::Call(_)
+        | Action::Answer { .. }
+        | Action::Reject
+        | Action::Do(_)
+        | Action::Message { .. }
+        | Action::Wait(_)
+        | Action::Expect(_)
+        | Action::Parallel(_) => Err(NoMock),
+    };
+    // found before anything was sent
+    done.map_err(|NoMock| {
+        failure("run.not-possible", format!("`{}` needs a party or the mock carrier", step.word))
+    })
 }
 
 async fn of_party(
@@ -205,7 +207,7 @@ fn start(running: &Running, party: &std::sync::Arc<Party>) -> Result<(), Failure
         return Err(failure("run.not-possible", "the session runs already"));
     }
     drop(state);
-    party.start(&running.scenario.name, running.tell.clone())
+    party.start(&running.venue, &running.scenario.name, running.tell.clone())
 }
 
 async fn stop(party: &Party, confirmed: bool, deadline: &Deadline) -> Result<(), Failure> {

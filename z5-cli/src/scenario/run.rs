@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use z5_core::{Failure, clock};
-use z5_mock::Carrier;
 
 use super::model::{Action, Scenario, Step};
 use super::outcome::{BAD, Counts, GOOD, Outcome, StepOutcome, Told, failure};
 use super::party::Party;
 use super::perform::{self, Done};
-use super::world::{self, World};
+use super::venue::Venue;
+use super::world::World;
 use crate::expect::Expectation;
 use crate::failure::interrupted;
 
@@ -30,7 +30,7 @@ const LEAVING: Duration = Duration::from_secs(5);
 pub(super) struct Running {
     pub(super) scenario: Scenario,
     pub(super) parties: Vec<Arc<Party>>,
-    pub(super) carrier: Option<Carrier>,
+    pub(super) venue: Venue,
     pub(super) tell: mpsc::UnboundedSender<Told>,
     began: Instant,
     done: AtomicUsize,
@@ -139,18 +139,8 @@ async fn enter(
         outcome.steps.skipped = count(&scenario.steps);
         Box::new(outcome)
     };
-    let (carrier, configs) = match world {
-        World::Real(configs) => (None, configs),
-        World::Mock(builder) => {
-            let carrier = builder
-                .start()
-                .await
-                .map_err(|error| broken(&scenario, format!("the mock carrier did not start: {error}")))?;
-            let configs: Result<Vec<_>, String> =
-                scenario.parties.iter().map(|party| world::of_the_mock(&carrier, party)).collect();
-            (Some(carrier), configs.map_err(|why| broken(&scenario, why))?)
-        }
-    };
+    let entered = Venue::enter(world, &scenario.parties).await;
+    let (venue, configs) = entered.map_err(|why| broken(&scenario, why))?;
     let mut reports = std::mem::take(&mut scenario.reports).into_iter();
     let parties = scenario.parties.iter().zip(configs);
     let parties = parties.map(|(plan, config)| {
@@ -162,7 +152,7 @@ async fn enter(
     });
     let parties = parties.collect();
     let [done, failed, bad] = [const { AtomicUsize::new(0) }; 3];
-    Ok(Running { scenario, parties, carrier, tell, began, done, failed, bad, told: Mutex::default() })
+    Ok(Running { scenario, parties, venue, tell, began, done, failed, bad, told: Mutex::default() })
 }
 
 fn steps(running: Arc<Running>, all: Arc<Vec<Step>>) -> Steps {
@@ -279,8 +269,8 @@ async fn close(running: Arc<Running>) -> Outcome {
         fault,
         told: Vec::new(),
     };
-    if let Ok(Running { carrier: Some(carrier), .. }) = Arc::try_unwrap(running) {
-        carrier.shutdown().await;
+    if let Ok(Running { venue, .. }) = Arc::try_unwrap(running) {
+        venue.leave().await;
     }
     outcome
 }
