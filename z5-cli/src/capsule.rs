@@ -16,7 +16,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use folder::{ReportFiles, whole};
+pub(crate) use folder::ReportFiles;
 pub(crate) use mask::Mask;
 pub(crate) use recorder::{EVERY, Recorder, environment};
 pub(crate) use series::{Sample, Series};

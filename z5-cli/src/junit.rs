@@ -2,15 +2,16 @@
 
 use crate::scenario::{Outcome, StepOutcome};
 
+/// How the file begins.
+pub(crate) const MARK: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"z5 run\"";
+
 /// The whole file.
 pub(crate) fn xml(outcomes: &[Outcome]) -> String {
     let total: usize = outcomes.iter().map(|outcome| outcome.told.len()).sum();
     let failed: usize = outcomes.iter().map(failures).sum();
     let seconds: f64 = outcomes.iter().map(|outcome| outcome.took_ms / 1000.0).sum();
-    let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
-    out += &format!(
-        "<testsuites name=\"z5 run\" tests=\"{total}\" failures=\"{failed}\" errors=\"0\" time=\"{seconds:.3}\">\n"
-    );
+    let mut out =
+        format!("{MARK} tests=\"{total}\" failures=\"{failed}\" errors=\"0\" time=\"{seconds:.3}\">\n");
     outcomes.iter().for_each(|outcome| out += &suite(outcome));
     out + "</testsuites>\n"
 }

@@ -21,6 +21,7 @@ mod metrics;
 mod output;
 mod page;
 mod report;
+mod result_file;
 mod scenario;
 mod script;
 mod store;

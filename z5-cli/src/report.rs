@@ -462,7 +462,7 @@ impl Report {
         let exit = if good { Exit::Ok } else { Exit::Expectation };
         (self.verdict, self.exit_code) = (if good { "ok" } else { "failed" }, exit.status());
         self.report = Some(recorder.files(None));
-        let why = recorder.write(self).err()?.to_string();
+        let why = recorder.write(self).err()?;
         self.report = Some(recorder.files(Some(why.clone())));
         Some(why)
     }

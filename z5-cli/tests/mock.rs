@@ -105,10 +105,10 @@ fn a_file_of_somebody_else_is_not_overwritten() {
     let before = std::fs::read(&ca).unwrap();
     let run = written(&[]);
     assert_eq!(run.status, 2);
-    assert!(run.stderr.contains("z5.toml") && run.stderr.contains("--force"), "{}", run.stderr);
+    assert!(run.stderr.contains("z5.toml") && run.stderr.contains("--overwrite"), "{}", run.stderr);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "# my own work\n");
     assert_eq!(std::fs::read(&ca).unwrap(), before, "neither of the two files was written");
-    assert_eq!(written(&["--force"]).status, 0);
+    assert_eq!(written(&["--overwrite"]).status, 0);
     assert!(std::fs::read_to_string(&file).unwrap().starts_with("# Written by z5 mock"));
 }
 

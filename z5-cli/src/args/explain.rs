@@ -65,4 +65,7 @@ pub(crate) struct PageArgs {
     /// Where to; report.html beside the capsule when nothing is said, "-" for standard output
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Replace the file also when it is no report
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }

@@ -18,8 +18,8 @@ pub(crate) struct MockArgs {
     #[arg(long, value_name = "[ACCOUNT=]FILE")]
     pub(crate) write_config: Vec<String>,
     /// Replace files of --write-config that are there and that no z5 mock has written
-    #[arg(long, requires = "write_config")]
-    pub(crate) force: bool,
+    #[arg(long, alias = "force", requires = "write_config")]
+    pub(crate) overwrite: bool,
 
     /// What the carrier is and what goes wrong, from a file (docs/scenario.toml has every key); what else is given here goes before it
     #[arg(long, value_name = "FILE.toml")]

@@ -19,6 +19,9 @@ pub(crate) struct RunArgs {
     /// Write a report as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// Replace the file of --junit also when z5 has not written it
+    #[arg(long, requires = "junit")]
+    pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
     /// Judge the files and configurations only; nothing is sent
@@ -39,6 +42,9 @@ pub(crate) struct AcceptanceArgs {
     /// Write the table as Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
+    /// Replace the file of --markdown also when z5 has not written it
+    #[arg(long, requires = "markdown")]
+    pub(crate) overwrite: bool,
     /// How many points are judged at a time; one against a real carrier
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,

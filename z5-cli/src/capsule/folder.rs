@@ -1,12 +1,13 @@
 //! Where a report goes: names that are free, found before anything is sent, and files that are there whole or not at all.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::{Capsule, FILE, PAGE};
 use crate::page;
+use crate::result_file::{self, Readers, Replace};
 
 /// The two files of a report, reserved.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl Folder {
             if page.exists() {
                 continue;
             }
-            match private(&capsule, true) {
+            match private(&capsule) {
                 Ok(_) => return Ok(Self { capsule, page }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -57,8 +58,10 @@ impl Folder {
     }
 
     /// Writes both files.
-    pub(crate) fn write(&self, capsule: &Capsule) -> io::Result<()> {
-        let text = serde_json::to_vec(capsule)?;
+    pub(crate) fn write(&self, capsule: &Capsule) -> Result<(), String> {
+        let text = serde_json::to_vec(capsule).map_err(|error| error.to_string())?;
+        // a transcript is nobody else's business; what stands under these names we have reserved
+        let whole = |place, bytes: &[u8]| result_file::write(place, Replace::Any, Readers::Owner, bytes);
         whole(&self.capsule, &text)?;
         whole(&self.page, page::render(capsule).as_bytes())
     }
@@ -68,31 +71,11 @@ impl Folder {
     }
 }
 
-/// A file that others cannot read: a transcript is nobody else's business.
-fn private(path: &Path, new: bool) -> io::Result<std::fs::File> {
+/// A new file that others cannot read.
+fn private(path: &Path) -> io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true);
-    match new {
-        true => options.create_new(true),
-        false => options.create(true).truncate(true),
-    };
+    options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
-}
-
-/// Writes beside it and renames: what stands under the name is whole, also on a full disk.
-pub(crate) fn whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let written = private(&part, false).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    let placed = written.and_then(|()| std::fs::rename(&part, path));
-    if placed.is_err() {
-        let _ = std::fs::remove_file(&part);
-    }
-    placed
 }

@@ -140,7 +140,7 @@ impl Recorder {
     }
 
     /// Writes the report of a run that is over.
-    pub(crate) fn write(&self, report: &Report) -> std::io::Result<()> {
+    pub(crate) fn write(&self, report: &Report) -> Result<(), String> {
         self.folder.write(&self.capsule(report))
     }
 

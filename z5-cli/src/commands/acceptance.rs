@@ -9,13 +9,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use z5_core::Failure;
 
 use super::head::Head;
-use super::run::load;
+use super::run::{load, reserve};
 use crate::acceptance::{POINTS, Point};
 use crate::args::{AcceptanceArgs, WorldArgs};
 use crate::exit::Exit;
 use crate::expect::nearest;
 use crate::failure::usage;
 use crate::output::{self, Output};
+use crate::result_file::{self, Readers, Replace};
 use crate::scenario::{self, Mistake, Outcome, Scenario, World};
 use crate::script;
 
@@ -66,12 +67,10 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
         Ok(prepared) => prepared,
         Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
     };
-    if let Some(file) = &args.markdown
-        && let Err(error) = std::fs::write(file, "")
-    {
-        let failure = usage("usage.markdown", format!("{}: {error}", file.display()));
-        return end(&[], Some(&failure), Exit::Usage, out);
-    }
+    let table = match reserve(args.markdown.as_deref(), args.overwrite, MARK, "usage.markdown") {
+        Ok(table) => table,
+        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+    };
     // accounts of a real carrier are the same for every point: one would take the other's calls
     let jobs = if is_real(args, config) { 1 } else { usize::from(args.jobs) };
     let (twice, fault) = judge(ready, jobs, &mut rows, out).await;
@@ -79,11 +78,8 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
         return Exit::Interrupted;
     }
     rows.iter().for_each(|row| show(row, out));
-    let mut lost = None;
-    if let Some(file) = &args.markdown {
-        let written = std::fs::write(file, markdown(&rows));
-        lost = written.err().map(|error| usage("output.lost", format!("{}: {error}", file.display())));
-    }
+    let written = table.map_or(Ok(()), |table| table.write(markdown(&rows).as_bytes()));
+    let lost = written.err().map(|why| usage("output.lost", why));
     // what nobody judged is no pass
     let failed = rows.iter().any(|row| row.verdict == FAIL || row.open == INTERRUPTED)
         || rows.iter().all(|row| row.verdict == NOT_JUDGED);
@@ -251,11 +247,14 @@ fn show(row: &Row, out: &mut Output) {
     }
 }
 
+/// How a table begins.
+const MARK: &str = "# Acceptance of z5 ";
+
 /// The table as Markdown.
 fn markdown(rows: &[Row]) -> String {
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
     let mut out = format!(
-        "# Acceptance of z5 {}\n\n| point | what | verdict | measured | left open |\n|---|---|---|---|---|\n",
+        "{MARK}{}\n\n| point | what | verdict | measured | left open |\n|---|---|---|---|---|\n",
         env!("CARGO_PKG_VERSION")
     );
     for row in rows {
@@ -270,18 +269,17 @@ fn markdown(rows: &[Row]) -> String {
 }
 
 fn export(folder: &Path, out: &mut Output) -> Exit {
-    let write = |file: &str, text: &str| {
-        std::fs::create_dir_all(folder)?;
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create_new(true).open(folder.join(file))?;
-        std::io::Write::write_all(&mut file, text.as_bytes())
-    };
-    for (file, text) in POINTS.iter().filter_map(|point| point.scenario) {
-        if let Err(error) = write(file, text) {
-            let failure = usage("usage.export", format!("{}: {error}", folder.join(file).display()));
-            return end(&[], Some(&failure), Exit::Usage, out);
-        }
-        out.note(&format!("wrote {}", folder.join(file).display()));
+    let made = std::fs::create_dir_all(folder).map_err(|error| result_file::why(folder, &error));
+    let written = made.and_then(|()| {
+        POINTS.iter().filter_map(|point| point.scenario).try_for_each(|(file, text)| {
+            let place = folder.join(file);
+            result_file::write(&place, Replace::Nothing, Readers::Usual, text.as_bytes())?;
+            out.note(&format!("wrote {}", place.display()));
+            Ok(())
+        })
+    });
+    if let Err(why) = written {
+        return end(&[], Some(&usage("usage.export", why)), Exit::Usage, out);
     }
     end(&[], None, Exit::Ok, out)
 }

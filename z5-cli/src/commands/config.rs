@@ -1,6 +1,5 @@
 //! `z5 config check|show|init`: judge a configuration, show it without its secrets, write one to begin with. Sends nothing.
 
-use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
 use serde::Serialize;
@@ -15,6 +14,7 @@ use crate::args::{ConfigCommand, InitArgs};
 use crate::exit::Exit;
 use crate::failure::usage;
 use crate::output::{self, Output};
+use crate::result_file::{self, Readers, Replace};
 
 /// The result object.
 #[derive(Serialize)]
@@ -140,19 +140,9 @@ fn init(args: &InitArgs, out: &mut Output) -> Result<Found, Failure> {
         }
         return Ok(Found { settings: toml::from_str(TEMPLATE).ok(), ..Found::default() });
     };
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
     // a password may come to stand in it
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(file).and_then(|mut opened| opened.write_all(TEMPLATE.as_bytes()));
-    written.map_err(|error| {
-        let why = match error.kind() == ErrorKind::AlreadyExists {
-            true => "it is there already, and nothing is overwritten".to_owned(),
-            false => error.to_string(),
-        };
-        usage("config.not-written", format!("{}: {why}", file.display()))
-    })?;
+    result_file::write(file, Replace::Nothing, Readers::Owner, TEMPLATE.as_bytes())
+        .map_err(|why| usage("config.not-written", why))?;
     out.note(&format!("wrote {0}; fill it in, then: z5 --config {0} config check", file.display()));
     Ok(Found { written: Some(file.display().to_string()), ..Found::default() })
 }

@@ -2,7 +2,7 @@
 //!
 //! Changes are made in the store first and sent afterwards, so that nothing is lost when the server is away.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -20,6 +20,7 @@ use crate::args::{AccountArgs, CardFormat, ContactExportArgs, ContactsCommand, S
 use crate::exit::Exit;
 use crate::failure::usage;
 use crate::output::{self, Output};
+use crate::result_file::{self, Readers, Replace};
 use crate::store;
 
 /// The result object.
@@ -176,11 +177,9 @@ fn export(args: &ContactExportArgs, path: Option<&Path>, out: &mut Output) -> Do
         }
         None => text.lines().for_each(|line| out.note(line)),
         Some(file) => {
-            let mut options = std::fs::OpenOptions::new();
-            options.write(true).create_new(true);
-            let done = options.open(file).and_then(|mut to| to.write_all(text.as_bytes()));
-            if let Err(error) = done {
-                return usage("usage.export", format!("{}: {error}", file.display())).into();
+            let written = result_file::write(file, Replace::Nothing, Readers::Usual, text.as_bytes());
+            if let Err(why) = written {
+                return usage("usage.export", why).into();
             }
             out.note(&format!("{} contacts written to {}", cards.len(), file.display()));
         }

@@ -8,6 +8,7 @@ use z5_mock::{Builder, Carrier};
 use crate::args::MockArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
+use crate::result_file::{Readers, Replace, ResultFile};
 
 /// The first JSON line: where everything is.
 #[derive(Debug, Serialize)]
@@ -75,7 +76,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
     };
     let mut written = Vec::new();
     for request in &args.write_config {
-        match write_config(&carrier, request, args.force) {
+        match write_config(&carrier, request, args.overwrite) {
             Ok(file) => written.push(file),
             Err(why) => {
                 output::error(&format!("mock.write-config: {why}"));
@@ -103,7 +104,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
 }
 
 /// `[ACCOUNT=]FILE`: the configuration, and the CA certificate beside it under the same name.
-fn write_config(carrier: &Carrier, request: &str, force: bool) -> Result<String, String> {
+fn write_config(carrier: &Carrier, request: &str, overwrite: bool) -> Result<String, String> {
     let first = carrier.accounts().first().map_or("", |account| account.username());
     // a path may hold an equals sign too; the name of an account has neither slash nor dot
     let named = request.split_once('=').filter(|(account, _)| !account.contains(['/', '\\', '.']));
@@ -118,47 +119,18 @@ fn write_config(carrier: &Carrier, request: &str, force: bool) -> Result<String,
     if let Some(tls) = &mut config.tls {
         tls.ca_file = ca_name.to_string_lossy().into_owned();
     }
-    if !force {
-        [file, &ca].into_iter().try_for_each(replaceable)?;
-    }
     let text = config.to_toml().map_err(|error| error.to_string())?;
-    let text = format!("{MARK}\n{text}");
-    std::fs::write(&ca, format!("{MARK}\n{}", carrier.ca_pem()))
-        .map_err(|error| format!("{}: {error}", ca.display()))?;
-    write_private(file, &text).map_err(|error| format!("{}: {error}", file.display()))?;
+    let replace = Replace::asked(overwrite, MARK);
+    let reserve = |place, readers| ResultFile::reserve(place, replace, readers);
+    // both before either: a configuration without its certificate is none. It holds a password: nobody else may read it.
+    let (to, to_ca) = (reserve(file, Readers::Owner)?, reserve(&ca, Readers::Usual)?);
+    to_ca.write(format!("{MARK}\n{}", carrier.ca_pem()).as_bytes())?;
+    to.write(format!("{MARK}\n{text}").as_bytes())?;
     Ok(file.display().to_string())
 }
 
 /// The first line of what z5 mock writes; text before the certificate is no part of it (RFC 7468 section 2).
 const MARK: &str = "# Written by z5 mock for one run of it; the next one replaces it.";
-
-/// What somebody else has written stays.
-fn replaceable(file: &Path) -> Result<(), String> {
-    use std::io::Read as _;
-    let mut start = vec![0; MARK.len()];
-    let read = std::fs::File::open(file).and_then(|mut opened| opened.read_exact(&mut start));
-    match read {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Ok(()) if start == MARK.as_bytes() => Ok(()),
-        _ => Err(format!(
-            "{} is there already and is not of z5 mock's making; name another file, or add --force to replace it",
-            file.display()
-        )),
-    }
-}
-
-/// It holds a password: nobody else may read it.
-fn write_private(file: &Path, text: &str) -> std::io::Result<()> {
-    use std::io::Write;
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut out = options.open(file)?;
-    #[cfg(unix)]
-    out.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
-    out.write_all(text.as_bytes())
-}
 
 fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
     out.object(&Started {

@@ -1,6 +1,5 @@
 //! `z5 report`: the page from a capsule, also from one that an older z5 wrote. Sends nothing.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,11 +7,12 @@ use z5_core::Failure;
 
 use super::head::Head;
 use crate::args::PageArgs;
-use crate::capsule::{Capsule, PAGE, whole};
+use crate::capsule::{Capsule, PAGE};
 use crate::exit::Exit;
 use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::page;
+use crate::result_file::{self, Readers, Replace};
 
 /// The result object.
 #[derive(Serialize)]
@@ -56,13 +56,9 @@ fn make(args: &PageArgs, json: bool) -> Result<Option<PathBuf>, Failure> {
         Some(output) => output.clone(),
         None => beside(&args.capsule),
     };
-    let not_written = |why: String| usage("report.not-written", format!("{}: {why}", place.display()));
-    if !replaceable(&place).map_err(|error| not_written(error.to_string()))? {
-        return Err(not_written(
-            "it is there already and is no report, and nothing else is overwritten".to_owned(),
-        ));
-    }
-    whole(&place, page.as_bytes()).map_err(|error| not_written(error.to_string()))?;
+    let replace = Replace::asked(args.overwrite, page::MARK);
+    result_file::write(&place, replace, Readers::Owner, page.as_bytes())
+        .map_err(|why| usage("report.not-written", why))?;
     Ok(Some(place))
 }
 
@@ -79,33 +75,15 @@ fn beside(capsule: &Path) -> PathBuf {
     capsule.with_file_name(name)
 }
 
-/// Whether nothing is lost by writing there: the name is free, or a page of ours stands there, which can be made again.
-fn replaceable(place: &Path) -> std::io::Result<bool> {
-    let file = match std::fs::File::open(place) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
-        Err(error) => return Err(error),
-    };
-    let mut begin = Vec::new();
-    file.take(page::MARK.len() as u64).read_to_end(&mut begin)?;
-    Ok(begin == page::MARK.as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_page_stands_beside_its_capsule_and_replaces_only_pages() {
+    fn a_page_stands_beside_its_capsule() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(beside(folder.path()), folder.path().join("report.html"));
         assert_eq!(beside(Path::new("a/capsule-2.json")), Path::new("a/report-2.html"));
         assert_eq!(beside(Path::new("a/monday.json")), Path::new("a/monday.html"));
-        let place = folder.path().join("x.html");
-        assert!(replaceable(&place).unwrap());
-        std::fs::write(&place, "<!doctype html><p>mine").unwrap();
-        assert!(!replaceable(&place).unwrap());
-        std::fs::write(&place, format!("{}...", page::MARK)).unwrap();
-        assert!(replaceable(&place).unwrap());
     }
 }

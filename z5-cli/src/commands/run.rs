@@ -14,6 +14,7 @@ use crate::exit::Exit;
 use crate::failure::usage;
 use crate::junit;
 use crate::output::{self, Output};
+use crate::result_file::{Readers, Replace, ResultFile};
 use crate::scenario::{self, Configurations, Given, Mistake, Outcome, Scenario, Told, World};
 use crate::script;
 
@@ -55,21 +56,16 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
         Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
     };
     // found before a long run, not after it
-    if let Some(file) = &args.junit
-        && let Err(error) = std::fs::write(file, "")
-    {
-        let failure = usage("usage.junit", format!("{}: {error}", file.display()));
-        return end(&[], Some(&failure), Exit::Usage, out);
-    }
+    let junit = match reserve(args.junit.as_deref(), args.overwrite, junit::MARK, "usage.junit") {
+        Ok(junit) => junit,
+        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+    };
     let (outcomes, twice) = all(loaded, out).await;
     if twice {
         return Exit::Interrupted;
     }
-    let mut lost = None;
-    if let Some(file) = &args.junit {
-        let written = std::fs::write(file, junit::xml(&outcomes));
-        lost = written.err().map(|error| usage("output.lost", format!("{}: {error}", file.display())));
-    }
+    let written = junit.map_or(Ok(()), |file| file.write(junit::xml(&outcomes).as_bytes()));
+    let lost = written.err().map(|why| usage("output.lost", why));
     let exit = if outcomes.iter().any(|outcome| outcome.fault) {
         Exit::Bug
     } else if lost.is_some() || output::is_lost() || outcomes.iter().any(|outcome| !outcome.good()) {
@@ -78,6 +74,17 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
         Exit::Ok
     };
     end(&outcomes, lost.as_ref(), exit, out)
+}
+
+/// The file that a command writes at its end, when one is asked for: judged before the work begins.
+pub(super) fn reserve(
+    place: Option<&Path>,
+    overwrite: bool,
+    mark: &'static str,
+    code: &'static str,
+) -> Result<Option<ResultFile>, Failure> {
+    let reserve = |place| ResultFile::reserve(place, Replace::asked(overwrite, mark), Readers::Usual);
+    place.map(reserve).transpose().map_err(|why| usage(code, why))
 }
 
 /// Begins a report of each party, in DIR/SCENARIO/PARTY.
