@@ -15,6 +15,7 @@ mod history;
 mod mock;
 mod monitor;
 mod page;
+mod reports;
 mod run;
 
 use std::io::ErrorKind;
@@ -142,6 +143,9 @@ async fn configured(
 
 /// Judges and tells.
 fn finish(interrupted: Option<Exit>, report: &mut Report, out: &mut Output) -> Exit {
+    if interrupted.is_some() {
+        report.end_at_once();
+    }
     report.expect_usual();
     let exit = report.finish();
     if interrupted.is_none() {

@@ -1,19 +1,24 @@
 //! A report as JUnit XML, as build servers read it: a test suite for each scenario, a test case for each step.
 
-use crate::scenario::{Outcome, StepOutcome};
+use crate::scenario::{NotReached, Outcome, StepOutcome};
 
 /// How the file begins.
 pub(crate) const MARK: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"z5 run\"";
 
 /// The whole file.
 pub(crate) fn xml(outcomes: &[Outcome]) -> String {
-    let total: usize = outcomes.iter().map(|outcome| outcome.told.len()).sum();
+    let total: usize = outcomes.iter().map(cases).sum();
     let failed: usize = outcomes.iter().map(failures).sum();
     let seconds: f64 = outcomes.iter().map(|outcome| outcome.took_ms / 1000.0).sum();
     let mut out =
         format!("{MARK} tests=\"{total}\" failures=\"{failed}\" errors=\"0\" time=\"{seconds:.3}\">\n");
     outcomes.iter().for_each(|outcome| out += &suite(outcome));
     out + "</testsuites>\n"
+}
+
+/// What was not reached is told as skipped.
+fn cases(outcome: &Outcome) -> usize {
+    outcome.told.len() + outcome.not_reached.len()
 }
 
 fn failures(outcome: &Outcome) -> usize {
@@ -26,14 +31,19 @@ fn suite(outcome: &Outcome) -> String {
     let mut out = format!(
         "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"0\" skipped=\"{}\" time=\"{:.3}\" file=\"{}\">\n",
         escape(&outcome.scenario),
-        outcome.told.len(),
+        cases(outcome),
         failures(outcome),
-        outcome.steps.skipped,
+        outcome.not_reached.len(),
         outcome.took_ms / 1000.0,
         escape(&outcome.file),
     );
     for (number, step) in outcome.told.iter().enumerate() {
         out += &case(number + 1, step, outcome);
+    }
+    for (number, NotReached { party, what }) in outcome.not_reached.iter().enumerate() {
+        let number = outcome.told.len() + number + 1;
+        out +=
+            &(head(number, party.as_deref(), what, outcome, 0.0) + ">\n      <skipped/>\n    </testcase>\n");
     }
     if let (Some(failure), true) = (&outcome.failure, outcome.told.is_empty()) {
         out += &format!("    <system-err>{}: {}</system-err>\n", failure.code, escape(&failure.message));
@@ -41,14 +51,19 @@ fn suite(outcome: &Outcome) -> String {
     out + "  </testsuite>\n"
 }
 
-fn case(number: usize, step: &StepOutcome, outcome: &Outcome) -> String {
-    let party = step.party.as_deref().map_or_else(String::new, |party| format!("{party}: "));
-    let head = format!(
+/// A test case as far as it is the same for all.
+fn head(number: usize, party: Option<&str>, what: &str, outcome: &Outcome, took_ms: f64) -> String {
+    let party = party.map_or_else(String::new, |party| format!("{party}: "));
+    format!(
         "    <testcase name=\"{number:03} {}\" classname=\"{}\" time=\"{:.3}\"",
-        escape(&format!("{party}{}", step.what)),
+        escape(&format!("{party}{what}")),
         escape(&outcome.scenario),
-        step.took_ms / 1000.0,
-    );
+        took_ms / 1000.0,
+    )
+}
+
+fn case(number: usize, step: &StepOutcome, outcome: &Outcome) -> String {
+    let head = head(number, step.party.as_deref(), &step.what, outcome, step.took_ms);
     if step.good() {
         return head + "/>\n";
     }

@@ -229,6 +229,7 @@ mod tests {
             parties: [("alice".to_owned(), party)].into_iter().collect(),
             fault: false,
             told: Vec::new(),
+            not_reached: Vec::new(),
         };
         metrics.take(&outcome, 1_700_000_000);
         let text = metrics.text();

@@ -76,6 +76,8 @@ pub(crate) struct Report {
     started: bool,
     #[serde(skip)]
     stopped: bool,
+    #[serde(skip)]
+    at_once: bool,
 }
 
 /// Milliseconds of what happened.
@@ -172,6 +174,7 @@ impl Report {
             usage: false,
             started: false,
             stopped: false,
+            at_once: false,
         }
     }
 
@@ -428,7 +431,7 @@ impl Report {
 
     /// z5 itself was at fault.
     pub(crate) fn is_fault(&self) -> bool {
-        self.fault || (self.started && !self.stopped)
+        self.fault || (self.started && !self.stopped && !self.at_once)
     }
 
     /// Another call begins in the same session.
@@ -437,6 +440,12 @@ impl Report {
         self.timings_ms = Timings { resolve, sign_in, provision, register, ready, ..Timings::default() };
         (self.call, self.attempt, self.failure, self.wanted_failure) = (None, None, None, false);
         self.awaited.clear();
+    }
+
+    /// Somebody wanted the end at once: nothing was waited for.
+    pub(crate) fn end_at_once(&mut self) {
+        self.at_once = true;
+        self.fail(crate::failure::interrupted());
     }
 
     /// Judges the run: call once, at its end.
@@ -480,6 +489,7 @@ impl Report {
     fn conclude(&mut self) -> Exit {
         let exit = match self.unwanted_failure() {
             _ if crate::output::is_lost() => Exit::Expectation,
+            _ if self.at_once => Exit::Interrupted,
             // every session ends with `stopped`; one that does not has a fault
             _ if self.fault || (self.started && !self.stopped && !self.usage) => Exit::Bug,
             Some(_) if self.usage => Exit::Usage,

@@ -18,9 +18,9 @@ mod world;
 mod yaml;
 
 pub(crate) use model::Scenario;
-pub(crate) use outcome::{Outcome, StepOutcome, Told};
+pub(crate) use outcome::{NotReached, Outcome, StepOutcome, Told};
 pub(crate) use parse::{Given, party_names as parties, scenario as read};
-pub(crate) use run::watched;
+pub(crate) use run::{Stop, watched};
 pub(crate) use world::{Configurations, World, judge};
 pub(crate) use yaml::Mistake;
 

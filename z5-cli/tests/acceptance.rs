@@ -90,6 +90,48 @@ fn points_that_need_the_mock_carrier_are_not_judged_elsewhere() {
     assert_eq!((run.status, &rows[0]["open"]), (0, &"needs the mock carrier".into()));
 }
 
+/// One account of a real carrier cannot call itself: points for two are left open and say what they need.
+#[test]
+fn points_that_need_another_account_are_not_judged_with_one() {
+    let world = World::new(&[]);
+    let config = world.config();
+    let run = z5(&["acceptance", "--json", "--config", &config, "--only", "V4,V6,V9", "--set", "talk=1s"]);
+    let verdicts: Vec<_> =
+        run.events.iter().filter(|event| event["event"] == "point").map(|row| &row["verdict"]).collect();
+    assert_eq!(run.status, 0, "{}", run.stdout);
+    assert_eq!(verdicts, ["not-judged", "pass", "not-judged"], "{}", run.stdout);
+    assert_eq!(run.event("point")["open"], "needs another account: --party bob=FILE");
+    // the same file twice is one account
+    let (alice, bob) = (format!("alice={config}"), format!("bob={config}"));
+    let run = z5(&["acceptance", "--json", "--party", &alice, "--party", &bob, "--only", "V4"]);
+    assert_eq!(
+        (run.status, &run.event("point")["verdict"]),
+        (1, &"not-judged".into()),
+        "none is judged: no pass"
+    );
+}
+
+/// A report of each party of each point; what the wire lacks is told as what was looked for.
+#[test]
+fn each_point_has_its_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let run = z5(&["acceptance", "--only", "V13,V16", "--report", out.to_str().unwrap()]);
+    assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
+    for party in ["V13/alice", "V13/bob", "V16/alice"] {
+        let capsule = std::fs::read_to_string(out.join(party).join("capsule.json")).unwrap();
+        let capsule: serde_json::Value = serde_json::from_str(&capsule).unwrap();
+        assert_eq!(capsule["result"]["verdict"], "ok", "{party}");
+        assert!(out.join(party).join("report.html").exists());
+    }
+    assert!(
+        run.stdout.contains("INVITE From: lacks \"other.example\": not there, in 2 messages"),
+        "{}",
+        run.stdout
+    );
+    assert!(!run.stdout.contains("in none of"), "{}", run.stdout);
+}
+
 #[test]
 fn the_scenarios_are_written_out_and_can_be_run() {
     let folder = tempfile::tempdir().unwrap();

@@ -101,6 +101,55 @@ fn rounds_are_counted_and_scraped() {
     assert!(result["runs"].as_u64().unwrap() >= 3 && result["failed"].as_u64().unwrap() >= 1, "{result}");
 }
 
+/// Who looks at the metrics while a run goes on longer than its round sees that rounds are let out.
+#[test]
+fn rounds_that_are_let_out_are_counted_while_a_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("long.yaml"), folder.path().join("out"));
+    std::fs::write(&file, "name: long\nmock:\nsteps: [{pause: 1h}]\ntimeout: 2h\n").unwrap();
+    let monitor =
+        Monitor::start(&["--every", "100ms", file.to_str().unwrap(), "--report", out.to_str().unwrap()]);
+    let skipped = || {
+        let body = monitor.request("GET /metrics HTTP/1.1\r\n\r\n");
+        let mut lines = body.lines();
+        let line =
+            lines.find_map(|line| line.strip_prefix("z5_monitor_rounds_skipped_total ").map(str::to_owned));
+        line.unwrap().parse::<u64>().unwrap()
+    };
+    while skipped() < 3 {
+        std::thread::yield_now();
+    }
+    let (status, result) = monitor.stop("-INT");
+    assert_eq!((status, &result["runs"]), (Some(0), &0.into()), "{result}");
+}
+
+/// The newest reports are kept, those of runs that failed before others.
+#[test]
+fn so_many_reports_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, out) = (folder.path().join("a.yaml"), folder.path().join("out"));
+    std::fs::write(&file, "name: One, two\nmock:\nsteps: [register]").unwrap();
+    let mut monitor = Monitor::start(&[
+        "--every",
+        "50ms",
+        file.to_str().unwrap(),
+        "--report",
+        out.to_str().unwrap(),
+        "--keep",
+        "2",
+    ]);
+    for _ in 0..5 {
+        monitor.lines.next().unwrap();
+    }
+    monitor.stop("-TERM");
+    let runs: Vec<_> =
+        std::fs::read_dir(out.join("One-two")).unwrap().map(|run| run.unwrap().path()).collect();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    for run in runs {
+        assert!(run.join("alice/capsule.json").exists() && run.join("alice/report.html").exists(), "{run:?}");
+    }
+}
+
 /// A signal in the middle of a run: the call and the registration end politely, and the run has no verdict.
 #[test]
 fn a_signal_ends_the_running_scenario_politely() {

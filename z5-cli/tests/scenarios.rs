@@ -260,6 +260,15 @@ fn what_people_read_has_a_line_for_each_step() {
     {
         assert!(run.stdout.contains(word), "{word} is not in\n{}", run.stdout);
     }
+    std::fs::write(
+        &file,
+        "mock:\nsteps:\n  - impair: {loss: 2.5%, delay: 40ms}\n  - impair: off\n  - pause: 1500ms\n",
+    )
+    .unwrap();
+    let looked = z5(&["run", file.to_str().unwrap()]);
+    for line in ["impair: loss 2.5%, delay 40ms", "impair: off", "1.5"] {
+        assert!(looked.stdout.contains(line), "{line} is not in\n{}", looked.stdout);
+    }
     assert!(run.stderr.contains("run.expectation"), "{}", run.stderr);
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct AcceptanceArgs {
     /// Replace the file of --markdown also when z5 has not written it
     #[arg(long, requires = "markdown")]
     pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     /// How many points are judged at a time; one against a real carrier
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
@@ -69,6 +71,12 @@ pub(crate) struct MonitorArgs {
     /// Where Prometheus finds /metrics; anybody who reaches this address can read them
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9650")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    /// Reports that are kept of each scenario: the newest, and those of runs that failed before others
+    #[arg(long, value_name = "N", requires = "report", default_value_t = 50,
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) keep: u32,
 }
 
 /// What scenarios are given from outside.

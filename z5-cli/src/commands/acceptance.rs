@@ -9,15 +9,16 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use z5_core::Failure;
 
 use super::head::Head;
-use super::run::{load, reserve};
+use super::reports;
+use super::run::{at_once, interrupt, load, reserve};
 use crate::acceptance::{POINTS, Point};
 use crate::args::{AcceptanceArgs, WorldArgs};
 use crate::exit::Exit;
-use crate::expect::nearest;
+use crate::expect::{Expectation, nearest};
 use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::result_file::{self, Readers, Replace};
-use crate::scenario::{self, Mistake, Outcome, Scenario, World};
+use crate::scenario::{self, Mistake, Outcome, Scenario, Stop, World};
 use crate::script;
 
 /// A row of the table.
@@ -63,6 +64,8 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
     if let Some(folder) = &args.export {
         return export(folder, out);
     }
+    // from here on a signal ends it politely
+    let interrupts = script::interrupts();
     let (mut rows, ready) = match prepare(args, config) {
         Ok(prepared) => prepared,
         Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
@@ -73,13 +76,13 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
     };
     // accounts of a real carrier are the same for every point: one would take the other's calls
     let jobs = if is_real(args, config) { 1 } else { usize::from(args.jobs) };
-    let (twice, fault) = judge(ready, jobs, &mut rows, out).await;
-    if twice {
-        return Exit::Interrupted;
-    }
+    let (twice, fault) = judge(ready, jobs, interrupts, &mut rows, out).await;
     rows.iter().for_each(|row| show(row, out));
     let written = table.map_or(Ok(()), |table| table.write(markdown(&rows).as_bytes()));
     let lost = written.err().map(|why| usage("output.lost", why));
+    if twice {
+        return at_once(lost.as_ref());
+    }
     // what nobody judged is no pass
     let failed = rows.iter().any(|row| row.verdict == FAIL || row.open == INTERRUPTED)
         || rows.iter().all(|row| row.verdict == NOT_JUDGED);
@@ -123,13 +126,22 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
             failure: None,
             took_ms: None,
         };
+        known += point.scenario.map_or(0, |(_, text)| own(&args.world, text).set.len());
         if point.mock_only && real {
             row.open = NEEDS_MOCK.to_owned();
+        } else if let (true, Some(missing)) =
+            (real, point.scenario.and_then(|(_, text)| alone(args, config, text)))
+        {
+            row.open = missing;
         } else if let Some((file, text)) = point.scenario {
             let own = own(&args.world, text);
-            known += own.set.len();
             match load(text, Path::new(file), Path::new(""), &own, config) {
-                Ok((scenario, world)) => ready.push(Ready { place: rows.len(), scenario, world }),
+                Ok((mut scenario, world)) => {
+                    // found before anything is sent; what was reserved before stays empty and harmless
+                    let folder = args.report.report.as_ref().map(|folder| folder.join(point.id));
+                    reports::record(&mut scenario, folder.as_deref(), args.report.show_numbers)?;
+                    ready.push(Ready { place: rows.len(), scenario, world });
+                }
                 // with a real carrier some points have nobody who could judge them; that is no mistake of the user's
                 Err(mistakes)
                     if real && mistakes.iter().all(|mistake| mistake.why.contains("mock carrier")) =>
@@ -153,25 +165,58 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
     }
 }
 
+/// Why a point has not enough accounts of a real carrier: each of its parties needs one of its own, and those that are devices of one
+/// account share one.
+fn alone(args: &AcceptanceArgs, config: Option<&Path>, text: &str) -> Option<String> {
+    let named = |name: &str| {
+        args.world.party.iter().find(|(party, _)| party == name).map(|(_, file)| Path::new(file))
+    };
+    let (mut taken, mut missing) = (Vec::new(), Vec::new());
+    for (party, account) in scenario::parties(text) {
+        let file = named(&party).or_else(|| named(&account)).or(config);
+        let others = |(other, of): &(&Path, String)| Some(*other) == file && *of != account;
+        match file {
+            Some(file) if !taken.iter().any(others) => taken.push((file, account)),
+            Some(_) | None => missing.push(format!("--party {account}=FILE")),
+        }
+    }
+    missing.dedup();
+    (!missing.is_empty()).then(|| format!("needs another account: {}", missing.join(" ")))
+}
+
 /// Of `--set` and `--party` what belongs to this scenario: others have the rest.
 fn own(args: &WorldArgs, text: &str) -> WorldArgs {
     let set = args.set.iter().filter(|(name, _)| text.contains(&format!("${{{name}}}"))).cloned().collect();
     let names = scenario::parties(text);
-    let party = args.party.iter().filter(|(name, _)| names.contains(name)).cloned().collect();
+    let is_here = |name: &str| names.iter().any(|(party, account)| party == name || account == name);
+    let party = args.party.iter().filter(|(name, _)| is_here(name)).cloned().collect();
     WorldArgs { set, party }
 }
 
 /// Runs so many at a time. True when Ctrl-C came twice; true when z5 itself was at fault.
-async fn judge(ready: Vec<Ready>, jobs: usize, rows: &mut [Row], out: &mut Output) -> (bool, bool) {
-    let (stopper, stop) = watch::channel(false);
-    let mut interrupts = script::interrupts();
+async fn judge(
+    ready: Vec<Ready>,
+    jobs: usize,
+    mut interrupts: mpsc::UnboundedReceiver<()>,
+    rows: &mut [Row],
+    out: &mut Output,
+) -> (bool, bool) {
+    let (stopper, stop) = watch::channel(Stop::No);
     let places = Arc::new(Semaphore::new(jobs));
     let (send, mut outcomes) = mpsc::unbounded_channel();
     for Ready { place, scenario, world } in ready {
         let (places, stop, send) = (Arc::clone(&places), stop.clone(), send.clone());
         tokio::spawn(async move {
             let _place = places.acquire().await;
-            let outcome = scenario::watched(scenario, world, stop, |_| {}).await;
+            let wanted = *stop.borrow() == Stop::No;
+            let outcome = match wanted {
+                true => scenario::watched(scenario, world, stop, |_| {}).await,
+                false => {
+                    let outcome = Outcome::not_begun(&scenario);
+                    reports::release(scenario);
+                    outcome
+                }
+            };
             drop(send.send((place, outcome)));
         });
     }
@@ -183,17 +228,14 @@ async fn judge(ready: Vec<Ready>, jobs: usize, rows: &mut [Row], out: &mut Outpu
                 Some((place, outcome)) => {
                     fault |= outcome.fault;
                     if let Some(row) = rows.get_mut(place) {
-                        fill(row, &outcome, *stop.borrow());
+                        fill(row, &outcome, *stop.borrow() != Stop::No);
                         out.progress(&format!("{} {}", row.id, row.verdict));
                     }
                 }
-                None => return (false, fault),
+                None => return (*stop.borrow() == Stop::AtOnce, fault),
             },
             Some(()) = interrupts.recv() => {
-                if stopper.send_replace(true) {
-                    return (true, fault);
-                }
-                output::error("stopping; Ctrl-C again ends at once");
+                interrupt(&stopper);
             }
         }
     }
@@ -210,10 +252,13 @@ fn fill(row: &mut Row, outcome: &Outcome, stopped: bool) {
     let expectations = outcome.told.iter().flat_map(|step| &step.expectations);
     row.measured = expectations
         .map(|expectation| {
-            let mark = if expectation.held { "" } else { " (wanted " };
-            let end = if expectation.held { String::new() } else { format!("{})", expectation.wanted) };
-            let what = if expectation.what == "wire" { "seen" } else { expectation.what };
-            format!("{what} {}{mark}{end}", expectation.measured)
+            let Expectation { what, wanted, measured, held } = expectation;
+            match (*what, held) {
+                // what was looked for is the better half
+                ("wire", _) => format!("{wanted}: {measured}"),
+                (what, true) => format!("{what} {measured}"),
+                (what, false) => format!("{what} {measured} (wanted {wanted})"),
+            }
         })
         .collect();
     row.failure.clone_from(&outcome.failure);

@@ -11,13 +11,14 @@ use z5_core::Failure;
 use z5_core::clock::{self, WallAnchor};
 
 use super::head::Head;
-use super::run::{conclude, load};
+use super::reports::{self, Shelf};
+use super::run::{conclude, interrupt, load};
 use crate::args::MonitorArgs;
 use crate::exit::Exit;
 use crate::failure::usage;
 use crate::metrics::{self, Metrics};
 use crate::output::{self, Output};
-use crate::scenario::{self, Mistake, Outcome};
+use crate::scenario::{self, Mistake, Outcome, Stop};
 use crate::script;
 
 /// The first JSON line.
@@ -43,6 +44,8 @@ struct Source {
     file: PathBuf,
     text: String,
     name: String,
+    /// Where its reports are kept, with `--report`.
+    shelf: Option<Shelf>,
 }
 
 pub(super) async fn run(args: &MonitorArgs, config: Option<&Path>, out: &mut Output) -> Exit {
@@ -97,7 +100,7 @@ struct Monitor<'a> {
 impl Monitor<'_> {
     /// Rounds until a signal.
     async fn watch(mut self, out: &mut Output) -> ((u64, u64), Exit) {
-        let (stopper, stop) = watch::channel(false);
+        let (stopper, stop) = watch::channel(Stop::No);
         let mut interrupts = script::interrupts();
         let wall = WallAnchor::read();
         let mut schedule = Schedule::new(self.args.every, self.args.jitter, clock::now(), wall.unix_s);
@@ -109,12 +112,13 @@ impl Monitor<'_> {
                 Some(()) = interrupts.recv() => break,
             }
             for number in 0..self.sources.len() {
-                let Some(outcome) = self.one(number, &stopper, &stop, &mut interrupts, out).await else {
-                    return ((self.runs, self.failed), Exit::Interrupted);
-                };
-                if *stop.borrow() {
+                let running = self.one(number, &stopper, &stop, &mut interrupts, &mut schedule, &wall);
+                let outcome = running.await;
+                match *stop.borrow() {
+                    Stop::No => {}
                     // it did not end by itself: it has no verdict
-                    break 'rounds;
+                    Stop::Politely => break 'rounds,
+                    Stop::AtOnce => return ((self.runs, self.failed), Exit::Interrupted),
                 }
                 fault |= outcome.fault;
                 self.runs += 1;
@@ -125,8 +129,8 @@ impl Monitor<'_> {
                     break 'rounds;
                 }
             }
-            let skipped = schedule.next(clock::now());
-            lock(&self.metrics).skip(skipped);
+            lock(&self.metrics).skip(schedule.lapse(clock::now()));
+            schedule.next(clock::now());
         }
         let exit = match () {
             () if fault => Exit::Bug,
@@ -136,33 +140,44 @@ impl Monitor<'_> {
         ((self.runs, self.failed), exit)
     }
 
-    /// One run. `None` when a second signal came.
+    /// One run.
     async fn one(
-        &self,
+        &mut self,
         number: usize,
-        stopper: &watch::Sender<bool>,
-        stop: &watch::Receiver<bool>,
+        stopper: &watch::Sender<Stop>,
+        stop: &watch::Receiver<Stop>,
         interrupts: &mut mpsc::UnboundedReceiver<()>,
-        out: &mut Output,
-    ) -> Option<Outcome> {
-        let source = self.sources.get(number)?;
+        schedule: &mut Schedule,
+        wall: &WallAnchor,
+    ) -> Outcome {
+        let (args, config, metrics) = (self.args, self.config, &self.metrics);
+        let source = &mut self.sources[number];
+        let begun = source.shelf.as_ref().map(|shelf| shelf.begin(wall.unix_s(clock::now()))).transpose();
         // it could be read at the start; a configuration that is gone since then is a failed run
-        let (scenario, world) = match read(source, self.args, self.config) {
+        let read = begun.and_then(|folder| {
+            let (mut scenario, world) = read(source, args, config)?;
+            reports::record(&mut scenario, folder.as_deref(), args.report.show_numbers)?;
+            Ok((scenario, world, folder))
+        });
+        let (scenario, world, folder) = match read {
             Ok(read) => read,
-            Err(failure) => return Some(Outcome::not_run(&source.name, &source.file, failure)),
+            Err(failure) => return Outcome::not_run(&source.name, &source.file, failure),
         };
         let mut running = Box::pin(scenario::watched(scenario, world, stop.clone(), |_| {}));
-        loop {
+        let outcome = loop {
             tokio::select! {
-                outcome = &mut running => return Some(outcome),
-                Some(()) = interrupts.recv() => {
-                    if stopper.send_replace(true) {
-                        return None;
-                    }
-                    out.note("stopping; Ctrl-C again ends at once");
+                outcome = &mut running => break outcome,
+                // who looks at the metrics meanwhile sees that rounds are left out
+                () = tokio::time::sleep_until(schedule.lapses().into()) => {
+                    lock(metrics).skip(schedule.lapse(clock::now()));
                 }
+                Some(()) = interrupts.recv() => interrupt(stopper),
             }
+        };
+        if let (Some(shelf), Some(folder)) = (&mut source.shelf, folder) {
+            shelf.end(&folder, outcome.good());
         }
+        outcome
     }
 }
 
@@ -172,6 +187,8 @@ struct Schedule {
     jitter: Duration,
     /// When the round that is next begins, without its jitter.
     due: Instant,
+    /// Rounds after it that were due while it ran, and are left out.
+    lapsed: u64,
     /// A generator for the jitter: Weyl sequence and mixing of SplitMix64. It keeps monitors apart and nothing secret.
     chance: u64,
 }
@@ -179,7 +196,7 @@ struct Schedule {
 impl Schedule {
     fn new(every: Duration, jitter: Duration, now: Instant, unix_s: u64) -> Self {
         let chance = unix_s ^ (u64::from(std::process::id()) << 32);
-        Self { every: every.max(Duration::from_millis(1)), jitter, due: now, chance }
+        Self { every: every.max(Duration::from_millis(1)), jitter, due: now, lapsed: 0, chance }
     }
 
     /// When the next round begins.
@@ -192,13 +209,31 @@ impl Schedule {
         self.due.checked_add(self.jitter.mul_f64(share)).unwrap_or(self.due)
     }
 
-    /// A round is over. How many were due meanwhile and are left out.
-    fn next(&mut self, now: Instant) -> u64 {
+    /// When the next round is due that the one that runs now would let out.
+    fn lapses(&self) -> Instant {
+        self.behind(self.lapsed).unwrap_or_else(|| clock::now() + self.every)
+    }
+
+    /// Time has passed while a round runs: how many more are left out.
+    fn lapse(&mut self, now: Instant) -> u64 {
         let late = now.saturating_duration_since(self.due).as_nanos() / self.every.as_nanos();
-        let skipped = u64::try_from(late).unwrap_or(u64::MAX);
-        let ahead = u32::try_from(skipped).ok().and_then(|skipped| self.every.checked_mul(skipped + 1));
-        self.due = ahead.and_then(|ahead| self.due.checked_add(ahead)).unwrap_or(now + self.every);
-        skipped
+        let late = u64::try_from(late).unwrap_or(u64::MAX);
+        let more = late.saturating_sub(self.lapsed);
+        self.lapsed = late;
+        more
+    }
+
+    /// The round is over: those that were left out are behind it.
+    fn next(&mut self, now: Instant) {
+        self.due = self.behind(self.lapsed).unwrap_or(now + self.every);
+        self.lapsed = 0;
+    }
+
+    /// When the round after so many others is due.
+    fn behind(&self, rounds: u64) -> Option<Instant> {
+        let ahead =
+            u32::try_from(rounds).ok()?.checked_add(1).and_then(|rounds| self.every.checked_mul(rounds))?;
+        self.due.checked_add(ahead)
     }
 }
 
@@ -207,13 +242,16 @@ fn sources(args: &MonitorArgs, config: Option<&Path>) -> Result<Vec<Source>, Fai
     for file in &args.files {
         let text = std::fs::read_to_string(file)
             .map_err(|error| usage("scenario.unreadable", format!("{}: {error}", file.display())))?;
-        let mut source = Source { file: file.clone(), text, name: String::new() };
+        let mut source = Source { file: file.clone(), text, name: String::new(), shelf: None };
         let (scenario, _) = read(&source, args, config)?;
         if all.iter().any(|other: &Source| other.name == scenario.name) {
             let why = format!("{}: there is another scenario called {:?}", file.display(), scenario.name);
             return Err(usage("scenario.invalid", why));
         }
         source.name = scenario.name;
+        let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
+        let shelf = args.report.report.as_ref().map(|folder| Shelf::open(folder, &source.name, keep));
+        source.shelf = shelf.transpose()?;
         all.push(source);
     }
     Ok(all)
@@ -232,10 +270,11 @@ fn read(
 }
 
 fn end(failure: Option<Failure>, (runs, failed): (u64, u64), exit: Exit, out: &mut Output) -> Exit {
-    if let Some(failure) = &failure {
-        output::failure(failure);
+    match &failure {
+        // it has not begun
+        Some(failure) => output::failure(failure),
+        None => out.note(&format!("stopped after {runs} runs, {failed} of them failed")),
     }
-    out.note(&format!("stopped after {runs} runs, {failed} of them failed"));
     out.object(&Line { head: Head::new("monitor", exit, failure.as_ref()), runs, failed });
     exit
 }
@@ -254,10 +293,29 @@ mod tests {
         let (mut schedule, start) = schedule(0);
         let at = |seconds| start + Duration::from_secs(seconds);
         assert_eq!(schedule.begins(), start);
-        assert_eq!((schedule.next(at(3)), schedule.begins()), (0, at(10)));
+        let mut next = |seconds| {
+            let skipped = schedule.lapse(at(seconds));
+            schedule.next(at(seconds));
+            (skipped, schedule.begins())
+        };
+        assert_eq!(next(3), (0, at(10)));
         // it began at 10 and took until 35: those of 20 and 30 are left out
-        assert_eq!((schedule.next(at(35)), schedule.begins()), (2, at(40)));
-        assert_eq!((schedule.next(at(40)), schedule.begins()), (0, at(50)));
+        assert_eq!(next(35), (2, at(40)));
+        assert_eq!(next(40), (0, at(50)));
+    }
+
+    /// While a long round runs the rounds that it lets out are counted when they are due, each once.
+    #[test]
+    fn rounds_that_are_left_out_are_counted_while_a_long_one_runs() {
+        let (mut schedule, start) = schedule(0);
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!((schedule.lapse(at(9)), schedule.lapses()), (0, at(10)));
+        assert_eq!((schedule.lapse(at(10)), schedule.lapses()), (1, at(20)));
+        assert_eq!(schedule.lapse(at(19)), 0);
+        assert_eq!((schedule.lapse(at(31)), schedule.lapses()), (2, at(40)));
+        assert_eq!(schedule.lapse(at(35)), 0);
+        schedule.next(at(35));
+        assert_eq!((schedule.begins(), schedule.lapses()), (at(40), at(50)));
     }
 
     #[test]
@@ -269,6 +327,7 @@ mod tests {
             let begins = schedule.begins();
             assert!(begins >= due && begins < due + Duration::from_secs(5), "round {round}");
             seen.push(begins.duration_since(due));
+            assert_eq!(schedule.lapse(begins), 0);
             schedule.next(begins);
         }
         seen.sort();

@@ -8,14 +8,14 @@ use tokio::sync::watch;
 use z5_core::Failure;
 
 use super::head::Head;
-use super::recorder;
+use super::reports::{self, slug};
 use crate::args::{ReportArgs, RunArgs, WorldArgs};
 use crate::exit::Exit;
 use crate::failure::usage;
 use crate::junit;
 use crate::output::{self, Output};
 use crate::result_file::{Readers, Replace, ResultFile};
-use crate::scenario::{self, Configurations, Given, Mistake, Outcome, Scenario, Told, World};
+use crate::scenario::{self, Configurations, Given, Mistake, Outcome, Scenario, Stop, Told, World};
 use crate::script;
 
 /// The result object.
@@ -61,11 +61,11 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
         Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
     };
     let (outcomes, twice) = all(loaded, out).await;
-    if twice {
-        return Exit::Interrupted;
-    }
     let written = junit.map_or(Ok(()), |file| file.write(junit::xml(&outcomes).as_bytes()));
     let lost = written.err().map(|why| usage("output.lost", why));
+    if twice {
+        return at_once(lost.as_ref());
+    }
     let exit = if outcomes.iter().any(|outcome| outcome.fault) {
         Exit::Bug
     } else if lost.is_some() || output::is_lost() || outcomes.iter().any(|outcome| !outcome.good()) {
@@ -87,32 +87,33 @@ pub(super) fn reserve(
     place.map(reserve).transpose().map_err(|why| usage(code, why))
 }
 
-/// Begins a report of each party, in DIR/SCENARIO/PARTY.
+/// The end after a second Ctrl-C: there is no result, but what could not be written is told.
+pub(super) fn at_once(lost: Option<&Failure>) -> Exit {
+    if let Some(lost) = lost {
+        output::failure(lost);
+    }
+    Exit::Interrupted
+}
+
+/// Begins the reports, in DIR/SCENARIO/PARTY.
 fn record(mut loaded: Vec<(Scenario, World)>, args: &ReportArgs) -> Result<Vec<(Scenario, World)>, Failure> {
     for (scenario, _) in &mut loaded {
-        for party in &scenario.parties {
-            let folder =
-                args.report.as_ref().map(|folder| folder.join(slug(&scenario.name)).join(slug(&party.name)));
-            scenario.reports.extend(recorder(folder.as_deref(), args.show_numbers, None)?);
-        }
+        let folder = args.report.as_ref().map(|folder| folder.join(slug(&scenario.name)));
+        reports::record(scenario, folder.as_deref(), args.show_numbers)?;
     }
     Ok(loaded)
 }
 
-/// A name that every file system takes.
-fn slug(name: &str) -> String {
-    let shown: String = name.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).collect();
-    if shown.is_empty() { "-".to_owned() } else { shown }
-}
-
 /// One after the other. True when Ctrl-C came twice.
 async fn all(loaded: Vec<(Scenario, World)>, out: &mut Output) -> (Vec<Outcome>, bool) {
-    let (stopper, stop) = watch::channel(false);
+    let (stopper, stop) = watch::channel(Stop::No);
     let mut interrupts = script::interrupts();
     let mut outcomes = Vec::new();
     for (scenario, world) in loaded {
-        if *stop.borrow() {
-            break;
+        if *stop.borrow() != Stop::No {
+            outcomes.push(Outcome::not_begun(&scenario));
+            reports::release(scenario);
+            continue;
         }
         out.note(&format!("== {} ({})", scenario.name, scenario.file.display()));
         let mut running = Box::pin(scenario::watched(scenario, world, stop.clone(), |told| tell(told, out)));
@@ -120,10 +121,7 @@ async fn all(loaded: Vec<(Scenario, World)>, out: &mut Output) -> (Vec<Outcome>,
             tokio::select! {
                 outcome = &mut running => break outcome,
                 Some(()) = interrupts.recv() => {
-                    if stopper.send_replace(true) {
-                        return (outcomes, true);
-                    }
-                    output::error("stopping; Ctrl-C again ends at once");
+                    interrupt(&stopper);
                 }
             }
         };
@@ -131,7 +129,18 @@ async fn all(loaded: Vec<(Scenario, World)>, out: &mut Output) -> (Vec<Outcome>,
         conclude(&outcome, out);
         outcomes.push(outcome);
     }
-    (outcomes, false)
+    (outcomes, *stop.borrow() == Stop::AtOnce)
+}
+
+/// Ctrl-C: the first ends politely, the next at once.
+pub(super) fn interrupt(stopper: &watch::Sender<Stop>) {
+    match *stopper.borrow() {
+        Stop::No => output::error("stopping; Ctrl-C again ends at once"),
+        Stop::Politely | Stop::AtOnce => {}
+    }
+    stopper.send_modify(|stop| {
+        *stop = if *stop == Stop::No { Stop::Politely } else { Stop::AtOnce };
+    });
 }
 
 /// A line for a step; programs get events as well.
@@ -150,7 +159,8 @@ fn tell(told: &Told, out: &mut Output) {
         Told::Step(step) => {
             out.object(step);
             let party = step.party.as_deref().unwrap_or("-");
-            let at = step.at_ms / 1000.0;
+            // a line is written when its step is over
+            let at = (step.at_ms + step.took_ms) / 1000.0;
             out.row(&format!("{at:>8.3} s  {party:<8} {}", step.what), Some(step.good()));
             for expectation in &step.expectations {
                 let word = if expectation.held { "is" } else { "but is" };

@@ -87,6 +87,8 @@ pub(crate) struct PartyPlan {
 pub(crate) struct Step {
     /// Where it stands.
     pub(crate) at: Place,
+    /// Which of all, loops unrolled: every step has a number of its own.
+    pub(crate) number: usize,
     /// The name that the author gave it.
     pub(crate) name: Option<String>,
     /// Who does it: an index into the parties. None: nobody in particular.

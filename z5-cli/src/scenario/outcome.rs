@@ -1,12 +1,16 @@
 //! What came of a scenario: step by step while it runs, and as a whole. Serialised as JSON lines; docs/json.md describes them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 use z5_core::{Advice, Event, Failure};
 
+use super::model::{Action, PartyPlan, Scenario, Step};
+use super::perform;
 use crate::expect::Expectation;
+use crate::failure::interrupted;
 
 /// What a running scenario tells.
 #[derive(Debug)]
@@ -85,6 +89,18 @@ pub(crate) struct Outcome {
     /// Every step, for reports.
     #[serde(skip)]
     pub(crate) told: Vec<StepOutcome>,
+    /// Every step that was not reached, for reports.
+    #[serde(skip)]
+    pub(crate) not_reached: Vec<NotReached>,
+}
+
+/// A step that was not reached.
+#[derive(Debug, Clone)]
+pub(crate) struct NotReached {
+    /// Who would have done it.
+    pub(crate) party: Option<String>,
+    /// In words.
+    pub(crate) what: String,
 }
 
 /// How many.
@@ -112,7 +128,15 @@ impl Outcome {
             parties: serde_json::Map::new(),
             fault: false,
             told: Vec::new(),
+            not_reached: Vec::new(),
         }
+    }
+
+    /// Of one whose turn did not come because somebody wanted an end.
+    pub(crate) fn not_begun(scenario: &Scenario) -> Self {
+        let not_reached = not_reached(&scenario.parties, &scenario.steps, &BTreeSet::new());
+        let steps = Counts { skipped: not_reached.len(), ..Counts::default() };
+        Self { not_reached, steps, ..Self::not_run(&scenario.name, &scenario.file, interrupted()) }
     }
 
     pub(crate) fn good(&self) -> bool {
@@ -120,7 +144,30 @@ impl Outcome {
     }
 }
 
-/// A failure of the scenario's own.
+/// Steps that are not over, those in branches included, in the order of the file.
+pub(super) fn not_reached(
+    parties: &[PartyPlan],
+    steps: &[Step],
+    reached: &BTreeSet<usize>,
+) -> Vec<NotReached> {
+    let mut all = Vec::new();
+    for step in steps {
+        if let Action::Parallel(branches) = &step.action {
+            all.extend(branches.iter().flat_map(|branch| not_reached(parties, branch, reached)));
+        } else if !reached.contains(&step.number) {
+            let party = step.party.and_then(|party| Some(parties.get(party)?.name.clone()));
+            all.push(NotReached { party, what: perform::said(step) });
+        }
+    }
+    all
+}
+
+/// A failure of the scenario's own, with what is to be done about one of this code.
 pub(super) fn failure(code: &'static str, message: impl Into<String>) -> Failure {
-    Failure::outside_steps(code, message.into(), Advice::CheckSettings)
+    let advice = match code {
+        // somebody was late or is out of reach
+        "run.timed-out" | "run.not-left" => Advice::CheckNetwork,
+        _ => Advice::CheckSettings,
+    };
+    Failure::outside_steps(code, message.into(), advice)
 }

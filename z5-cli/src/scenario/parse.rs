@@ -29,13 +29,16 @@ pub(crate) struct Given {
     pub(crate) environment: fn(&str) -> Option<String>,
 }
 
-/// The names of the parties, as far as the text can be read.
-pub(crate) fn party_names(text: &str) -> Vec<String> {
+/// The names of the parties, each with that of its account, as far as the text can be read.
+pub(crate) fn party_names(text: &str) -> Vec<(String, String)> {
     let given = Given { set: BTreeMap::new(), environment: |_| None };
     let scenario = scenario(text, Path::new(""), Path::new(""), &given);
     scenario.map_or_else(
         |_| Vec::new(),
-        |scenario| scenario.parties.into_iter().map(|party| party.name).collect(),
+        |scenario| {
+            let named = |party: PartyPlan| (party.name.clone(), party.account.unwrap_or(party.name));
+            scenario.parties.into_iter().map(named).collect()
+        },
     )
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use z5_core::events::MediaKind;
 use z5_core::{CallId, CallRequest, Failure, Session, clock};
+use z5_mock::Impairment;
 
 use super::model::{Action, CallPlan, Heard, MediaPlan, Standing, Step, TextTest, Wait};
 use super::outcome::failure;
@@ -34,8 +35,13 @@ pub(super) async fn step(running: &Running, step: &Step) -> Done {
     Done { result, expectations }
 }
 
+/// What a step is called: as its author says, or its action in words.
+pub(super) fn said(step: &Step) -> String {
+    step.name.clone().unwrap_or_else(|| words(step))
+}
+
 /// The action in words.
-pub(super) fn words(step: &Step) -> String {
+fn words(step: &Step) -> String {
     let target = |word: &str, target: &str| format!("{word} {target}");
     match &step.action {
         Action::Call(call) => target("call", &call.target),
@@ -46,6 +52,7 @@ pub(super) fn words(step: &Step) -> String {
         Action::Expect(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         Action::Fault(fault, _) => format!("fault {fault}"),
         Action::Mend(fault) => format!("mend {fault}"),
+        Action::Impair(impairment) => format!("impair: {}", impaired(impairment)),
         Action::Wire(wire) => target("wire", &wire.start),
         Action::Say(text) => text.clone(),
         Action::Start
@@ -53,10 +60,28 @@ pub(super) fn words(step: &Step) -> String {
         | Action::Stop { .. }
         | Action::Answer { .. }
         | Action::Reject
-        | Action::Impair(_)
         | Action::Cut
         | Action::Parallel(_) => step.word.to_owned(),
     }
+}
+
+/// An impairment as a scenario writes it.
+fn impaired(impairment: &Impairment) -> String {
+    let Impairment { loss, delay, jitter, reorder, duplicate } = impairment;
+    let share =
+        |name: &str, share: &f64| (*share > 0.0).then(|| format!("{name} {}%", (share * 1e4).round() / 1e2));
+    let time = |name: &str, time: &Duration| {
+        (!time.is_zero()).then(|| format!("{name} {}", humantime::format_duration(*time)))
+    };
+    let all = [
+        share("loss", loss),
+        time("delay", delay),
+        time("jitter", jitter),
+        share("reorder", reorder),
+        share("duplicate", duplicate),
+    ];
+    let all: Vec<String> = all.into_iter().flatten().collect();
+    if all.is_empty() { "off".to_owned() } else { all.join(", ") }
 }
 
 fn waited(wait: &Wait) -> String {

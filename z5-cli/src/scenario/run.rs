@@ -3,6 +3,7 @@
 //! A step that fails ends the scenario, except a condition (`expect`, `wire`): the rest is still worth knowing. Whatever happens, every
 //! session ends politely: calls are hung up, registrations taken back.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 use z5_core::{Failure, clock};
 
 use super::model::{Action, Scenario, Step};
-use super::outcome::{BAD, Counts, GOOD, Outcome, StepOutcome, Told, failure};
+use super::outcome::{BAD, Counts, GOOD, Outcome, StepOutcome, Told, failure, not_reached};
 use super::party::Party;
 use super::perform::{self, Done};
 use super::venue::Venue;
@@ -33,6 +34,8 @@ pub(super) struct Running {
     pub(super) venue: Venue,
     pub(super) tell: mpsc::UnboundedSender<Told>,
     began: Instant,
+    /// Steps that are over, by number.
+    reached: Mutex<BTreeSet<usize>>,
     done: AtomicUsize,
     failed: AtomicUsize,
     /// What failed at the end, beside steps.
@@ -41,17 +44,28 @@ pub(super) struct Running {
     told: Mutex<Vec<(Option<String>, &'static str)>>,
 }
 
+/// Whether somebody wants a scenario to end early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Nobody.
+    No,
+    /// Calls are hung up, registrations taken back.
+    Politely,
+    /// Nothing is waited for; reports have what there is.
+    AtOnce,
+}
+
 /// The step whose failure ends the scenario.
 struct Ended;
 
 /// Steps are nested, so their future has to be on the heap.
 type Steps = Pin<Box<dyn Future<Output = Result<(), Ended>> + Send>>;
 
-/// Runs it to its end and shows what it tells to `see`. `stop` becomes true when somebody wants it to end early.
+/// Runs it to its end, or until `stop` says so, and shows what it tells to `see`.
 pub(crate) async fn watched(
     scenario: Scenario,
     world: World,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Stop>,
     mut see: impl FnMut(&Told),
 ) -> Outcome {
     let (tell, mut told) = mpsc::unbounded_channel();
@@ -98,7 +112,7 @@ async fn run(
     scenario: Scenario,
     world: World,
     tell: mpsc::UnboundedSender<Told>,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Stop>,
 ) -> Outcome {
     let began = clock::now();
     let running = match enter(scenario, world, tell, began).await {
@@ -111,7 +125,7 @@ async fn run(
     tokio::select! {
         // the verdict of its steps is told as they end
         _ended = steps => {}
-        _changed = stop.wait_for(|stop| *stop) => {
+        _changed = stop.wait_for(|stop| *stop != Stop::No) => {
             early = Some(interrupted());
         }
         () = tokio::time::sleep_until(deadline.into()) => {
@@ -122,8 +136,11 @@ async fn run(
     if let Some(early) = early {
         running.tell_end(None, "end of the scenario", Vec::new(), Some(early));
     }
-    leave(&running).await;
-    close(running).await
+    let at_once = tokio::select! {
+        () = leave(&running) => false,
+        Ok(_) = stop.wait_for(|stop| *stop == Stop::AtOnce) => true,
+    };
+    close(running, at_once).await
 }
 
 /// Starts the carrier and prepares the parties.
@@ -136,7 +153,8 @@ async fn enter(
     let broken = |scenario: &Scenario, why: String| {
         let mut outcome = Outcome::not_run(&scenario.name, &scenario.file, failure("run.world", why));
         outcome.took_ms = ms(began, clock::now());
-        outcome.steps.skipped = count(&scenario.steps);
+        outcome.not_reached = not_reached(&scenario.parties, &scenario.steps, &BTreeSet::new());
+        outcome.steps.skipped = outcome.not_reached.len();
         Box::new(outcome)
     };
     let entered = Venue::enter(world, &scenario.parties).await;
@@ -152,7 +170,8 @@ async fn enter(
     });
     let parties = parties.collect();
     let [done, failed, bad] = [const { AtomicUsize::new(0) }; 3];
-    Ok(Running { scenario, parties, venue, tell, began, done, failed, bad, told: Mutex::default() })
+    let (reached, told) = (Mutex::default(), Mutex::default());
+    Ok(Running { scenario, parties, venue, tell, began, reached, done, failed, bad, told })
 }
 
 fn steps(running: Arc<Running>, all: Arc<Vec<Step>>) -> Steps {
@@ -182,8 +201,14 @@ async fn parallel(running: &Arc<Running>, branches: &[Arc<Vec<Step>>]) -> Result
         all.spawn(steps(Arc::clone(running), Arc::clone(branch)));
     }
     while let Some(branch) = all.join_next().await {
-        // a branch that panicked has not passed
-        branch.unwrap_or(Err(Ended))?;
+        match branch {
+            Ok(done) => done?,
+            // a bug of z5's own goes on as it began; nobody ends a branch but by dropping all of them
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => return Err(Ended),
+            },
+        }
     }
     Ok(())
 }
@@ -232,8 +257,8 @@ async fn leave(running: &Arc<Running>) {
     }
 }
 
-/// The verdict, and the end of the carrier.
-async fn close(running: Arc<Running>) -> Outcome {
+/// The verdict, and the end of the carrier, which is not waited for when the program ends anyway.
+async fn close(running: Arc<Running>, at_once: bool) -> Outcome {
     for party in &running.parties {
         let why = party.state().report.write_of_party(running.is_good());
         if let Some(why) = why {
@@ -256,32 +281,25 @@ async fn close(running: Arc<Running>) -> Outcome {
         parties.insert(party.plan.name.clone(), report);
     }
     let (ok, failed) = (running.done.load(Ordering::Relaxed), running.failed.load(Ordering::Relaxed));
-    let planned = count(&running.scenario.steps);
+    let not_reached = not_reached(&running.scenario.parties, &running.scenario.steps, &running.reached());
     let outcome = Outcome {
         event: "scenario",
         scenario: running.scenario.name.clone(),
         file: running.scenario.file.display().to_string(),
         verdict: if running.is_good() { GOOD } else { BAD },
         took_ms: ms(running.began, clock::now()),
-        steps: Counts { ok, failed, skipped: planned.saturating_sub(ok + failed) },
+        steps: Counts { ok, failed, skipped: not_reached.len() },
         failure: None,
         parties,
-        fault,
+        // what has not left because nobody waited for it is no bug
+        fault: fault && !at_once,
         told: Vec::new(),
+        not_reached,
     };
-    if let Ok(Running { venue, .. }) = Arc::try_unwrap(running) {
+    if let (Ok(Running { venue, .. }), false) = (Arc::try_unwrap(running), at_once) {
         venue.leave().await;
     }
     outcome
-}
-
-/// Steps, those in branches included.
-fn count(steps: &[Step]) -> usize {
-    let of = |step: &Step| {
-        let Action::Parallel(branches) = &step.action else { return 1 };
-        branches.iter().map(|branch| count(branch)).sum()
-    };
-    steps.iter().map(of).sum()
 }
 
 impl Running {
@@ -294,7 +312,8 @@ impl Running {
         failure: Option<Failure>,
     ) {
         let party = step.party.and_then(|party| Some(self.parties.get(party)?.plan.name.clone()));
-        let what = step.name.clone().unwrap_or_else(|| perform::words(step));
+        let what = perform::said(step);
+        self.reached().insert(step.number);
         self.count(good);
         if let Some(failure) = &failure {
             self.failures().push((party.clone(), failure.code));
@@ -334,6 +353,10 @@ impl Running {
 
     fn has_told(&self, party: &str, failure: &Failure) -> bool {
         self.failures().iter().any(|(whose, code)| whose.as_deref() == Some(party) && *code == failure.code)
+    }
+
+    fn reached(&self) -> MutexGuard<'_, BTreeSet<usize>> {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_good(&self) -> bool {

@@ -44,7 +44,8 @@ pub(super) fn judge(wanted: &Wire, entries: &[Entry]) -> Vec<Expectation> {
         let measured = match (found, seen.len()) {
             (Some(text), _) => shown(Some(text)),
             (None, 0) => "no such message".to_owned(),
-            (None, count) => format!("in none of {count}"),
+            (None, 1) => "not there, in 1 message".to_owned(),
+            (None, count) => format!("not there, in {count} messages"),
         };
         all.push(Expectation::fact("wire", &format!("{place}: lacks {part:?}"), measured, held));
     }

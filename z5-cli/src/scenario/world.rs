@@ -45,8 +45,9 @@ pub(crate) enum World {
 pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World, Vec<Mistake>> {
     let start = Place { line: 1, column: 1 };
     let mut mistakes = Vec::new();
-    for name in given.parties.keys().filter(|name| scenario.parties.iter().all(|party| party.name != **name))
-    {
+    let known =
+        |name: &str| scenario.parties.iter().any(|party| party.name == name || account(party) == name);
+    for name in given.parties.keys().filter(|name| !known(name)) {
         let names = scenario.parties.iter().map(|party| party.name.as_str());
         mistakes.push(Mistake::new(start, unknown("--party: there is no party", name, names)));
     }
@@ -147,7 +148,10 @@ pub(super) fn media(plan: &MediaPlan, kept: Kept) -> Media {
 
 /// The configuration of a party at a real carrier.
 fn real(party: &PartyPlan, given: &Configurations) -> Result<Config, String> {
-    let named = given.parties.get(&party.name).or(party.config.as_ref()).or(given.everyone.as_ref());
+    // several devices of one account may be named by that
+    let of_account = given.parties.get(account(party));
+    let named = given.parties.get(&party.name).or(of_account).or(party.config.as_ref());
+    let named = named.or(given.everyone.as_ref());
     let Some(path) = named else {
         return Err(format!(
             "party `{0}` has no configuration: name one with --party {0}=FILE, `config` in the file, or --config; or let the file \

@@ -122,6 +122,11 @@ impl World {
     }
 
     /// Runs the program with the configuration and `--json`.
+    /// Every SIP connection ends, as those of a server that is switched off.
+    pub fn cut_sip(&self) {
+        self.runtime.block_on(self.carrier.cut_sip(self.carrier.sip_addr().ip()));
+    }
+
     pub fn z5(&self, arguments: &[&str]) -> Run {
         let mut all = vec!["--config", self.config.to_str().unwrap(), "--json"];
         all.extend(arguments);

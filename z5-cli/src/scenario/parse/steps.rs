@@ -47,6 +47,7 @@ impl Author<'_> {
 
     fn step(&mut self, node: &Node, steps: &mut Vec<Step>) {
         self.count += 1;
+        let number = self.count;
         if self.count >= MAX_STEPS {
             if self.count == MAX_STEPS {
                 self.reading
@@ -106,7 +107,7 @@ impl Author<'_> {
             _ => {}
         }
         if let Some(action) = self.action(word, value, &mut fields) {
-            steps.push(Step { at: key.at, name, party, within, word: word.name, action });
+            steps.push(Step { at: key.at, number, name, party, within, word: word.name, action });
         }
     }
 
