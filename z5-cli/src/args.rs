@@ -183,11 +183,34 @@ mod tests {
         }
     }
 
+    /// So is every command of the README and of the documents.
+    #[test]
+    fn the_commands_of_the_documents_can_be_typed() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md"));
+        let mut count = 0;
+        for page in pages.chain([root.join("README.md")]) {
+            let text = std::fs::read_to_string(&page).unwrap().replace("\\\n", "");
+            for line in text.lines().filter_map(|line| line.strip_prefix("    ")) {
+                let line = line.trim_end_matches(" &");
+                if !line.starts_with("z5 ") {
+                    continue;
+                }
+                Cli::try_parse_from(words(line))
+                    .unwrap_or_else(|error| panic!("{}: {line}\n{error}", page.display()));
+                count += 1;
+            }
+        }
+        assert!(count > 30, "{count}");
+    }
+
     /// As a shell takes a line apart: blanks, and two kinds of quotes.
     fn words(line: &str) -> Vec<String> {
         let (mut words, mut quote) = (vec![String::new()], None);
         for c in line.chars() {
             match (c, quote) {
+                (' ', None) if words.last().is_some_and(String::is_empty) => {}
                 (' ', None) => words.push(String::new()),
                 ('"' | '\'', None) => quote = Some(c),
                 (c, Some(open)) if c == open => quote = None,
