@@ -5,6 +5,7 @@
 pub(crate) mod contacts;
 mod explained;
 mod human;
+mod words;
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
@@ -20,6 +21,7 @@ use crate::live::{Action, Input, Live};
 use crate::report::Report;
 
 pub(crate) use human::Human;
+pub(crate) use words::{somebody, typed, visible};
 
 /// Where events and the result go.
 #[derive(Debug)]

@@ -448,6 +448,11 @@ impl Report {
         self.fail(crate::failure::interrupted());
     }
 
+    /// A session was started.
+    pub(crate) fn began(&self) -> bool {
+        self.started && !self.usage
+    }
+
     /// Judges the run: call once, at its end.
     pub(crate) fn finish(&mut self) -> Exit {
         self.timings_ms.total = Some(self.since_process_start());

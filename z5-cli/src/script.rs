@@ -20,7 +20,7 @@ use crate::act::Deed;
 use crate::exit::Exit;
 use crate::failure;
 use crate::live::{Action, Input};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::report::Report;
 
 pub(crate) use interrupts::interrupts;
@@ -291,7 +291,7 @@ impl Script<'_> {
                 result.pictures.clone_from(&media.kept.pictures);
                 if let Some(text) = media.typed() {
                     self.session.send_text(*call, &text);
-                    out.note(&format!("5 call  {:<19} {text:?}", "typed"));
+                    out.note(&format!("5 call  {:<19} {}", "typed", output::typed(&text)));
                     result.text_sent = Some(text);
                 }
                 for (number, act) in media.acts.iter().enumerate() {

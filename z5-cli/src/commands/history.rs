@@ -101,7 +101,7 @@ fn line(call: &CallRecord) -> String {
         Some(ms) => format!("{:.1} s", ms as f64 / 1000.0),
         None => call.outcome.clone(),
     };
-    format!("{at}  {direction} {:<24} {outcome}", format!("{}{name}", call.remote))
+    format!("{at}  {direction} {:<24} {outcome}", format!("{}{name}", output::somebody(&call.remote)))
 }
 
 #[cfg(test)]
@@ -119,9 +119,9 @@ mod tests {
             outcome: "answered".into(),
             by: None,
         };
-        assert_eq!(line(&call), "2026-09-21T14:13:20Z  from sip:+15555550102@c.test (Bob) 61.2 s");
+        assert_eq!(line(&call), "2026-09-21T14:13:20Z  from +15555550102 (Bob)       61.2 s");
         (call.direction, call.duration_ms, call.display_name) = (Direction::Outgoing, None, None);
         call.outcome = "call.busy".into();
-        assert_eq!(line(&call), "2026-09-21T14:13:20Z  to   sip:+15555550102@c.test  call.busy");
+        assert_eq!(line(&call), "2026-09-21T14:13:20Z  to   +15555550102             call.busy");
     }
 }

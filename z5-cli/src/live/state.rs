@@ -6,6 +6,8 @@ use z5_core::call::{CallFigures, EstablishedMedia};
 use z5_core::events::MediaKind;
 use z5_core::{Event, EventKind, StreamStats};
 
+use crate::output::somebody;
+
 /// Characters of each side that are kept for the panes; the whole text stands in the result.
 const TEXT_KEPT: usize = 8000;
 /// Lines of the log that are kept for its pane.
@@ -80,9 +82,9 @@ impl State {
         if let EventKind::State { state } = &event.kind {
             self.session = state.name();
         } else if let EventKind::Ready { address, .. } = &event.kind {
-            self.address.clone_from(address);
+            self.address = somebody(address).to_owned();
         } else if let EventKind::Incoming { from, .. } = &event.kind {
-            self.far_end.clone_from(from);
+            self.far_end = somebody(from).to_owned();
         } else if let EventKind::CallState { state, .. } = &event.kind {
             self.call = Some(state.name());
         } else if let EventKind::CallEstablished { media, .. } = &event.kind {
@@ -182,7 +184,9 @@ impl State {
 
 impl Meter {
     fn take(&mut self, stats: &StreamStats, at_ms: f64) {
-        self.level_dbm0 = stats.heard.and_then(|heard| heard.level_dbm0);
+        let packets_before = self.before.as_ref().map(|(_, before)| before.packets_received);
+        let level = stats.heard.and_then(|heard| heard.level_dbm0);
+        self.level_dbm0 = level.filter(|_| comes(packets_before, stats.packets_received));
         self.jitter_ms = stats.jitter_ms;
         self.round_trip_ms = stats.round_trip_ms;
         if let Some((before_ms, before)) = &self.before {
@@ -200,6 +204,11 @@ impl Meter {
         }
         self.before = Some((at_ms, stats.clone()));
     }
+}
+
+/// The last sound of a stream that stands still, as on hold, is not heard any more.
+pub(super) fn comes(packets_before: Option<u64>, packets: u64) -> bool {
+    packets_before.is_none_or(|before| packets > before)
 }
 
 /// Text as it is read: U+0008 takes the last character back, U+2028 begins a line. The oldest is dropped.

@@ -8,7 +8,7 @@ use z5_core::events::{CallState, CallTimings, MediaKind, SessionState};
 use z5_core::{CallId, Event, EventKind};
 
 use super::keys::{Action, on_key};
-use super::state::{Mode, State};
+use super::state::{Mode, State, comes};
 use super::view::{Theme, draw};
 
 fn call() -> CallId {
@@ -191,4 +191,42 @@ fn without_colour_everything_is_still_said() {
     let buffer = terminal.backend().buffer();
     assert!(buffer.content().iter().all(|cell| cell.fg == ratatui::style::Color::Reset));
     assert!(screen(&state, 100, 20).contains("on hold by the far end"));
+}
+
+/// In few rows the text is what stays, and both sides of it can be read.
+#[test]
+fn few_rows_are_the_text_s() {
+    let mut state = standing(&ALL);
+    state.typed("our words");
+    let theirs = EventKind::Text { call: call(), text: "their words".to_owned(), source: None };
+    state.take(&event(72_000.0, theirs));
+    for (width, height) in [(80, 12), (60, 12), (40, 12), (60, 8), (60, 5)] {
+        let shown = screen(&state, width, height);
+        for words in ["our words", "their words", "established", "F10 hang up"] {
+            assert!(shown.contains(words), "{words} is not in {width}x{height}:\n{shown}");
+        }
+        assert_eq!(shown.contains("PCMU"), width >= 70 && height >= 12, "{shown}");
+    }
+    insta::assert_snapshot!(screen(&state, 60, 12));
+}
+
+#[test]
+fn the_footer_names_the_keys_that_do_something() {
+    let footer = |state: &State, width| screen(state, width, 24).lines().last().unwrap().to_owned();
+    let mut state = State::new("+15555550900".to_owned());
+    assert_eq!(footer(&state, 80), "F1 help  F10 leave");
+    state.take(&event(2.0, EventKind::CallState { call: call(), state: CallState::Ringing }));
+    assert_eq!(footer(&state, 80), "F1 help  F10 hang up");
+    let mut state = standing(&[MediaKind::Audio, MediaKind::Text]);
+    assert_eq!(footer(&state, 80), "F1 help  F2 hold  F3 mute  F5 keypad  F10 hang up");
+    assert_eq!(footer(&state, 40), "F1 help  F2 hold  F3 mute  F10 hang up");
+    state.held.0 = true;
+    state.muted.insert(MediaKind::Audio);
+    assert_eq!(footer(&state, 80), "F1 help  F2 resume  F3 unmute  F5 keypad  F10 hang up");
+}
+
+#[test]
+fn a_stream_that_stands_still_has_no_level() {
+    assert!(comes(None, 0) && comes(Some(50), 51));
+    assert!(!comes(Some(50), 50));
 }

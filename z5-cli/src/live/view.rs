@@ -15,8 +15,10 @@ use crate::output::plain;
 const WIDE: u16 = 70;
 /// Lines of the record that are shown where there is room.
 const LOG: u16 = 6;
-/// Lines that the text has before the record gets any.
+/// Rows that the text has before the record gets any.
 const TEXT: u16 = 8;
+/// Rows that the text has before anything else has more than one: a frame with three lines in it.
+const TEXT_LEAST: u16 = 5;
 
 /// Colours, or none (NO_COLOR); what they say is always said in words too.
 #[derive(Debug, Clone, Copy)]
@@ -34,30 +36,55 @@ impl Theme {
     }
 }
 
-/// Draws everything.
+/// Draws everything. Where there is little room the text comes first: it is the conversation.
 pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
-    let meters = state.meters.len().max(1) as u16;
-    // The heading, the table with its frame and the footer.
-    let others = 2 + meters + 3 + 1;
-    let record = frame.area().height.saturating_sub(others + TEXT).min(LOG);
+    let rows = Rows::of(frame.area().height, state.meters.len() as u16);
     let [head, table, text, log, foot] = Layout::vertical([
-        Constraint::Length(2),
-        Constraint::Length(meters + 3),
-        Constraint::Min(3),
-        Constraint::Length(record),
+        Constraint::Length(rows.head),
+        Constraint::Length(rows.table),
+        Constraint::Min(0),
+        Constraint::Length(rows.record),
         Constraint::Length(1),
     ])
     .areas(frame.area());
     frame.render_widget(heading(state, theme), head);
-    frame.render_widget(meter_table(state, theme, table.width), table);
+    frame.render_widget(meter_table(state, theme, table.width, rows.framed), table);
     draw_text(frame, state, text);
     let lines: Vec<Line<'_>> = state.log.iter().map(|line| Line::raw(line.as_str())).collect();
     let hidden = lines.len().saturating_sub(usize::from(log.height.saturating_sub(1)));
-    let record = Paragraph::new(lines).block(Block::new().title("Record")).scroll((hidden as u16, 0));
+    let title = Line::styled("Record", Style::new().add_modifier(Modifier::BOLD));
+    let record = Paragraph::new(lines).block(Block::new().title(title)).scroll((hidden as u16, 0));
     frame.render_widget(record, log);
-    frame.render_widget(footer(state, theme), foot);
+    frame.render_widget(footer(state, theme, foot.width), foot);
     if state.mode == Mode::Help {
         help(frame);
+    }
+}
+
+/// How many rows each part has; what is left is the text's.
+#[derive(Debug, PartialEq, Eq)]
+struct Rows {
+    head: u16,
+    table: u16,
+    /// The table has a frame.
+    framed: bool,
+    record: u16,
+}
+
+impl Rows {
+    fn of(height: u16, meters: u16) -> Self {
+        // a line of heading and the footer are always there
+        let room = height.saturating_sub(2);
+        let (framed, plain) = (meters.max(1) + 3, meters.max(1) + 1);
+        let (table, framed) = match room {
+            _ if room > framed + TEXT_LEAST => (framed, true),
+            _ if room >= plain + TEXT_LEAST => (plain, false),
+            _ => (0, false),
+        };
+        let second = u16::from(room > table + TEXT_LEAST);
+        let record = room.saturating_sub(table + second + TEXT).min(LOG);
+        // a title alone tells nothing
+        Self { head: 1 + second, table, framed, record: if record > 1 { record } else { 0 } }
     }
 }
 
@@ -119,17 +146,20 @@ const COLUMNS: [(&str, Constraint, bool); 9] = [
     ("Level or rate", Constraint::Min(10), true),
 ];
 
-fn meter_table(state: &State, theme: Theme, width: u16) -> Table<'static> {
+fn meter_table(state: &State, theme: Theme, width: u16, framed: bool) -> Table<'static> {
     let columns = || COLUMNS.iter().filter(move |(.., narrow)| *narrow || width >= WIDE);
     let head: Vec<&str> = columns().map(|(name, ..)| *name).collect();
     let widths: Vec<Constraint> = columns().map(|(_, width, _)| *width).collect();
-    let rows: Vec<Row<'static>> = match state.meters.is_empty() {
-        true => Vec::new(),
-        false => state.meters.iter().map(|meter| row(meter, theme, width)).collect(),
-    };
-    let title = if rows.is_empty() { "Streams: none yet" } else { "Streams" };
+    let rows: Vec<Row<'static>> = state.meters.iter().map(|meter| row(meter, theme, width)).collect();
+    let none = rows.is_empty();
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    Table::new(rows, widths).header(Row::new(head).style(bold)).block(Block::bordered().title(title))
+    let table = Table::new(rows, widths);
+    match (framed, none) {
+        (true, true) => table.block(Block::bordered().title("Streams: none yet")),
+        (true, false) => table.header(Row::new(head).style(bold)).block(Block::bordered().title("Streams")),
+        (false, true) => table.block(Block::new().title("Streams: none yet")),
+        (false, false) => table.header(Row::new(head).style(bold)),
+    }
 }
 
 fn row(meter: &Meter, theme: Theme, width: u16) -> Row<'static> {
@@ -172,7 +202,8 @@ fn level(dbm0: f64) -> String {
 
 fn draw_text(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let halves = [Constraint::Fill(1), Constraint::Fill(1)];
-    let [theirs, ours] = match area.width >= WIDE {
+    // one above the other each has a frame: in few rows there would be nothing in it
+    let [theirs, ours] = match area.width >= WIDE || area.height < TEXT {
         true => Layout::horizontal(halves).areas(area),
         false => Layout::vertical(halves).areas(area),
     };
@@ -223,12 +254,45 @@ fn wrap(text: &str, width: u16) -> Vec<String> {
     lines
 }
 
-fn footer(state: &State, theme: Theme) -> Paragraph<'static> {
+fn footer(state: &State, theme: Theme, width: u16) -> Paragraph<'static> {
     if let Some(notice) = state.notice {
         return Paragraph::new(Line::styled(notice, theme.warn()));
     }
-    let words = "F1 help  F2 hold  F3 mute  F4 blank  F5 keypad  F10 hang up";
-    Paragraph::new(Line::styled(words, Style::new().add_modifier(Modifier::REVERSED)))
+    Paragraph::new(Line::styled(hints(state, width), Style::new().add_modifier(Modifier::REVERSED)))
+}
+
+/// The keys that do something now, as many as there is room for; those that one must not miss go first.
+fn hints(state: &State, width: u16) -> String {
+    let muted = |kind| state.muted.contains(&kind);
+    let call = state.is_established();
+    let leave = if state.call.is_some() { "F10 hang up" } else { "F10 leave" };
+    // by the place on the line, with what is dropped first last
+    let all = [
+        (0, "F1 help", true),
+        (5, leave, true),
+        (1, if state.held.0 { "F2 resume" } else { "F2 hold" }, call),
+        (
+            2,
+            if muted(MediaKind::Audio) { "F3 unmute" } else { "F3 mute" },
+            call && state.has(MediaKind::Audio),
+        ),
+        (4, "F5 keypad", call && state.has(MediaKind::Audio)),
+        (
+            3,
+            if muted(MediaKind::Video) { "F4 picture" } else { "F4 blank" },
+            call && state.has(MediaKind::Video),
+        ),
+    ];
+    let mut used = 0;
+    let mut shown: Vec<(i32, &str)> = Vec::new();
+    for (place, words, applies) in all {
+        if applies && used + words.len() <= usize::from(width) {
+            used += words.len() + 2;
+            shown.push((place, words));
+        }
+    }
+    shown.sort_unstable();
+    shown.iter().map(|(_, words)| *words).collect::<Vec<_>>().join("  ")
 }
 
 fn help(frame: &mut Frame<'_>) {

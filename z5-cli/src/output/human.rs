@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use z5_core::events::{About, EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
 use z5_core::{CallReport, Event, Side, Step, StreamStats, VideoFigures};
 
-use super::{contacts, plain, write};
+use super::{contacts, plain, typed, write};
 use crate::report::Report;
 
 /// The readable form.
@@ -19,6 +19,8 @@ pub(crate) struct Human {
     held: Option<Vec<String>>,
     /// How many of them were told to the view.
     told: usize,
+    /// What was said last of the mailbox.
+    mailbox: Option<String>,
 }
 
 const OK: &str = "32";
@@ -27,7 +29,7 @@ const FAINT: &str = "2";
 
 impl Human {
     pub(crate) fn new(terminal: bool, colour: bool) -> Self {
-        Self { terminal, colour, open_line: false, held: None, told: 0 }
+        Self { terminal, colour, open_line: false, held: None, told: 0, mailbox: None }
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
@@ -191,9 +193,9 @@ impl Human {
             EventKind::FirstPicture { after_ms, .. } => {
                 self.call_line("first picture", &format!("after {after_ms:.1} ms"));
             }
-            EventKind::Text { text, source: None, .. } => self.call_line("text came", &format!("{text:?}")),
+            EventKind::Text { text, source: None, .. } => self.call_line("text came", &typed(text)),
             EventKind::Text { text, source: Some(source), .. } => {
-                self.call_line("text came", &format!("from {source}: {text:?}"))
+                self.call_line("text came", &format!("from {source}: {}", typed(text)))
             }
             EventKind::CallChanged { media, .. } => {
                 let flows = |stream: &z5_core::call::StreamAgreement| match (stream.send, stream.receive) {
@@ -214,7 +216,7 @@ impl Human {
             }
             EventKind::Transferred { .. } => self.call_line("transfer", "done"),
             EventKind::Message { from, text, content_type, .. } => {
-                let text = if text.is_empty() { content_type.clone() } else { format!("{text:?}") };
+                let text = if text.is_empty() { content_type.clone() } else { typed(text) };
                 self.line(&plain(&format!("message from {from}: {text}")));
             }
             EventKind::MessageSent { status, .. } => self.line(&format!("message sent ({status})")),
@@ -227,7 +229,12 @@ impl Human {
                     .map(|count| format!("{} {} new, {} old", count.class, count.new, count.old))
                     .collect();
                 let waiting = if *waiting { "something new waits" } else { "nothing new" };
-                self.line(&plain(&format!("4 SIP   {:<19} {waiting} ({})", "mailbox", counts.join("; "))));
+                let said = format!("{waiting} ({})", counts.join("; "));
+                // a mailbox that is watched no longer says once more what it has
+                if self.mailbox.as_ref() != Some(&said) {
+                    self.line(&plain(&format!("4 SIP   {:<19} {said}", "mailbox")));
+                    self.mailbox = Some(said);
+                }
             }
             EventKind::MailboxLost { why } => {
                 self.line(&plain(&format!("4 SIP   {:<19} {why}", "mailbox lost")));
@@ -399,7 +406,8 @@ impl Human {
             timings.total.map(|ms| format!("{:.1} s in all", ms / 1000.0)),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        self.line(&format!("{verdict}  {}", parts.join(", ")));
+        let parts = if report.began() { parts.join(", ") } else { "nothing was sent".to_owned() };
+        self.line(&format!("{verdict}  {parts}"));
         let files =
             report.call.iter().flat_map(|call| [&call.recording, &call.film, &call.snapshot, &call.pictures]);
         for file in files.flatten().filter(|file| file.exists()) {

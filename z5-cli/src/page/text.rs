@@ -2,6 +2,7 @@
 
 use super::html::{Html, number};
 use crate::capsule::{Capsule, Piece, Speaker, readable};
+use crate::output;
 
 /// Characters of the table at most.
 const CHARACTERS: usize = 600;
@@ -49,12 +50,7 @@ fn who(piece: &Piece) -> String {
 
 /// What cannot be seen gets a name.
 fn visible(text: &str) -> String {
-    let shown = text.chars().map(|c| match c {
-        '\u{8}' => "⌫".to_owned(),
-        '\u{2028}' => "⏎".to_owned(),
-        c => c.to_string(),
-    });
-    shown.collect()
+    text.chars().map(output::visible).collect()
 }
 
 fn span(values: &[Option<f64>]) -> String {
