@@ -64,7 +64,11 @@ impl Live {
         self.anchor = Some((z5_core::clock::now(), event.at_ms));
         self.state.take(event);
         self.human.event(event);
-        self.collect();
+        match matches!(event.kind, EventKind::Text { .. }) {
+            // what came stands in its pane
+            true => drop(self.human.news()),
+            false => self.collect(),
+        }
         if matches!(event.kind, EventKind::Ready { .. }) && self.screen.is_none() {
             // A terminal that cannot be taken gets lines.
             self.screen = Screen::open(self.theme, self.inputs.clone()).ok();

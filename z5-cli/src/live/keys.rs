@@ -25,12 +25,13 @@ pub(crate) enum Action {
 }
 
 /// Every key with what it does, for the list that help shows.
-pub(super) const KEYS: [(&str, &str); 9] = [
-    ("any character", "is sent as it is typed; Backspace takes one back, Enter begins a line"),
+pub(super) const KEYS: [(&str, &str); 10] = [
+    ("any character", "is sent as it is typed; Enter begins a line"),
+    ("Backspace", "takes a character back"),
     ("F2 or Ctrl-O", "hold the call, or take it off hold"),
     ("F3 or Ctrl-A", "mute our sound, or unmute it"),
-    ("F4 or Ctrl-V", "show the far end a blank picture, or the picture again"),
-    ("F5 or Ctrl-K", "keypad: 0-9 * # A-D are pressed as keys; Esc returns to text"),
+    ("F4 or Ctrl-V", "show a blank picture, or the picture again"),
+    ("F5 or Ctrl-K", "press 0-9 * # A-D as keys; Esc ends it"),
     ("F10 or Ctrl-X", "hang up"),
     ("Ctrl-C", "hang up and leave; twice: at once"),
     ("F1 or Ctrl-G", "this list; any key closes it"),

@@ -9,7 +9,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyEvent};
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::crossterm::{cursor, execute};
 use tokio::sync::mpsc;
@@ -68,9 +68,8 @@ impl Screen {
         output::hold_errors();
         let opened = enable_raw_mode()
             .and_then(|()| execute!(io::stdout(), EnterAlternateScreen))
-            .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
-        let mut terminal = opened.inspect_err(|_| give_back())?;
-        terminal.clear().inspect_err(|_| give_back())?;
+            .and_then(|()| blank());
+        let terminal = opened.inspect_err(|_| give_back())?;
         let over = Arc::new(AtomicBool::new(false));
         let reader = Arc::clone(&over);
         let reading =
@@ -81,14 +80,28 @@ impl Screen {
 
     /// Draws; an error means that the terminal is gone.
     pub(super) fn draw(&mut self, state: &State) -> io::Result<()> {
+        if !OURS.load(Ordering::SeqCst) {
+            // a panic elsewhere has given it back, and its words are to be read
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let theme = self.theme;
         self.terminal.draw(|frame| draw(frame, state, theme)).map(|_| ())
     }
 
     /// The next drawing draws everything.
     pub(super) fn redraw(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        if OURS.load(Ordering::SeqCst) {
+            self.terminal = blank()?;
+        }
+        Ok(())
     }
+}
+
+/// A screen with nothing on it. `Terminal::clear` would ask the terminal where its cursor is and wait for the answer, which
+/// not every terminal gives.
+fn blank() -> io::Result<Terminal<CrosstermBackend<Stdout>>> {
+    execute!(io::stdout(), Clear(ClearType::All))?;
+    Terminal::new(CrosstermBackend::new(io::stdout()))
 }
 
 impl Drop for Screen {
@@ -128,4 +141,43 @@ fn restore_before_panics() {
             before(panic);
         }));
     });
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    /// Set where this test is to be the program that panics.
+    const PANICS: &str = "Z5_TEST_PANICS_IN_A_VIEW";
+
+    /// The test starts itself once more, in a terminal of its own (by `script` of util-linux), and panics there.
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_says_anything() {
+        if std::env::var_os(PANICS).is_some() {
+            let (inputs, _keys) = mpsc::unbounded_channel();
+            let mut screen = Screen::open(Theme { colour: false }, inputs).unwrap();
+            screen.draw(&State::new("echo".to_owned())).unwrap();
+            panic!("words of the panic");
+        }
+        let this = std::env::current_exe().unwrap();
+        let name = "live::screen::tests::a_panic_gives_the_terminal_back_before_it_says_anything";
+        let session = format!(
+            "stty rows 24 cols 80; stty -a; '{}' --exact {name} --nocapture; stty -a",
+            this.display()
+        );
+        let run = Command::new("script")
+            .args(["-q", "-e", "-c", &session, "/dev/null"])
+            .env(PANICS, "1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&run.stdout);
+        let at = |what: &str| shown.find(what).unwrap_or_else(|| panic!("{what} is not in {shown}"));
+        let (taken, given) = (at("\u{1b}[?1049h"), at("\u{1b}[?1049l"));
+        assert!(taken < given && given < at("words of the panic"), "{shown}");
+        assert_eq!(shown.matches(" icanon").count(), 2, "lines before and after: {shown}");
+        assert_eq!(shown.matches(" -echo ").count(), 0, "{shown}");
+    }
 }

@@ -13,12 +13,16 @@ use crate::output::plain;
 
 /// Below this width the two sides of the text stand one above the other.
 const WIDE: u16 = 70;
+/// From this width on a level has more steps.
+const ROOMY: u16 = 90;
 /// Lines of the record that are shown where there is room.
 const LOG: u16 = 6;
 /// Rows that the text has before the record gets any.
 const TEXT: u16 = 8;
 /// Rows that the text has before anything else has more than one: a frame with three lines in it.
 const TEXT_LEAST: u16 = 5;
+
+const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 
 /// Colours, or none (NO_COLOR); what they say is always said in words too.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +33,13 @@ pub(crate) struct Theme {
 impl Theme {
     fn paint(self, colour: Color) -> Style {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    /// Frames are there to be looked past.
+    fn frame(self, title: &'static str) -> Block<'static> {
+        Block::bordered()
+            .border_style(Style::new().add_modifier(Modifier::DIM))
+            .title(Line::styled(title, BOLD))
     }
 
     fn warn(self) -> Style {
@@ -49,15 +60,16 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, theme: Theme) {
     .areas(frame.area());
     frame.render_widget(heading(state, theme), head);
     frame.render_widget(meter_table(state, theme, table.width, rows.framed), table);
-    draw_text(frame, state, text);
+    draw_text(frame, state, theme, text);
     let lines: Vec<Line<'_>> = state.log.iter().map(|line| Line::raw(line.as_str())).collect();
     let hidden = lines.len().saturating_sub(usize::from(log.height.saturating_sub(1)));
-    let title = Line::styled("Record", Style::new().add_modifier(Modifier::BOLD));
-    let record = Paragraph::new(lines).block(Block::new().title(title)).scroll((hidden as u16, 0));
+    let record = Paragraph::new(lines)
+        .block(Block::new().title(Line::styled("Record", BOLD)))
+        .scroll((hidden as u16, 0));
     frame.render_widget(record, log);
     frame.render_widget(footer(state, theme, foot.width), foot);
     if state.mode == Mode::Help {
-        help(frame);
+        help(frame, theme);
     }
 }
 
@@ -89,14 +101,13 @@ impl Rows {
 }
 
 fn heading(state: &State, theme: Theme) -> Paragraph<'static> {
-    let bold = Style::new().add_modifier(Modifier::BOLD);
     let call = match (state.call, state.session) {
         (Some(call), _) => call.to_owned(),
         (None, "ready") => "waiting for a call".to_owned(),
         (None, session) => session.to_owned(),
     };
     let mut first = vec![
-        Span::styled(plain(&state.far_end).into_owned(), bold),
+        Span::styled(plain(&state.far_end).into_owned(), BOLD),
         Span::raw("  "),
         Span::styled(call, theme.paint(if state.is_established() { Color::Green } else { Color::Cyan })),
         Span::raw(format!("  {}", timer(state))),
@@ -152,13 +163,12 @@ fn meter_table(state: &State, theme: Theme, width: u16, framed: bool) -> Table<'
     let widths: Vec<Constraint> = columns().map(|(_, width, _)| *width).collect();
     let rows: Vec<Row<'static>> = state.meters.iter().map(|meter| row(meter, theme, width)).collect();
     let none = rows.is_empty();
-    let bold = Style::new().add_modifier(Modifier::BOLD);
     let table = Table::new(rows, widths);
     match (framed, none) {
-        (true, true) => table.block(Block::bordered().title("Streams: none yet")),
-        (true, false) => table.header(Row::new(head).style(bold)).block(Block::bordered().title("Streams")),
-        (false, true) => table.block(Block::new().title("Streams: none yet")),
-        (false, false) => table.header(Row::new(head).style(bold)),
+        (true, true) => table.block(theme.frame("Streams: none yet")),
+        (true, false) => table.header(Row::new(head).style(BOLD)).block(theme.frame("Streams")),
+        (false, true) => table.block(Block::new().title(Line::styled("Streams: none yet", BOLD))),
+        (false, false) => table.header(Row::new(head).style(BOLD)),
     }
 }
 
@@ -173,20 +183,23 @@ fn row(meter: &Meter, theme: Theme, width: u16) -> Row<'static> {
         (false, false) => "none",
     };
     let last = match meter.kind {
-        MediaKind::Audio => meter.level_dbm0.map_or_else(|| "-".to_owned(), level),
-        MediaKind::Video => shown(meter.frame_rate, " pictures/s"),
-        MediaKind::Text => String::new(),
+        MediaKind::Audio => {
+            let cells = if width >= ROOMY { 10 } else { 5 };
+            meter.level_dbm0.map_or_else(|| Line::raw("-"), |dbm0| level(dbm0, cells, theme))
+        }
+        MediaKind::Video => Line::raw(shown(meter.frame_rate, " pictures/s")),
+        MediaKind::Text => Line::default(),
     };
     let loss = meter.loss_percent.map_or_else(|| "-".to_owned(), |loss| format!("{loss:.1}%"));
     let cells = [
-        meter.kind.name().to_owned(),
-        plain(&meter.codec).into_owned(),
-        if meter.encrypted { "SRTP" } else { "none" }.to_owned(),
-        flows.to_owned(),
-        shown(meter.received_kbps, " kbit/s"),
-        loss,
-        shown(meter.jitter_ms, " ms"),
-        shown(meter.round_trip_ms, " ms"),
+        Line::raw(meter.kind.name()),
+        Line::raw(plain(&meter.codec).into_owned()),
+        Line::raw(if meter.encrypted { "SRTP" } else { "none" }),
+        Line::raw(flows),
+        Line::raw(shown(meter.received_kbps, " kbit/s")),
+        Line::raw(loss),
+        Line::raw(shown(meter.jitter_ms, " ms")),
+        Line::raw(shown(meter.round_trip_ms, " ms")),
         last,
     ];
     let shown = COLUMNS.iter().zip(cells).filter(|((.., narrow), _)| *narrow || width >= WIDE);
@@ -195,29 +208,30 @@ fn row(meter: &Meter, theme: Theme, width: u16) -> Row<'static> {
 }
 
 /// -60 dBm0 is nothing, 0 dBm0 is full.
-fn level(dbm0: f64) -> String {
-    let full = ((dbm0 + 60.0) / 6.0).clamp(0.0, 10.0).round() as usize;
-    format!("{}{} {dbm0:.0} dBm0", "█".repeat(full), "░".repeat(10 - full))
+fn level(dbm0: f64, cells: usize, theme: Theme) -> Line<'static> {
+    let full = ((dbm0 / 60.0 + 1.0).clamp(0.0, 1.0) * cells as f64).round() as usize;
+    let bar = format!("{}{}", "█".repeat(full), "░".repeat(cells - full));
+    Line::from(vec![Span::styled(bar, theme.paint(Color::Green)), Span::raw(format!(" {dbm0:.0} dBm0"))])
 }
 
-fn draw_text(frame: &mut Frame<'_>, state: &State, area: Rect) {
+fn draw_text(frame: &mut Frame<'_>, state: &State, theme: Theme, area: Rect) {
     let halves = [Constraint::Fill(1), Constraint::Fill(1)];
     // one above the other each has a frame: in few rows there would be nothing in it
     let [theirs, ours] = match area.width >= WIDE || area.height < TEXT {
         true => Layout::horizontal(halves).areas(area),
         false => Layout::vertical(halves).areas(area),
     };
-    pane(frame, "Far end", &state.theirs, theirs, false);
+    pane(frame, theme.frame("Far end"), &state.theirs, theirs, false);
     let title = match (state.mode, state.takes_text()) {
         (Mode::Keypad, _) => "Keypad: 0-9 * # A-D, Esc for text",
         (Mode::Typing | Mode::Help, true) => "You type here",
+        (Mode::Typing | Mode::Help, false) if state.established_ms.is_none() => "Text: when the call stands",
         (Mode::Typing | Mode::Help, false) => "No text is agreed",
     };
-    pane(frame, title, &state.ours, ours, state.takes_text() && state.mode == Mode::Typing);
+    pane(frame, theme.frame(title), &state.ours, ours, state.takes_text() && state.mode == Mode::Typing);
 }
 
-fn pane(frame: &mut Frame<'_>, title: &'static str, text: &str, area: Rect, cursor: bool) {
-    let block = Block::bordered().title(title);
+fn pane(frame: &mut Frame<'_>, block: Block<'static>, text: &str, area: Rect, cursor: bool) {
     let inner = block.inner(area);
     let lines = wrap(text, inner.width);
     let hidden = lines.len().saturating_sub(usize::from(inner.height));
@@ -258,7 +272,7 @@ fn footer(state: &State, theme: Theme, width: u16) -> Paragraph<'static> {
     if let Some(notice) = state.notice {
         return Paragraph::new(Line::styled(notice, theme.warn()));
     }
-    Paragraph::new(Line::styled(hints(state, width), Style::new().add_modifier(Modifier::REVERSED)))
+    Paragraph::new(hints(state, width)).style(Style::new().add_modifier(Modifier::REVERSED))
 }
 
 /// The keys that do something now, as many as there is room for; those that one must not miss go first.
@@ -295,14 +309,14 @@ fn hints(state: &State, width: u16) -> String {
     shown.iter().map(|(_, words)| *words).collect::<Vec<_>>().join("  ")
 }
 
-fn help(frame: &mut Frame<'_>) {
+fn help(frame: &mut Frame<'_>, theme: Theme) {
     let area = frame.area();
-    let wide = area.width.min(90);
+    let wide = area.width.min(72);
     let high = area.height.min(KEYS.len() as u16 + 2);
     let middle = Rect::new((area.width - wide) / 2, (area.height - high) / 2, wide, high);
     let rows = KEYS.map(|(key, what)| Row::new([key, what]));
     let list = Table::new(rows, [Constraint::Length(14), Constraint::Fill(1)])
-        .block(Block::bordered().title("Keys: any of them closes this"));
+        .block(theme.frame("Keys: any of them closes this"));
     frame.render_widget(Clear, middle);
     frame.render_widget(list, middle);
 }

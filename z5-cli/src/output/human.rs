@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use ratatui::text::Span;
 use z5_core::events::{About, EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
 use z5_core::{CallReport, Event, Side, Step, StreamStats, VideoFigures};
 
@@ -71,7 +72,16 @@ impl Human {
             write("\r\x1b[K");
             self.open_line = false;
         }
-        write(&format!("{text}\n"));
+        match self.columns() {
+            Some(columns) => fold(text, columns).iter().for_each(|line| write(&format!("{line}\n"))),
+            None => write(&format!("{text}\n")),
+        }
+    }
+
+    /// How wide the terminal is; a narrow one breaks lines better by itself.
+    fn columns(&self) -> Option<usize> {
+        let size = self.terminal.then(ratatui::crossterm::terminal::size)?;
+        size.ok().map(|(columns, _)| usize::from(columns)).filter(|columns| *columns >= 60)
     }
 
     pub(crate) fn note(&mut self, text: &str) {
@@ -419,6 +429,33 @@ impl Human {
     }
 }
 
+/// Where the words of a line begin that is a step or a remark on one, or a condition.
+const WORDS_AT: [usize; 2] = [28, 9];
+
+/// Breaks a line at blanks; what follows stands under its words.
+fn fold(line: &str, columns: usize) -> Vec<String> {
+    let shown = without_colour(line);
+    if Span::raw(shown.as_str()).width() <= columns {
+        return vec![line.to_owned()];
+    }
+    let begins =
+        |at: usize| shown.is_char_boundary(at) && shown[..at].ends_with(' ') && !shown[at..].starts_with(' ');
+    let hang = WORDS_AT.into_iter().find(|at| shown.len() > *at && begins(*at)).unwrap_or(2);
+    let (mut lines, mut used) = (vec![String::new()], 0);
+    for word in line.split_inclusive(' ') {
+        let width = Span::raw(without_colour(word).trim_end()).width();
+        if used + width > columns && used > hang {
+            lines.push(" ".repeat(hang));
+            used = hang;
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(word);
+        }
+        used += Span::raw(without_colour(word)).width();
+    }
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
 /// Takes out what `paint` put in.
 fn without_colour(line: &str) -> String {
     let mut shown = String::with_capacity(line.len());
@@ -516,6 +553,19 @@ fn packets(stats: &StreamStats) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_line_goes_on_under_its_words() {
+        let step = "5 call  \u{1b}[32mok    \u{1b}[0m      3.2 ms  audio PCMU (not encrypted) 127.0.0.1:59376 <-> 127.0.0.1:53608";
+        let folded = fold(step, 80);
+        let (first, second) = (without_colour(&folded[0]), folded[1].as_str());
+        assert_eq!(first, "5 call  ok          3.2 ms  audio PCMU (not encrypted) 127.0.0.1:59376 <->");
+        assert_eq!(second, format!("{:28}127.0.0.1:53608", ""));
+        assert_eq!(fold(step, 200), [step]);
+        let word = "x".repeat(100);
+        assert_eq!(fold(&word, 80), [word.as_str()], "what has no blank is left to the terminal");
+        assert!(fold("", 80).iter().all(String::is_empty));
+    }
 
     #[test]
     fn one_is_one_and_ahead_is_not_behind() {
