@@ -3,11 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// CPU time of the calling thread so far.
-pub(crate) fn this_thread() -> Duration {
-    read("/proc/thread-self/schedstat")
-}
-
 /// The threads of this process.
 pub(crate) fn threads() -> BTreeSet<u32> {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux lists threads there");

@@ -23,22 +23,23 @@ fn run(work: Work, connect: bool) {
     let mut sockets: Vec<_> = work.sockets.into_iter().map(mio::net::UdpSocket::from_std).collect();
     for (n, socket) in sockets.iter_mut().enumerate() {
         if connect {
-            socket.connect(work.source).expect("connected");
+            socket.connect(work.far).expect("connected");
         }
         poll.registry().register(socket, Token(n), Interest::READABLE).expect("registered");
     }
     let mut events = Events::with_capacity(1024);
     let mut inbox = Batch::new(16);
-    while !work.stop.load(Ordering::Relaxed) {
+    work.progress.ready.store(true, Ordering::Release);
+    while !work.progress.stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(Duration::from_millis(1));
         poll.poll(&mut events, Some(Duration::ZERO)).expect("epoll");
         for event in &events {
             let socket = &sockets[event.token().0];
             while let Ok(got) = inbox.receive(socket, 16) {
                 for (datagram, _) in inbox.iter_mut() {
-                    let _ = if connect { socket.send(datagram) } else { socket.send_to(datagram, work.sink) };
+                    let _ = if connect { socket.send(datagram) } else { socket.send_to(datagram, work.far) };
                 }
-                work.packets.fetch_add(got as u64, Ordering::Relaxed);
+                work.progress.echoed(got as u64);
                 if got < 16 {
                     break;
                 }
@@ -52,10 +53,11 @@ pub(crate) fn shared(work: Work) {
     let socket = &work.sockets[0];
     Batch::coalesce(socket);
     let (mut inbox, mut outbox) = (Batch::wide(64), Batch::new(64));
-    while !work.stop.load(Ordering::Relaxed) {
+    work.progress.ready.store(true, Ordering::Release);
+    while !work.progress.stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(Duration::from_millis(1));
         while let Ok(got) = inbox.receive(socket, 64) {
-            work.packets.fetch_add(inbox.len() as u64, Ordering::Relaxed);
+            work.progress.echoed(inbox.len() as u64);
             for (datagram, from) in inbox.iter_mut() {
                 if outbox.is_full() {
                     outbox.send(socket);

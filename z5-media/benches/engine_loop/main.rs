@@ -1,9 +1,11 @@
 //! What the engine costs, with its yardsticks in the same run. For Linux, where the system tells CPU time per thread.
 //!
-//! `cargo bench -p z5-media --bench engine_loop -- [packets|growth|memory|latency|all] [calls] [seconds] [rounds]`
+//! `cargo bench -p z5-media --bench engine_loop -- [packets|bursts|growth|memory|latency|all] [calls] [seconds] [rounds]`
 //!
 //! - `packets`: CPU time per packet (receive, unprotect, parse, count, and seal, send another), AEAD_AES_128_GCM, beside a
 //!   tokio task per call with webrtc-srtp and rtp-rs, and beside socket I/O alone; several designs, rounds interleaved.
+//!   The packets of each call come at its own moments.
+//! - `bursts`, not among `all`: the same, but what comes within a millisecond comes at once.
 //! - `growth`: CPU time per G.711 call with codec at 1, 16, 256 and 2000 calls, and pre-encoded.
 //! - `memory`: bytes per G.711 call beyond the first.
 //! - `latency`: from the socket to the callback, quiet and beside a busy runtime, beside a tokio task.
@@ -52,7 +54,10 @@ fn main() {
         memory::run();
     }
     if wanted("packets") {
-        packets::run(calls, seconds, rounds);
+        packets::run(calls, seconds, rounds, false);
+    }
+    if what == "bursts" {
+        packets::run(calls, seconds, rounds, true);
     }
     if wanted("growth") {
         growth::run(seconds, rounds);

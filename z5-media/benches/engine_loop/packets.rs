@@ -4,29 +4,46 @@ use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use z5_media::{EncodedMedia, StreamId};
 
-use super::traffic::{RATE, address, bind, generate, seal};
+use super::traffic::{RATE, Traffic, address, bind};
 use super::{calls, cpu, floor, traffic, yardstick};
 
-/// What a design that is a loop runs on: its bound sockets and when to stop.
+/// What a design that is a loop runs on.
 pub(crate) struct Work {
-    /// One socket per call, or one for all.
+    /// Bound: one socket per call, or one for all.
     pub(crate) sockets: Vec<UdpSocket>,
-    /// Where echoes go.
-    pub(crate) sink: SocketAddr,
-    /// Where packets come from, when that is one address.
-    pub(crate) source: SocketAddr,
-    /// Set when the generator has ended.
-    pub(crate) stop: Arc<AtomicBool>,
-    /// Packets echoed.
-    pub(crate) packets: Arc<AtomicU64>,
+    /// Where packets come from and go to, when that is one address.
+    pub(crate) far: SocketAddr,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// What a loop tells and is told.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Bytes of an RTP packet.
+    pub(crate) size: usize,
+    /// Set by the loop when it could take packets: the clock starts then.
+    pub(crate) ready: AtomicBool,
+    /// Set when the generator has ended and the clock has stopped.
+    pub(crate) stop: AtomicBool,
+    pub(crate) received: AtomicU64,
+    pub(crate) sent: AtomicU64,
+}
+
+impl Progress {
+    /// So many packets were received and sent on.
+    pub(crate) fn echoed(&self, packets: u64) {
+        self.received.fetch_add(packets, Ordering::Relaxed);
+        self.sent.fetch_add(packets, Ordering::Relaxed);
+    }
 }
 
 #[derive(Clone, Copy)]
 enum Design {
-    /// A loop that echoes.
+    /// A loop of its own.
     Loop(fn(Work)),
     /// The engine with streams of pre-encoded media.
     Engine,
@@ -43,10 +60,16 @@ struct Row {
 }
 
 /// The first is the yardstick. The far end's addresses make no difference to a socket per call.
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     Row {
         name: "yardstick: tokio task per call, webrtc-srtp, rtp-rs",
-        design: Design::Loop(yardstick::run),
+        design: Design::Loop(yardstick::endpoint),
+        shared: false,
+        one_far_end: true,
+    },
+    Row {
+        name: "the same, but it only sends on what comes",
+        design: Design::Loop(yardstick::echo),
         shared: false,
         one_far_end: true,
     },
@@ -89,19 +112,20 @@ const ROWS: [Row; 8] = [
     },
 ];
 
-/// Measures every row in every round.
-pub(crate) fn run(count: usize, seconds: u64, rounds: usize) {
+/// Measures every row in every round; packets come each at its moment, or in a burst each millisecond.
+pub(crate) fn run(count: usize, seconds: u64, rounds: usize, bursts: bool) {
     for size in [172, 1200] {
         println!(
-            "{count} calls x {RATE} packets/s, {size} B, {}, {seconds} s, {rounds} interleaved rounds",
+            "{count} calls x {RATE} packets/s{}, {size} B, {}, {seconds} s, {rounds} interleaved rounds",
+            if bursts { " in a burst each millisecond" } else { "" },
             traffic::SUITE.name()
         );
-        let wires = seal(count, size, (seconds * RATE) as usize);
+        let traffic = Traffic::seal(count, size, (seconds * RATE) as usize, bursts);
         let mut results: Vec<Vec<f64>> = vec![Vec::new(); ROWS.len()];
         let mut missed = vec![0.0_f64; ROWS.len()];
         for _ in 0..rounds {
             for (n, row) in ROWS.iter().enumerate() {
-                let (ns, share) = measure(row, &wires, count, size);
+                let (ns, share) = measure(row, &traffic, count, size);
                 results[n].push(ns);
                 missed[n] = missed[n].max(share);
             }
@@ -124,41 +148,55 @@ pub(crate) fn run(count: usize, seconds: u64, rounds: usize) {
     }
 }
 
-/// Nanoseconds of CPU per packet, and the share of packets missed.
-fn measure(row: &Row, wires: &[Vec<u8>], count: usize, size: usize) -> (f64, f64) {
+/// Nanoseconds of CPU for a packet received and one sent, and the share of packets missed.
+fn measure(row: &Row, traffic: &Traffic, count: usize, size: usize) -> (f64, f64) {
     let sources: Vec<UdpSocket> = (0..if row.one_far_end { 1 } else { count }).map(|_| bind()).collect();
-    let (cpu, done) = match row.design {
-        Design::Loop(run) => echo(run, row.shared, wires, &sources, count),
-        Design::Engine => engine(row.shared, wires, &sources, count, size),
+    let (cpu, received, sent) = match row.design {
+        Design::Loop(run) => own_loop(run, row.shared, traffic, &sources, count, size),
+        Design::Engine => engine(row.shared, traffic, &sources, count, size),
     };
-    (cpu / done as f64, 1.0 - done as f64 / wires.len() as f64)
+    // Where the system lost some on the way in, the others would seem dearer than they are.
+    (
+        cpu.as_nanos() as f64 * 2.0 / (received + sent).max(1) as f64,
+        1.0 - received as f64 / traffic.len() as f64,
+    )
 }
 
-fn echo(run: fn(Work), shared: bool, wires: &[Vec<u8>], sources: &[UdpSocket], count: usize) -> (f64, u64) {
+/// CPU time of a loop from its being ready on, packets received and sent.
+fn own_loop(
+    run: fn(Work),
+    shared: bool,
+    traffic: &Traffic,
+    sources: &[UdpSocket],
+    count: usize,
+    size: usize,
+) -> (Duration, u64, u64) {
     let sockets: Vec<UdpSocket> = (0..if shared { 1 } else { count }).map(|_| bind()).collect();
     let targets: Vec<SocketAddr> = sockets.iter().map(address).collect();
-    let sink = bind();
-    let (stop, packets) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let work = Work {
-        sockets,
-        sink: address(&sink),
-        source: address(&sources[0]),
-        stop: Arc::clone(&stop),
-        packets: Arc::clone(&packets),
-    };
-    let thread = std::thread::spawn(move || {
-        let before = cpu::this_thread();
-        run(work);
-        cpu::this_thread() - before
-    });
-    generate(wires, sources, &targets, count);
-    stop.store(true, Ordering::Relaxed);
-    let cpu = thread.join().expect("the design ran");
-    (cpu.as_nanos() as f64, packets.load(Ordering::Relaxed))
+    let progress = Arc::new(Progress { size, ..Progress::default() });
+    let work = Work { sockets, far: address(&sources[0]), progress: Arc::clone(&progress) };
+    let before = cpu::threads();
+    let thread = std::thread::spawn(move || run(work));
+    while !progress.ready.load(Ordering::Acquire) {
+        cpu::pass(Duration::from_millis(1));
+    }
+    let threads: BTreeSet<u32> = cpu::threads().difference(&before).copied().collect();
+    let began = cpu::of(&threads);
+    traffic.generate(sources, &targets);
+    let cpu = cpu::of(&threads) - began;
+    progress.stop.store(true, Ordering::Relaxed);
+    thread.join().expect("the design ran");
+    (cpu, progress.received.load(Ordering::Relaxed), progress.sent.load(Ordering::Relaxed))
 }
 
-/// The engine sends by itself at the generator's pace; a packet received and one sent count as one.
-fn engine(shared: bool, wires: &[Vec<u8>], sources: &[UdpSocket], count: usize, size: usize) -> (f64, u64) {
+/// The same of the engine, which sends by itself at the generator's pace.
+fn engine(
+    shared: bool,
+    traffic: &Traffic,
+    sources: &[UdpSocket],
+    count: usize,
+    size: usize,
+) -> (Duration, u64, u64) {
     let media = EncodedMedia::new([vec![0x55; size - z5_media::rtp::HEADER_LEN]]).expect("it fits");
     let before = cpu::threads();
     let engine = calls::engine();
@@ -178,19 +216,19 @@ fn engine(shared: bool, wires: &[Vec<u8>], sources: &[UdpSocket], count: usize, 
             engine.start_stream(local, config).expect("started")
         })
         .collect();
-    // Every stream is at work before the clock starts.
-    let received = |stream: &StreamId| engine.stats(*stream).expect("running");
-    let sent_before: u64 = streams.iter().map(|stream| received(stream).packets_sent).sum();
-    let began = cpu::of(&threads);
-    generate(wires, sources, &targets, count);
-    let cpu = cpu::of(&threads) - began;
-    let (mut taken, mut sent) = (0, 0);
-    for stream in &streams {
-        let stats = received(stream);
-        taken += stats.packets_received;
-        sent += stats.packets_sent;
-    }
-    let sent = sent - sent_before;
-    // Where the system lost some on the way in, the others would seem dearer than they are.
-    (cpu.as_nanos() as f64 * 2.0 * taken as f64 / (taken + sent).max(1) as f64, taken)
+    // Every stream is at work before the clock starts. Asking takes a while, in which packets leave.
+    let figures = || {
+        let start = cpu::now();
+        let stats = streams.iter().map(|stream| engine.stats(*stream).expect("running"));
+        let sum =
+            stats.fold((0, 0), |sum, stats| (sum.0 + stats.packets_received, sum.1 + stats.packets_sent));
+        (sum, start + (cpu::now() - start) / 2)
+    };
+    let ((_, sent_before), asked) = figures();
+    let (began, start) = (cpu::of(&threads), cpu::now());
+    traffic.generate(sources, &targets);
+    let (cpu, passed) = (cpu::of(&threads) - began, cpu::now() - start);
+    let ((received, sent), asked_again) = figures();
+    let per_second = (sent - sent_before) as f64 / (asked_again - asked).as_secs_f64();
+    (cpu, received, (per_second * passed.as_secs_f64()) as u64)
 }
