@@ -125,31 +125,32 @@ pub enum SendError {
     KeyExhausted,
 }
 
-/// One RTP session.
+/// One RTP session. Its fields lie in memory as they stand here: what every packet needs first and together.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Session {
+    srtp: Option<(Sender, Receiver)>,
+    latch: Latch,
     ssrc: u32,
-    next_sequence: u16,
     clock_rate: u32,
-    cname: String,
+    next_sequence: u16,
     receive: bool,
     /// Those accepted; [`NO_TYPE`] where there are fewer.
     payload_types: [u8; MAX_PAYLOAD_TYPES],
-    latch: Latch,
-    srtp: Option<(Sender, Receiver)>,
-    remote: Option<Remote>,
-    reporting: Reporting,
-    feedback: Feedback,
-    history: Option<History>,
-    /// SSRC given up after a collision, for which a BYE is due.
-    given_up: Option<u32>,
     packets_sent: u64,
     bytes_sent: u64,
-    drops: DropCounts,
-    watch: Watch,
-    voice: Option<VoiceHeard>,
     start: Instant,
     first_packet: Option<Duration>,
+    watch: Watch,
+    remote: Option<Remote>,
+    /// SSRC given up after a collision, for which a BYE is due.
+    given_up: Option<u32>,
+    feedback: Feedback,
+    reporting: Reporting,
+    history: Option<History>,
+    drops: DropCounts,
+    voice: Option<VoiceHeard>,
+    cname: String,
 }
 
 /// As many payload types as a stream accepts.
@@ -530,6 +531,11 @@ impl Session {
             Some((sender, _)) => sender.protect_rtcp(buffer, len).ok(),
             None => Some(len),
         }
+    }
+
+    /// How many of its first bytes every packet touches.
+    pub(crate) const fn hot() -> usize {
+        std::mem::offset_of!(Self, reporting) + Reporting::HOT
     }
 
     /// Figures so far.

@@ -3,8 +3,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::config::{AudioCodec, OpusOptions};
+use super::wheel::Again;
 use crate::codec::audio::Encoder;
 use crate::source::{AudioSource, SourceState};
 
@@ -86,10 +88,18 @@ pub(super) struct LoadSource {
     pub(super) send: bool,
     /// Packets until the next keep-alive while nothing is to be sent.
     keep_alive_in: u32,
+    /// When the far end's last packet came.
+    came: Option<Instant>,
+    /// Packets until its place is compared with that, and whether it was before.
+    look_in: u32,
+    placed: bool,
 }
 
 /// While held a packet leaves at least this often (RFC 6263).
 const KEEP_ALIVE_MS: u32 = 15_000;
+
+/// Time after which a stream's place may move again, by a millisecond.
+const PLACE_HOLDS: u32 = 1000;
 
 /// One packet to be sent.
 pub(super) struct LoadPacket {
@@ -110,7 +120,38 @@ impl LoadSource {
             ptime_ms: config.ptime_ms,
             send,
             keep_alive_in: 0,
+            came: None,
+            look_in: 0,
+            placed: false,
         }
+    }
+
+    /// A packet of the far end came.
+    pub(super) fn came(&mut self, now: Instant) {
+        self.came = Some(now);
+    }
+
+    /// When it sends again after it had its place at `moment`. It would rather be at the first place after the far end's
+    /// packets: once it goes there at once, by sending a packet early; later, as the two clocks part, a millisecond at a time.
+    pub(super) fn again(&mut self, moment: Instant) -> Again {
+        let after = u64::from(self.ptime_ms);
+        let usual = Again { after, rather: after };
+        self.look_in = self.look_in.saturating_sub(1);
+        let (0, Some(came)) = (self.look_in, self.came) else { return usual };
+        self.look_in = PLACE_HOLDS / self.ptime_ms.max(1);
+        // Milliseconds begun since the packet came, but for the first.
+        let late = match moment.checked_duration_since(came) {
+            Some(since) => since.as_millis() as i64,
+            None => -1 - (came - moment).as_millis() as i64,
+        };
+        let late = late.rem_euclid(i64::from(self.ptime_ms.max(1))) as u64;
+        let rather = match late {
+            0 => after,
+            late if !std::mem::replace(&mut self.placed, true) => after - late,
+            late if late <= after / 2 => after - 1,
+            _ => after + 1,
+        };
+        Again { after, rather }
     }
 
     pub(super) fn set_send(&mut self, send: bool) {
@@ -136,6 +177,8 @@ impl LoadSource {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::source::Tone;
 
@@ -180,8 +223,32 @@ mod tests {
     }
 
     #[test]
+    fn it_moves_to_the_place_after_the_far_ends_packets_at_once_and_then_slowly() {
+        let media = EncodedMedia::new([vec![1; 160]]).unwrap();
+        let mut source = LoadSource::new(config(media), 0, true);
+        let start = crate::clock::now();
+        let ms = |ms: f64| start + Duration::from_secs_f64(ms / 1000.0);
+        let usual = Again { after: 20, rather: 20 };
+        assert_eq!(source.again(ms(5.0)), usual, "nothing came yet");
+        source.came(ms(12.3));
+        // At 25 it is twelve places behind the one at 13.
+        assert_eq!(source.again(ms(25.0)), Again { after: 20, rather: 8 });
+        source.came(ms(32.3));
+        let later = |n: f64, source: &mut LoadSource| {
+            (0..49).for_each(|_| assert_eq!(source.again(ms(33.0 + n)), usual));
+            source.again(ms(33.0 + n))
+        };
+        assert_eq!(later(0.0, &mut source), usual);
+        assert_eq!(later(3.0, &mut source), Again { after: 20, rather: 19 });
+        assert_eq!(later(-3.0, &mut source), Again { after: 20, rather: 21 });
+        // It has just come, within the millisecond after its place.
+        source.came(ms(33.5));
+        assert_eq!(later(0.0, &mut source), Again { after: 20, rather: 21 });
+    }
+
+    #[test]
     fn a_source_is_encoded_once_for_all_and_what_does_not_fit_is_refused() {
-        let mut tone = Tone::new(1000.0, -12.0).lasting(std::time::Duration::from_millis(100));
+        let mut tone = Tone::new(1000.0, -12.0).lasting(Duration::from_millis(100));
         let media = EncodedMedia::encode(AudioCodec::Pcmu, &mut tone, 20, 50).unwrap();
         assert!((5..=6).contains(&media.0.len()) && media.0.iter().all(|payload| payload.len() == 160));
         assert_eq!(EncodedMedia::new([]), None);

@@ -35,7 +35,8 @@ use crate::clock;
 const DATAGRAMS_PER_TURN: usize = 512;
 /// Datagrams of one socket before the next ready one.
 const DATAGRAMS_PER_SOCKET: usize = 32;
-/// Datagrams asked for in one system call.
+/// Datagrams asked for in the first system call, and in those after it.
+const FIRST_BATCH: usize = 3;
 const RECEIVE_BATCH: usize = 16;
 /// Packets of one stream handed to the system together.
 const SEND_BATCH: usize = 32;
@@ -60,7 +61,10 @@ pub(super) struct Net {
     sharing: Vec<Sharing>,
     /// Away only while it turns.
     wheel: Option<Wheel>,
+    /// Sockets with something to be read, and by socket whether it is among them. Apart from the streams, so that it is at
+    /// hand.
     ready: VecDeque<usize>,
+    queued: Vec<bool>,
     timers: BinaryHeap<Reverse<(Instant, u32, u64)>>,
     /// What is being sent.
     buffer: Box<[u8; SLOT]>,
@@ -96,6 +100,7 @@ impl Net {
             wheel: Some(Wheel::new(epoch)),
             wide: None,
             ready: VecDeque::with_capacity(256),
+            queued: Vec::new(),
             timers: BinaryHeap::with_capacity(256),
             buffer: Box::new([0; SLOT]),
             inbox: Batch::new(RECEIVE_BATCH),
@@ -133,7 +138,8 @@ impl Net {
             let taken = self.receive(clock::now());
             let now = clock::now();
             self.send(now);
-            let sent = self.turn_wheel(now);
+            // Awake for packets: what is due in the next millisecond leaves with them.
+            let sent = self.turn_wheel(now, taken > 0);
             self.flush_shared();
             self.report(now);
             self.pace.took(taken + sent, now);

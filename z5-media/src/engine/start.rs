@@ -129,7 +129,6 @@ pub(super) fn build(
         (Ends::Own { rtp, rtcp }, _) => Sockets::Own {
             rtp: mio::net::UdpSocket::from_std(rtp),
             rtcp: mio::net::UdpSocket::from_std(rtcp),
-            queued: [false; 2],
         },
         (Ends::Shared { .. }, Some(claim)) => Sockets::Shared(claim),
         (Ends::Shared { .. }, None) => return Err(MediaError::ForeignPort),

@@ -14,18 +14,19 @@ use crate::stats::{DropReason, RemoteReport};
 /// A longer round trip than this is a lie or a clock step.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(60);
 
-/// Reporting of one session.
+/// Reporting of one session. Its fields lie in memory as they stand here: what every packet needs first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Reporting {
     interval: Interval,
-    anchor: WallAnchor,
-    latch: Latch,
     /// Timestamp of the last packet sent, or the first timestamp, and when that was.
     last_sent: (u32, Instant),
     /// A packet was sent since the last report, and since the one before.
     sent_since: [bool; 2],
     /// A packet was ever sent.
     has_sent: bool,
+    anchor: WallAnchor,
+    latch: Latch,
     /// Middle 32 bits of the last sender report received, its sender, and when it came.
     last_report: Option<(u32, u32, Instant)>,
     /// NTP timestamp and RTP timestamp of the last sender report received.
@@ -63,6 +64,9 @@ pub(super) struct Ears<'s> {
 }
 
 impl Reporting {
+    /// How many of its first bytes every packet touches.
+    pub(super) const HOT: usize = std::mem::offset_of!(Self, anchor);
+
     pub(super) fn new(
         start: Instant,
         anchor: WallAnchor,

@@ -123,7 +123,7 @@ impl Net {
     fn add(&mut self, mut stream: Box<NetStream>) {
         let slot = stream.id.slot();
         match &mut stream.sockets {
-            Sockets::Own { rtp, rtcp, .. } => {
+            Sockets::Own { rtp, rtcp } => {
                 let registry = self.poll.registry();
                 let registered = registry
                     .register(rtp, Token(2 * slot), Interest::READABLE)
@@ -143,14 +143,18 @@ impl Net {
         }
         if self.streams.len() <= slot {
             self.streams.resize_with(slot + 1, || None);
+            self.queued.resize(2 * (slot + 1), false);
         }
         stream.armed = stream.session.next_deadline();
         self.timers.push(Reverse((stream.armed, slot as u32, stream.id.0)));
         let (id, load) = (stream.id, matches!(stream.feed, Feed::Load(_)));
+        let own = matches!(stream.sockets, Sockets::Own { .. });
         self.streams[slot] = Some(stream);
-        // What came before registration makes no edge.
-        self.queue(2 * slot);
-        self.queue(2 * slot + 1);
+        if own {
+            // What came before registration makes no edge.
+            self.queue(2 * slot);
+            self.queue(2 * slot + 1);
+        }
         if load {
             // The first packet leaves at once; the others where the wheel has room.
             let now = clock::now();
@@ -210,7 +214,7 @@ impl Net {
             transmit(&mut stream, &mut self.sharing, &self.buffer[..len], (to, true), now);
         }
         match &mut stream.sockets {
-            Sockets::Own { rtp, rtcp, .. } => {
+            Sockets::Own { rtp, rtcp } => {
                 let registry = self.poll.registry();
                 for socket in [rtp, rtcp] {
                     if let Err(error) = registry.deregister(socket) {

@@ -6,23 +6,18 @@ use std::time::Instant;
 
 use super::send::transmit;
 use super::stream::{Feed, Sockets, Taken};
-use super::{DATAGRAMS_PER_SOCKET, DATAGRAMS_PER_TURN, Net, RECEIVE_BATCH, SHARED};
+use super::{DATAGRAMS_PER_SOCKET, DATAGRAMS_PER_TURN, FIRST_BATCH, Net, RECEIVE_BATCH, SHARED};
 use crate::batch::MAX_BATCH;
-use crate::engine::prefetch::prefetch;
 use crate::rtp;
 use crate::stats::DropReason;
 
 impl Net {
-    /// Whether a socket waits in the ready queue; none when the socket is gone.
+    /// Whether a socket waits in the ready queue; none when there never was such a socket.
     fn queued(&mut self, socket: usize) -> Option<&mut bool> {
-        let queued = match socket.checked_sub(SHARED) {
-            Some(shared) => &mut self.sharing.get_mut(shared / 2)?.queued,
-            None => match &mut self.streams.get_mut(socket / 2)?.as_mut()?.sockets {
-                Sockets::Own { queued, .. } => queued,
-                Sockets::Shared(_) => return None,
-            },
-        };
-        Some(&mut queued[socket % 2])
+        match socket.checked_sub(SHARED) {
+            Some(shared) => Some(&mut self.sharing.get_mut(shared / 2)?.queued[socket % 2]),
+            None => self.queued.get_mut(socket),
+        }
     }
 
     /// Puts a socket (two per slot, then two per shared pair) into the ready queue once.
@@ -34,19 +29,23 @@ impl Net {
         }
     }
 
-    /// Takes a socket out of the ready queue's books; `false` when it is gone.
-    fn unqueue(&mut self, socket: usize) -> bool {
-        self.queued(socket).map(|queued| *queued = false).is_some()
+    /// Takes the next socket out of the ready queue, and asks for the memory of the one after it.
+    fn next_ready(&mut self) -> Option<usize> {
+        let socket = self.ready.pop_front()?;
+        if let Some(queued) = self.queued(socket) {
+            *queued = false;
+        }
+        if let Some(Some(Some(stream))) = self.ready.front().map(|next| self.streams.get(next / 2)) {
+            stream.prefetch();
+        }
+        Some(socket)
     }
 
     /// Takes datagrams from ready sockets, a bounded number; returns how many.
     pub(super) fn receive(&mut self, now: Instant) -> usize {
         let mut taken = 0;
         while taken < DATAGRAMS_PER_TURN {
-            let Some(socket) = self.ready.pop_front() else { break };
-            if !self.unqueue(socket) {
-                continue;
-            }
+            let Some(socket) = self.next_ready() else { break };
             let (more, count) = if socket >= SHARED {
                 self.drain_shared(socket - SHARED, DATAGRAMS_PER_TURN - taken, now)
             } else {
@@ -65,11 +64,11 @@ impl Net {
     fn drain(&mut self, socket: usize, share: usize, now: Instant) -> (bool, usize) {
         let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return (false, 0) };
         let (mut sum, mut taken, mut more) = (Taken::default(), 0, true);
+        // Most often one waits, and to ask for many costs more than to ask again.
+        let mut wanted = FIRST_BATCH;
         while taken < share {
-            let wanted = RECEIVE_BATCH.min(share - taken);
-            // The session's memory comes while the system looks for the packet.
-            prefetch(&stream.session);
-            let Sockets::Own { rtp, rtcp, .. } = &stream.sockets else { break };
+            wanted = wanted.min(share - taken);
+            let Sockets::Own { rtp, rtcp } = &stream.sockets else { return (false, 0) };
             let source = if socket.is_multiple_of(2) { rtp } else { rtcp };
             let got = match self.inbox.receive(source, wanted) {
                 Ok(got) => got,
@@ -94,6 +93,7 @@ impl Net {
                 more = false;
                 break;
             }
+            wanted = RECEIVE_BATCH;
         }
         self.follow(socket / 2, sum, now);
         (more, taken)
@@ -118,10 +118,13 @@ impl Net {
                 }
             }
             taken += inbox.len();
+            // Two datagrams ahead: so long does memory take to come.
             let mut datagrams = inbox.iter_mut();
-            let mut next = datagrams.next().map(|next| self.find(index, end, next));
+            let [mut next, mut after] =
+                [(); 2].map(|()| datagrams.next().map(|next| self.find(index, end, next)));
             while let Some((found, datagram, from)) = next {
-                next = datagrams.next().map(|next| self.find(index, end, next));
+                next = after;
+                after = datagrams.next().map(|next| self.find(index, end, next));
                 self.deal((index, end), found, datagram, from, now);
             }
             if !more {
@@ -143,7 +146,7 @@ impl Net {
         let found =
             self.sharing.get(index).and_then(|sharing| sharing.tables[end].find(datagram, is_rtcp, from));
         if let Some(Some(Some(stream))) = found.map(|slot| self.streams.get(slot)) {
-            prefetch(&**stream);
+            stream.prefetch();
         }
         (found, datagram, from)
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::stream::{Feed, NetStream, Next, Sockets};
 use super::{Net, Sharing};
-use crate::engine::prefetch::prefetch;
+use crate::engine::wheel::Again;
 
 impl Net {
     /// Sends the frames the worker has announced.
@@ -55,19 +55,28 @@ impl Net {
         self.arm(slot);
     }
 
-    /// Sends pre-encoded media that is due; returns how many packets.
-    pub(super) fn turn_wheel(&mut self, now: Instant) -> usize {
+    /// Sends pre-encoded media that is due, or within a millisecond will be; returns how many packets.
+    pub(super) fn turn_wheel(&mut self, now: Instant, ahead: bool) -> usize {
         let Some(mut wheel) = self.wheel.take() else { return 0 };
         let mut sent = 0;
-        wheel.turn(now, |slot, id, after| {
+        wheel.turn(now, ahead, |slot, id, after, moment| {
             sent += 1;
             if let Some(Some(Some(stream))) = after.map(|after| self.streams.get(after as usize)) {
-                prefetch(&**stream);
+                stream.prefetch();
             }
-            self.send_load(slot as usize, id, now)
+            self.send_load(slot as usize, id, now)?;
+            self.again(slot as usize, moment)
         });
         self.wheel = Some(wheel);
         sent
+    }
+
+    /// When a stream of pre-encoded media sends again after its place at `moment`.
+    fn again(&mut self, slot: usize, moment: Instant) -> Option<Again> {
+        match &mut self.streams.get_mut(slot)?.as_mut()?.feed {
+            Feed::Load(load) => Some(load.again(moment)),
+            Feed::Worker { .. } => None,
+        }
     }
 
     /// Sends the next packet of a stream of pre-encoded media; returns in how many milliseconds it sends again, or `None`

@@ -1,6 +1,7 @@
 //! One stream on the packet thread: its session, its sockets or its place on shared ones, and where its media comes from
 //! and goes.
 
+use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use crate::capture::{Capture, Transport};
 use crate::clock;
 use crate::engine::config::{EventSender, StreamEvent, StreamId};
 use crate::engine::load::LoadSource;
+use crate::engine::prefetch::prefetch;
 use crate::engine::registry::SharedClaim;
 use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::rtp::{self, HEADER_LEN};
@@ -24,25 +26,27 @@ pub(in crate::engine) struct NetFigures {
     pub(in crate::engine) send_errors: u64,
 }
 
-/// One stream on the packet thread.
+/// One stream on the packet thread. Its fields lie in memory as they stand here, from the beginning of a line on: what every
+/// packet needs first and together.
+#[repr(C, align(64))]
 pub(in crate::engine) struct NetStream {
     pub(in crate::engine) id: StreamId,
-    pub(in crate::engine) session: Session,
-    pub(in crate::engine) sockets: Sockets,
+    pub(in crate::engine) capture: Option<Arc<Capture>>,
     pub(in crate::engine) mux: bool,
-    pub(in crate::engine) feed: Feed,
-    pub(in crate::engine) send_errors: u64,
     /// The moment its one valid timer is set to.
     pub(in crate::engine) armed: Instant,
+    pub(in crate::engine) sockets: Sockets,
+    pub(in crate::engine) feed: Feed,
+    pub(in crate::engine) session: Session,
+    pub(in crate::engine) send_errors: u64,
     /// Addresses of both sockets, for the capture.
     pub(in crate::engine) local: [SocketAddr; 2],
-    pub(in crate::engine) capture: Option<Arc<Capture>>,
 }
 
 /// What a stream sends on and receives from.
 pub(in crate::engine) enum Sockets {
-    /// Sockets of its own, and which of them are in the ready queue.
-    Own { rtp: UdpSocket, rtcp: UdpSocket, queued: [bool; 2] },
+    /// Sockets of its own.
+    Own { rtp: UdpSocket, rtcp: UdpSocket },
     /// A place on a shared pair.
     Shared(SharedClaim),
 }
@@ -82,6 +86,11 @@ pub(super) struct Taken {
 }
 
 impl NetStream {
+    /// Asks for what the next packet needs of it.
+    pub(super) fn prefetch(&self) {
+        prefetch(self, offset_of!(Self, session) + Session::hot());
+    }
+
     pub(in crate::engine) fn figures(&self) -> NetFigures {
         NetFigures { session: self.session.figures(), send_errors: self.send_errors }
     }
@@ -127,7 +136,7 @@ impl NetStream {
     pub(super) fn transmit(&mut self, datagram: &[u8], to: SocketAddr, is_rtcp: bool, now: Instant) {
         let end = usize::from(is_rtcp && !self.mux);
         self.record(true, to, end, datagram, now);
-        let Sockets::Own { rtp, rtcp, .. } = &self.sockets else { return };
+        let Sockets::Own { rtp, rtcp } = &self.sockets else { return };
         let socket = if end == 1 { rtcp } else { rtp };
         if socket.send_to(datagram, to).is_err() && !is_rtcp {
             self.send_errors += 1;
@@ -186,7 +195,10 @@ impl NetStream {
         let Ok(frame) = self.session.receive_rtp(datagram, from, now) else { return false };
         let first = frame.first;
         let taken = match &mut self.feed {
-            Feed::Load(_) => false,
+            Feed::Load(load) => {
+                load.came(now);
+                false
+            }
             Feed::Worker { to_worker, .. } => {
                 let head = FrameHead {
                     payload_type: frame.payload_type,
