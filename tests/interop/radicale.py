@@ -56,8 +56,12 @@ class Radicale:
                     raise
 
     @property
+    def origin(self):
+        return f"https://127.0.0.1:{self.port}"
+
+    @property
     def uri(self):
-        return f"https://127.0.0.1:{self.port}/{USER}/contacts/"
+        return f"{self.origin}/{USER}/contacts/"
 
     def ask(self, method, file, body=None, **headers):
         request = urllib.request.Request(self.uri + file, method=method, data=body.encode() if body else None)
@@ -82,7 +86,7 @@ class Radicale:
         self.log.close()
 
 
-def journey(steps):
+def journey(steps, host_alone=False):
     def run(world):
         server = Radicale(world.run / "radicale")
         try:
@@ -91,7 +95,7 @@ def journey(steps):
             config = world.config(proxy="127.0.0.1:9")
             text = config.read_text()
             config.write_text(
-                f'{text}\n[contacts]\nuri = "{server.uri}"\nusername = "{USER}"\npassword = "{PASSWORD}"\n'
+                f'{text}\n[contacts]\nuri = "{server.origin if host_alone else server.uri}"\nusername = "{USER}"\npassword = "{PASSWORD}"\n'
             )
 
             def z5(*arguments, status=0):
@@ -165,5 +169,6 @@ def thousand(world, server, z5):
 
 JOURNEYS = {
     "radicale": (journey(both_ways), None),
+    "radicale-discovery": (journey(both_ways, host_alone=True), None),
     "radicale-import": (journey(thousand), None),
 }

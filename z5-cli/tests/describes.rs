@@ -65,6 +65,29 @@ fn numbers_are_listed_without_choosing_one() {
 }
 
 #[test]
+fn the_policy_of_the_group_is_shown_beside_the_client_s_settings() {
+    let policy = z5_mock::GroupPolicy {
+        rtp_ports: Some((20_000, 20_999)),
+        audio_codecs: Some(["PCMU", "G729"].map(str::to_owned).to_vec()),
+        max_bitrate: Some(300_000),
+    };
+    let world = World::with("alice", z5_mock::Carrier::builder().group_policy(policy));
+    let run = world.z5(&["licence"]);
+    let policy = &run.result()["policy"];
+    assert_eq!(policy["audio_codecs"]["in_force"], serde_json::json!(["PCMU"]), "{}", run.stdout);
+    assert_eq!(policy["video_bitrate"]["in_force"], 300_000);
+    let config = world.config();
+    let shown = z5(&["--config", &config, "licence"]).stdout;
+    assert!(shown.contains("RTP ports       client any, group 20000-20999 -> 20000-20999"), "{shown}");
+    assert!(shown.contains("group PCMU G729 -> PCMU"), "{shown}");
+    assert!(shown.contains("group 300 kbit/s -> 300 kbit/s"), "{shown}");
+    let plain = World::new(&[]);
+    let run = plain.z5(&["licence"]);
+    let codecs = &run.result()["policy"]["audio_codecs"];
+    assert!(codecs["group"].is_null() && codecs["client"] == codecs["in_force"], "{}", run.stdout);
+}
+
+#[test]
 fn the_licence_is_shown() {
     let world = World::new(&[]);
     let run = world.z5(&["licence"]);

@@ -22,8 +22,8 @@ use serde::Deserialize;
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use template::TEMPLATE;
 pub use values::{
-    AudioCodec, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, SrtpSuite, Transport,
-    UdpKeepAlive, WhenSilent, audio_codec, srtp_suite,
+    AudioCodec, ContactsProtocol, HostPort, Millis, PortRange, Profile, RetryMode, SrtpMode, SrtpSuite,
+    Transport, UdpKeepAlive, WhenSilent, audio_codec, srtp_suite,
 };
 pub(crate) use video::is_y4m;
 pub use video::{Rung, VIDEO_CODEC, VideoSetting};
@@ -201,12 +201,15 @@ pub struct LicenceKey {
     pub x: Option<String>,
 }
 
-/// A CardDAV address book (RFC 6352).
+/// The address book.
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct Contacts {
-    /// The collection, an `https:` URI; left out, profile `z5` takes what ZDial says, and profile `generic` has none.
+    /// An `https:` URI: a CardDAV collection, or a host alone, whose address book is looked for (RFC 6764); with protocol `xcard` the
+    /// list. Left out, profile `z5` takes what ZDial says, and profile `generic` has none.
     pub uri: Option<String>,
+    /// How it is spoken to. Left out: CardDAV at `uri`; without one, what ZDial names, CardDAV first.
+    pub protocol: Option<ContactsProtocol>,
     /// Who we are there; left out, the credentials of the SIP account are used (RFC 9248 section 7.1).
     pub username: Option<String>,
     /// The password itself.

@@ -12,7 +12,7 @@ use serde::Serialize;
 pub use requirement::{Destination, Requirement, documented, of_configuration, resolved};
 pub(crate) use requirement::{Wanted, nameservers, wanted};
 
-use crate::config::PortRange;
+use crate::config::{AudioCodec, PortRange};
 
 /// What a row is needed for; the sections of the requirement in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -196,6 +196,58 @@ impl LocalRtpPorts {
             (None, None) => (PortRange::ANY, PortSource::System),
         }
     }
+}
+
+/// What the MCS says of the group of a number, with each licence (docs/wire/licence.md); what it does not say is none. Its ports take
+/// the place of the client's; codecs and bit rate are what the client's settings are held to. Emergency calls are held to the ports alone.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct GroupPolicy {
+    /// What the group is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Local RTP ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtp_ports: Option<PortRange>,
+    /// Audio codecs that may be used, by their encoding names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_codecs: Option<Vec<String>>,
+    /// Bits per second, all media of a call together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_bitrate: Option<u64>,
+}
+
+impl GroupPolicy {
+    /// Whether a codec may be used.
+    pub fn permits(&self, codec: AudioCodec) -> bool {
+        let same = |name: &String| name.eq_ignore_ascii_case(codec.name());
+        self.audio_codecs.as_ref().is_none_or(|names| names.iter().any(same))
+    }
+}
+
+/// A setting that client and group both have a say in, and what comes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Limited<T> {
+    /// From the configuration.
+    pub client: T,
+    /// From the group, if it says anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<T>,
+    /// What holds for calls.
+    pub in_force: T,
+}
+
+/// The settings of calls that the group has a say in, as both sides have them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyReport {
+    /// What the group is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Local RTP ports; what holds is [`LocalRtpPorts::in_force`].
+    pub rtp_ports: LocalRtpPorts,
+    /// Encoding names, in the client's order.
+    pub audio_codecs: Limited<Vec<String>>,
+    /// Bits per second of video at most; the licence has a say in what holds, too.
+    pub video_bitrate: Limited<u64>,
 }
 
 #[cfg(test)]

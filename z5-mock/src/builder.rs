@@ -9,11 +9,23 @@ use crate::carrier::{Carrier, StartError};
 use crate::far_end::script::Script;
 use crate::fault::{ArmedId, Fault, Faults, Order, When};
 use crate::mcs::licence::LicenceOptions;
+use crate::mcs::policy::GroupPolicy;
 use crate::names::Names;
 use crate::recorder;
 use crate::relay::Impairment;
 use crate::sip::switch::RegistrationLimits;
 use crate::state::Addresses;
+
+/// One way in which a configuration document names the address book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactsBy {
+    /// `x-z5` with `address-book-uri`: the CardDAV collection.
+    CardDav,
+    /// `carddav` (RFC 9248 section 9.2.2): its host, where the collection is to be looked for (RFC 6764).
+    CardDavDomain,
+    /// `contacts` (RFC 9248 section 9.2.2): the list of xCards.
+    Xcard,
+}
 
 /// What a carrier will be; [`Carrier::builder`] makes one, [`Builder::start`] starts it.
 #[derive(Clone, Debug)]
@@ -32,6 +44,8 @@ pub struct Builder {
     pub(crate) impairment: Impairment,
     pub(crate) rtp_ports: RangeInclusive<u16>,
     pub(crate) client_rtp_ports: (u16, u16),
+    pub(crate) policy: GroupPolicy,
+    pub(crate) contacts_by: Vec<ContactsBy>,
     pub(crate) granted_expires: Duration,
     pub(crate) min_expires: Duration,
     pub(crate) lifetime: Duration,
@@ -58,6 +72,8 @@ impl Default for Builder {
             impairment: Impairment::default(),
             rtp_ports: 0..=0,
             client_rtp_ports: (10_000, 65_535),
+            policy: GroupPolicy::default(),
+            contacts_by: vec![ContactsBy::CardDav, ContactsBy::Xcard],
             granted_expires: Duration::from_secs(600),
             min_expires: Duration::from_secs(60),
             lifetime: Duration::from_secs(86_400),
@@ -173,6 +189,20 @@ impl Builder {
     #[must_use]
     pub fn client_rtp_ports(mut self, low: u16, high: u16) -> Self {
         self.client_rtp_ports = (low, high);
+        self
+    }
+
+    /// What the MCS says of the group with each licence; nothing by default.
+    #[must_use]
+    pub fn group_policy(mut self, policy: GroupPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How configuration documents name the address book; by default as a CardDAV collection and as a list of xCards.
+    #[must_use]
+    pub fn contacts_by(mut self, ways: &[ContactsBy]) -> Self {
+        self.contacts_by = ways.to_vec();
         self
     }
 

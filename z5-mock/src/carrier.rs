@@ -20,6 +20,7 @@ use crate::far_end::FarEnds;
 use crate::fault::{ArmedId, BadOrder, Fault, Faults, Order};
 use crate::mcs::address_book::{self, AddressBooks};
 use crate::mcs::licence::{LicenceKey, LicenceKeyError};
+use crate::mcs::list;
 use crate::names::Names;
 use crate::recorder::{Recorder, Service};
 use crate::relay::{Conditions, Impairment, Relay, RelayFigures, RelayStats};
@@ -468,16 +469,23 @@ async fn in_time(faults: Faults, order: Order, armed: Option<ArmedId>) {
 }
 
 /// Every number knows the echo far end and the other customers.
+/// What not every client knows, for the first card of a list: it must survive what clients do to others.
+const MORE: &str = "<note><text>Sends back what it gets.\nDay and night; always, too</text></note><x-service><parameters><x-kind>\
+    <text>far end</text></x-kind></parameters><unknown>echo\\,1</unknown></x-service><about xmlns=\"urn:z5:mock\">a far end</about></vcard>";
+
 pub(crate) fn first_address_books(accounts: &[Account]) -> AddressBooks {
     let books = AddressBooks::default();
     let numbers: Vec<&Number> = accounts.iter().flat_map(|account| account.numbers()).collect();
     for owner in &numbers {
         let uid = |index: usize| format!("00000000-0000-4000-8000-{index:012}");
         books.put(&owner.sip_user, "echo.vcf", &address_book::vcard(&uid(0), "Echo", "+15555550900"));
+        let mut list = vec![list::xcard(&uid(0), "Echo", "+15555550900").replace("</vcard>", MORE)];
         for (index, other) in numbers.iter().enumerate().filter(|(_, other)| other.e164 != owner.e164) {
             let card = address_book::vcard(&uid(index + 1), &other.display_name, &other.e164);
             books.put(&owner.sip_user, &format!("{}.vcf", other.sip_user), &card);
+            list.push(list::xcard(&uid(index + 1), &other.display_name, &other.e164));
         }
+        books.put_list(&owner.sip_user, &list::xcard_list(&list));
     }
     books
 }

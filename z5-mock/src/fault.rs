@@ -137,8 +137,16 @@ pub enum Fault {
     CardUnavailable,
     /// A change is made and answered 503, so that nobody knows that it was.
     CardAnswerLost,
-    /// A change is answered without an ETag.
+    /// Neither changes nor the list are answered with an ETag.
     CardUntagged,
+    /// The list of xCards is answered 404.
+    ListMissing,
+    /// The list of xCards ends in the middle.
+    ListCut,
+    /// Another device stores the list of xCards, with one contact more, right before a change of it is looked at.
+    ListOvertaken,
+    /// `/.well-known/carddav` leads to another host.
+    BookElsewhere,
 
     /// REGISTER with right credentials is answered 403.
     RegisterForbidden,

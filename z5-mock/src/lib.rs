@@ -40,7 +40,7 @@ pub mod scenario;
 pub mod sim;
 
 pub use account::{Account, Number, NumberState};
-pub use builder::Builder;
+pub use builder::{Builder, ContactsBy};
 pub use carrier::{Carrier, StartError};
 pub use client_config::ClientConfig;
 pub use far_end::Kind as FarEnd;
@@ -48,6 +48,8 @@ pub use far_end::script::{BadScript, Media as ScriptMedia, Script, Step as Scrip
 pub use fault::{AnswerFault, CertificateFault, Fault, Faults, Order, When};
 pub use mcs::address_book::{AddressBooks, vcard};
 pub use mcs::licence::{LicenceKey, LicenceKeyError, LicenceOptions};
+pub use mcs::list::{xcard, xcard_list};
+pub use mcs::policy::GroupPolicy;
 pub use names::Names;
 pub use recorder::{Direction, Entry, Recorder, Service};
 pub use relay::{Impairment, PathStats, RelayStats};

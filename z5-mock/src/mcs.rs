@@ -19,7 +19,10 @@ use crate::state::State;
 
 pub(crate) mod address_book;
 pub(crate) mod dav;
+mod discovery;
 pub(crate) mod licence;
+pub(crate) mod list;
+pub(crate) mod policy;
 pub(crate) mod xml;
 
 pub(crate) struct Mcs {
@@ -35,8 +38,12 @@ pub(crate) fn router(state: Arc<State>) -> Router {
     let mcs = Arc::new(Mcs { state, realm: Realm::new("mcs") });
     Router::new()
         .route("/mcs/v1/license", post(licence::issue))
+        .route("/.well-known/carddav", any(discovery::well_known))
+        .route("/carddav/", any(discovery::root))
+        .route("/carddav/{user}/", any(discovery::home))
         .route("/carddav/{user}/default/", any(dav::collection))
         .route("/carddav/{user}/default/{card}", any(dav::card))
+        .route("/xcard/{user}/contacts.xml", any(list::list))
         .layer(middleware::from_fn_with_state(Arc::clone(&mcs), sign_in))
         .with_state(mcs)
 }

@@ -13,11 +13,12 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::account::{Account, Number, NumberState};
-use crate::builder::Builder;
+use crate::builder::{Builder, ContactsBy};
 use crate::far_end::script::{Media, Script, Step};
 use crate::fault::name::nearest;
 use crate::fault::order::{self, Order};
 use crate::fault::{Fault, When};
+use crate::mcs::policy::GroupPolicy;
 
 /// What is wrong with a scenario file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +74,7 @@ struct File {
     ports: Ports,
     registration: Registration,
     configuration: Configuration,
+    policy: Policy,
     licence: Licence,
     impairment: Impairment,
     account: Vec<AccountEntry>,
@@ -91,6 +93,7 @@ impl Default for File {
             ports: Ports::default(),
             registration: Registration::default(),
             configuration: Configuration::default(),
+            policy: Policy::default(),
             licence: Licence::default(),
             impairment: Impairment::default(),
             account: Vec::new(),
@@ -124,6 +127,15 @@ struct Registration {
 struct Configuration {
     lifetime: Time,
     rtp_ports: Option<Spanned<(u16, u16)>>,
+    contacts: Option<Vec<Spanned<String>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Policy {
+    rtp_ports: Option<Spanned<(u16, u16)>>,
+    audio_codecs: Option<Vec<String>>,
+    max_bitrate: Option<u64>,
 }
 
 #[derive(Deserialize, Default)]
@@ -311,6 +323,15 @@ fn build(file: &File, judge: &mut Judge<'_>) -> Builder {
     if let Some(lifetime) = judge.time("configuration.lifetime", &file.configuration.lifetime) {
         builder = builder.configuration_lifetime(lifetime);
     }
+    if let Some(ways) = &file.configuration.contacts {
+        let ways: Vec<ContactsBy> = ways.iter().filter_map(|way| contacts_by(way, judge)).collect();
+        builder = builder.contacts_by(&ways);
+    }
+    builder = builder.group_policy(GroupPolicy {
+        rtp_ports: judge.ports("policy.rtp_ports", file.policy.rtp_ports.as_ref()),
+        audio_codecs: file.policy.audio_codecs.clone(),
+        max_bitrate: file.policy.max_bitrate,
+    });
     builder = licence(&file.licence, builder, judge);
     let given = &file.impairment;
     builder = builder.impairment(crate::Impairment {
@@ -385,6 +406,20 @@ fn addresses(file: &File, mut builder: Builder, judge: &mut Judge<'_>) -> Builde
         builder.addresses = places;
     }
     builder
+}
+
+fn contacts_by(way: &Spanned<String>, judge: &mut Judge<'_>) -> Option<ContactsBy> {
+    let known = [
+        ("carddav", ContactsBy::CardDav),
+        ("carddav-domain", ContactsBy::CardDavDomain),
+        ("xcard", ContactsBy::Xcard),
+    ];
+    let found = known.iter().find(|(name, _)| name == way.get_ref()).map(|(_, way)| *way);
+    if found.is_none() {
+        let why = format!("{:?} is none of carddav, carddav-domain and xcard", way.get_ref());
+        judge.wrong(way, "configuration.contacts", why);
+    }
+    found
 }
 
 fn licence(given: &Licence, builder: Builder, judge: &mut Judge<'_>) -> Builder {

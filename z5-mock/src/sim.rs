@@ -191,6 +191,11 @@ impl Sim {
         &self.state.faults
     }
 
+    /// The address books, as another device sees them.
+    pub fn address_books(&self) -> &crate::AddressBooks {
+        &self.state.address_books
+    }
+
     /// What crossed the wire.
     pub fn recorder(&self) -> &Recorder {
         &self.state.recorder

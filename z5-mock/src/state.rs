@@ -8,13 +8,14 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::account::Account;
-use crate::builder::Builder;
+use crate::builder::{Builder, ContactsBy};
 use crate::carrier::{StartError, first_address_books};
 use crate::clock::Clock;
 use crate::far_end::script::Script;
 use crate::fault::Faults;
 use crate::mcs::address_book::AddressBooks;
 use crate::mcs::licence::Signer;
+use crate::mcs::policy::GroupPolicy;
 use crate::names::Names;
 use crate::recorder::Recorder;
 use crate::tls::Tls;
@@ -45,6 +46,8 @@ pub(crate) struct State {
     /// Far ends of the test's own.
     pub(crate) scripts: Vec<Script>,
     pub(crate) client_rtp_ports: (u16, u16),
+    pub(crate) policy: GroupPolicy,
+    pub(crate) contacts_by: Vec<ContactsBy>,
     pub(crate) lifetime: Duration,
     /// What the sign-in server says about its proxies.
     pub(crate) proxies_over_tls: bool,
@@ -74,6 +77,8 @@ impl State {
             recorder,
             scripts: builder.scripts,
             client_rtp_ports: builder.client_rtp_ports,
+            policy: builder.policy,
+            contacts_by: builder.contacts_by,
             lifetime: builder.lifetime,
             proxies_over_tls: builder.proxies_over_tls,
             dice: Dice::new(builder.seed),

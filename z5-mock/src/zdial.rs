@@ -12,11 +12,13 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::account::{Account, Number, NumberState};
+use crate::builder::ContactsBy;
 use crate::fault::Fault;
 use crate::http::Here;
 use crate::http::auth::Realm;
 use crate::http::problem::Problem;
 use crate::http::trouble;
+use crate::mcs::{dav, list};
 use crate::recorder::Service;
 use crate::state::State;
 
@@ -161,7 +163,7 @@ fn configuration(state: &State, number: &Number) -> Value {
     let proxies: Vec<_> =
         names.mcs_targets().iter().map(|name| format!("sip:{name}:{sip};transport={transport}")).collect();
     let (low, high) = state.client_rtp_ports;
-    json!({
+    let mut document = json!({
         "phone-number": number.e164,
         "provider-domain": names.domain(),
         "display-name": number.display_name,
@@ -174,12 +176,26 @@ fn configuration(state: &State, number: &Number) -> Value {
         "x-z5": {
             "mcs": names.mcs_targets(),
             "license-uri": format!("https://{}:{https}/mcs/v1/license", names.mcs),
-            "address-book-uri": format!("https://{}:{https}/carddav/{}/default/", names.mcs, number.sip_user),
             "rtp-port-range": [low, high],
             "group": "default",
             "sip-transport": transport,
         },
-    })
+    });
+    let place = format!("{}:{https}", names.mcs);
+    for way in &state.contacts_by {
+        match way {
+            ContactsBy::CardDav => {
+                let uri = format!("https://{place}{}", dav::base(&number.sip_user));
+                document["x-z5"]["address-book-uri"] = json!(uri);
+            }
+            ContactsBy::CardDavDomain => document["carddav"] = json!({ "carddav-domain": place }),
+            ContactsBy::Xcard => {
+                let uri = format!("https://{place}{}", list::path(&number.sip_user));
+                document["contacts"] = json!({ "contacts-uri": uri });
+            }
+        }
+    }
+    document
 }
 
 fn instance_id(parameters: &HashMap<String, String>) -> Result<(), Box<Problem>> {

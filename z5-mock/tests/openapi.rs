@@ -92,6 +92,7 @@ impl World {
         let now = Instant::now();
         let accounts = [
             Account::new("alice", "alice-secret").number("+15555550101"),
+            Account::new("bob", "bob-secret").number("+15555550102"),
             Account::new("carol", "carol-secret").number("+15555550103").number("+15555550104"),
             Account::new("dora", "dora-secret")
                 .number_with(Number { state: NumberState::Suspended, ..Number::new("+15555550105", "Dora") }),
@@ -102,14 +103,28 @@ impl World {
     }
 
     fn ask(&mut self, method: &str, port: u16, target: &str, who: Option<&str>, body: &Value) -> Reply {
-        self.now += Duration::from_secs(1);
-        let headers = who.map(|who| ("authorization".to_owned(), format!("Basic {}", STANDARD.encode(who))));
         let body = if body.is_null() { Bytes::new() } else { body.to_string().into() };
+        self.ask_with((method, target), port, who, None, body)
+    }
+
+    fn ask_with(
+        &mut self,
+        (method, target): (&str, &str),
+        port: u16,
+        who: Option<&str>,
+        condition: Option<(&str, &str)>,
+        body: Bytes,
+    ) -> Reply {
+        self.now += Duration::from_secs(1);
+        let credentials =
+            who.map(|who| ("authorization".to_owned(), format!("Basic {}", STANDARD.encode(who))));
+        let condition = condition.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = credentials.into_iter().chain(condition);
         let request = HttpsRequest {
             server: SocketAddr::from(([127, 0, 0, 1], port)),
             method: method.to_owned(),
             target: target.to_owned(),
-            headers: headers.into_iter().collect(),
+            headers: headers.collect(),
             body,
         };
         match self.sim.https(request, self.now) {
@@ -160,13 +175,64 @@ impl World {
             let reply = self.ask("POST", 8443, "/mcs/v1/license", who, &body);
             check("mcs", "/mcs/v1/license", "post", &reply);
         }
+        self.ask_for_contacts(check);
+    }
+
+    fn ask_for_contacts(&mut self, check: &mut dyn FnMut(&str, &str, &str, &Reply)) {
+        let (alice, bob) = (Some("15555550101:sip-15555550101"), Some("15555550102:sip-15555550102"));
+        let vcard = z5_mock::vcard("n", "Nora", "+15555550120");
+        let none = Some(("if-none-match", "*"));
+        let stale = Some(("if-match", "\"r0\""));
+        let cards = "/carddav/{user}/default/{card}";
+        for (method, file, who, condition, body) in [
+            ("GET", "echo.vcf", alice, None, ""),
+            ("GET", "nobody.vcf", alice, None, ""),
+            ("GET", "echo.vcf", None, None, ""),
+            ("GET", "echo.vcf", bob, None, ""),
+            ("PUT", "new.vcf", alice, none, vcard.as_str()),
+            ("PUT", "new.vcf", alice, None, vcard.as_str()),
+            ("PUT", "new.vcf", alice, none, vcard.as_str()),
+            ("PUT", "new.vcf", alice, None, "no card"),
+            ("PUT", "new.vcf", None, None, vcard.as_str()),
+            ("PUT", "new.vcf", bob, None, vcard.as_str()),
+            ("DELETE", "new.vcf", alice, stale, ""),
+            ("DELETE", "new.vcf", alice, None, ""),
+            ("DELETE", "new.vcf", alice, None, ""),
+            ("DELETE", "new.vcf", None, None, ""),
+            ("DELETE", "new.vcf", bob, None, ""),
+        ] {
+            let target = format!("/carddav/15555550101/default/{file}");
+            let reply = self.ask_with((method, &target), 8443, who, condition, body.to_owned().into());
+            check("address-book", cards, &method.to_lowercase(), &reply);
+        }
+        let list = z5_mock::xcard_list(&[z5_mock::xcard("n", "Nora", "+15555550120")]);
+        let (path, target) = ("/xcard/{user}/contacts.xml", "/xcard/15555550101/contacts.xml");
+        for (method, who, condition, body) in [
+            ("GET", alice, None, ""),
+            ("GET", alice, Some(("if-none-match", "\"l1\"")), ""),
+            ("GET", bob, None, ""),
+            ("GET", None, None, ""),
+            ("POST", alice, Some(("if-match", "\"l0\"")), list.as_str()),
+            ("POST", alice, None, list.as_str()),
+            ("POST", alice, None, "<vcards/>"),
+            ("POST", bob, None, list.as_str()),
+            ("POST", None, None, list.as_str()),
+        ] {
+            let reply = self.ask_with((method, target), 8443, who, condition, body.to_owned().into());
+            check("address-book", path, &method.to_lowercase(), &reply);
+        }
+        for who in [alice, None] {
+            let reply = self.ask("GET", 8443, "/.well-known/carddav", who, &Value::Null);
+            check("address-book", "/.well-known/carddav", "get", &reply);
+        }
     }
 }
 
-fn apis() -> [Api; 2] {
+fn apis() -> [Api; 3] {
     [
         Api::new("zdial", include_str!("../../docs/wire/zdial.openapi.json")),
         Api::new("mcs", include_str!("../../docs/wire/mcs.openapi.json")),
+        Api::new("address-book", include_str!("../../docs/wire/address-book.openapi.json")),
     ]
 }
 
@@ -202,7 +268,7 @@ fn every_answer_is_what_the_documents_say_also_under_faults() {
         }
         world.ask_everything(&mut |name, path, method, reply| {
             let api = apis.iter().find(|api| api.name == name).unwrap();
-            seen.insert((name.to_owned(), path.to_owned(), reply.status));
+            seen.insert((name.to_owned(), path.to_owned(), method.to_owned(), reply.status));
             if let Err(why) = api.holds(path, method, reply) {
                 wrong.push(format!("{fault:?} {method} {path}: {why}"));
             }
@@ -212,9 +278,9 @@ fn every_answer_is_what_the_documents_say_also_under_faults() {
     // Everything that is documented was seen.
     for api in &apis {
         for (path, operations) in api.text["paths"].as_object().unwrap() {
-            for operation in operations.as_object().unwrap().values() {
+            for (method, operation) in operations.as_object().unwrap() {
                 for status in operation["responses"].as_object().unwrap().keys() {
-                    let key = (api.name.to_owned(), path.clone(), status.parse().unwrap());
+                    let key = (api.name.to_owned(), path.clone(), method.clone(), status.parse().unwrap());
                     assert!(seen.contains(&key), "never seen: {key:?}");
                 }
             }
@@ -248,7 +314,7 @@ fn a_licence_has_the_documented_claims() {
     let document: Value = serde_json::from_slice(&reply.body).unwrap();
     let claims = document["license"].as_str().unwrap().split('.').nth(1).unwrap().to_owned();
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-    let [_, mcs] = apis();
+    let [_, mcs, _] = apis();
     mcs.validates("/components/schemas/Claims", &claims).unwrap();
     // The simulation says what time it is.
     assert_eq!(claims["iat"], UNIX_S + 1);

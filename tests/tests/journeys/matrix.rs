@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use tokio::task::JoinSet;
-use z5_core::config::Millis;
+use z5_core::config::{ContactsProtocol, Millis};
 use z5_core::error::{ProvisionError, RegisterError, ResolveError, SignInError};
 use z5_core::{EventKind, RetryMode, StartOptions};
 use z5_mock::{Fault, Order};
@@ -79,6 +79,12 @@ async fn end(fault: Fault, at_one_of_two: bool) -> String {
         (_, true) => load(&carrier.generic_config_by_name("alice", "tls").unwrap()),
         (_, false) => config(&carrier, "alice", |_| {}),
     };
+    // What only the other ways to an address book meet.
+    if name.starts_with("address-book.list-") {
+        configuration.contacts.protocol = Some(ContactsProtocol::Xcard);
+    } else if name == "address-book.elsewhere" {
+        configuration.contacts.uri = Some(carrier.mcs_url());
+    }
     if (name.ends_with("black-hole") || name.ends_with("slow")) && !(at_one_of_two && is_passed_by(&name)) {
         let times = &mut configuration.timeouts;
         // Of the silent step alone: the others take what a busy machine makes them take.

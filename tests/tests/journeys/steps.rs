@@ -31,7 +31,7 @@ async fn five_steps_lead_to_ready_and_back() {
     }
     let StepDetail::SignedIn { chosen, offered, authentication, .. } = details[1].0 else { panic!("step 2") };
     assert_eq!((chosen.as_str(), offered.len(), *authentication), ("+15555550101", 1, "SHA-256"));
-    let StepDetail::Provisioned { licence, contacts } = details[2].0 else { panic!("step 3") };
+    let StepDetail::Provisioned { licence, contacts, .. } = details[2].0 else { panic!("step 3") };
     assert!(licence.features.iter().any(|feature| feature == "text"));
     assert!(*contacts >= 2);
     let StepDetail::Registered { granted_s, server, .. } = details[3].0 else { panic!("step 4") };

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use serde::Serialize;
+use z5_core::config::PortRange;
 use z5_core::config::Profile;
 use z5_core::events::{LicenceReport, NumberOffer, StepDetail};
+use z5_core::policy::{LocalRtpPorts, PolicyReport};
 use z5_core::{Advice, Config, EventKind, Failure, Step};
 
 use super::asking::{Asking, Next};
@@ -34,6 +36,8 @@ struct Line<'a> {
     numbers: Option<Vec<NumberOffer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     licence: Option<LicenceReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<PolicyReport>,
 }
 
 /// What was found, or why not.
@@ -41,6 +45,7 @@ struct Line<'a> {
 struct Found {
     numbers: Option<Vec<NumberOffer>>,
     licence: Option<LicenceReport>,
+    policy: Option<PolicyReport>,
     failure: Option<Failure>,
     usage: bool,
     fault: bool,
@@ -67,8 +72,11 @@ pub(super) async fn run(goal: Goal, args: &AccountArgs, path: Option<&Path>, out
     for number in found.numbers.iter().flatten() {
         out.note(&output::plain(&number_line(number)));
     }
-    if let Some(licence) = &found.licence {
-        licence_lines(licence).iter().for_each(|line| out.note(&output::plain(line)));
+    if let (Some(licence), Some(policy)) = (&found.licence, &found.policy) {
+        licence_lines(licence)
+            .iter()
+            .chain(&policy_lines(policy))
+            .for_each(|line| out.note(&output::plain(line)));
     }
     if let Some(failure) = &found.failure {
         output::failure(failure);
@@ -78,6 +86,7 @@ pub(super) async fn run(goal: Goal, args: &AccountArgs, path: Option<&Path>, out
         head: Head::new(command, exit, found.failure.as_ref()),
         numbers: found.numbers,
         licence: found.licence,
+        policy: found.policy,
     });
     exit
 }
@@ -136,8 +145,9 @@ async fn ask(goal: Goal, config: Config, out: &mut Output) -> Found {
             if let (StepDetail::SignedIn { offered, .. }, Goal::Numbers) = (&detail, goal) {
                 found.numbers = Some(offered.clone());
                 reached = true;
-            } else if let (StepDetail::Provisioned { licence, .. }, Goal::Licence) = (&detail, goal) {
+            } else if let (StepDetail::Provisioned { licence, policy, .. }, Goal::Licence) = (&detail, goal) {
                 found.licence = Some(licence.clone());
+                found.policy = Some((**policy).clone());
                 reached = true;
             }
         } else if let EventKind::NumberRequired { numbers } = event.kind {
@@ -195,6 +205,36 @@ fn number_line(number: &NumberOffer) -> String {
         false => ", no address for emergency calls on file",
     };
     format!("{line}  ({state}{default}{address})")
+}
+
+/// What the group has a say in, as client and group have it; an arrow leads to what holds.
+fn policy_lines(policy: &PolicyReport) -> Vec<String> {
+    let said = |text: Option<String>| text.unwrap_or_else(|| "says nothing".to_owned());
+    let LocalRtpPorts { client, group } = policy.rtp_ports;
+    let (ports, _) = policy.rtp_ports.in_force();
+    let of_client = client.map_or_else(|| "any".to_owned(), |ports| ports.to_string());
+    let of_group = said(group.map(|ports| ports.to_string()));
+    let in_force = if ports == PortRange::ANY { "any".to_owned() } else { ports.to_string() };
+    let codecs = &policy.audio_codecs;
+    let kbps = |bits: u64| format!("{} kbit/s", bits / 1000);
+    let video = &policy.video_bitrate;
+    let line = |what: &str, client: &str, group: &str, in_force: &str| {
+        format!("{what:<16}client {client}, group {group} -> {in_force}")
+    };
+    vec![
+        format!("group           {}", policy.group.as_deref().unwrap_or("without a name")),
+        line("RTP ports", &of_client, &of_group, &in_force),
+        line(
+            "audio codecs",
+            &codecs.client.join(" "),
+            &said(codecs.group.as_ref().map(|names| names.join(" "))),
+            &match codecs.in_force.is_empty() {
+                true => "none: no call with sound".to_owned(),
+                false => codecs.in_force.join(" "),
+            },
+        ),
+        line("video bit rate", &kbps(video.client), &said(video.group.map(kbps)), &kbps(video.in_force)),
+    ]
 }
 
 fn licence_lines(licence: &LicenceReport) -> Vec<String> {

@@ -352,7 +352,7 @@ impl Human {
                     &format!("signed in ({authentication}); number {chosen}{of}"),
                 );
             }
-            StepDetail::Provisioned { licence, contacts } => {
+            StepDetail::Provisioned { licence, contacts, .. } => {
                 self.step(
                     step,
                     true,

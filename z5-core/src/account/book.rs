@@ -1,16 +1,20 @@
 //! The address book as a whole: every card with what the server is known to have of it, and the changes that the server does not
-//! have yet. Plain data: it reads no clock, file or socket. `machine::book` carries it to a CardDAV server and back, the store keeps it.
+//! have yet. Plain data: it reads no clock, file or socket. `machine::book` carries it to a server and
+//! back, card by card (CardDAV) or as a whole (`bulk`); the store keeps it.
 //!
 //! A card is clean (as on the server), new, changed, or removed here. Clean ones follow the server. What was changed here and there is
 //! merged field by field ([`merge`]); what was changed on one side and removed on the other comes back: nothing is lost by itself.
 
 mod apply;
+mod bulk;
 pub(crate) mod dav;
 mod href;
+pub(crate) mod principal;
 mod stored;
 
 pub(crate) use apply::{Applied, Unsent, What};
 pub use apply::{ContactMerged, MergeKind};
+pub(crate) use bulk::{LIST_MARK, Rewrite};
 pub(crate) use href::{encode, key_of};
 
 use std::collections::BTreeMap;
@@ -244,6 +248,22 @@ impl Book {
         }
         self.change(&id, both)?;
         Ok((id, Imported::Merged))
+    }
+
+    /// The contact of this name, whatever its case and accents, that has all of these numbers.
+    pub fn having(&self, name: &str, numbers: &[String]) -> Option<Contact> {
+        let name = super::vcard::fold(name.trim());
+        let same =
+            |one: &str, other: &str| match (super::vcard::number_key(one), super::vcard::number_key(other)) {
+                (Some(one), Some(other)) => one == other,
+                _ => one.eq_ignore_ascii_case(other),
+            };
+        let has = |contact: &Contact| {
+            numbers.iter().all(|wanted| contact.numbers.iter().any(|own| same(&own.number, wanted.trim())))
+        };
+        let contacts = self.visible().map(|(_, entry)| &entry.indexed.contact);
+        let mut alike = contacts.filter(|contact| super::vcard::fold(&contact.name) == name);
+        alike.find(|contact| has(contact)).cloned()
     }
 
     fn visible(&self) -> impl Iterator<Item = (&str, &Entry)> {

@@ -4,6 +4,31 @@
 use serde::Serialize;
 
 use super::vcard::{Card, NumberLabel, number_key};
+use crate::error::{BookError, CallError};
+
+/// Whether a number of a contact can be dialled from anywhere: a number with or without a plus sign and separators, a SIP address
+/// (`sip:`, or with an `@`), a `tel:` or `urn:` URI.
+///
+/// # Errors
+/// Why not.
+pub fn check_number(number: &str) -> Result<(), BookError> {
+    let bad = |why: &str| BookError::BadNumber { number: number.to_owned(), why: why.to_owned() };
+    let text = number.trim();
+    let addressed = text.contains(':') || text.contains('@');
+    let separators = [' ', '-', '.', '(', ')', '/'];
+    let of_number = |c: char| c.is_ascii_digit() || ['*', '#'].contains(&c) || separators.contains(&c);
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let is_number = digits.chars().all(of_number) && digits.contains(|c: char| c.is_ascii_digit());
+    if !addressed && !is_number {
+        return Err(bad(
+            "it is neither a number, such as +15555550100 or 411, nor a SIP address, such as sip:bob@example.org",
+        ));
+    }
+    match crate::machine::check_target(text) {
+        Err(CallError::BadTarget { why, .. }) => Err(bad(&why)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
 
 /// One contact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -96,5 +121,36 @@ impl Query {
         key.ends_with(digits)
             || (self.from_start && key.starts_with(digits))
             || (key.len() >= NATIONAL_DIGITS && digits.ends_with(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_dialled_is_a_number_and_the_rest_is_told() {
+        for good in [
+            "+1 (555) 555-0100",
+            "411",
+            "*86",
+            "911",
+            "sip:bob@relay.test",
+            "bob@relay.test",
+            "tel:+15555550100",
+        ] {
+            assert_eq!(check_number(good), Ok(()), "{good}");
+        }
+        for (bad, words) in [
+            ("notanumber", "neither a number"),
+            ("", "neither a number"),
+            ("+", "neither a number"),
+            ("555-CALL", "neither a number"),
+            ("https://relay.test/bob", "on the web"),
+            ("sip:bob@relay.test?a=b", "headers behind"),
+        ] {
+            let error = check_number(bad).unwrap_err();
+            assert!(error.to_string().contains(words), "{bad}: {error}");
+        }
     }
 }

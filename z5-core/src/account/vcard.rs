@@ -5,12 +5,14 @@
 
 mod convert;
 mod line;
+mod list;
 mod merge;
 mod read;
 mod view;
 mod xml;
 
 pub use line::{Line, Param};
+pub(crate) use list::{Edit, XmlList};
 pub use merge::{Merged, merge};
 pub use read::{BadCard, Found, MAX_CARD_BYTES, MAX_FILE_BYTES, read};
 pub use view::{NumberLabel, number_key};

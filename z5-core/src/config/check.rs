@@ -331,9 +331,13 @@ impl Config {
                 let need = "credentials of an address book are for the one that `contacts.uri` names";
                 out.push(Problem::missing("contacts.uri", need));
             }
+            None if it.protocol.is_some() && self.profile == Profile::Generic => {
+                let need = "`contacts.protocol` says how, and nothing says where the address book is";
+                out.push(Problem::missing("contacts.uri", need));
+            }
             None => return,
             Some(uri) => {
-                if let Err(why) = crate::machine::https_uri(uri) {
+                if let Err(why) = crate::machine::configured_uri(uri, it.protocol.unwrap_or_default()) {
                     out.push(Problem::bad("contacts.uri", format!("`{uri}` {why}")));
                 }
             }

@@ -7,6 +7,17 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub use z5_media::{AudioCodec, SrtpSuite};
 
+/// How an address book is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ContactsProtocol {
+    /// Card by card (RFC 6352).
+    #[default]
+    CardDav,
+    /// The whole list as one document, by GET and POST (RFC 9248 section 7.2, RFC 6351).
+    Xcard,
+}
+
 /// Which steps a session walks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -254,6 +254,7 @@ async fn read(mut response: reqwest::Response) -> Result<HttpsReply, HttpsFailur
     let retry_after_s =
         headers.get(reqwest::header::RETRY_AFTER).and_then(text).and_then(|text| seconds(&text));
     let etag = headers.get(reqwest::header::ETAG).and_then(text);
+    let location = headers.get(reqwest::header::LOCATION).and_then(text);
     let mut body = BytesMut::new();
     while let Some(chunk) =
         response.chunk().await.map_err(|error| HttpsFailure::Broken(root_cause(&error)))?
@@ -263,7 +264,7 @@ async fn read(mut response: reqwest::Response) -> Result<HttpsReply, HttpsFailur
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(HttpsReply { status, challenges, retry_after_s, etag, body: Bytes::from(body) })
+    Ok(HttpsReply { status, challenges, retry_after_s, etag, location, body: Bytes::from(body) })
 }
 
 /// Retry-After in either form (RFC 9110 section 10.2.3).

@@ -20,11 +20,20 @@ pub enum BookError {
     /// A contact needs a name.
     #[error("a contact needs a name (FN)")]
     NoName,
+    /// A number that cannot be dialled.
+    #[error("`{number}` cannot be dialled: {why}")]
+    BadNumber {
+        /// As given.
+        number: String,
+        /// Why not.
+        why: String,
+    },
 }
 
 impl BookError {
     /// Every code this type can have.
-    pub const CODES: &'static [&'static str] = &["contacts.unknown", "contacts.full", "contacts.no-name"];
+    pub const CODES: &'static [&'static str] =
+        &["contacts.unknown", "contacts.full", "contacts.no-name", "contacts.bad-number"];
 
     /// The stable code.
     pub fn code(&self) -> &'static str {
@@ -32,6 +41,7 @@ impl BookError {
             Self::Unknown { .. } => "contacts.unknown",
             Self::Full => "contacts.full",
             Self::NoName => "contacts.no-name",
+            Self::BadNumber { .. } => "contacts.bad-number",
         }
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Attempt;
-use crate::policy::{LocalRtpPorts, NameRole};
+use crate::policy::{LocalRtpPorts, NameRole, PolicyReport};
 
 /// What came out of a step. In JSON the members stand in `detail`, `step` tells which these are.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,6 +41,8 @@ pub enum StepDetail {
         licence: LicenceReport,
         /// How many contacts the address book has.
         contacts: usize,
+        /// What client and group say of media.
+        policy: Box<PolicyReport>,
     },
     /// Step 4.
     Registered {

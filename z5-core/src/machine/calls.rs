@@ -152,7 +152,7 @@ impl Calls {
         let made = outcome.and_then(|ready| {
             // What it rang with holds on.
             let ready = if call.ready.is_empty() { ready } else { std::mem::take(&mut call.ready) };
-            Ok((capabilities_of(&ready, desk)?, ready))
+            Ok((capabilities_of(&ready, call.emergency, desk)?, ready))
         });
         let (capabilities, ready) = match made {
             Ok(made) => made,
@@ -307,7 +307,7 @@ impl Call {
         let ready =
             || self.ready.iter().filter(|medium| flows(medium.kind) || self.adding.contains(&medium.kind));
         let address = ready().next().map_or(desk.local, |medium| medium.ports.rtp.ip());
-        call_media::capabilities(ready(), &desk.plan.media, &self.keys, address, hold)
+        call_media::capabilities(ready(), &licensed::media(desk, self.emergency), &self.keys, address, hold)
     }
 
     fn new(key: CallKey, incoming: bool, now: Instant) -> Self {
@@ -349,9 +349,13 @@ impl Call {
 }
 
 /// What we can do on ports that were just made ready.
-fn capabilities_of(ready: &[ReadyMedium], desk: &Desk<'_>) -> Result<Capabilities, CallError> {
+fn capabilities_of(
+    ready: &[ReadyMedium],
+    emergency: bool,
+    desk: &Desk<'_>,
+) -> Result<Capabilities, CallError> {
     let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
-    call_media::capabilities(ready, &desk.plan.media, &[], address, false)
+    call_media::capabilities(ready, &licensed::media(desk, emergency), &[], address, false)
 }
 
 fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<Effect>) {

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use z5_sip::outbox::Outbox;
 
-use super::book::{BookSync, SyncReport};
+use super::book::{ADDRESS_BOOK, BookSync, SyncReport, book_place};
 use super::exchange::HttpAuth;
 use super::io::{BookChange, Effect};
-use super::provision::book_place;
 use super::sign_in::SignedIn;
 use super::{Machine, State};
 use crate::account::book::Book;
@@ -89,6 +88,7 @@ impl Machine {
     pub(super) fn needs_no_sign_in(&self) -> bool {
         self.plan
             .contacts
+            .at
             .as_ref()
             .is_some_and(|book| book.credentials.is_some() || self.plan.sip.account.is_some())
     }
@@ -121,7 +121,7 @@ impl Machine {
                 let field = "contacts.uri".to_owned();
                 let why = "there is no address book: neither the sign-in nor the configuration names one"
                     .to_owned();
-                let phase = super::provision::ADDRESS_BOOK;
+                let phase = ADDRESS_BOOK;
                 self.fail(ProvisionError::BadReply { phase, field, why }.into(), now, out);
             }
             Err(error) => self.fail(error.into(), now, out),

@@ -59,6 +59,11 @@ pub(crate) fn target(text: &str, domain: &str, carrier: bool) -> Result<Target, 
     Ok(Target { uri, emergency })
 }
 
+/// Whether it can be called from some domain.
+pub(crate) fn check_target(text: &str) -> Result<(), CallError> {
+    target(text, "z5.invalid", true).map(drop)
+}
+
 /// RFC 9248 section 5.4: what is E.164 becomes `+digits;user=phone`, everything else made of digits `user=dialstring`.
 fn from_number(text: &str, domain: &str, carrier: bool) -> Option<String> {
     let bare: String = text.chars().filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')')).collect();

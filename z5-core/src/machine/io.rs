@@ -135,6 +135,8 @@ pub(crate) struct HttpsReply {
     pub(crate) retry_after_s: Option<u64>,
     /// The ETag as it was written, quotes included.
     pub(crate) etag: Option<String>,
+    /// Where a redirect leads, as it was written.
+    pub(crate) location: Option<String>,
     pub(crate) body: Bytes,
 }
 

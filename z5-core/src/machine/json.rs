@@ -76,12 +76,15 @@ pub(crate) fn flag(value: &Value, field: &str) -> bool {
 
 /// A whole number of seconds; absent is none.
 pub(crate) fn seconds(value: &Value, field: &str) -> Result<Option<Duration>, Wrong> {
+    let seconds = number(value, field).map_err(|_| wrong(field, "it is not a whole number of seconds"))?;
+    Ok(seconds.map(Duration::from_secs))
+}
+
+/// A whole number; absent is none.
+pub(crate) fn number(value: &Value, field: &str) -> Result<Option<u64>, Wrong> {
     match value.get(field) {
         None | Some(Value::Null) => Ok(None),
-        Some(number) => match number.as_u64() {
-            Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
-            None => Err(wrong(field, "it is not a whole number of seconds")),
-        },
+        Some(number) => number.as_u64().map(Some).ok_or_else(|| wrong(field, "it is not a whole number")),
     }
 }
 

@@ -169,6 +169,7 @@ impl Machine {
         let record = KeptLicence {
             number: licensed.signed_in.account.number.clone(),
             token: licensed.token.clone(),
+            policy: licensed.policy_text.clone(),
             fetched_unix_s: self.wall.unix_s(now),
         };
         self.memory.keep(Kept::Licence(record), out);

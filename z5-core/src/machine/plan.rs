@@ -9,10 +9,10 @@ use z5_sip::locate::{Abilities, Destination};
 use z5_sip::ua::{self, BodyPart, CallInfo, StunUse};
 use z5_sip::wire::Uri;
 
-use super::provision::https_uri;
+use super::book::configured_uri;
 use crate::config::{
-    Config, ConfigError, HostPort, LicenceKey, Media, Problem, Profile, RetryMode, StoreSetting, Timeouts,
-    Transport, UdpKeepAlive, read_part,
+    Config, ConfigError, ContactsProtocol, HostPort, LicenceKey, Media, Problem, Profile, RetryMode,
+    StoreSetting, Timeouts, Transport, UdpKeepAlive, read_part,
 };
 use crate::error::StartError;
 use crate::location::Location;
@@ -32,8 +32,7 @@ pub(crate) struct Plan {
     pub(crate) names: Vec<(Option<NameRole>, String)>,
     pub(crate) zdial: Option<ZDialPlan>,
     pub(crate) mcs: Option<McsPlan>,
-    /// The address book, when the configuration says where it is.
-    pub(crate) contacts: Option<BookPlan>,
+    pub(crate) contacts: ContactsPlan,
     pub(crate) goal: Goal,
     pub(crate) sip: SipPlan,
     pub(crate) emergency: EmergencyPlan,
@@ -76,7 +75,15 @@ pub(crate) struct McsPlan {
     pub(crate) keys: BTreeMap<String, DecodingKey>,
 }
 
-/// Step 3: a CardDAV collection that is configured.
+/// Step 3: the address book.
+pub(crate) struct ContactsPlan {
+    /// How it is to be spoken to, where that is configured.
+    pub(crate) protocol: Option<ContactsProtocol>,
+    /// Where it is, when the configuration says so.
+    pub(crate) at: Option<BookPlan>,
+}
+
+/// Step 3: an address book that is configured.
 pub(crate) struct BookPlan {
     pub(crate) host: String,
     pub(crate) port: u16,
@@ -169,7 +176,7 @@ impl Plan {
             }
         };
         let known = |host: &str| names.iter().any(|(_, name)| name.eq_ignore_ascii_case(host));
-        if let Some(book) = contacts.as_ref().filter(|book| !known(&book.host)) {
+        if let Some(book) = contacts.at.as_ref().filter(|book| !known(&book.host)) {
             names.push((None, book.host.clone()));
         }
         Ok(Self {
@@ -249,12 +256,13 @@ fn five_names(config: &Config) -> Vec<(Option<NameRole>, String)> {
     ]
 }
 
-fn book(config: &Config) -> Result<Option<BookPlan>, StartError> {
-    let Some(uri) = &config.contacts.uri else { return Ok(None) };
-    let (host, port, path) = https_uri(uri).map_err(|why| bad("contacts.uri", format!("`{uri}` {why}")))?;
-    let path = if path.ends_with('/') { path } else { format!("{path}/") };
-    let username = config.contacts.username.clone();
-    Ok(Some(BookPlan { host, port, path, credentials: username.zip(config.contacts_password()?) }))
+fn book(config: &Config) -> Result<ContactsPlan, StartError> {
+    let protocol = config.contacts.protocol;
+    let Some(uri) = &config.contacts.uri else { return Ok(ContactsPlan { protocol, at: None }) };
+    let wrong = |why: &str| bad("contacts.uri", format!("`{uri}` {why}"));
+    let (host, port, path) = configured_uri(uri, protocol.unwrap_or_default()).map_err(wrong)?;
+    let credentials = config.contacts.username.clone().zip(config.contacts_password()?);
+    Ok(ContactsPlan { protocol, at: Some(BookPlan { host, port, path, credentials }) })
 }
 
 /// The card of the owner, by reference or as a part of the message.

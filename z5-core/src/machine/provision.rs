@@ -9,26 +9,27 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde_json::Value;
 use z5_sip::outbox::{Deadline, Outbox};
 
-use super::book::{self, BookPlace, BookSync, SyncReport};
+use super::book::{self, BookSync, SyncReport, book_place};
 use super::context::Context;
-use super::exchange::{Answer, Exchange, HttpAuth, Server};
+use super::exchange::{Exchange, HttpAuth, Server};
 use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
 use super::json;
-use super::plan::{BookPlan, McsPlan, Plan};
-use super::resolve::Resolved;
+use super::mcs::{at_uri, refusal, replied};
+use super::plan::Plan;
 use super::sign_in::SignedIn;
 use super::warm::Warm;
 use crate::account::book::Book;
 use crate::account::licence::{Licence, Validity};
 use crate::clock::WallAnchor;
 use crate::error::{ProvisionError, millis};
+use crate::policy::GroupPolicy;
 use crate::secret::Secret;
 use crate::store::KeptLicence;
 
 const LICENCE: &str = "the licence";
-pub(super) const ADDRESS_BOOK: &str = "the address book";
 /// Without a URI from ZDial, the licence is asked for here.
 const LICENCE_PATH: &str = "/mcs/v1/license";
 
@@ -39,6 +40,10 @@ pub(crate) struct Licensed {
     pub(crate) licence: Licence,
     /// As it came, to be kept.
     pub(crate) token: Secret,
+    /// What came beside it.
+    pub(crate) policy: Arc<GroupPolicy>,
+    /// The same as it came, to be kept.
+    pub(crate) policy_text: Option<String>,
     _proof: Proof,
 }
 
@@ -58,7 +63,12 @@ impl Licensed {
             Validity::Grace => grace,
             Validity::Over => false,
         };
-        good.then(|| Self { signed_in, licence, token: kept.token.clone(), _proof: Proof })
+        let policy_text = kept.policy.clone();
+        let said = policy_text.as_deref().and_then(|text| json::parse(text.as_bytes()).ok());
+        // What was kept could be read when it came.
+        let policy = Arc::new(said.and_then(|said| read_policy(&said).ok()).unwrap_or_default());
+        let token = kept.token.clone();
+        good.then(|| Self { signed_in, licence, token, policy, policy_text, _proof: Proof })
     }
 }
 
@@ -93,12 +103,21 @@ pub(crate) struct Provisioning {
     signed_in: Arc<SignedIn>,
     lenient: bool,
     licence_job: Job,
-    licence: Option<(Licence, Secret)>,
+    licence: Option<Given>,
     sync: Option<BookSync>,
     book: Option<SyncReport>,
     book_error: Option<ProvisionError>,
     began: Instant,
     until: Instant,
+}
+
+/// What the licence server gave.
+#[derive(Debug)]
+struct Given {
+    licence: Licence,
+    token: Secret,
+    policy: GroupPolicy,
+    policy_text: Option<String>,
 }
 
 #[derive(Debug)]
@@ -136,7 +155,9 @@ impl Provisioning {
             return Err(ProvisionError::LicenceMissing { status: 0, detail });
         };
         let account = &signed_in.account;
-        let (server, target) = place(account.licence_uri.as_deref(), LICENCE_PATH, mcs, &signed_in.resolved)?;
+        let usual = || format!("https://{}:{}{LICENCE_PATH}", mcs.host, mcs.https_port);
+        let at = account.licence_uri.clone().unwrap_or_else(usual);
+        let (server, target) = at_uri(&at, &signed_in.resolved)?;
         let book_at = match wanted {
             Wanted::Both { .. } => book_place(context.plan, &signed_in.resolved, Some(&signed_in))?,
             Wanted::Licence => None,
@@ -191,12 +212,10 @@ impl Provisioning {
             return Progress::Going;
         }
         let answer = job.exchange.on_outcome(outcome, &mut job.auth, context.ids, context.ident, out);
-        let taken = match answer {
-            Answer::Going => return Progress::Going,
-            Answer::Reply(reply) => self.take_licence(&reply, context),
-            Answer::Rejected => Err(ProvisionError::BadCredentials { phase: LICENCE }),
-            Answer::NoUsableChallenge(offered) => Err(ProvisionError::NoUsableChallenge { offered }),
-            Answer::Failed(failure) => Err(network_error(failure, &job.server.host, LICENCE)),
+        let taken = match replied(answer, &job.server.host, LICENCE) {
+            Ok(None) => return Progress::Going,
+            Ok(Some(reply)) => self.take_licence(&reply, context),
+            Err(error) => Err(error),
         };
         match taken {
             Err(error) => failed(error),
@@ -245,7 +264,10 @@ impl Provisioning {
         let token = json::text(&value, "license").map_err(wrong)?;
         let (device, number) = (&context.plan.instance_id, &self.signed_in.account.number);
         let licence = Licence::verify(&token, mcs, device, number, (context.wall, context.now))?;
-        self.licence = Some((licence, Secret::new(token)));
+        let said = value.get("policy").filter(|said| !said.is_null());
+        let policy = said.map_or_else(|| Ok(GroupPolicy::default()), read_policy).map_err(wrong)?;
+        let policy_text = said.map(ToString::to_string);
+        self.licence = Some(Given { licence, token: Secret::new(token), policy, policy_text });
         Ok(())
     }
 
@@ -253,110 +275,27 @@ impl Provisioning {
         if self.sync.is_some() {
             return Progress::Going;
         }
-        let Some((licence, token)) = self.licence.take() else { return Progress::Going };
-        let licensed = Licensed { signed_in: Arc::clone(&self.signed_in), licence, token, _proof: Proof };
+        let Some(given) = self.licence.take() else { return Progress::Going };
+        let Given { licence, token, policy, policy_text } = given;
+        let (signed_in, policy) = (Arc::clone(&self.signed_in), Arc::new(policy));
+        let licensed = Licensed { signed_in, licence, token, policy, policy_text, _proof: Proof };
         let (book, book_error) = (self.book.take(), self.book_error.take());
         Progress::Done(Box::new(Ok(Fetched { licensed, book, book_error })))
     }
 }
 
-/// Where the address book is: what the configuration says, else what ZDial says, else the usual place on the MCS. None where there is
-/// none of them.
-///
-/// # Errors
-/// When it is at a server that step 1 did not resolve.
-pub(super) fn book_place(
-    plan: &Plan,
-    resolved: &Resolved,
-    signed_in: Option<&SignedIn>,
-) -> Result<Option<BookPlace>, ProvisionError> {
-    let account = signed_in.map(|signed_in| &signed_in.account);
-    if let Some(BookPlan { host, port, path, credentials }) = &plan.contacts {
-        let credentials = credentials
-            .clone()
-            .or_else(|| account.map(|account| (account.user_name.clone(), account.sip_password.clone())))
-            .or_else(|| {
-                let account = plan.sip.account.as_ref()?;
-                Some((account.auth_username.clone(), account.password.clone()))
-            });
-        let addresses = resolved.addresses(host).ok_or_else(|| ProvisionError::BadReply {
-            phase: ADDRESS_BOOK,
-            field: "contacts.uri".to_owned(),
-            why: format!("`{host}` was not resolved"),
-        })?;
-        let server = Server { host: host.clone(), port: *port, addresses: addresses.to_vec() };
-        return Ok(credentials.map(|(username, password)| BookPlace {
-            server,
-            path: path.clone(),
-            username,
-            password,
-        }));
+/// The member `policy`: what it does not say it leaves to others, what it says must be usable.
+fn read_policy(said: &Value) -> Result<GroupPolicy, json::Wrong> {
+    let within = |wrong: json::Wrong| json::Wrong { field: format!("policy.{}", wrong.field), ..wrong };
+    if !said.is_object() {
+        return Err(json::Wrong { field: "policy".to_owned(), why: "it is no object".to_owned() });
     }
-    let (Some(account), Some(mcs)) = (account, &plan.mcs) else { return Ok(None) };
-    let usual = format!("/carddav/{}/default/", account.user_name);
-    let (server, path) = place(account.address_book_uri.as_deref(), &usual, mcs, resolved)?;
-    let path = if path.ends_with('/') { path } else { format!("{path}/") };
-    let (username, password) = (account.user_name.clone(), account.sip_password.clone());
-    Ok(Some(BookPlace { server, path, username, password }))
-}
-
-/// The server and path of a URI that ZDial gave, or of the default path on the MCS. The host must be one of step 1's.
-fn place(
-    uri: Option<&str>,
-    default_path: &str,
-    mcs: &McsPlan,
-    resolved: &Resolved,
-) -> Result<(Server, String), ProvisionError> {
-    let wrong = |why: &str| ProvisionError::BadReply {
-        phase: "sign-in",
-        field: "x-z5".to_owned(),
-        why: format!("`{}` {why}", uri.unwrap_or_default()),
-    };
-    let (host, port, path) = match uri {
-        None => (mcs.host.clone(), mcs.https_port, default_path.to_owned()),
-        Some(uri) => https_uri(uri).map_err(wrong)?,
-    };
-    let addresses = resolved
-        .addresses(&host)
-        .ok_or_else(|| wrong("is on a host that is not one of the names of step 1"))?
-        .to_vec();
-    Ok((Server { host, port, addresses }, path))
-}
-
-/// Host, port and path of an https URI.
-///
-/// # Errors
-/// What is wrong, in words that follow the URI.
-pub(crate) fn https_uri(uri: &str) -> Result<(String, u16, String), &'static str> {
-    let rest = uri.strip_prefix("https://").ok_or("is not an https URI")?;
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let target: crate::config::HostPort = authority.parse().map_err(|_| "has no usable host")?;
-    Ok((target.host, target.port.unwrap_or(443), format!("/{path}")))
-}
-
-pub(super) fn network_error(failure: HttpsFailure, host: &str, phase: &'static str) -> ProvisionError {
-    let host = host.to_owned();
-    match failure {
-        HttpsFailure::Unreachable(attempts) => ProvisionError::Unreachable { host, attempts },
-        HttpsFailure::Tls(why) => ProvisionError::Tls { host, why },
-        HttpsFailure::Broken(why) => ProvisionError::ConnectionLost { host, phase, why },
-        HttpsFailure::TooLarge { limit } => ProvisionError::BadReply {
-            phase,
-            field: "body".to_owned(),
-            why: format!("it is larger than {limit} bytes"),
-        },
-    }
-}
-
-pub(super) fn refusal(reply: &HttpsReply, phase: &'static str) -> ProvisionError {
-    let problem = json::Problem::read(reply);
-    let (status, detail, retry_after_s) = (reply.status, problem.detail, reply.retry_after_s);
-    match (problem.code.as_str(), status) {
-        ("licence-denied", _) => ProvisionError::LicenceDenied { status, detail },
-        ("seats-used", _) => ProvisionError::SeatsUsed { detail },
-        ("no-licence", _) => ProvisionError::LicenceMissing { status, detail },
-        (_, 429) => ProvisionError::RateLimited { retry_after_s },
-        (_, 500..=599) => ProvisionError::Unavailable { phase, status, detail, retry_after_s },
-        _ => ProvisionError::Refused { phase, status, detail },
-    }
+    let codecs = said.get("audio-codecs").filter(|codecs| !codecs.is_null());
+    let codecs = codecs.map(|_| json::texts(said, "audio-codecs")).transpose().map_err(within)?;
+    Ok(GroupPolicy {
+        group: json::optional_text(said, "group").map_err(within)?,
+        rtp_ports: json::port_range(said, "rtp-port-range").map_err(within)?,
+        audio_codecs: codecs,
+        max_bitrate: json::number(said, "max-bitrate").map_err(within)?,
+    })
 }

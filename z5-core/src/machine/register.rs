@@ -21,7 +21,7 @@ use super::sign_in::{Proxy, SignedIn};
 use crate::account::licence::Licence;
 use crate::config;
 use crate::error::{Attempt, AttemptOutcome, RegisterError, SessionError, millis};
-use crate::policy::LocalRtpPorts;
+use crate::policy::{GroupPolicy, LocalRtpPorts};
 use crate::secret::Secret;
 
 /// Who registers, where, and what the licence permits. Consumes the proof of the step before.
@@ -31,6 +31,8 @@ pub(crate) struct LineAccount {
     pub(crate) domain: String,
     pub(crate) targets: Vec<Target>,
     pub(crate) rtp_ports: LocalRtpPorts,
+    /// What the MCS says of the group.
+    pub(crate) policy: Arc<GroupPolicy>,
     /// None in profile `generic`, and while there is only [`LineAccount::lack`].
     pub(crate) licence: Option<Licence>,
     /// Why there is no licence although one is needed: nothing but emergency calls.
@@ -49,8 +51,10 @@ pub(crate) struct LineAccount {
 impl LineAccount {
     /// Profile `z5`.
     pub(crate) fn licensed(licensed: Licensed, plan: &Plan) -> Self {
-        let Licensed { signed_in, licence, .. } = licensed;
-        Self { licence: Some(licence), lack: None, ..Self::of(signed_in, plan) }
+        let Licensed { signed_in, licence, policy, .. } = licensed;
+        let mut this = Self { licence: Some(licence), lack: None, ..Self::of(signed_in, plan) };
+        this.obey(policy);
+        this
     }
 
     /// Profile `z5` without a licence: for emergency calls (RFC 9248 section 9.2.2).
@@ -60,7 +64,22 @@ impl LineAccount {
 
     /// The same with a configuration that was fetched afresh; the licence stays.
     pub(crate) fn configured_anew(&self, signed_in: Arc<SignedIn>, plan: &Plan) -> Self {
-        Self { licence: self.licence.clone(), lack: self.lack.clone(), ..Self::of(signed_in, plan) }
+        let mut this =
+            Self { licence: self.licence.clone(), lack: self.lack.clone(), ..Self::of(signed_in, plan) };
+        this.obey(Arc::clone(&self.policy));
+        this
+    }
+
+    /// What the MCS says of the group goes before what ZDial says of it.
+    pub(crate) fn obey(&mut self, policy: Arc<GroupPolicy>) {
+        self.rtp_ports.group = policy.rtp_ports.or(self.rtp_ports.group);
+        self.policy = policy;
+    }
+
+    /// Bits per second of a call at most, as licence and group have it.
+    pub(crate) fn max_bitrate(&self) -> Option<u64> {
+        let licensed = self.licence.as_ref().and_then(Licence::max_bitrate);
+        licensed.into_iter().chain(self.policy.max_bitrate).min()
     }
 
     /// Whether this is what the registrar knows: the same address of record and user.
@@ -107,6 +126,7 @@ impl LineAccount {
             address: format!("sip:{user}@{}{phone}", account.domain),
             targets,
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: account.rtp_ports },
+            policy: Arc::default(),
             licence: None,
             lack: None,
             signed_in: Some(signed_in),
@@ -132,6 +152,7 @@ impl LineAccount {
             domain,
             targets: resolved.sip_targets().to_vec(),
             rtp_ports: LocalRtpPorts { client: plan.media.ports, group: None },
+            policy: Arc::default(),
             licence: None,
             lack: None,
             signed_in: None,

@@ -98,12 +98,24 @@ pub(crate) struct Account {
     pub(crate) proxies: Vec<Proxy>,
     pub(crate) licence_uri: Option<String>,
     pub(crate) address_book_uri: Option<String>,
+    /// A CardDAV address book by its host, with or without a port (RFC 9248 section 9.2.2 `carddav`).
+    pub(crate) carddav: Option<Named>,
+    /// A list of xCards by its URI (RFC 9248 section 9.2.2 `contacts`).
+    pub(crate) xcard: Option<Named>,
     /// The address of the mailbox (RFC 9248 section 9.2.2 `mwi`).
     pub(crate) mailbox: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) rtp_ports: Option<PortRange>,
     /// For how long these values hold (RFC 9248 section 9.2.2 `lifetime`).
     pub(crate) lifetime: Option<Duration>,
+}
+
+/// An address book that the configuration names.
+#[derive(Debug, Clone)]
+pub(crate) struct Named {
+    pub(crate) at: String,
+    /// None: those of SIP (RFC 9248 section 7). They come together or not at all; half of them are none.
+    pub(crate) credentials: Option<(String, Secret)>,
 }
 
 /// An outbound proxy.
@@ -497,11 +509,22 @@ fn read_account(value: &Value, number: &str, plan: &Plan) -> Result<Account, jso
         proxies,
         licence_uri: json::optional_text(&extra, "license-uri")?,
         address_book_uri: json::optional_text(&extra, "address-book-uri")?,
+        carddav: named(value, "carddav", "carddav-domain")?,
+        xcard: named(value, "contacts", "contacts-uri")?,
         mailbox: json::optional_text(value, "mwi")?,
         group: json::optional_text(&extra, "group")?,
         rtp_ports: json::port_range(&extra, "rtp-port-range")?,
         lifetime: json::seconds(value, "lifetime")?,
     })
+}
+
+/// The member of RFC 9248 that names an address book: `{"carddav-domain", "carddav-username", "carddav-password"}` and the like.
+fn named(value: &Value, member: &str, at: &str) -> Result<Option<Named>, json::Wrong> {
+    let Some(value) = value.get(member).filter(|value| !value.is_null()) else { return Ok(None) };
+    let text = |name: &str| json::optional_text(value, &format!("{member}-{name}"));
+    let (username, password) = (text("username")?, text("password")?);
+    let credentials = username.zip(password.map(Secret::new));
+    Ok(Some(Named { at: json::text(value, at)?, credentials }))
 }
 
 /// Host, port and transport of `sip:host:port;params`, of a `sips` URI, or of a bare `host:port`. `usual` is the transport of one

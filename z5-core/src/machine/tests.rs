@@ -270,8 +270,14 @@ impl World {
             _ => (207, r#"<d:multistatus xmlns:d="DAV:"/>"#.to_owned()),
         };
         let challenges = vec![r#"Digest realm="z", nonce="n", qop="auth", algorithm=SHA-256"#.to_owned()];
-        let reply =
-            HttpsReply { status, challenges, retry_after_s: None, etag: None, body: Bytes::from(body) };
+        let reply = HttpsReply {
+            status,
+            challenges,
+            retry_after_s: None,
+            etag: None,
+            location: None,
+            body: Bytes::from(body),
+        };
         self.input(Input::Https { id, outcome: Ok(reply) });
     }
 

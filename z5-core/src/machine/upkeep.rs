@@ -121,7 +121,7 @@ impl Machine {
     pub(super) fn plan_upkeep(&mut self, now: Instant) {
         let State::Ready(ready) = &self.state else { return };
         let account = &ready.registered.account;
-        if self.plan.contacts.is_some() && !self.book_is_there {
+        if self.plan.contacts.at.is_some() && !self.book_is_there {
             // Step 3 asked for none, where there is no step 3.
             self.upkeep.book_at.get_or_insert(now);
         }
@@ -299,6 +299,7 @@ impl Machine {
         let account = &mut ready.registered.account;
         let licence = licensed.licence.report(self.wall.unix_s(now));
         account.licence = Some(licensed.licence);
+        account.obey(licensed.policy);
         let lacked = account.lack.take().is_some();
         let (address, online) = (account.address.clone(), ready.online);
         self.upkeep.licence_server_away = false;

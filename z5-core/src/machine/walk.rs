@@ -20,6 +20,7 @@ use crate::clock::WallAnchor;
 use crate::config::{Profile, RetryMode};
 use crate::error::{ResolveError, SignInError, Step};
 use crate::events::{EventKind, SessionState, StepDetail};
+use crate::policy::{Limited, LocalRtpPorts, PolicyReport};
 use crate::session::Goal;
 
 /// What was proved last.
@@ -196,10 +197,7 @@ impl Machine {
             display_name: account.display_name.clone(),
             domain: account.domain.clone(),
             group: account.group.clone(),
-            rtp_ports: crate::policy::LocalRtpPorts {
-                client: self.plan.media.ports,
-                group: account.rtp_ports,
-            },
+            rtp_ports: LocalRtpPorts { client: self.plan.media.ports, group: account.rtp_ports },
             authentication: signed_in.authentication,
         };
         self.number = Some(account.number.clone());
@@ -262,8 +260,35 @@ impl Machine {
         let detail = StepDetail::Provisioned {
             licence: licensed.licence.report(self.wall.unix_s(now)),
             contacts: self.book.len(),
+            policy: Box::new(self.policy_report(licensed)),
         };
         self.timings.provision_ms = Some(self.end_step(Step::Provision, detail, now, out));
+    }
+
+    /// The settings that the group has a say in, as both sides have them.
+    fn policy_report(&self, licensed: &Licensed) -> PolicyReport {
+        let (policy, account) = (&licensed.policy, &licensed.signed_in.account);
+        let media = &self.plan.media;
+        let names = |permitted: bool| {
+            let codecs = media.audio_codecs.iter().filter(|codec| !permitted || policy.permits(**codec));
+            codecs.map(|codec| codec.name().to_owned()).collect::<Vec<_>>()
+        };
+        let video = media.video_bits_per_second();
+        let most = licensed.licence.max_bitrate().into_iter().chain(policy.max_bitrate).min();
+        PolicyReport {
+            group: policy.group.clone().or_else(|| account.group.clone()),
+            rtp_ports: LocalRtpPorts { client: media.ports, group: policy.rtp_ports.or(account.rtp_ports) },
+            audio_codecs: Limited {
+                client: names(false),
+                group: policy.audio_codecs.clone(),
+                in_force: names(true),
+            },
+            video_bitrate: Limited {
+                client: video,
+                group: policy.max_bitrate,
+                in_force: most.map_or(video, |most| most.min(video)),
+            },
+        }
     }
 
     /// Step 3 is done with a licence that was kept.

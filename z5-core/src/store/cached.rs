@@ -51,6 +51,9 @@ pub(crate) struct KeptLicence {
     /// The signed token; it is verified anew at every start.
     #[serde(serialize_with = "exposed")]
     pub(crate) token: Secret,
+    /// The policy of the group that came with it, as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) policy: Option<String>,
     /// When it came, in seconds since 1970.
     pub(crate) fetched_unix_s: u64,
 }

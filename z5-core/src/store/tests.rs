@@ -99,8 +99,12 @@ fn every_record_comes_back_as_it_was_and_shows_no_secret() {
         document: Secret::new(json!({"sip-password": "wonderland"}).to_string()),
         fetched_unix_s: 7,
     };
-    let licence =
-        KeptLicence { number: "+15555550101".into(), token: Secret::new("wonderland"), fetched_unix_s: 8 };
+    let licence = KeptLicence {
+        number: "+15555550101".into(),
+        token: Secret::new("wonderland"),
+        policy: None,
+        fetched_unix_s: 8,
+    };
     let instance = Instance { instance_id: "id".into(), account: "alice@z.test".into(), seen_unix_s: 9 };
     let records = [
         Kept::Configuration(configuration.clone()),

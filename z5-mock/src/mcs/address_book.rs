@@ -15,6 +15,14 @@ pub struct AddressBooks {
 struct Book {
     revision: u64,
     cards: BTreeMap<String, Card>,
+    /// The list of xCards, a book of its own.
+    list: List,
+}
+
+#[derive(Clone, Debug, Default)]
+struct List {
+    revision: u64,
+    text: String,
 }
 
 #[derive(Clone, Debug)]
@@ -75,6 +83,16 @@ impl AddressBooks {
         self.card(sip_user, file).and_then(|card| card.vcard)
     }
 
+    /// Stores a list of xCards, in place of the one that is there.
+    pub fn put_list(&self, sip_user: &str, document: &str) {
+        self.with(sip_user, |book| book.store_list(document.to_owned()));
+    }
+
+    /// The list of xCards as it is stored.
+    pub fn list(&self, sip_user: &str) -> String {
+        self.listed(sip_user).1
+    }
+
     /// The names of all cards.
     pub fn files(&self, sip_user: &str) -> Vec<String> {
         self.all(sip_user).1.into_iter().map(|card| card.file).collect()
@@ -119,6 +137,29 @@ impl AddressBooks {
         })
     }
 
+    /// The list and its ETag.
+    pub(super) fn listed(&self, sip_user: &str) -> (String, String) {
+        self.with(sip_user, |book| (list_etag(&book.list), book.list.text.clone()))
+    }
+
+    /// Stores a list; its new ETag.
+    pub(super) fn store_list(
+        &self,
+        sip_user: &str,
+        condition: &Condition,
+        document: String,
+    ) -> Result<String, PreconditionFailed> {
+        self.with(sip_user, |book| {
+            let etag = list_etag(&book.list);
+            let matches = condition.if_match.as_ref().is_none_or(|wanted| wanted == "*" || *wanted == etag);
+            if !matches || condition.if_none_match {
+                return Err(PreconditionFailed);
+            }
+            book.store_list(document);
+            Ok(list_etag(&book.list))
+        })
+    }
+
     fn with<T>(&self, sip_user: &str, act: impl FnOnce(&mut Book) -> T) -> T {
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
         act(books.entry(sip_user.to_owned()).or_default())
@@ -133,6 +174,10 @@ impl Book {
     fn store(&mut self, file: &str, vcard: Option<String>) {
         self.revision += 1;
         self.cards.insert(file.to_owned(), Card { revision: self.revision, vcard });
+    }
+
+    fn store_list(&mut self, document: String) {
+        self.list = List { revision: self.list.revision + 1, text: document };
     }
 
     /// In the order in which they were changed, so that a part of it is a state that once was.
@@ -151,6 +196,10 @@ fn listed(file: &str, card: &Card) -> Listed {
         etag: etag(card.revision),
         vcard: card.vcard.clone(),
     }
+}
+
+fn list_etag(list: &List) -> String {
+    format!("\"l{}\"", list.revision)
 }
 
 fn etag(revision: u64) -> String {

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use super::address_book::{Condition, Listed};
 use super::{Mcs, SipUser, xml};
 use crate::fault::Fault;
+use crate::http::problem::Problem;
 
 /// Revisions travel as URIs, as RFC 6578 section 3.1 demands of tokens.
 const TOKEN_PREFIX: &str = "urn:z5:sync:";
@@ -167,7 +168,7 @@ pub(super) async fn card(
             };
             let changed = books.change(&user, &file, &condition, vcard);
             if changed.is_ok() && mcs.state.faults.strikes(Fault::CardAnswerLost) {
-                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                return closed();
             }
             match changed {
                 Err(_) => StatusCode::PRECONDITION_FAILED.into_response(),
@@ -180,21 +181,30 @@ pub(super) async fn card(
 }
 
 /// What a fault answers in place of making a change.
-fn change_fault(mcs: &Mcs) -> Option<Response> {
+pub(super) fn change_fault(mcs: &Mcs) -> Option<Response> {
     let faults = [
-        (Fault::CardConflict, StatusCode::PRECONDITION_FAILED),
-        (Fault::CardRefused, StatusCode::FORBIDDEN),
-        (Fault::CardUnavailable, StatusCode::SERVICE_UNAVAILABLE),
+        (Fault::CardConflict, StatusCode::PRECONDITION_FAILED.into_response()),
+        (
+            Fault::CardRefused,
+            Problem::new(StatusCode::FORBIDDEN, "change-refused", "The change is not taken").into_response(),
+        ),
+        (Fault::CardUnavailable, closed()),
     ];
-    let (_, status) = faults.into_iter().find(|(fault, _)| mcs.state.faults.strikes(*fault))?;
-    Some(status.into_response())
+    faults.into_iter().find(|(fault, _)| mcs.state.faults.strikes(*fault)).map(|(_, answer)| answer)
 }
 
-fn refusal(mcs: &Mcs, owner: &str, user: &str) -> Option<Response> {
+pub(super) fn refusal(mcs: &Mcs, owner: &str, user: &str) -> Option<Response> {
     if mcs.state.faults.strikes(Fault::AddressBookDown) {
-        return Some(StatusCode::SERVICE_UNAVAILABLE.into_response());
+        return Some(closed());
     }
-    (owner != user).then(|| StatusCode::FORBIDDEN.into_response())
+    let foreign =
+        || Problem::new(StatusCode::FORBIDDEN, "not-yours", "That is the address book of another user");
+    (owner != user).then(|| foreign().into_response())
+}
+
+/// The address book alone is closed.
+pub(super) fn closed() -> Response {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "maintenance", "Closed for maintenance").into_response()
 }
 
 fn member_list(user: &str, cards: &[Listed]) -> String {
@@ -225,11 +235,11 @@ fn member(user: &str, card: &Listed) -> String {
     }
 }
 
-fn base(user: &str) -> String {
+pub(crate) fn base(user: &str) -> String {
     format!("/carddav/{user}/default/")
 }
 
-fn multistatus(list: &str, revision: Option<u64>) -> Response {
+pub(super) fn multistatus(list: &str, revision: Option<u64>) -> Response {
     let token = revision.map_or_else(String::new, |revision| {
         format!("<D:sync-token>{TOKEN_PREFIX}{revision}</D:sync-token>")
     });

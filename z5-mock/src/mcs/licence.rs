@@ -244,5 +244,9 @@ pub(super) async fn issue(
             "The licence could not be signed",
         ))
     })?;
-    Ok(Json(json!({ "license": licence })))
+    let mut reply = json!({ "license": licence });
+    if let (Some(members), Some(policy)) = (reply.as_object_mut(), state.policy.member()) {
+        members.insert("policy".to_owned(), policy);
+    }
+    Ok(Json(reply))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Book, Entry, Indexed, State};
+use super::{Book, Entry, Indexed, LIST_MARK, State};
 use crate::account::vcard::{Card, MAX_CARD_BYTES, merge};
 
 /// How changes of two sides came together.
@@ -51,7 +51,7 @@ pub(crate) struct Unsent {
     pub(crate) file: String,
     pub(crate) etag: Option<String>,
     /// The card here at the time it is sent.
-    ours: Box<str>,
+    pub(super) ours: Box<str>,
     pub(crate) what: What,
 }
 
@@ -86,11 +86,16 @@ impl Book {
                 State::Clean | State::Removed => continue,
                 State::New | State::Changed => {
                     (entry.state, entry.base, entry.etag) = (State::New, None, None);
-                    let name = file.rsplit('/').next().unwrap_or(&file);
+                    let name = file.rsplit(['/', LIST_MARK]).next().unwrap_or(&file);
                     self.insert(&format!("{path}{name}"), entry);
                 }
             }
         }
+    }
+
+    /// The collection that was synced last, if it is at this host.
+    pub(crate) fn collection_at(&self, host: &str) -> Option<&str> {
+        self.home.strip_prefix(host).filter(|path| path.starts_with('/') && !path.ends_with(LIST_MARK))
     }
 
     pub(crate) fn token(&self) -> Option<&str> {
@@ -110,11 +115,15 @@ impl Book {
 
     /// The server has this card.
     pub(crate) fn server_has(&mut self, file: &str, etag: Option<&str>, text: &str) -> Applied {
+        match Card::parse(text) {
+            Ok(card) if text.len() <= MAX_CARD_BYTES => self.server_has_card(file, etag, card),
+            Ok(_) | Err(_) => self.server_has_nonsense(file, etag.map(Into::into)),
+        }
+    }
+
+    /// The same of a card that was read.
+    pub(super) fn server_has_card(&mut self, file: &str, etag: Option<&str>, mut card: Card) -> Applied {
         let etag: Option<Box<str>> = etag.map(Into::into);
-        let mut card = match Card::parse(text) {
-            Ok(card) if text.len() <= MAX_CARD_BYTES => card,
-            Ok(_) | Err(_) => return self.server_has_nonsense(file, etag),
-        };
         card.cut();
         self.malformed.remove(file);
         let Some(mut entry) = self.take(file) else {
@@ -168,7 +177,8 @@ impl Book {
         applied
     }
 
-    fn server_has_nonsense(&mut self, file: &str, etag: Option<Box<str>>) -> Applied {
+    /// The server has something there that is no card.
+    pub(super) fn server_has_nonsense(&mut self, file: &str, etag: Option<Box<str>>) -> Applied {
         match self.take(file) {
             Some(entry) if entry.state != State::Clean => {
                 // Ours is good; it goes there.

@@ -5,9 +5,9 @@ use roxmltree::{Document, Node};
 
 use super::key_of;
 
-const DAV: &str = "DAV:";
-const CARDDAV: &str = "urn:ietf:params:xml:ns:carddav";
-const PROLOGUE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
+pub(super) const DAV: &str = "DAV:";
+pub(super) const CARDDAV: &str = "urn:ietf:params:xml:ns:carddav";
+pub(super) const PROLOGUE: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n";
 const ADDRESS_DATA: &str = "<D:getetag/><C:address-data content-type=\"text/vcard\" version=\"4.0\"/>";
 
 /// What changed since the token, everything for none (RFC 6578 section 3.2); at most `limit` cards at a time where the server can.
@@ -133,16 +133,16 @@ fn said(response: Node<'_, '_>, status: Option<u16>) -> Option<Said> {
     Some(if good { Said::Is { etag, data } } else { Said::Trouble })
 }
 
-fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
+pub(super) fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
     node.children().find(|child| child.has_tag_name((DAV, name)))
 }
 
-fn text_of(node: Node<'_, '_>) -> Option<String> {
+pub(super) fn text_of(node: Node<'_, '_>) -> Option<String> {
     node.text().map(|text| text.trim().to_owned())
 }
 
 /// The number in `HTTP/1.1 404 Not Found`.
-fn status_of(node: Node<'_, '_>) -> Option<u16> {
+pub(super) fn status_of(node: Node<'_, '_>) -> Option<u16> {
     text_of(node)?.split_whitespace().nth(1)?.parse().ok()
 }
 

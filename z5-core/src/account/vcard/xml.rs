@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use roxmltree::{Document, Node};
 
 use super::line::{escape, split, unescape};
-use super::{BadCard, Card, Found, Line, MAX_FILE_BYTES, Version};
+use super::list::XmlList;
+use super::{BadCard, Card, Found, Line, Version};
 
-const NAMESPACE: &str = "urn:ietf:params:xml:ns:vcard-4.0";
+pub(super) const NAMESPACE: &str = "urn:ietf:params:xml:ns:vcard-4.0";
 
 /// The parts of structured values, in order (RFC 6351 appendix A).
 const STRUCTURED: [(&str, &[&str]); 4] = [
@@ -79,26 +80,37 @@ const TYPES: [&str; 12] = [
 pub fn write_xml<'a>(cards: impl IntoIterator<Item = &'a Card>) -> String {
     let mut out = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<vcards xmlns=\"{NAMESPACE}\">\n");
     for card in cards {
-        let card = card.to_version(Version::V4);
-        out.push_str("<vcard>\n");
-        let mut groups: Vec<&str> = Vec::new();
-        for line in card.lines() {
-            match line.group() {
-                None => property(line, &mut out),
-                Some(group) if groups.contains(&group) => {}
-                Some(group) => {
-                    groups.push(group);
-                    let _ = writeln!(out, "<group name=\"{}\">", quoted(group));
-                    let of_group = card.lines().iter().filter(|line| line.group() == Some(group));
-                    of_group.for_each(|line| property(line, &mut out));
-                    out.push_str("</group>\n");
-                }
-            }
-        }
-        out.push_str("</vcard>\n");
+        write_card(card, false, &mut out);
+        out.push('\n');
     }
     out.push_str("</vcards>\n");
     out
+}
+
+/// Writes one card; `named`: the element says its namespace itself.
+pub(super) fn write_card(card: &Card, named: bool, out: &mut String) {
+    let card = card.to_version(Version::V4);
+    match named {
+        true => {
+            let _ = writeln!(out, "<vcard xmlns=\"{NAMESPACE}\">");
+        }
+        false => out.push_str("<vcard>\n"),
+    }
+    let mut groups: Vec<&str> = Vec::new();
+    for line in card.lines() {
+        match line.group() {
+            None => property(line, out),
+            Some(group) if groups.contains(&group) => {}
+            Some(group) => {
+                groups.push(group);
+                let _ = writeln!(out, "<group name=\"{}\">", quoted(group));
+                let of_group = card.lines().iter().filter(|line| line.group() == Some(group));
+                of_group.for_each(|line| property(line, out));
+                out.push_str("</group>\n");
+            }
+        }
+    }
+    out.push_str("</vcard>");
 }
 
 fn property(line: &Line, out: &mut String) {
@@ -211,40 +223,14 @@ fn quoted(text: &str) -> String {
 
 /// Reads every card of a document; a bad one costs no other.
 pub fn read_xml(bytes: &[u8]) -> Vec<Result<Found, BadCard>> {
-    let whole = |line: usize, why: String| vec![Err(BadCard { line, why })];
-    if bytes.len() > MAX_FILE_BYTES {
-        return whole(1, format!("the file has {} bytes; {MAX_FILE_BYTES} are the limit", bytes.len()));
-    }
-    let text = match std::str::from_utf8(bytes) {
-        Ok(text) => text.trim_start_matches('\u{feff}'),
-        Err(error) => {
-            let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-            return whole(line, "the file is not UTF-8".to_owned());
-        }
-    };
-    let document = match Document::parse(text) {
-        Ok(document) => document,
-        Err(error) => return whole(error.pos().row as usize, format!("it is not XML: {error}")),
-    };
-    let root = document.root_element();
-    if !root.has_tag_name((NAMESPACE, "vcards")) {
-        let why = format!("the root is `{}`; `vcards` of {NAMESPACE} is expected", root.tag_name().name());
-        return whole(1, why);
-    }
-    root.children()
-        .filter(|node| node.has_tag_name((NAMESPACE, "vcard")))
-        .map(|node| {
-            let line = row(&node);
-            card(&node).map(|card| Found { line, card })
-        })
-        .collect()
+    XmlList::read(bytes).map_or_else(|bad| vec![Err(bad)], XmlList::into_found)
 }
 
-fn row(node: &Node<'_, '_>) -> usize {
+pub(super) fn line_of(node: &Node<'_, '_>) -> usize {
     node.document().text_pos_at(node.range().start).row as usize
 }
 
-fn card(node: &Node<'_, '_>) -> Result<Card, BadCard> {
+pub(super) fn card_of(node: &Node<'_, '_>) -> Result<Card, BadCard> {
     let mut lines = vec![Line::new("VERSION", &[], "4.0")];
     for child in node.children().filter(Node::is_element) {
         if child.has_tag_name((NAMESPACE, "group")) {
@@ -259,13 +245,13 @@ fn card(node: &Node<'_, '_>) -> Result<Card, BadCard> {
     let card = Card::from_lines(lines);
     if card.name().is_empty() {
         let why = "the card that begins here has no name (fn)".to_owned();
-        return Err(BadCard { line: row(node), why });
+        return Err(BadCard { line: line_of(node), why });
     }
     Ok(card)
 }
 
 fn read_property(node: &Node<'_, '_>, group: Option<&str>) -> Result<Line, BadCard> {
-    let bad = |why: String| BadCard { line: row(node), why };
+    let bad = |why: String| BadCard { line: line_of(node), why };
     let name = node.tag_name().name().to_ascii_uppercase();
     if node.tag_name().namespace() != Some(NAMESPACE) {
         let mut text = String::new();

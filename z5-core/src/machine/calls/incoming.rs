@@ -130,7 +130,7 @@ impl Calls {
         desk: &Desk<'_>,
     ) -> Orders {
         let Some(call) = self.calls.get_mut(&id) else { return Vec::new() };
-        let made = outcome.and_then(|ready| Ok((capabilities_of(&ready, desk)?, ready)));
+        let made = outcome.and_then(|ready| Ok((capabilities_of(&ready, call.emergency, desk)?, ready)));
         let offer = made.ok().map(|(offer, ready)| {
             call.ready = ready;
             offer

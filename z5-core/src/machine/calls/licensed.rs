@@ -1,7 +1,10 @@
 //! Which media a call may carry: what is asked for or configured, and what the licence allows.
 
+use std::borrow::Cow;
+
 use super::Desk;
 use crate::account::licence::Validity;
+use crate::config::Media;
 use crate::error::CallError;
 use crate::events::MediaKind;
 use crate::machine::io::Wanted;
@@ -23,11 +26,10 @@ pub(super) fn check_licence(desk: &Desk<'_>) -> Result<(), CallError> {
     }
 }
 
-/// Bits per second of video at most: what is configured, and what the licence allows.
+/// Bits per second of video at most: what is configured, and what licence and group allow.
 pub(in crate::machine) fn video_rate(desk: &Desk<'_>) -> u64 {
-    let licensed = desk.account.licence.as_ref().and_then(|licence| licence.max_bitrate());
     let configured = desk.plan.media.video_bits_per_second();
-    licensed.map_or(configured, |licensed| licensed.min(configured))
+    desk.account.max_bitrate().map_or(configured, |most| most.min(configured))
 }
 
 /// What is asked for, and what is configured where nothing is said, whatever the licence: for emergency calls.
@@ -39,12 +41,42 @@ pub(super) fn configured(wanted: Wanted, desk: &Desk<'_>) -> Vec<MediaKind> {
     all.into_iter().filter_map(|(kind, wanted)| wanted.then_some(kind)).collect()
 }
 
-/// The same as far as the licence goes. Text or video that nobody insists on is left out when it is not licensed.
+/// Settings of media with the audio codecs that the group permits; in an emergency call with all that are configured.
+pub(super) fn media<'a>(desk: &Desk<'a>, emergency: bool) -> Cow<'a, Media> {
+    let media = &desk.plan.media;
+    let policy = &desk.account.policy;
+    if emergency || media.audio_codecs.iter().all(|codec| policy.permits(*codec)) {
+        return Cow::Borrowed(media);
+    }
+    let mut held = media.clone();
+    held.audio_codecs.retain(|codec| policy.permits(*codec));
+    Cow::Owned(held)
+}
+
+/// Sound needs a codec that client and group both have.
+fn check_codecs(desk: &Desk<'_>) -> Result<(), CallError> {
+    if !media(desk, false).audio_codecs.is_empty() {
+        return Ok(());
+    }
+    let own: Vec<&str> = desk.plan.media.audio_codecs.iter().map(|codec| codec.name()).collect();
+    let group = desk.account.policy.audio_codecs.as_deref().unwrap_or_default().join(", ");
+    let why = format!("the group permits {group}; `media.audio_codecs` has {}", own.join(", "));
+    Err(CallError::NoCommonCodec { why })
+}
+
+/// The same as far as the licence goes, and the policy of the group. Text or video that nobody insists on is left out when it is not licensed.
 pub(super) fn licensed(wanted: Wanted, desk: &Desk<'_>) -> Result<Vec<MediaKind>, CallError> {
     let mut kinds = configured(wanted, desk);
+    if wanted.audio {
+        check_codecs(desk)?;
+    }
     let Some(licence) = &desk.account.licence else { return Ok(kinds) };
-    if wanted.audio && licence.max_bitrate().is_some_and(|bitrate| bitrate < AUDIO_BITRATE) {
-        return Err(CallError::LicenceForbids { feature: "the bit rate of audio (64 kbit/s)" });
+    if wanted.audio && desk.account.max_bitrate().is_some_and(|bitrate| bitrate < AUDIO_BITRATE) {
+        let feature = match licence.max_bitrate().is_some_and(|bitrate| bitrate < AUDIO_BITRATE) {
+            true => "the bit rate of audio (64 kbit/s)",
+            false => "the bit rate of audio (64 kbit/s) within the policy of the group",
+        };
+        return Err(CallError::LicenceForbids { feature });
     }
     let insisted = [
         (MediaKind::Audio, wanted.audio),

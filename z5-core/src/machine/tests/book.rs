@@ -36,7 +36,7 @@ type Instead = Box<dyn FnMut(&HttpsRequest) -> Option<Answered>>;
 
 fn reply(status: u16, body: &str) -> Answered {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s: None, etag: None, body })
+    Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s: None, etag: None, location: None, body })
 }
 
 fn condition(status: u16, name: &str) -> Answered {
@@ -75,7 +75,14 @@ impl Dav {
         if header("authorization").is_none() {
             let challenges = vec![r#"Digest realm="z", nonce="n", qop="auth", algorithm=SHA-256"#.to_owned()];
             let body = Bytes::new();
-            return Some(Ok(HttpsReply { status: 401, challenges, retry_after_s: None, etag: None, body }));
+            return Some(Ok(HttpsReply {
+                status: 401,
+                challenges,
+                retry_after_s: None,
+                etag: None,
+                location: None,
+                body,
+            }));
         }
         let (matching, none) = (header("if-match"), header("if-none-match"));
         let conditions = [("=", &matching), ("!", &none)];

@@ -13,7 +13,9 @@ use super::*;
 use crate::error::{Attempt, AttemptOutcome, TlsFailure};
 use crate::machine::io::{DnsTransport, HeaderText, HttpsFailure, LookupFailure};
 
+mod contacts;
 mod day;
+mod policy;
 mod seeds;
 
 /// From us to the carrier and back.
@@ -47,6 +49,8 @@ struct Net {
     /// How many questions, requests and connections were made.
     asked: usize,
     registers: usize,
+    /// The ports that media were prepared on.
+    prepared: Vec<crate::config::PortRange>,
 }
 
 impl Net {
@@ -72,6 +76,7 @@ impl Net {
             client_port: 20_000,
             asked: 0,
             registers: 0,
+            prepared: Vec::new(),
         }
     }
 
@@ -124,7 +129,8 @@ impl Net {
                     self.sim.closed(id, self.now);
                 }
             }
-            Effect::PrepareMedia { call, kinds, .. } => {
+            Effect::PrepareMedia { call, kinds, ports, .. } => {
+                self.prepared.push(ports);
                 let ready =
                     kinds.into_iter().zip((40_000..).step_by(4)).map(|(kind, port)| io::ReadyMedium {
                         fragments: false,
@@ -236,6 +242,7 @@ impl Net {
                         challenges: texts("www-authenticate"),
                         retry_after_s,
                         etag: texts("etag").into_iter().next(),
+                        location: texts("location").into_iter().next(),
                         body,
                     };
                     Ok(reply)

@@ -15,7 +15,14 @@ fn refused() -> Result<HttpsReply, io::HttpsFailure> {
 
 fn ok(body: String) -> Result<HttpsReply, io::HttpsFailure> {
     let body = Bytes::from(body);
-    Ok(HttpsReply { status: 200, challenges: Vec::new(), retry_after_s: None, etag: None, body })
+    Ok(HttpsReply {
+        status: 200,
+        challenges: Vec::new(),
+        retry_after_s: None,
+        etag: None,
+        location: None,
+        body,
+    })
 }
 
 fn configuration(lifetime: &str) -> String {
@@ -30,7 +37,8 @@ fn configuration(lifetime: &str) -> String {
 fn licence_reply() -> String {
     let mut claims = licence::claims(UNIX_S, DEVICE);
     claims["grace_s"] = 500.into();
-    format!("{{\"license\":\"{}\"}}", licence::sign(&licence::header(), &claims))
+    let policy = r#"{"group":"g","rtp-port-range":[41000,41099]}"#;
+    format!("{{\"license\":\"{}\",\"policy\":{policy}}}", licence::sign(&licence::header(), &claims))
 }
 
 /// Servers that give a configuration with this lifetime; those whose host is named are away.
@@ -196,4 +204,21 @@ fn what_was_given_for_another_number_is_not_used() {
         World::of(&other, StartOptions { store: Some(store as Arc<dyn Store>), ..StartOptions::default() });
     world.hook = Some(servers(lifetime(), &[]));
     assert_eq!(world.start().failure().0, "sign-in.unknown-number");
+}
+
+#[test]
+fn the_policy_of_the_group_is_kept_with_the_licence() {
+    let store = after_a_start(lifetime());
+    for away in [&[][..], &["mcs.test"], &["mcs.test", "zdial.test"]] {
+        let world = run(&store, RetryMode::Supervised, 60, servers(lifetime(), away));
+        let policy = world.events.iter().find_map(|event| {
+            if let EventKind::StepDone { detail: StepDetail::Provisioned { policy, .. }, .. } = event {
+                return Some(policy.clone());
+            }
+            None
+        });
+        let policy = policy.unwrap();
+        let ports = crate::config::PortRange::new(41_000, 41_099);
+        assert_eq!((policy.rtp_ports.group, policy.group.as_deref()), (Some(ports), Some("g")), "{away:?}");
+    }
 }

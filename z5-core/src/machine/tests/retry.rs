@@ -9,7 +9,7 @@ use crate::error::AttemptOutcome;
 /// A reply with a status, words and perhaps a Retry-After.
 fn status(status: u16, body: &str, retry_after_s: Option<u64>) -> Result<HttpsReply, io::HttpsFailure> {
     let body = Bytes::copy_from_slice(body.as_bytes());
-    Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s, etag: None, body })
+    Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s, etag: None, location: None, body })
 }
 
 fn refused() -> Result<HttpsReply, io::HttpsFailure> {
@@ -141,6 +141,7 @@ fn wrong_credentials_at_zdial_stop_at_once() {
             challenges: vec![challenge.to_owned()],
             retry_after_s: None,
             etag: None,
+            location: None,
             body: Bytes::new(),
         })
     });

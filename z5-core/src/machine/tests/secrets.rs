@@ -23,7 +23,14 @@ impl World {
             list.borrow_mut().push((request.host.clone(), request.target.clone(), authorization));
             let (status, body) = answer.filter(|_| request.target.starts_with(path))?;
             let body = Bytes::from_static(body.as_bytes());
-            Some(Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s: None, etag: None, body }))
+            Some(Ok(HttpsReply {
+                status,
+                challenges: Vec::new(),
+                retry_after_s: None,
+                etag: None,
+                location: None,
+                body,
+            }))
         }));
         seen
     }
@@ -78,6 +85,58 @@ fn a_host_that_step_1_did_not_find_gets_nothing() {
             host != "zdial.test" && (host != "mcs.test" || credentials.is_some())
         };
         assert!(!seen.borrow().iter().any(told), "the MCS was asked what it wants, and told nothing");
+    }
+}
+
+#[test]
+fn each_address_book_has_its_own_credentials_or_those_of_sip() {
+    /// With an address book of this kind.
+    macro_rules! configuration {
+        ($book:literal) => {
+            concat!(
+                r#"{"phone-number":"+15555550101","provider-domain":"c.test","user-name":"15555550101","sip-password":"s",
+                "outbound-proxies":["sip:lb.test:5060"],"x-z5":{"license-uri":"https://mcs.test/mcs/v1/license"},"#,
+                $book,
+                "}"
+            )
+        };
+    }
+    for (body, path, user) in [
+        (
+            configuration!(
+                r#""contacts":{"contacts-uri":"https://mcs.test/list?a=1","contacts-username":"carl","contacts-password":"p"}"#
+            ),
+            "/list?a=1",
+            "carl",
+        ),
+        (configuration!(r#""contacts":{"contacts-uri":"https://mcs.test/list"}"#), "/list", "15555550101"),
+        // Half a pair is none.
+        (
+            configuration!(
+                r#""contacts":{"contacts-uri":"https://mcs.test/list","contacts-username":"carl"}"#
+            ),
+            "/list",
+            "15555550101",
+        ),
+        (
+            configuration!(
+                r#""carddav":{"carddav-domain":"mcs.test","carddav-username":"dave","carddav-password":"p"}"#
+            ),
+            "/.well-known/carddav",
+            "dave",
+        ),
+        (configuration!(r#""mwi":"sip:m@c.test""#), "/carddav/15555550101/default/", "15555550101"),
+    ] {
+        let mut world = World::supervised();
+        let seen = world.watched("/rum/", Some((200, body)));
+        let world = world.start();
+        assert_eq!(world.state(), SessionState::Ready, "{path}: {:?}", world.events);
+        let seen = seen.borrow();
+        let given = seen
+            .iter()
+            .find_map(|(_, target, authorization)| authorization.as_ref().filter(|_| target == path));
+        let given = given.unwrap_or_else(|| panic!("{path} was not asked: {seen:?}"));
+        assert!(given.contains(&format!("username=\"{user}\"")), "{path}");
     }
 }
 

@@ -46,7 +46,14 @@ impl Lots {
 fn answer(fault: &str) -> Option<Result<HttpsReply, HttpsFailure>> {
     let status = |status, body: &'static str, retry_after_s| {
         let body = Bytes::from_static(body.as_bytes());
-        Some(Ok(HttpsReply { status, challenges: Vec::new(), retry_after_s, etag: None, body }))
+        Some(Ok(HttpsReply {
+            status,
+            challenges: Vec::new(),
+            retry_after_s,
+            etag: None,
+            location: None,
+            body,
+        }))
     };
     let address = "127.0.0.1:443".parse().unwrap();
     match fault {
