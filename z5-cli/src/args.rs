@@ -17,7 +17,9 @@ use clap::{Parser, Subcommand};
 
 pub(crate) use call::{AnswerArgs, CallArgs, MediaArgs, OfferArgs};
 pub(crate) use config::{CheckArgs, ConfigArgs, ConfigCommand, FirewallArgs, InitArgs};
-pub(crate) use contacts::{CardFormat, ContactExportArgs, ContactsArgs, ContactsCommand, SendArgs};
+pub(crate) use contacts::{
+    CardFormat, ContactAddArgs, ContactExportArgs, ContactsArgs, ContactsCommand, SendArgs,
+};
 pub(crate) use explain::{ExpectedVerdict, ExplainArgs, PageArgs};
 pub(crate) use mock::{DemoArgs, MockArgs};
 pub(crate) use scenario::{AcceptanceArgs, MonitorArgs, RunArgs, WorldArgs};

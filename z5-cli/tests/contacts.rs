@@ -7,7 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::{Run, World, command, run};
-use z5_mock::Fault;
+use z5_mock::{Carrier, ContactsBy, Fault};
 
 const ALICE: &str = "15555550101";
 
@@ -239,4 +239,77 @@ fn what_was_fetched_and_cannot_be_kept_is_no_success() {
     assert_eq!(run.status, 1, "{}{}", run.stdout, run.stderr);
     assert_eq!(run.result()["failure"]["code"], "store.unwritable");
     assert_eq!(run.result()["sync"]["full"], true);
+}
+
+#[test]
+fn a_list_of_xcards_is_synced_imported_and_exported() {
+    let builder = Carrier::builder().contacts_by(&[ContactsBy::Xcard]);
+    let kept = Kept { world: World::with("alice", builder), data: tempfile::tempdir().unwrap() };
+    let books = kept.world.carrier.address_books();
+    let listed = |books: &z5_mock::AddressBooks| -> Vec<String> {
+        let list = books.list(ALICE);
+        let names = list.split("<fn><text>").skip(1).map(|part| part.split('<').next().unwrap().to_owned());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
+    };
+    assert_eq!(kept.json(&["sync"]).result()["sync"]["full"], true);
+    assert_eq!(kept.names(&["list"]), listed(books));
+    assert_eq!(kept.json(&["sync"]).result()["sync"]["full"], false, "nothing is new");
+    let added = kept.json(&["add", "Dora", "+15555550177"]);
+    assert_eq!(added.result()["sync"]["sent"], 1, "{}", added.stdout);
+    // From outside, and into a file and back.
+    books.put_list(ALICE, &books.list(ALICE).replace("<fn><text>Dora", "<fn><text>Dorothea"));
+    let card = "BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Zed\r\nTEL:411\r\nX-ODD;P=1:kept\r\nEND:VCARD\r\n";
+    let file = write(kept.world.folder.path(), "zed.vcf", card);
+    let imported = kept.json(&["import", &file]);
+    assert_eq!(imported.result()["sync"]["sent"], 1, "{}", imported.stdout);
+    assert_eq!(kept.names(&["list"]), listed(books));
+    assert!(listed(books).contains(&"Dorothea".to_owned()) && books.list(ALICE).contains("kept"));
+    let to = kept.world.folder.path().join("all.xml");
+    let exported = kept.json(&["export", to.to_str().unwrap()]);
+    assert_eq!(exported.result()["exported"].as_u64().unwrap() as usize, listed(books).len());
+    // With both, the configuration says which; what is not there yet goes along.
+    let both = Kept::new(&[]);
+    let text = std::fs::read_to_string(both.world.config()).unwrap();
+    assert_eq!(both.json(&["add", "--offline", "Nora", "411"]).status, 0);
+    std::fs::write(both.world.config(), format!("{text}\n[contacts]\nprotocol = \"xcard\"\n")).unwrap();
+    assert_eq!(both.json(&["sync"]).result()["sync"]["sent"], 1);
+    assert!(listed(both.world.carrier.address_books()).contains(&"Nora".to_owned()));
+    assert!(!both.on_server().contains(&"Nora".to_owned()), "that is the other address book");
+}
+
+#[test]
+fn what_is_there_is_not_doubled_and_what_cannot_be_dialled_is_refused() {
+    let kept = Kept::new(&[]);
+    assert_eq!(kept.json(&["add", "--offline", "Dora", "+1 555 555 0177"]).status, 0);
+    for arguments in [&["Dora", "+15555550177"][..], &["DÓRA", "+15555550177"], &["Dora"]] {
+        let again = kept.json(&[&["add", "--offline"], arguments].concat());
+        assert_eq!((again.status, &again.result()["already"]), (0, &true.into()), "{}", again.stdout);
+        assert_eq!(again.result()["contacts"][0]["name"], "Dora");
+    }
+    assert_eq!(kept.names(&["list"]), ["Dora"]);
+    let told = kept.plain(&["add", "--offline", "Dora", "+15555550177"]);
+    assert!(told.stdout.contains("Dora is there already; --again adds another one"), "{}", told.stdout);
+    assert_eq!(
+        kept.json(&["add", "--offline", "Dora", "411"]).status,
+        0,
+        "another number is another contact"
+    );
+    assert_eq!(kept.json(&["add", "--offline", "--again", "Dora", "411"]).status, 0);
+    assert_eq!(kept.names(&["list"]), ["Dora"; 3]);
+    let several = kept.json(&["remove", "--offline", "Dora"]);
+    let message = several.result()["failure"]["message"].as_str().unwrap().to_owned();
+    assert!(several.status == 2 && message.contains("3 contacts, name one by its id"), "{message}");
+    let id = message.rsplit('(').next().unwrap().trim_end_matches(')').to_owned();
+    assert_eq!(kept.json(&["remove", "--offline", &id]).status, 0);
+    for bad in ["notanumber", "", "https://relay.test/bob"] {
+        let run = kept.json(&["add", "Bad", bad]);
+        assert_eq!(
+            (run.status, &run.result()["failure"]["code"]),
+            (2, &"contacts.bad-number".into()),
+            "{bad}"
+        );
+    }
+    assert!(kept.world.carrier.recorder().entries().is_empty(), "nothing was sent");
 }

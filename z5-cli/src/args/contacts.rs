@@ -59,6 +59,9 @@ pub(crate) struct ContactAddArgs {
     /// Numbers and SIP addresses
     #[arg(value_name = "NUMBER")]
     pub(crate) numbers: Vec<String>,
+    /// Add it although a contact of this name has these numbers already
+    #[arg(long)]
+    pub(crate) again: bool,
     #[command(flatten)]
     pub(crate) send: SendArgs,
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use z5_core::account::book::Imported;
+use z5_core::account::contacts::check_number;
 use z5_core::account::vcard::{self, BadCard, Found, MAX_FILE_BYTES, Version};
 use z5_core::config::Profile;
 use z5_core::{
@@ -16,7 +17,7 @@ use z5_core::{
 use super::asking::{Asking, Next};
 use super::head::Head;
 use super::{account, load_file};
-use crate::args::{AccountArgs, CardFormat, ContactExportArgs, ContactsCommand, SendArgs};
+use crate::args::{AccountArgs, CardFormat, ContactAddArgs, ContactExportArgs, ContactsCommand, SendArgs};
 use crate::exit::Exit;
 use crate::failure::usage;
 use crate::output::{self, Output};
@@ -30,6 +31,9 @@ struct Line<'a> {
     head: Head<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     contacts: Option<Vec<Contact>>,
+    /// It was there already and was not added again.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    already: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     imported: Option<Import>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +62,7 @@ struct Bad {
 #[derive(Default)]
 struct Done {
     contacts: Option<Vec<Contact>>,
+    already: bool,
     imported: Option<Import>,
     exported: Option<usize>,
     sync: Option<SyncReport>,
@@ -84,10 +89,7 @@ pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mu
             Ok(config) => sync(config, out).await,
             Err(failure) => failure.into(),
         },
-        ContactsCommand::Add(args) => {
-            let card = |book: &mut Book, _: &mut Output| add(book, &args.name, &args.numbers);
-            change(&args.send, path, card, out).await
-        }
+        ContactsCommand::Add(args) => change(&args.send, path, |book, out| add(book, args, out), out).await,
         ContactsCommand::Remove(args) => {
             change(&args.send, path, |book, _| remove(book, &args.contact), out).await
         }
@@ -114,6 +116,7 @@ pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mu
     out.object(&Line {
         head: Head::new("contacts", exit, done.failure.as_ref()),
         contacts: done.contacts,
+        already: done.already,
         imported: done.imported,
         exported: done.exported,
         sync: done.sync,
@@ -253,7 +256,15 @@ fn told(error: &StoreError) -> Failure {
     failure
 }
 
-fn add(book: &mut Book, name: &str, numbers: &[String]) -> Result<Done, Failure> {
+fn add(book: &mut Book, args: &ContactAddArgs, out: &mut Output) -> Result<Done, Failure> {
+    let ContactAddArgs { name, numbers, again, .. } = args;
+    for number in numbers {
+        check_number(number).map_err(|error| error.failure())?;
+    }
+    if let Some(there) = book.having(name, numbers).filter(|_| !again) {
+        out.note(&output::plain(&format!("{} is there already; --again adds another one", there.name)));
+        return Ok(Done { contacts: Some(vec![there]), already: true, ..Done::default() });
+    }
     let id = uuid()?;
     let card = Card::new(&id, name.trim(), numbers);
     let id = book.add(card, &id).map_err(|error| error.failure())?;
@@ -276,7 +287,8 @@ fn remove(book: &mut Book, text: &str) -> Result<Done, Failure> {
                 several => {
                     let all: Vec<String> =
                         several.iter().map(|one| format!("{} ({})", one.name, one.id)).collect();
-                    let message = format!("`{text}` is {} contacts: {}", all.len(), all.join(", "));
+                    let message =
+                        format!("`{text}` is {} contacts, name one by its id: {}", all.len(), all.join(", "));
                     return Err(usage("usage.contact", message));
                 }
             }
