@@ -126,9 +126,9 @@ pub(crate) const POINTS: &[Point] = &[
     Point {
         id: "V15",
         title: "Contacts as xCard: import, call, export",
-        scenario: None,
-        mock_only: false,
-        open: "no scenario step reads or writes contacts",
+        scenario: scenario!("v15-contacts.yaml"),
+        mock_only: true,
+        open: "how the contacts are shown",
     },
     Point {
         id: "V16",

@@ -4,6 +4,7 @@
 //! configurations, `run` the order of steps, `perform` one step of a `party`, `outcome` what came of it. docs/scenarios.md is the
 //! reference, docs/schema/scenario.json the schema.
 
+mod contacts;
 mod language;
 mod model;
 mod outcome;

@@ -54,6 +54,9 @@ pub(crate) const WORDS: &[Word] = &[
     word("add", &[]),
     word("transfer", &[]),
     word("message", &["to"]),
+    word("contact", &["numbers"]),
+    alone("sync", &[]),
+    word("same_contacts", &[]),
     word("wait", &["is", "has", "where", "code"]),
     word("expect", &[]),
     of_nobody("pause", &[]),
@@ -73,8 +76,19 @@ pub(crate) const FILE: &[&str] =
     &["name", "about", "vars", "env", "mock", "parties", "timeout", "patience", "steps"];
 
 /// Keys of a party.
-pub(crate) const PARTY: &[&str] =
-    &["account", "config", "profile", "number", "transport", "srtp", "suites", "codecs", "location", "seed"];
+pub(crate) const PARTY: &[&str] = &[
+    "account",
+    "config",
+    "profile",
+    "number",
+    "transport",
+    "srtp",
+    "suites",
+    "codecs",
+    "location",
+    "contacts",
+    "seed",
+];
 
 /// Keys of `mock`.
 pub(crate) const MOCK: &[&str] =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use z5_core::Location;
-use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, Transport, VideoSetting};
+use z5_core::config::{AudioCodec, ContactsProtocol, SrtpMode, SrtpSuite, Transport, VideoSetting};
 use z5_mock::{Fault, Impairment, Order, When};
 
 use super::yaml::Place;
@@ -79,6 +79,8 @@ pub(crate) struct PartyPlan {
     pub(crate) codecs: Vec<AudioCodec>,
     /// Where the party is, as the configuration writes it; its registrations carry it.
     pub(crate) location: Option<String>,
+    /// Which of the address books that the sign-in names.
+    pub(crate) contacts: Option<ContactsProtocol>,
     pub(crate) seed: Option<u64>,
 }
 
@@ -120,6 +122,12 @@ pub(crate) enum Action {
     Do(Deed),
     /// A text message outside calls.
     Message { to: String, text: String },
+    /// Adds a contact; its server has to take it.
+    Contact { name: String, numbers: Vec<String> },
+    /// Syncs the address book.
+    Sync,
+    /// Judges that it is the same as that of another party: an index into the parties.
+    SameContacts(usize),
     /// Waits for something.
     Wait(Wait),
     /// Lets time pass.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use z5_core::Location;
-use z5_core::config::{audio_codec, srtp_suite};
+use z5_core::config::{ContactsProtocol, audio_codec, srtp_suite};
 use z5_mock::{Fault, Impairment};
 
 use super::language;
@@ -176,6 +176,7 @@ impl PartyPlan {
             suites: Vec::new(),
             codecs: Vec::new(),
             location: None,
+            contacts: None,
             seed: None,
         }
     }
@@ -242,6 +243,13 @@ fn party(reading: &mut Reading, mut plan: PartyPlan, node: &Node, folder: &Path)
     if let Some(node) = fields.take("location") {
         plan.location = reading.parsed(node, "`location`", |text| {
             text.parse::<Location>().map(|_| text.to_owned()).map_err(|error| error.to_string())
+        });
+    }
+    if let Some(node) = fields.take("contacts") {
+        plan.contacts = reading.parsed(node, "`contacts`", |text| match text {
+            "carddav" => Ok(ContactsProtocol::CardDav),
+            "xcard" => Ok(ContactsProtocol::Xcard),
+            other => Err(unknown("there is no kind of address book", other, ["carddav", "xcard"])),
         });
     }
     if let Some(node) = fields.take("seed") {

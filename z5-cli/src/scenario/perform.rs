@@ -13,7 +13,7 @@ use super::outcome::failure;
 use super::party::{Party, Stage, State};
 use super::run::Running;
 use super::venue::NoMock;
-use super::{wire, world};
+use super::{contacts, wire, world};
 use crate::act::Deed;
 use crate::commands::{keep, stands_still};
 use crate::expect::Expectation;
@@ -47,6 +47,7 @@ fn words(step: &Step) -> String {
         Action::Call(call) => target("call", &call.target),
         Action::Do(deed) => deed.words(),
         Action::Message { to, text } => format!("message to {to}: {text:?}"),
+        Action::Contact { name, .. } => target("contact", name),
         Action::Wait(wait) => format!("wait: {}", waited(wait)),
         Action::Pause(time) => format!("pause {}", humantime::format_duration(*time)),
         Action::Expect(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
@@ -57,6 +58,8 @@ fn words(step: &Step) -> String {
         Action::Say(text) => text.clone(),
         Action::Start
         | Action::Register
+        | Action::Sync
+        | Action::SameContacts(_)
         | Action::Stop { .. }
         | Action::Answer { .. }
         | Action::Reject
@@ -130,6 +133,9 @@ async fn of_nobody(
         | Action::Reject
         | Action::Do(_)
         | Action::Message { .. }
+        | Action::Contact { .. }
+        | Action::Sync
+        | Action::SameContacts(_)
         | Action::Wait(_)
         | Action::Expect(_)
         | Action::Parallel(_) => Err(NoMock),
@@ -174,6 +180,16 @@ async fn of_party(
             };
             deadline.wait(party, "the answer to the message", sent).await
         }
+        Action::Contact { name, numbers } => contacts::add(party, name, numbers, &deadline).await,
+        Action::Sync => contacts::sync(party, &deadline).await,
+        Action::SameContacts(other) => {
+            let Some(other) = running.parties.get(*other) else {
+                return Err(failure("run.not-possible", "there is no such party"));
+            };
+            let (own, theirs) = (session(party)?.address_book(), session(other)?.address_book());
+            expectations.push(contacts::same(&own, &theirs, &other.plan.name));
+            Ok(())
+        }
         Action::Wait(wait) => wait_for(party, wait, &deadline).await,
         Action::Expect(all) => {
             let mut state = party.state();
@@ -196,14 +212,14 @@ async fn of_party(
 }
 
 /// How long a step waits.
-struct Deadline {
+pub(super) struct Deadline {
     at: Instant,
     within: Duration,
 }
 
 impl Deadline {
     /// Until `check` finds what it looks for, or finds that it will not come.
-    async fn wait<T>(
+    pub(super) async fn wait<T>(
         &self,
         party: &Party,
         what: &str,
@@ -247,7 +263,7 @@ async fn stop(party: &Party, confirmed: bool, deadline: &Deadline) -> Result<(),
 }
 
 /// The running session.
-fn session(party: &Party) -> Result<Session, Failure> {
+pub(super) fn session(party: &Party) -> Result<Session, Failure> {
     let state = party.state();
     match &state.session {
         Some(session) if !state.over => Ok(session.clone()),
@@ -273,6 +289,7 @@ fn current(party: &Party) -> Result<(Session, CallId), Failure> {
 
 async fn call(party: &Party, plan: &CallPlan) -> Result<(), Failure> {
     let session = session(party)?;
+    let target = contacts::target(&session, &plan.target)?;
     let kept = keep(plan.media.record.as_deref(), plan.media.video.as_ref(), party.config(), false)?;
     let before = {
         let mut state = party.state();
@@ -284,7 +301,7 @@ async fn call(party: &Party, plan: &CallPlan) -> Result<(), Failure> {
             return Err(open.clone());
         }
         let media = world::media(&plan.media, kept.clone()).to_call_media();
-        let mut request = CallRequest::to(plan.target.as_str()).with(media);
+        let mut request = CallRequest::to(target.as_str()).with(media);
         request.anonymous = plan.anonymous;
         request.location.clone_from(&plan.location);
         // events of the call wait for the state

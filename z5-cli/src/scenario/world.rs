@@ -124,6 +124,9 @@ fn files(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             | Action::Reject
             | Action::Do(_)
             | Action::Message { .. }
+            | Action::Contact { .. }
+            | Action::Sync
+            | Action::SameContacts(_)
             | Action::Wait(_)
             | Action::Pause(_)
             | Action::Expect(_)
@@ -181,6 +184,9 @@ fn settled(party: &PartyPlan, mut config: Config) -> Result<Config, String> {
         config.emergency.location = Some(location.clone());
         config.emergency.location_file = None;
         config.emergency.location_with_registration = true;
+    }
+    if let Some(protocol) = party.contacts {
+        config.contacts.protocol = Some(protocol);
     }
     if let Some(number) = &party.number {
         match &mut config.zdial {

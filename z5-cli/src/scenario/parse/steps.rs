@@ -128,14 +128,7 @@ impl Author<'_> {
         }
         let names: Vec<&str> = self.parties.iter().map(|party| party.name.as_str()).collect();
         match (named, names.as_slice()) {
-            (Some(node), _) => {
-                let name = self.reading.text(node, "`as`")?;
-                let found = names.iter().position(|known| *known == name);
-                if found.is_none() {
-                    self.reading.mistake(node.at, unknown("there is no party", &name, names));
-                }
-                found
-            }
+            (Some(node), _) => self.known_party(node, "`as`"),
             (None, [_]) if word.by_party => Some(0),
             (None, [_, _, ..]) if word.by_party => {
                 let how = if word.names_party { "say" } else { "say with `as`" };
@@ -144,6 +137,17 @@ impl Author<'_> {
             }
             (None, _) => None,
         }
+    }
+
+    /// The party of this name.
+    fn known_party(&mut self, node: &Node, what: &str) -> Option<usize> {
+        let name = self.reading.text(node, what)?;
+        let names: Vec<&str> = self.parties.iter().map(|party| party.name.as_str()).collect();
+        let found = names.iter().position(|known| *known == name);
+        if found.is_none() {
+            self.reading.mistake(node.at, unknown("there is no party", &name, names));
+        }
+        found
     }
 
     fn repeat(&mut self, value: &Node, fields: &mut Fields<'_>, steps: &mut Vec<Step>) {
@@ -251,6 +255,14 @@ impl Author<'_> {
                 }
                 Action::Message { to: to?, text: text? }
             }
+            "contact" => {
+                let name = self.reading.text(value, &what)?;
+                let numbers = fields.take("numbers").map(|node| self.reading.texts(node, "`numbers`"));
+                let numbers = numbers.unwrap_or_default().into_iter().map(|(_, number)| number).collect();
+                Action::Contact { name, numbers }
+            }
+            "sync" => Action::Sync,
+            "same_contacts" => Action::SameContacts(self.known_party(value, &what)?),
             "wait" => Action::Wait(self.wait(value, fields)?),
             "expect" => {
                 let asked = self.reading.texts(value, &what);
