@@ -8,11 +8,11 @@ use crate::account::{self, Account};
 use crate::carrier::{Carrier, StartError};
 use crate::far_end::script::Script;
 use crate::fault::{ArmedId, Fault, Faults, Order, When};
+use crate::impairment::Impairment;
 use crate::mcs::licence::LicenceOptions;
 use crate::mcs::policy::GroupPolicy;
 use crate::names::Names;
 use crate::recorder;
-use crate::relay::Impairment;
 use crate::sip::switch::RegistrationLimits;
 use crate::state::Addresses;
 
@@ -42,6 +42,7 @@ pub struct Builder {
     pub(crate) sips_port: u16,
     pub(crate) proxies_over_tls: bool,
     pub(crate) impairment: Impairment,
+    pub(crate) sip_impairment: Impairment,
     pub(crate) rtp_ports: RangeInclusive<u16>,
     pub(crate) client_rtp_ports: (u16, u16),
     pub(crate) policy: GroupPolicy,
@@ -70,6 +71,7 @@ impl Default for Builder {
             sips_port: 0,
             proxies_over_tls: false,
             impairment: Impairment::default(),
+            sip_impairment: Impairment::default(),
             rtp_ports: 0..=0,
             client_rtp_ports: (10_000, 65_535),
             policy: GroupPolicy::default(),
@@ -182,6 +184,14 @@ impl Builder {
     #[must_use]
     pub fn impairment(mut self, impairment: Impairment) -> Self {
         self.impairment = impairment;
+        self
+    }
+
+    /// What happens to SIP on its way: over UDP to each datagram, over TCP and TLS delay, jitter and rate. What is lost or comes in
+    /// another order there is TCP's to mend.
+    #[must_use]
+    pub fn sip_impairment(mut self, impairment: Impairment) -> Self {
+        self.sip_impairment = impairment;
         self
     }
 

@@ -18,12 +18,13 @@ use crate::dns::{self, Zone};
 use crate::endpoint::{Endpoint, Reserved};
 use crate::far_end::FarEnds;
 use crate::fault::{ArmedId, BadOrder, Fault, Faults, Order};
+use crate::impairment::{Conditions, Impairment};
 use crate::mcs::address_book::{self, AddressBooks};
 use crate::mcs::licence::{LicenceKey, LicenceKeyError};
 use crate::mcs::list;
 use crate::names::Names;
 use crate::recorder::{Recorder, Service};
-use crate::relay::{Conditions, Impairment, Relay, RelayFigures, RelayStats};
+use crate::relay::{Relay, RelayFigures, RelayStats};
 use crate::scenario::{self, ScenarioError};
 use crate::sip::switch::{RegistrationLimits, Switch};
 use crate::sip::{Door, Input, SWITCH_INPUTS, datagrams};
@@ -72,7 +73,9 @@ pub struct Carrier {
     tasks: JoinSet<()>,
     dns: Vec<Server<Zone>>,
     relay_figures: RelayFigures,
+    /// Of media, and of SIP.
     conditions: Conditions,
+    sip_conditions: Conditions,
     /// The SIP switch; it ends with the tasks.
     switch: Option<mpsc::WeakSender<Input>>,
 }
@@ -117,13 +120,13 @@ impl Carrier {
         let zone = Zone::new(&builder.names, &builder.extra_hosts, places, faults.clone(), recorder.clone())
             .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port());
         let tls = Tls::new(&builder.names, places)?;
-        let (rtp_ports, impairment, seed) =
-            (builder.rtp_ports.clone(), builder.impairment.clone(), builder.seed);
+        let (rtp_ports, seed) = (builder.rtp_ports.clone(), builder.seed);
+        let conditions = Conditions::new(builder.impairment.clone());
+        let sip_conditions = Conditions::new(builder.sip_impairment.clone());
         let limits = builder.limits();
         let state = State::new(builder, addresses, Some(tls), faults, recorder, Clock::System)?;
         let state = Arc::new(state);
         let figures = RelayFigures::default();
-        let conditions = Conditions::new(impairment);
         let relay =
             Relay::new(address, rtp_ports, state.faults.clone(), conditions.clone(), figures.clone(), seed);
         let mut carrier = Self {
@@ -133,6 +136,7 @@ impl Carrier {
             switch: None,
             relay_figures: figures,
             conditions,
+            sip_conditions,
         };
         for (udp, tcp) in dns {
             let zone = zone.at(tcp.addr.ip());
@@ -140,7 +144,7 @@ impl Carrier {
         }
         carrier.serve_https(Service::Zdial, zdial, zdial::router(Arc::clone(&carrier.state)));
         carrier.serve_https(Service::Mcs, mcs, mcs::router(Arc::clone(&carrier.state)));
-        carrier.serve_sip((sip, sips, sip_udp), relay, limits);
+        carrier.serve_sip((sip, sips, sip_udp), relay, limits, seed);
         for (order, armed) in later {
             carrier.tasks.spawn(in_time(carrier.state.faults.clone(), order, armed));
         }
@@ -176,6 +180,7 @@ impl Carrier {
         (tcp, tls, udp): (Vec<Reserved>, Vec<Reserved>, Vec<UdpSocket>),
         relay: Relay,
         limits: RegistrationLimits,
+        seed: u64,
     ) {
         let (switch, inputs) = mpsc::channel(SWITCH_INPUTS);
         self.switch = Some(switch.downgrade());
@@ -189,6 +194,8 @@ impl Carrier {
             faults: state.faults.clone(),
             recorder: state.recorder.clone(),
             next_id: AtomicU64::new(1),
+            conditions: self.sip_conditions.clone(),
+            seed,
         });
         for reserved in tcp {
             let door = Arc::clone(&door);
@@ -327,6 +334,11 @@ impl Carrier {
     /// Impairs relayed media otherwise, from the next packet on.
     pub fn impair(&self, impairment: Impairment) {
         self.conditions.set(impairment);
+    }
+
+    /// Impairs SIP otherwise, from the next datagram on or the next bytes of a stream, on connections that stand too.
+    pub fn impair_sip(&self, impairment: Impairment) {
+        self.sip_conditions.set(impairment);
     }
 
     /// Figures of relayed media lines: those running and the last that ended.

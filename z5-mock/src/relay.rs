@@ -4,24 +4,21 @@
 //! then held, unless the described address itself speaks, and packets from elsewhere are dropped and counted. Payload is never looked at, so SRTP passes end to end.
 //! Nothing is ever sent to an address that is not loopback.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rand::SeedableRng;
-use rand_chacha::ChaCha12Rng;
 use tokio::task::JoinSet;
 
 use crate::fault::Faults;
+use crate::impairment::Conditions;
+use crate::link::{Bottleneck, Link};
 
-mod impairment;
 mod path;
 mod ports;
 mod tricks;
 
-pub(crate) use impairment::Conditions;
-pub use impairment::Impairment;
 pub use path::{PathStats, RelayStats};
 pub(crate) use ports::Ports;
 
@@ -90,6 +87,8 @@ pub(crate) struct Relay {
     figures: RelayFigures,
     seed: u64,
     opened: u64,
+    /// Of each call by direction: what all its media lines share.
+    bottlenecks: HashMap<String, [Bottleneck; 2]>,
 }
 
 impl Relay {
@@ -101,7 +100,15 @@ impl Relay {
         figures: RelayFigures,
         seed: u64,
     ) -> Self {
-        Self { ports: Ports::new(address, range), faults, impairment, figures, seed, opened: 0 }
+        Self {
+            ports: Ports::new(address, range),
+            faults,
+            impairment,
+            figures,
+            seed,
+            opened: 0,
+            bottlenecks: HashMap::new(),
+        }
     }
 
     pub(crate) const fn address(&self) -> IpAddr {
@@ -127,6 +134,9 @@ impl Relay {
         }));
         self.figures.add(Arc::clone(&stats));
         let destinations = Arc::new(Mutex::new(Destinations::default()));
+        // Those of calls that are over have no line any more.
+        self.bottlenecks.retain(|_, ways| ways.iter().any(Bottleneck::is_shared));
+        let ways = self.bottlenecks.entry(call_id.to_owned()).or_default().clone();
         let mut tasks = JoinSet::new();
         let components = [(false, [caller.rtp, callee.rtp]), (true, [caller.rtcp, callee.rtcp])];
         for (rtcp, sockets) in components {
@@ -137,8 +147,10 @@ impl Relay {
                 destinations: Arc::clone(&destinations),
                 stats: Arc::clone(&stats),
                 faults: self.faults.clone(),
-                impairment: self.impairment.clone(),
-                dice: ChaCha12Rng::seed_from_u64(self.seed.wrapping_add(self.opened)),
+                links: [0, 1].map(|side| {
+                    let seed = self.seed.wrapping_add(2 * self.opened + side as u64);
+                    Link::new(self.impairment.clone(), ways[side].clone(), seed)
+                }),
                 tricks: tricks::Tricks::default(),
             };
             tasks.spawn(path.run());
@@ -200,6 +212,7 @@ struct Destinations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::impairment::Impairment;
 
     /// How many of a hundred packets over real sockets are lost, for a seed.
     async fn lost(seed: u64) -> u64 {

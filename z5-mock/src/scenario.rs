@@ -18,6 +18,7 @@ use crate::far_end::script::{Media, Script, Step};
 use crate::fault::name::nearest;
 use crate::fault::order::{self, Order};
 use crate::fault::{Fault, When};
+use crate::impairment;
 use crate::mcs::policy::GroupPolicy;
 
 /// What is wrong with a scenario file.
@@ -76,7 +77,8 @@ struct File {
     configuration: Configuration,
     policy: Policy,
     licence: Licence,
-    impairment: Impairment,
+    impairment: ImpairmentTable,
+    sip_impairment: ImpairmentTable,
     account: Vec<AccountEntry>,
     hosts: BTreeMap<String, Vec<Spanned<String>>>,
     fault: Vec<FaultEntry>,
@@ -95,7 +97,8 @@ impl Default for File {
             configuration: Configuration::default(),
             policy: Policy::default(),
             licence: Licence::default(),
-            impairment: Impairment::default(),
+            impairment: ImpairmentTable::default(),
+            sip_impairment: ImpairmentTable::default(),
             account: Vec::new(),
             hosts: BTreeMap::new(),
             fault: Vec::new(),
@@ -151,12 +154,16 @@ struct Licence {
 
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
-struct Impairment {
+struct ImpairmentTable {
     loss: Option<Spanned<f64>>,
+    burst: Option<Spanned<f64>>,
+    burst_length: Option<Spanned<f64>>,
     reorder: Option<Spanned<f64>>,
     duplicate: Option<Spanned<f64>>,
     delay: Time,
     jitter: Time,
+    rate: Option<Spanned<String>>,
+    queue: Time,
 }
 
 #[derive(Deserialize)]
@@ -333,14 +340,12 @@ fn build(file: &File, judge: &mut Judge<'_>) -> Builder {
         max_bitrate: file.policy.max_bitrate,
     });
     builder = licence(&file.licence, builder, judge);
-    let given = &file.impairment;
-    builder = builder.impairment(crate::Impairment {
-        loss: judge.share("impairment.loss", given.loss.as_ref()),
-        reorder: judge.share("impairment.reorder", given.reorder.as_ref()),
-        duplicate: judge.share("impairment.duplicate", given.duplicate.as_ref()),
-        delay: judge.time("impairment.delay", &given.delay).unwrap_or_default(),
-        jitter: judge.time("impairment.jitter", &given.jitter).unwrap_or_default(),
-    });
+    if let Some(impairment) = impaired("impairment", &file.impairment, judge) {
+        builder = builder.impairment(impairment);
+    }
+    if let Some(impairment) = impaired("sip_impairment", &file.sip_impairment, judge) {
+        builder = builder.sip_impairment(impairment);
+    }
     for entry in &file.account {
         builder = builder.account(account(entry, judge));
     }
@@ -420,6 +425,47 @@ fn contacts_by(way: &Spanned<String>, judge: &mut Judge<'_>) -> Option<ContactsB
         judge.wrong(way, "configuration.contacts", why);
     }
     found
+}
+
+/// None where something is wrong with it.
+fn impaired(table: &str, given: &ImpairmentTable, judge: &mut Judge<'_>) -> Option<crate::Impairment> {
+    let key = |name: &str| format!("{table}.{name}");
+    let length = given.burst_length.as_ref();
+    if let Some(length) = length.filter(|length| !(1.0..=1e6).contains(length.get_ref())) {
+        judge.wrong(length, &key("burst_length"), "a burst is one packet long at least");
+    }
+    let rate = given.rate.as_ref().and_then(|text| {
+        let rate = impairment::bits(text.get_ref());
+        if rate.is_none() {
+            let why = format!(
+                "{:?} is no rate; write bits a second, for example \"300k\" or \"2M\"",
+                text.get_ref()
+            );
+            judge.wrong(text, &key("rate"), why);
+        }
+        rate
+    });
+    let parts = impairment::Parts {
+        loss: judge.share(&key("loss"), given.loss.as_ref()),
+        burst: given.burst.as_ref().map(|share| judge.share(&key("burst"), Some(share))),
+        burst_length: length.map(|length| *length.get_ref()),
+        reorder: judge.share(&key("reorder"), given.reorder.as_ref()),
+        duplicate: judge.share(&key("duplicate"), given.duplicate.as_ref()),
+        delay: judge.time(&key("delay"), &given.delay).unwrap_or_default(),
+        jitter: judge.time(&key("jitter"), &given.jitter).unwrap_or_default(),
+        rate,
+        queue: judge.time(&key("queue"), &given.queue),
+    };
+    match (parts.whole(), length, &given.queue) {
+        (Ok(impairment), ..) => return Some(impairment),
+        (Err(why), Some(length), _) if parts.burst.is_none() => {
+            judge.wrong(length, &key("burst_length"), why)
+        }
+        // A rate that cannot be read has been told already.
+        (Err(why), _, Some(queue)) if given.rate.is_none() => judge.wrong(queue, &key("queue"), why),
+        (Err(_), ..) => {}
+    }
+    None
 }
 
 fn licence(given: &Licence, builder: Builder, judge: &mut Judge<'_>) -> Builder {
@@ -547,6 +593,10 @@ mod tests {
         assert_eq!(builder.accounts.len(), 2);
         assert_eq!(builder.licence.max_calls, 3);
         assert_eq!(builder.impairment.delay, Duration::from_millis(40));
+        assert_eq!(builder.impairment.burst, Some(crate::Burst::of(0.03, 8.0)));
+        let rate = crate::Rate { bits_per_second: 2_000_000, queue: Duration::from_millis(200) };
+        assert_eq!(builder.impairment.rate, Some(rate));
+        assert_eq!(builder.sip_impairment.jitter, Duration::from_millis(20));
         let faults: Vec<String> = builder.faults.iter().map(Order::to_string).collect();
         assert_eq!(
             faults,
@@ -569,6 +619,10 @@ mod tests {
             ("addresses = [\"127.0.0.1\"]\nipv6 = true\n", 2, "ipv6", "leave one"),
             ("[impairment]\nloss = 2.0\n", 2, "impairment.loss", "0 to 1"),
             ("[impairment]\ndelay = \"5\"\n", 2, "impairment.delay", "500ms"),
+            ("[impairment]\nburst_length = 4\n", 2, "impairment.burst_length", "beside burst"),
+            ("[impairment]\nburst = 0.1\nburst_length = 0.5\n", 3, "impairment.burst_length", "one packet"),
+            ("[impairment]\nrate = \"fast\"\nqueue = \"1s\"\n", 2, "impairment.rate", "300k"),
+            ("[sip_impairment]\nqueue = \"1s\"\n", 2, "sip_impairment.queue", "beside rate"),
             ("[[fault]]\nname = \"zdial.refused\"\n", 2, "fault.name", "did you mean zdial.refuse?"),
             ("[[fault]]\nname = \"zdial.refuse\"\nfrom = 0\n", 3, "fault.from", "from 1"),
             ("[[fault]]\nname = \"zdial.refuse\"\nat = \"127.0.0.9\"\n", 3, "fault.at", "127.0.0.1"),

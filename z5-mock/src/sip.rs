@@ -14,6 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use z5_sip::wire::{Frame, Framer, Limits, Message, Transport};
 
 use crate::fault::{CertificateFault, Fault};
+use crate::impairment::Conditions;
+use crate::pipe::Pipe;
 use crate::recorder::{Direction, Recorder, Service};
 use crate::shaped::Shaped;
 use crate::tls;
@@ -69,6 +71,9 @@ pub(crate) struct Door {
     pub(crate) faults: crate::fault::Faults,
     pub(crate) recorder: Recorder,
     pub(crate) next_id: AtomicU64,
+    /// What happens on the way.
+    pub(crate) conditions: Conditions,
+    pub(crate) seed: u64,
 }
 
 impl Door {
@@ -78,7 +83,8 @@ impl Door {
 
     pub(crate) async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
         let Ok(local) = stream.local_addr() else { return };
-        self.serve(stream, Transport::Tcp, local, peer).await;
+        let id = self.number();
+        self.serve(id, self.impaired(id, stream), Transport::Tcp, local, peer).await;
     }
 
     /// The same behind TLS.
@@ -92,11 +98,12 @@ impl Door {
         let fault = self.faults.at(local.ip()).strike(|fault| {
             if let Fault::Certificate(Service::Sip, kind) = *fault { Some(kind) } else { None }
         });
-        match acceptor(fault).accept(stream).await {
+        let id = self.number();
+        match acceptor(fault).accept(self.impaired(id, stream)).await {
             Ok(stream) => {
                 let negotiated = tls::negotiated(stream.get_ref().1);
                 self.recorder.record(Service::Sip, Direction::Received, peer, negotiated);
-                self.serve(stream, Transport::Tls, local, peer).await;
+                self.serve(id, stream, Transport::Tls, local, peer).await;
             }
             Err(error) => {
                 let why = format!("[TLS handshake failed: {error}]");
@@ -105,14 +112,19 @@ impl Door {
         }
     }
 
+    /// The stream behind the network as it is told to be; each connection has chances of its own.
+    fn impaired(&self, ConnectionId(id): ConnectionId, stream: TcpStream) -> Pipe<TcpStream> {
+        Pipe::new(stream, &self.conditions, self.seed.wrapping_add(2 * id))
+    }
+
     async fn serve(
         &self,
+        id: ConnectionId,
         stream: impl AsyncRead + AsyncWrite + Unpin,
         transport: Transport,
         local: SocketAddr,
         peer: SocketAddr,
     ) {
-        let id = self.number();
         let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
         if self.switch.send(Input::Opened { id, transport, peer, local, outlet }).await.is_err() {
             return;

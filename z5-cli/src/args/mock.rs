@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use z5_mock::Impairment;
 use z5_mock::fault::Order;
 
 use super::session::{CaptureArgs, ReportArgs};
@@ -61,7 +62,14 @@ pub(crate) struct MockArgs {
     #[arg(long, value_name = "NAME[,...]")]
     pub(crate) fault: Vec<Order>,
 
-    /// Seed of nonces and media identifiers
+    /// What a bad network does to media: loss=2%,burst=3%,burst_length=8,delay=40ms,jitter=10ms,reorder=1%,duplicate=1%,rate=300k,queue=200ms
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) impair: Option<Impairment>,
+    /// The same for SIP; over TCP and TLS delay, jitter and rate alone
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    pub(crate) impair_sip: Option<Impairment>,
+
+    /// Seed of nonces, media identifiers and impairment
     #[arg(long, value_name = "N")]
     pub(crate) seed: Option<u64>,
 }

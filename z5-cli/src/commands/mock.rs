@@ -65,6 +65,12 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
     for order in &args.fault {
         builder = builder.fault_order(*order);
     }
+    if let Some(impairment) = &args.impair {
+        builder = builder.impairment(impairment.clone());
+    }
+    if let Some(impairment) = &args.impair_sip {
+        builder = builder.sip_impairment(impairment.clone());
+    }
     let carrier = match builder.start().await {
         Ok(carrier) => carrier,
         Err(error) => {

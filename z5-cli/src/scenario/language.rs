@@ -66,7 +66,7 @@ pub(crate) const WORDS: &[Word] = &[
     of_nobody("for", &["in", "do"]),
     of_the_mock("fault", &["from", "times"]),
     of_the_mock("mend", &[]),
-    of_the_mock("impair", &[]),
+    of_the_mock("impair", &["of"]),
     of_the_mock("cut", &[]),
     of_the_mock("wire", &["by", "header", "has", "lacks"]),
 ];
@@ -91,14 +91,25 @@ pub(crate) const PARTY: &[&str] = &[
 ];
 
 /// Keys of `mock`.
-pub(crate) const MOCK: &[&str] =
-    &["carrier", "seed", "faults", "impair", "transport", "ipv6", "accounts", "grant", "min_expires"];
+pub(crate) const MOCK: &[&str] = &[
+    "carrier",
+    "seed",
+    "faults",
+    "impair",
+    "impair_sip",
+    "transport",
+    "ipv6",
+    "accounts",
+    "grant",
+    "min_expires",
+];
 
 /// Keys of an account of the mock.
 pub(crate) const ACCOUNT: &[&str] = &["name", "number", "messages"];
 
 /// Keys of an impairment.
-pub(crate) const IMPAIR: &[&str] = &["loss", "delay", "jitter", "reorder", "duplicate"];
+pub(crate) const IMPAIR: &[&str] =
+    &["loss", "burst", "burst_length", "delay", "jitter", "reorder", "duplicate", "rate", "queue"];
 
 /// States that can be waited for, beside every event of docs/json.md.
 pub(crate) const STATES: &[&str] =

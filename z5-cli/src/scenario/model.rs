@@ -41,6 +41,7 @@ pub(crate) struct MockPlan {
     pub(crate) seed: Option<u64>,
     pub(crate) faults: Vec<Order>,
     pub(crate) impairment: Option<Impairment>,
+    pub(crate) sip_impairment: Option<Impairment>,
     /// SIP over TLS.
     pub(crate) tls: bool,
     pub(crate) ipv6: bool,
@@ -138,8 +139,8 @@ pub(crate) enum Action {
     Fault(Fault, When),
     /// Disarms it.
     Mend(Fault),
-    /// Impairs media otherwise.
-    Impair(Impairment),
+    /// Impairs media or SIP otherwise.
+    Impair(Impaired, Impairment),
     /// Ends every SIP connection of the mock carrier.
     Cut,
     /// Judges what the mock carrier saw.
@@ -236,4 +237,11 @@ pub(crate) struct Wire {
     pub(crate) has: Vec<String>,
     /// No message has any of these.
     pub(crate) lacks: Vec<String>,
+}
+
+/// What an impairment is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Impaired {
+    Media,
+    Sip,
 }

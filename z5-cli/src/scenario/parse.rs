@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use z5_core::Location;
 use z5_core::config::{ContactsProtocol, audio_codec, srtp_suite};
+use z5_mock::impairment::{Parts, bits, length};
 use z5_mock::{Fault, Impairment};
 
 use super::language;
@@ -302,6 +303,9 @@ fn mock(reading: &mut Reading, node: &Node, folder: &Path) -> MockPlan {
     if let Some(node) = fields.take("impair") {
         plan.impairment = Some(impairment(reading, node));
     }
+    if let Some(node) = fields.take("impair_sip") {
+        plan.sip_impairment = Some(impairment(reading, node));
+    }
     if let Some(node) = fields.take("transport") {
         plan.tls = reading.parsed(node, "`transport`", |text| match text {
             "tcp" => Ok(false),
@@ -350,18 +354,36 @@ fn account(reading: &mut Reading, node: &Node) -> Option<AccountPlan> {
 
 pub(super) fn impairment(reading: &mut Reading, node: &Node) -> Impairment {
     let mut fields = reading.fields(node, "`impair`", language::IMPAIR);
-    let mut share = |reading: &mut Reading, key: &str| {
-        let node = fields.take(key);
-        node.and_then(|node| reading.parsed(node, &format!("`{key}`"), percent)).unwrap_or(0.0)
+    let mut part = |reading: &mut Reading, key: &str| {
+        fields.take(key).and_then(|node| reading.parsed(node, &format!("`{key}`"), percent))
     };
-    let (loss, reorder, duplicate) =
-        (share(reading, "loss"), share(reading, "reorder"), share(reading, "duplicate"));
+    let mut parts = Parts {
+        loss: part(reading, "loss").unwrap_or_default(),
+        burst: part(reading, "burst"),
+        reorder: part(reading, "reorder").unwrap_or_default(),
+        duplicate: part(reading, "duplicate").unwrap_or_default(),
+        ..Parts::default()
+    };
     let mut time = |reading: &mut Reading, key: &str| {
-        let node = fields.take(key);
-        node.and_then(|node| reading.parsed(node, &format!("`{key}`"), duration)).unwrap_or_default()
+        fields.take(key).and_then(|node| reading.parsed(node, &format!("`{key}`"), duration))
     };
-    let (delay, jitter) = (time(reading, "delay"), time(reading, "jitter"));
-    Impairment { loss, delay, jitter, reorder, duplicate }
+    parts.delay = time(reading, "delay").unwrap_or_default();
+    parts.jitter = time(reading, "jitter").unwrap_or_default();
+    parts.queue = time(reading, "queue");
+    parts.burst_length = fields.take("burst_length").and_then(|node| {
+        reading.parsed(node, "`burst_length`", |text| {
+            length(text).ok_or_else(|| format!("`{text}` is no number of packets from 1 on"))
+        })
+    });
+    parts.rate = fields.take("rate").and_then(|node| {
+        reading.parsed(node, "`rate`", |text| {
+            bits(text).ok_or_else(|| format!("`{text}` is no rate; write bits a second as `300k` or `2M`"))
+        })
+    });
+    parts.whole().unwrap_or_else(|why| {
+        reading.mistake(node.at, why.to_string());
+        Impairment::default()
+    })
 }
 
 /// A fault by its name.

@@ -53,7 +53,8 @@ fn words(step: &Step) -> String {
         Action::Expect(all) => all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         Action::Fault(fault, _) => format!("fault {fault}"),
         Action::Mend(fault) => format!("mend {fault}"),
-        Action::Impair(impairment) => format!("impair: {}", impaired(impairment)),
+        Action::Impair(Impaired::Media, impairment) => format!("impair: {}", impaired(impairment)),
+        Action::Impair(Impaired::Sip, impairment) => format!("impair SIP: {}", impaired(impairment)),
         Action::Wire(wire) => target("wire", &wire.start),
         Action::Say(text) => text.clone(),
         Action::Start
@@ -70,7 +71,7 @@ fn words(step: &Step) -> String {
 
 /// An impairment as a scenario writes it.
 fn impaired(impairment: &Impairment) -> String {
-    let Impairment { loss, delay, jitter, reorder, duplicate } = impairment;
+    let Impairment { loss, burst, delay, jitter, reorder, duplicate, rate } = impairment;
     let share =
         |name: &str, share: &f64| (*share > 0.0).then(|| format!("{name} {}%", (share * 1e4).round() / 1e2));
     let time = |name: &str, time: &Duration| {
@@ -78,10 +79,12 @@ fn impaired(impairment: &Impairment) -> String {
     };
     let all = [
         share("loss", loss),
+        burst.as_ref().and_then(|burst| share("burst", &burst.share())),
         time("delay", delay),
         time("jitter", jitter),
         share("reorder", reorder),
         share("duplicate", duplicate),
+        rate.as_ref().map(|rate| format!("rate {} bit/s", rate.bits_per_second)),
     ];
     let all: Vec<String> = all.into_iter().flatten().collect();
     if all.is_empty() { "off".to_owned() } else { all.join(", ") }
@@ -120,7 +123,7 @@ async fn of_nobody(
         Action::Say(_) => Ok(()),
         Action::Fault(fault, when) => venue.arm(*fault, *when),
         Action::Mend(fault) => venue.disarm(*fault),
-        Action::Impair(impairment) => venue.impair(impairment.clone()),
+        Action::Impair(of, impairment) => venue.impair(*of, impairment.clone()),
         Action::Cut => venue.cut().await,
         Action::Wire(wanted) => {
             venue.recorded().map(|entries| expectations.extend(wire::judge(wanted, &entries)))
@@ -203,7 +206,7 @@ async fn of_party(
         Action::Pause(_)
         | Action::Fault(..)
         | Action::Mend(_)
-        | Action::Impair(_)
+        | Action::Impair(..)
         | Action::Cut
         | Action::Wire(_)
         | Action::Parallel(_)

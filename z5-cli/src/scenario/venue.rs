@@ -4,7 +4,7 @@
 use z5_core::{Config, Events, Session, StartError, StartOptions};
 use z5_mock::{Carrier, Entry, Fault, Impairment, When};
 
-use super::model::PartyPlan;
+use super::model::{Impaired, PartyPlan};
 use super::world::{self, World};
 
 /// A venue that was entered.
@@ -65,9 +65,12 @@ impl Venue {
         self.mock().map(|carrier| carrier.faults().disarm(fault))
     }
 
-    /// Impairs media otherwise, from the next packet on.
-    pub(super) fn impair(&self, impairment: Impairment) -> Result<(), NoMock> {
-        self.mock().map(|carrier| carrier.impair(impairment))
+    /// Impairs media or SIP otherwise, from the next packet on.
+    pub(super) fn impair(&self, of: Impaired, impairment: Impairment) -> Result<(), NoMock> {
+        self.mock().map(|carrier| match of {
+            Impaired::Media => carrier.impair(impairment),
+            Impaired::Sip => carrier.impair_sip(impairment),
+        })
     }
 
     /// Ends every connection for SIP at the carrier's first address.

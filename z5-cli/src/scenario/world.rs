@@ -132,7 +132,7 @@ fn files(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             | Action::Expect(_)
             | Action::Fault(..)
             | Action::Mend(_)
-            | Action::Impair(_)
+            | Action::Impair(..)
             | Action::Cut
             | Action::Wire(_)
             | Action::Say(_) => continue,
@@ -216,6 +216,9 @@ fn builder(plan: &MockPlan, mistakes: &mut Vec<Mistake>) -> Builder {
     }
     if let Some(impairment) = &plan.impairment {
         builder = builder.impairment(impairment.clone());
+    }
+    if let Some(impairment) = &plan.sip_impairment {
+        builder = builder.sip_impairment(impairment.clone());
     }
     if let Some(seed) = plan.seed {
         builder = builder.seed(seed);

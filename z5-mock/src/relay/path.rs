@@ -1,25 +1,20 @@
 //! One component (RTP or RTCP) of a relayed media line: two sockets, what arrives at one leaves by the other.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rand_chacha::ChaCha12Rng;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 
-use super::impairment::{Conditions, Fate};
 use super::tricks::Tricks;
 use super::{Destinations, Side};
 use crate::clock;
 use crate::fault::{Fault, Faults};
+use crate::link::{Fate, Link, UnderWay};
 
 /// The largest datagram that is relayed.
 const MAX_DATAGRAM: usize = 2048;
-/// Impaired packets under way at a time; more are lost, as in a full router.
-const MAX_UNDER_WAY: usize = 4096;
 
 /// What one side of a stream sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,8 +56,8 @@ pub(super) struct Path {
     pub(super) destinations: Arc<Mutex<Destinations>>,
     pub(super) stats: Arc<Mutex<RelayStats>>,
     pub(super) faults: Faults,
-    pub(super) impairment: Conditions,
-    pub(super) dice: ChaCha12Rng,
+    /// By the side that sends.
+    pub(super) links: [Link; 2],
     pub(super) tricks: Tricks,
 }
 
@@ -81,19 +76,15 @@ impl Path {
             }
         }
         let mut buffers = [[0; MAX_DATAGRAM]; 2];
-        let mut schedule: BinaryHeap<Reverse<(Instant, u64)>> = BinaryHeap::new();
-        let mut late = std::collections::HashMap::new();
-        let mut count = 0;
+        let mut under_way = UnderWay::default();
         loop {
-            let due = schedule.peek().map(|Reverse((at, _))| *at);
+            let due = under_way.next_deadline().map(Instant::from_std);
             let [caller, callee] = &mut buffers;
             let (from, length, source) = tokio::select! {
                 Ok((length, source)) = self.sockets[0].recv_from(caller) => (Side::Caller, length, source),
                 Ok((length, source)) = self.sockets[1].recv_from(callee) => (Side::Callee, length, source),
                 () = tokio::time::sleep_until(due.unwrap_or_else(clock::now)), if due.is_some() => {
-                    if let Some(Reverse((_, number))) = schedule.pop()
-                        && let Some(Late { to, packet }) = late.remove(&number)
-                    {
+                    while let Some(Late { to, packet }) = under_way.due(clock::now().into_std()) {
                         self.deliver(to, &packet);
                     }
                     continue;
@@ -104,18 +95,15 @@ impl Path {
             if !self.take(from, source, length) {
                 continue;
             }
-            let Fate::Delivered { first, second } = self.impairment.fate(&mut self.dice) else {
+            let now = clock::now().into_std();
+            let Fate::Delivered { first, second } = self.links[from.index()].fate(length, now) else {
                 self.count(from, |stats| stats.lost += 1);
                 continue;
             };
             for pause in [Some(first), second].into_iter().flatten() {
                 if pause == Duration::ZERO {
                     self.deliver(from.other(), packet);
-                } else if late.len() < MAX_UNDER_WAY {
-                    count += 1;
-                    schedule.push(Reverse((clock::now() + pause, count)));
-                    late.insert(count, Late { to: from.other(), packet: packet.to_vec() });
-                } else {
+                } else if !under_way.push(now + pause, Late { to: from.other(), packet: packet.to_vec() }) {
                     self.count(from, |stats| stats.lost += 1);
                 }
             }

@@ -7,10 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::net::UdpSocket;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use z5_sip::stun;
 use z5_sip::wire::{Message, Transport};
@@ -18,6 +19,7 @@ use z5_sip::wire::{Message, Transport};
 use super::{ConnectionId, Door, Input, OUTBOUND_MESSAGES};
 use crate::clock;
 use crate::fault::{Fault, Faults};
+use crate::link::{Bottleneck, Fate, Link, UnderWay};
 use crate::recorder::{Direction, Recorder, Service};
 
 /// Sources that are remembered; the oldest is forgotten for a new one.
@@ -113,17 +115,119 @@ impl Source {
     }
 }
 
+/// The socket of one address behind the network as it is told to be.
+struct Wire {
+    socket: UdpSocket,
+    faults: Faults,
+    recorder: Recorder,
+    /// What comes and what goes; all clients of an address share the way.
+    ways: Mutex<[Link; 2]>,
+    /// What is late on its way out.
+    leaving: Mutex<UnderWay<(SocketAddr, Bytes)>>,
+    /// There is one more.
+    more: Notify,
+}
+
+impl Wire {
+    fn new(door: &Door, socket: UdpSocket) -> Self {
+        let way = |number| {
+            Link::new(door.conditions.clone(), Bottleneck::default(), door.seed.wrapping_add(number))
+        };
+        Self {
+            socket,
+            faults: door.faults.clone(),
+            recorder: door.recorder.clone(),
+            ways: Mutex::new([way(0), way(1)]),
+            leaving: Mutex::default(),
+            more: Notify::new(),
+        }
+    }
+
+    /// When each copy of a datagram arrives: `None` is now. Nothing where it is lost.
+    fn fate(&self, way: usize, bytes: usize) -> impl Iterator<Item = Option<Instant>> + use<> {
+        let now = clock::now().into_std();
+        let fate = self.ways.lock().unwrap_or_else(PoisonError::into_inner)[way].fate(bytes, now);
+        let copies = match fate {
+            Fate::Lost => [None, None],
+            Fate::Delivered { first, second } => [Some(first), second],
+        };
+        copies.into_iter().flatten().map(move |late| (!late.is_zero()).then(|| now + late))
+    }
+
+    fn received(&self, bytes: usize, peer: SocketAddr) -> impl Iterator<Item = Option<Instant>> + use<> {
+        let copies = self.fate(0, bytes);
+        let mut copies = copies.peekable();
+        if copies.peek().is_none() {
+            self.recorder.record(Service::Sip, Direction::Received, peer, "[datagram lost]".to_owned());
+        }
+        copies
+    }
+
+    /// Sends what a fault may lose.
+    fn transmit(&self, peer: SocketAddr, bytes: &Bytes) {
+        if self.faults.strikes(Fault::DatagramLost) {
+            self.recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
+        } else {
+            self.send(peer, bytes);
+        }
+    }
+
+    fn send(&self, peer: SocketAddr, bytes: &Bytes) {
+        let mut copies = self.fate(1, bytes.len()).peekable();
+        if copies.peek().is_none() {
+            self.recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
+        }
+        for at in copies {
+            match at {
+                // Loss is what UDP does.
+                None => drop(self.socket.try_send_to(bytes, peer)),
+                Some(at) => {
+                    let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+                    leaving.push(at, (peer, bytes.clone()));
+                    self.more.notify_one();
+                }
+            }
+        }
+    }
+
+    /// Ready when something that was late is to leave.
+    async fn next_departure(&self) {
+        loop {
+            let next = self.leaving.lock().unwrap_or_else(PoisonError::into_inner).next_deadline();
+            tokio::select! {
+                () = until(next) => return,
+                () = self.more.notified() => {}
+            }
+        }
+    }
+
+    fn depart(&self) {
+        let now = clock::now().into_std();
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some((peer, bytes)) = leaving.due(now) {
+            drop(self.socket.try_send_to(&bytes, peer));
+        }
+    }
+}
+
+/// For ever where there is no time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Serves one address until dropped.
 pub(crate) async fn serve(door: Arc<Door>, mut socket: UdpSocket, here: IpAddr) {
     let Ok(local) = socket.local_addr() else { return };
     let mut changes = door.faults.subscribe();
     loop {
         if !door.faults.is_armed_at(Fault::Refuse(Service::Sip), here) {
-            let shared = Arc::new(socket);
             let mut sources = Sources {
                 door: &door,
                 local,
-                socket: shared,
+                wire: Arc::new(Wire::new(&door, socket)),
                 known: HashMap::new(),
                 writers: JoinSet::new(),
             };
@@ -155,7 +259,7 @@ pub(crate) async fn serve(door: Arc<Door>, mut socket: UdpSocket, here: IpAddr) 
 struct Sources<'a> {
     door: &'a Door,
     local: SocketAddr,
-    socket: Arc<UdpSocket>,
+    wire: Arc<Wire>,
     known: HashMap<SocketAddr, Source>,
     writers: JoinSet<SocketAddr>,
 }
@@ -164,6 +268,11 @@ impl Sources<'_> {
     /// Returns when the port is to refuse.
     async fn run(&mut self, changes: &mut tokio::sync::watch::Receiver<u64>, here: IpAddr) {
         let mut buffer = vec![0; DATAGRAM];
+        let mut late = UnderWay::default();
+        // Until a new socket is known to take datagrams, it refuses them.
+        if self.wire.socket.writable().await.is_err() {
+            return;
+        }
         loop {
             tokio::select! {
                 changed = changes.changed() => {
@@ -176,11 +285,25 @@ impl Sources<'_> {
                         self.known.remove(&peer);
                     }
                 }
-                received = self.socket.recv_from(&mut buffer) => {
+                received = self.wire.socket.recv_from(&mut buffer) => {
                     // An error is an ICMP message about a client that left.
                     let Ok((length, peer)) = received else { continue };
-                    self.on_datagram(&buffer[..length], peer).await;
+                    for at in self.wire.received(length, peer) {
+                        match at {
+                            Some(at) => {
+                                // What finds no room is lost.
+                                late.push(at, (peer, Bytes::copy_from_slice(&buffer[..length])));
+                            }
+                            None => self.on_datagram(&buffer[..length], peer).await,
+                        }
+                    }
                 }
+                () = until(late.next_deadline()) => {
+                    while let Some((peer, bytes)) = late.due(clock::now().into_std()) {
+                        self.on_datagram(&bytes, peer).await;
+                    }
+                }
+                () = self.wire.next_departure() => self.wire.depart(),
             }
         }
     }
@@ -215,7 +338,7 @@ impl Sources<'_> {
                     peer,
                     "[the same answer again]".to_owned(),
                 );
-                transmit(&self.door.faults, &self.door.recorder, &self.socket, peer, &answer).await;
+                self.wire.transmit(peer, &answer);
                 return;
             }
         }
@@ -243,8 +366,7 @@ impl Sources<'_> {
         };
         if let Some(answer) = stun::answer(bytes, seen) {
             record(Direction::Sent, format!("[STUN: {seen}]"));
-            // Loss is what UDP does.
-            let _ = self.socket.send_to(&answer, peer).await;
+            self.wire.send(peer, &Bytes::from(answer));
         }
     }
 
@@ -270,8 +392,7 @@ impl Sources<'_> {
         let waiting = Arc::new(Mutex::new(Waiting::default()));
         let source = Source { id, answers: Arc::clone(&answers), waiting: Arc::clone(&waiting) };
         self.known.insert(peer, source);
-        let (socket, faults, recorder) =
-            (Arc::clone(&self.socket), self.door.faults.clone(), self.door.recorder.clone());
+        let wire = Arc::clone(&self.wire);
         self.writers.spawn(async move {
             loop {
                 let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
@@ -286,7 +407,7 @@ impl Sources<'_> {
                     () = again => {
                         let due = waiting.lock().unwrap_or_else(PoisonError::into_inner).due(clock::now());
                         for bytes in due {
-                            transmit(&faults, &recorder, &socket, peer, &bytes).await;
+                            wire.transmit(peer, &bytes);
                         }
                         continue;
                     }
@@ -306,19 +427,10 @@ impl Sources<'_> {
                         }
                     }
                 }
-                transmit(&faults, &recorder, &socket, peer, &bytes).await;
+                wire.transmit(peer, &bytes);
             }
             peer
         });
-    }
-}
-
-async fn transmit(faults: &Faults, recorder: &Recorder, socket: &UdpSocket, peer: SocketAddr, bytes: &[u8]) {
-    if faults.strikes(Fault::DatagramLost) {
-        recorder.record(Service::Sip, Direction::Sent, peer, "[datagram lost]".to_owned());
-    } else {
-        // Loss is what UDP does.
-        let _ = socket.send_to(bytes, peer).await;
     }
 }
 

@@ -15,7 +15,7 @@ use crate::audio::AudioArg;
 use crate::expect::Expr;
 use crate::scenario::language::{EVENTS, EVERY_STEP, STATES, WORDS, Word};
 use crate::scenario::model::{
-    Action, CallPlan, Heard, MediaPlan, PartyPlan, Standing, Step, TextTest, Wait, Wire,
+    Action, CallPlan, Heard, Impaired, MediaPlan, PartyPlan, Standing, Step, TextTest, Wait, Wire,
 };
 use crate::scenario::read::{Fields, Reading, duration, unknown};
 use crate::scenario::yaml::{Key, Node, Place, Value};
@@ -287,12 +287,22 @@ impl Author<'_> {
                 let when = When { from: count("from").unwrap_or(1).max(1), times: count("times") };
                 Action::Fault(fault?, when)
             }
-            "impair" => Action::Impair(match &value.value {
-                Value::Text(word) if word == "off" => z5_mock::Impairment::default(),
-                Value::Nothing | Value::Text(_) | Value::List(_) | Value::Map(_) => {
-                    impairment(self.reading, value)
-                }
-            }),
+            "impair" => {
+                let of = fields.take("of").and_then(|node| {
+                    self.reading.parsed(node, "`of`", |text| match text {
+                        "media" => Ok(Impaired::Media),
+                        "sip" => Ok(Impaired::Sip),
+                        other => Err(format!("`{other}`: media and sip can be impaired")),
+                    })
+                });
+                let impairment = match &value.value {
+                    Value::Text(word) if word == "off" => z5_mock::Impairment::default(),
+                    Value::Nothing | Value::Text(_) | Value::List(_) | Value::Map(_) => {
+                        impairment(self.reading, value)
+                    }
+                };
+                Action::Impair(of.unwrap_or(Impaired::Media), impairment)
+            }
             "mend" => Action::Mend(self.reading.parsed(value, &what, fault)?),
             "wire" => self.wire(value, fields)?,
             _ => self.parallel(value),

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod impaired;
 mod raw;
 
 use std::time::Duration;
