@@ -43,7 +43,7 @@ fn client(config: &Path) {
     let config = Config::load(config).expect("the carrier's configuration is good");
     let options = StartOptions { goal: Goal::Contacts, seed: Some(1), ..StartOptions::default() };
     let before = memory_kib("VmRSS");
-    let (session, mut events) = Session::start(config, options).expect("a session starts");
+    let (session, mut events) = Session::start_with(config, options).expect("a session starts");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (mut began, mut report, mut took) = (0.0, None, 0.0);
     runtime.block_on(async {

@@ -200,7 +200,7 @@ async fn start(
         ..StartOptions::default()
     };
     report.session_starts();
-    let exit = match Session::start(config, options) {
+    let exit = match Session::start_with(config, options) {
         Ok((session, events)) => script::run(plan, &session, events, report, out).await,
         Err(error) => {
             report.fail_usage(usage(error.code(), error.to_string()));

@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 pub(crate) fn run(config: Config, store: Arc<dyn Store>, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let options = StartOptions { store: Some(store), ..StartOptions::default() };
-    let (session, mut events) = Session::start(config, options)?;
+    let (session, mut events) = Session::start_with(config, options)?;
     let mut told = false;
     while let Some(event) = events.next_blocking() {
         // What an earlier session kept is there before the first step.

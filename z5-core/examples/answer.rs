@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::io::Write;
 
-use z5_core::{AudioIn, CallMedia, Config, EventKind, Session, StartOptions};
+use z5_core::{AudioIn, CallMedia, Config, EventKind, Session};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: answer CONFIGURATION")?;
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 pub(crate) fn run(config: Config, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
-    let (session, mut events) = Session::start(config, StartOptions::default())?;
+    let (session, mut events) = Session::start(config)?;
     // Whoever calls meanwhile is declined: this example has one line.
     let mut line = None;
     while let Some(event) = events.next_blocking() {

@@ -24,7 +24,7 @@ pub(crate) fn run(mut config: Config, number: &str, out: &mut dyn Write) -> Resu
         zdial.number = None;
     }
     let options = StartOptions { interactive_number: true, ..StartOptions::default() };
-    let (session, mut events) = Session::start(config, options)?;
+    let (session, mut events) = Session::start_with(config, options)?;
     while let Some(event) = events.next_blocking() {
         match event.kind {
             // States: a slow reader sees the latest alone, and that is all it needs.

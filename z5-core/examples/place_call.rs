@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use z5_core::media::{AudioSink, AudioSource, SinkError, SourceState};
-use z5_core::{AudioIn, AudioOut, CallMedia, CallRequest, Config, EventKind, Session, StartOptions};
+use z5_core::{AudioIn, AudioOut, CallMedia, CallRequest, Config, EventKind, Session};
 
 /// What an application would take from a microphone: here a saw of 200 Hz, made frame by frame.
 struct Saw {
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 pub(crate) fn run(config: Config, target: &str, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let heard = Arc::new(AtomicU64::new(0));
-    let (session, mut events) = Session::start(config, StartOptions::default())?;
+    let (session, mut events) = Session::start(config)?;
     let mut text = String::new();
     while let Some(event) = events.next_blocking() {
         match event.kind {

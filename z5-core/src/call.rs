@@ -146,7 +146,8 @@ impl CallMedia {
     /// Which media are asked for.
     pub(crate) fn wanted(&self) -> Wanted {
         let video = self.video_in.as_ref().map(|video| !matches!(video, VideoIn::Off));
-        Wanted { audio: self.audio, text: self.text, video }
+        let record = matches!(self.audio_out, AudioOut::Wav { .. }) || self.video_out.records();
+        Wanted { audio: self.audio, text: self.text, video, record }
     }
 
     /// Whether the files can be used, without waiting for a call: opens the sources (and closes them again) and checks

@@ -108,7 +108,15 @@ impl Session {
     ///
     /// # Errors
     /// When the configuration cannot be used or the system gives no thread.
-    pub fn start(config: Config, options: StartOptions) -> Result<(Self, Events), StartError> {
+    pub fn start(config: Config) -> Result<(Self, Events), StartError> {
+        Self::start_with(config, StartOptions::default())
+    }
+
+    /// The same with [`StartOptions`]: a store or a capture of the application's, how far it goes, how a test repeats it.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(config: Config, options: StartOptions) -> Result<(Self, Events), StartError> {
         let call_ids = Arc::new(AtomicU64::new(1));
         let present = Arc::new(Mutex::new(Snapshot::default()));
         let (orders, events) = driver::start(config, options, Arc::clone(&call_ids), Arc::clone(&present))?;

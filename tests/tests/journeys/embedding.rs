@@ -168,7 +168,7 @@ async fn a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed(
     let (sender, mut instances) = mpsc::unbounded_channel();
     let store = Arc::new(Telling { records: MemoryStore::new(), instances: Mutex::new(sender) });
     let options = StartOptions { retry: RetryMode::Once, store: Some(store), ..StartOptions::default() };
-    let (session, mut events) = Session::start(config, options).unwrap();
+    let (session, mut events) = Session::start_with(config, options).unwrap();
     instances.recv().await.unwrap();
     // Nothing of this can be done, which is told each time; nobody listens.
     let call = session.call(CallRequest::to("+15555550102"));
@@ -194,7 +194,7 @@ async fn a_reader_that_does_not_read_holds_nobody_up_and_is_told_what_it_missed(
 
 #[tokio::test]
 async fn every_error_that_an_application_can_get_says_what_to_do() {
-    let error = Session::start(Config::default(), StartOptions::default()).unwrap_err();
+    let error = Session::start(Config::default()).unwrap_err();
     assert_eq!(error.failure().code, error.code());
     assert_eq!(error.advice(), z5_core::Advice::CheckSettings);
     let carrier = carrier(|carrier| carrier.fault(z5_mock::Fault::AccountSuspended)).await;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use z5_core::{Session, StartOptions};
+use z5_core::Session;
 use z5_mock::recorder::Service;
 use z5_mock::{CertificateFault, Fault};
 
@@ -91,7 +91,7 @@ async fn a_wrong_sip_password_of_a_plain_account() {
 async fn an_authority_file_without_a_certificate_is_told_before_anything_starts() {
     let carrier = carrier(|carrier| carrier).await;
     let (configuration, files) = config(&carrier, "alice", |client| client.ca_pem = "nothing\n".into());
-    let error = Session::start(configuration, StartOptions::default()).unwrap_err();
+    let error = Session::start(configuration).unwrap_err();
     assert_eq!(error.code(), "start.ca-file");
     drop(files);
 }

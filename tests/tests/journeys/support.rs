@@ -48,7 +48,7 @@ impl Client {
     }
 
     pub(crate) fn start_with((config, files): (Config, TempDir), options: StartOptions) -> Self {
-        let (session, events) = Session::start(config, options).expect("the session starts");
+        let (session, events) = Session::start_with(config, options).expect("the session starts");
         Self { session, events, seen: Vec::new(), _files: files }
     }
 

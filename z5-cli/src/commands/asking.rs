@@ -41,7 +41,7 @@ impl Asking {
             ..StartOptions::default()
         };
         let (session, events) =
-            Session::start(config, options).map_err(|error| usage(error.code(), error.to_string()))?;
+            Session::start_with(config, options).map_err(|error| usage(error.code(), error.to_string()))?;
         Ok(Self { session, events, interrupts: script::interrupts(), stopping: false })
     }
 

@@ -41,7 +41,7 @@ impl Venue {
         options: StartOptions,
     ) -> Result<(Session, Events), StartError> {
         match self {
-            Self::Real | Self::Mock(_) => Session::start(config, options),
+            Self::Real | Self::Mock(_) => Session::start_with(config, options),
         }
     }
 

@@ -192,6 +192,16 @@ impl VideoSource for Blank {
 }
 
 impl VideoOut {
+    /// Whether pictures are kept in files.
+    pub(super) fn records(&self) -> bool {
+        match self {
+            Self::Nothing | Self::Custom(_) => false,
+            Self::Watched { film, snapshot, pictures } => {
+                [film, snapshot, pictures].into_iter().any(Option::is_some)
+            }
+        }
+    }
+
     /// Whether its files can be written.
     pub(super) fn check(&self) -> Result<(), CallError> {
         let Self::Watched { film, snapshot, pictures } = self else { return Ok(()) };

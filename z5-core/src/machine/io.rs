@@ -324,6 +324,8 @@ pub(crate) struct Wanted {
     pub(crate) audio: bool,
     pub(crate) text: Option<bool>,
     pub(crate) video: Option<bool>,
+    /// What comes is kept in files.
+    pub(crate) record: bool,
 }
 
 /// A command of the application. Sources and sinks stay with the driver, the machine knows only what is wanted.

@@ -61,7 +61,7 @@ register = 4000
 "#;
 
 /// Sound, and the rest as configured.
-const SOUND: io::Wanted = io::Wanted { audio: true, text: None, video: None };
+const SOUND: io::Wanted = io::Wanted { audio: true, text: None, video: None, record: false };
 
 /// A machine, its time, and what it wished that nobody has done yet.
 struct World {

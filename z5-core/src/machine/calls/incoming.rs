@@ -89,7 +89,7 @@ impl Calls {
             false => kinds_of(&offered),
         };
         // Whose ringing must bring our offer gets what needs no camera; pictures can be added.
-        let usual = Wanted { audio: true, text: None, video: Some(false) };
+        let usual = Wanted { audio: true, text: None, video: Some(false), record: false };
         let rung_with = match ring_with_offer {
             true => licensed(usual, desk).unwrap_or_default(),
             false => Vec::new(),

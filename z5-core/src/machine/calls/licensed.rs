@@ -11,6 +11,8 @@ use crate::machine::io::Wanted;
 
 /// What G.711 needs (RFC 3551 section 4.5.14), in bits per second.
 const AUDIO_BITRATE: u64 = 64_000;
+/// The feature of a licence that lets z5 keep what comes in files; what an application does with its own sinks is not known here.
+const RECORD: &str = "record";
 
 /// A licence that has run out carries no new call, except within its grace while no server can be asked for another; what it
 /// says about media is judged by [`licensed`].
@@ -34,7 +36,7 @@ pub(in crate::machine) fn video_rate(desk: &Desk<'_>) -> u64 {
 
 /// What is asked for, and what is configured where nothing is said, whatever the licence: for emergency calls.
 pub(super) fn configured(wanted: Wanted, desk: &Desk<'_>) -> Vec<MediaKind> {
-    let Wanted { audio, text, video } = wanted;
+    let Wanted { audio, text, video, record: _ } = wanted;
     let text = text.unwrap_or(desk.plan.media.text);
     let video = video.unwrap_or(desk.plan.media.video.is_on());
     let all = [(MediaKind::Audio, audio), (MediaKind::Text, text), (MediaKind::Video, video)];
@@ -77,6 +79,9 @@ pub(super) fn licensed(wanted: Wanted, desk: &Desk<'_>) -> Result<Vec<MediaKind>
             false => "the bit rate of audio (64 kbit/s) within the policy of the group",
         };
         return Err(CallError::LicenceForbids { feature });
+    }
+    if wanted.record && !licence.allows(RECORD) {
+        return Err(CallError::LicenceForbids { feature: RECORD });
     }
     let insisted = [
         (MediaKind::Audio, wanted.audio),

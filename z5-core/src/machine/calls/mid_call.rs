@@ -131,6 +131,7 @@ impl Calls {
             audio: kind == MediaKind::Audio,
             text: wanted(MediaKind::Text),
             video: wanted(MediaKind::Video),
+            record: false,
         };
         let licensed = licensed(wanted, desk);
         let Some(call) = self.standing(id, "add", out) else { return };

@@ -183,7 +183,7 @@ impl Calls {
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) -> Orders {
-        let may = Wanted { audio: true, text: None, video: None };
+        let may = Wanted { audio: true, text: None, video: None, record: false };
         let may = licensed(may, desk).unwrap_or_default();
         let Some((id, call)) = self.by_key(key) else { return Vec::new() };
         let runs = |kind| call.media.streams.iter().any(|stream| stream.kind == kind);

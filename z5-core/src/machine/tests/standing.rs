@@ -24,7 +24,7 @@ impl World {
     }
 
     pub(super) fn answer(&mut self, call: CallId, audio: bool, text: Option<bool>) {
-        let wanted = io::Wanted { audio, text, video: None };
+        let wanted = io::Wanted { audio, text, ..SOUND };
         self.input(Input::Command(Command::Answer { call, wanted }));
     }
 
@@ -46,7 +46,7 @@ impl World {
 
     /// Carries a call that rings until it stands.
     pub(super) fn establish(&mut self, call: CallId) {
-        self.establish_with(call, io::Wanted { audio: true, text: Some(false), video: None });
+        self.establish_with(call, io::Wanted { text: Some(false), ..SOUND });
     }
 
     /// Makes ready what is prepared, on the ports from 30000 on.
@@ -272,6 +272,32 @@ fn the_licence_holds_for_calls_that_come_in() {
     assert_eq!(world.said("SIP/2.0 4").map(|line| line[8..11].to_owned()).as_deref(), Some("480"));
 }
 
+/// `record` in a licence is about files of z5's own; help is called with or without it.
+#[test]
+fn what_comes_is_kept_in_files_only_where_the_licence_says_so() {
+    for (features, target, wanted) in [
+        (&["audio"][..], "+15555550102", Some("call.licence-forbids")),
+        (&["audio", "record"], "+15555550102", None),
+        (&["audio"], "911", None),
+    ] {
+        let mut world = World::new();
+        world.features = Some(features);
+        let mut world = world.start();
+        world.input(Input::Command(Command::Call {
+            call: CallId(9),
+            target: target.into(),
+            anonymous: false,
+            location: None,
+            wanted: io::Wanted { record: true, ..SOUND },
+        }));
+        world.settle();
+        let failed = world.events.iter().find_map(|event| {
+            if let EventKind::CallFailed { error, .. } = event { Some(error.code()) } else { None }
+        });
+        assert_eq!(failed, wanted, "{features:?} {target}");
+    }
+}
+
 #[test]
 fn a_call_without_any_medium_is_refused() {
     let mut world = World::new().start();
@@ -280,7 +306,7 @@ fn a_call_without_any_medium_is_refused() {
         target: "echo".into(),
         anonymous: false,
         location: None,
-        wanted: io::Wanted { audio: false, text: Some(false), video: None },
+        wanted: io::Wanted { audio: false, text: Some(false), ..SOUND },
     }));
     world.settle();
     let Some(EventKind::CallFailed { error, .. }) = world.events.last() else { panic!("{:?}", world.events) };
