@@ -46,6 +46,7 @@ fn a_bad_network_shows_in_every_figure_and_a_clean_one_in_none() {
         jitter: Duration::from_millis(10),
         reorder: 0.2,
         duplicate: 0.2,
+        ..Impairment::default()
     };
     // Both ways lie on that path: of a hundred packets a fifth is lost.
     let run = World::with("alice", Carrier::builder().impairment(bad)).z5(&call);

@@ -10,13 +10,13 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::account::{Account, Number};
+use crate::account::{self, Account, Number};
 use crate::builder::Builder;
 use crate::client_config::{self, CA_FILE, ClientConfig};
 use crate::clock::Clock;
 use crate::dns::{self, Zone};
 use crate::endpoint::{Endpoint, Reserved};
-use crate::far_end::FarEnds;
+use crate::far_end::{FarEnds, Kind as FarEnd};
 use crate::fault::{ArmedId, BadOrder, Fault, Faults, Order};
 use crate::impairment::{Conditions, Impairment};
 use crate::mcs::address_book::{self, AddressBooks};
@@ -154,8 +154,9 @@ impl Carrier {
     fn serve_dns(&mut self, udp: UdpSocket, tcp: Reserved, zone: Zone) -> Result<(), StartError> {
         if self.state.faults.is_armed_at(Fault::Refuse(Service::Dns), tcp.addr.ip()) {
             // Neither protocol has a listener now; the port number stays ours on TCP.
-            self.tasks
-                .spawn(self.endpoint(Service::Dns, tcp.addr.ip()).serve(tcp, |_, _| std::future::ready(())));
+            self.tasks.spawn(
+                self.endpoint(Service::Dns, tcp.addr.ip()).serve(tcp, |_, _, _| std::future::ready(())),
+            );
             return Ok(());
         }
         let addr = tcp.addr;
@@ -168,8 +169,8 @@ impl Carrier {
     fn serve_https(&mut self, service: Service, reserved: Vec<Reserved>, router: axum::Router) {
         for reserved in reserved {
             let (state, router) = (Arc::clone(&self.state), router.clone());
-            let handler = move |stream, peer| {
-                http::connection(Arc::clone(&state), service, router.clone(), stream, peer)
+            let handler = move |stream, peer, shape| {
+                http::connection(Arc::clone(&state), service, router.clone(), (stream, shape), peer)
             };
             self.tasks.spawn(self.endpoint(service, reserved.addr.ip()).serve(reserved, handler));
         }
@@ -199,19 +200,19 @@ impl Carrier {
         });
         for reserved in tcp {
             let door = Arc::clone(&door);
-            let handler = move |stream, peer| {
+            let handler = move |stream, peer, shape| {
                 let door = Arc::clone(&door);
-                async move { door.connection(stream, peer).await }
+                async move { door.connection(stream, peer, shape).await }
             };
             self.tasks.spawn(self.endpoint(Service::Sip, reserved.addr.ip()).serve(reserved, handler));
         }
         for reserved in tls {
             let (door, state) = (Arc::clone(&door), Arc::clone(&self.state));
-            let handler = move |stream, peer| {
+            let handler = move |stream, peer, shape| {
                 let (door, state) = (Arc::clone(&door), Arc::clone(&state));
                 async move {
                     if let Some(tls) = &state.tls {
-                        door.secure_connection(stream, peer, |fault| tls.acceptor(fault)).await;
+                        door.secure_connection(stream, peer, shape, |fault| tls.acceptor(fault)).await;
                     }
                 }
             };
@@ -324,6 +325,22 @@ impl Carrier {
             // A switch that has ended has no connections.
             let _ = switch.send(Input::Cut { here }).await;
         }
+    }
+
+    /// Leaves a video message for a number of the carrier, as a call to the far end `videomail` does; false when it has no such number.
+    pub async fn leave_video_message(&self, number: &str) -> bool {
+        let Some((_, number)) = account::find(self.accounts(), number) else { return false };
+        if let Some(switch) = self.switch.as_ref().and_then(mpsc::WeakSender::upgrade) {
+            // A switch that has ended has no mailboxes.
+            let _ = switch.send(Input::Mail { user: number.sip_user.clone() }).await;
+        }
+        true
+    }
+
+    /// Every far end that can be dialled, by number and name: those of tests and scenario files first.
+    pub fn far_ends(&self) -> Vec<(String, String)> {
+        let scripts = self.state.scripts.iter().map(|script| (script.number.clone(), script.name.clone()));
+        scripts.chain(FarEnd::all()).collect()
     }
 
     /// What crossed the wire.

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::fault::{Fault, Faults};
 use crate::recorder::{Direction, Recorder, Service};
+use crate::shaped::Shape;
 
 /// Connections of one server at a time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 1024;
@@ -74,7 +75,7 @@ impl Endpoint {
     /// Listens at once unless it is to refuse; the future accepts connections until dropped, and they end with it.
     pub(crate) fn serve<H, F>(self, reserved: Reserved, handler: H) -> impl Future<Output = ()> + Send
     where
-        H: Fn(TcpStream, SocketAddr) -> F + Send + Sync + 'static,
+        H: Fn(TcpStream, SocketAddr, Shape) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         let addr = reserved.addr;
@@ -110,7 +111,7 @@ impl Endpoint {
         connections: &mut JoinSet<()>,
         handler: &Arc<H>,
     ) where
-        H: Fn(TcpStream, SocketAddr) -> F + Send + Sync + 'static,
+        H: Fn(TcpStream, SocketAddr, Shape) -> F + Send + Sync + 'static,
         F: Future<Output = ()> + Send + 'static,
     {
         loop {
@@ -133,7 +134,7 @@ impl Endpoint {
 
     async fn connection<H, F>(&self, mut stream: TcpStream, peer: SocketAddr, handler: &H)
     where
-        H: Fn(TcpStream, SocketAddr) -> F + Send + Sync,
+        H: Fn(TcpStream, SocketAddr, Shape) -> F + Send + Sync,
         F: Future<Output = ()> + Send,
     {
         // Each message is written whole, so Nagle's algorithm could only add delay.
@@ -151,7 +152,11 @@ impl Endpoint {
             let _ = stream.write_all(b"\x00\xff\x17 this is no protocol \x80\x81\r\n\r\n").await;
             swallow(&mut stream).await;
         } else {
-            handler(stream, peer).await;
+            let shape = Shape::decide(faults, service);
+            if matches!(shape, Shape::Reset { .. }) {
+                let _ = stream.set_zero_linger();
+            }
+            handler(stream, peer, shape).await;
         }
     }
 

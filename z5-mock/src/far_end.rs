@@ -47,6 +47,12 @@ const HANG_UP_AFTER: Duration = Duration::from_secs(1);
 const CHANGE_AFTER: Duration = Duration::from_secs(1);
 /// What the announcement says.
 pub(crate) const ANNOUNCEMENT_TEXT: &str = "Welcome to z5.";
+/// How long the queue of the relay service is, and what is said in it and after it.
+const QUEUE: Duration = Duration::from_secs(2);
+const QUEUE_TEXT: &str = "You are number 1 in the queue. Please hold.";
+const INTERPRETER_TEXT: &str = "Interpreter 42 is here. Go ahead.";
+/// What the video mail greets with.
+const VIDEO_MAIL_TEXT: &str = "Nobody is here. Leave a message and hang up.";
 
 /// What a far end will do later, unless the call ends first.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +62,16 @@ enum Later {
     Reinvite,
     Hold,
     Resume,
+    /// An interpreter takes the call out of the queue.
+    Interpreter,
     /// A scripted far end goes on with this step.
     Script(usize),
+    /// Its 2xx to the request of this number has no ACK after so long, the last pause included.
+    Unacknowledged {
+        cseq: u32,
+        waited: Duration,
+        pause: Duration,
+    },
 }
 
 enum Wake {
@@ -69,8 +83,12 @@ struct Call {
     kind: Kind,
     /// Which of the scripts of the carrier it plays.
     script: Option<usize>,
+    /// What that types.
+    typing: text::Typing,
     tag: String,
     invite: Message,
+    /// The caller's last request with an offer.
+    offer: Message,
     answered: bool,
     media: media::Lines,
     /// Our last description.
@@ -79,6 +97,8 @@ struct Call {
     cseq: u32,
     /// Our re-INVITE that has no final answer yet.
     reinvite: Option<Message>,
+    /// Our 2xx to an INVITE of this number, until its ACK is here.
+    unacknowledged: Option<(u32, Message)>,
 }
 
 /// Plays all far ends.
@@ -174,7 +194,10 @@ impl FarEnds {
         };
         let tag = self.calls.get(&call_id).map(|call| call.tag.clone());
         match (method, tag) {
-            (Method::Ack, _) => Vec::new(),
+            (Method::Ack, _) => {
+                self.on_ack(request, &call_id);
+                Vec::new()
+            }
             (Method::Invite, None) => self.on_invite(request, call_id),
             (Method::Invite | Method::Update, Some(tag)) => self.on_reinvite(request, &call_id, &tag),
             (Method::Cancel, Some(tag)) => self.on_cancel(request, &call_id, &tag),
@@ -237,17 +260,21 @@ impl FarEnds {
             Kind::EarlyMedia => self.later(&call_id, Later::Answer, SLOW),
             Kind::Echo | Kind::Announcement | Kind::Tone | Kind::Silent => {}
             Kind::HangUp | Kind::Emergency | Kind::Reinvite | Kind::Hold => {}
+            Kind::Vrs | Kind::Interpreter | Kind::VideoMail => {}
         }
         let call = Call {
             kind,
             script: None,
+            typing: text::Typing::default(),
             tag,
             invite: request.clone(),
+            offer: request.clone(),
             answered: false,
             media: media::Lines::default(),
             description: String::new(),
             cseq: 0,
             reinvite: None,
+            unacknowledged: None,
         };
         self.calls.insert(call_id.clone(), call);
         if kind == Kind::EarlyMedia {
@@ -265,7 +292,7 @@ impl FarEnds {
         let tag = call.tag.clone();
         let kind = call.kind;
         let script = call.script.and_then(|index| self.state.scripts.get(index));
-        let says = answer::says(&request, kind, script);
+        let says = answer::says(&request, kind, script.map(|script| (script, &call.typing)));
         let answered = answer::answer(&request, kind, &says, &mut call.media, &mut self.ports);
         let Some(answered) = answered else {
             self.calls.remove(call_id);
@@ -279,12 +306,15 @@ impl FarEnds {
                 (Kind::HangUp, Later::HangUp, HANG_UP_AFTER),
                 (Kind::Reinvite, Later::Reinvite, CHANGE_AFTER),
                 (Kind::Hold, Later::Hold, CHANGE_AFTER),
+                (Kind::Vrs, Later::Interpreter, QUEUE),
             ];
             if let Some((_, later, pause)) = later.into_iter().find(|(which, ..)| *which == kind) {
                 self.later(call_id, later, pause);
             }
         }
-        self.with_description(&request, status, &tag, answered)
+        let response = self.with_description(&request, status, &tag, answered);
+        self.await_ack(call_id, &request, response.as_ref());
+        response
     }
 
     fn with_description(
@@ -311,15 +341,17 @@ impl FarEnds {
             return self.reply(request, 200, tag).into_iter().collect();
         }
         let script = call.script.and_then(|index| self.state.scripts.get(index));
-        let says = answer::says(request, call.kind, script);
+        let says = answer::says(request, call.kind, script.map(|script| (script, &call.typing)));
         let answered = answer::answer(request, call.kind, &says, &mut call.media, &mut self.ports);
         if let Some(description) = &answered {
             call.description.clone_from(description);
+            call.offer = request.clone();
         }
         let reply = match answered {
             Some(description) => self.with_description(request, 200, tag, description),
             None => self.reply(request, 488, tag),
         };
+        self.await_ack(call_id, request, reply.as_ref());
         reply.into_iter().collect()
     }
 

@@ -46,6 +46,11 @@ pub enum Fault {
     Slow(Service),
     /// The connection ends in the middle of the first answer.
     Cut(Service),
+    /// The same by a reset, as of a server that crashes.
+    ResetMidway(Service),
+    /// The connection stands, is read from, and at some time nothing more comes back and nothing ends it: as when the server, or what is
+    /// between, has forgotten it. HTTPS is silent after the handshake, SIP after the first answer.
+    HalfOpen(Service),
 
     /// Every name: NXDOMAIN.
     NameNotFound,
@@ -74,7 +79,7 @@ pub enum Fault {
     Redirect(Service),
     /// 429, with Retry-After in seconds if given.
     RateLimited(Service, Option<Duration>),
-    /// 503 `maintenance`, with Retry-After in seconds if given.
+    /// 503 `maintenance`, with Retry-After in seconds if given; for SIP to REGISTER.
     Maintenance(Service, Option<Duration>),
     /// Even the right credentials are answered 401.
     CredentialsRejected(Service),
@@ -156,8 +161,8 @@ pub enum Fault {
     BindingMissing,
     /// The challenge has an algorithm nobody supports.
     ChallengeUnusable,
-    /// Right credentials are called stale; struck once, the next ones are accepted.
-    StaleNonce,
+    /// Right credentials are called stale; struck once, the next ones are accepted. Of SIP those of REGISTER.
+    StaleNonce(Service),
     /// The connection is closed after a REGISTER instead of an answer.
     DropAfterRegister,
     /// INVITE is answered with this status by the proxy itself.

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::fault::{CertificateFault, Fault};
 use crate::recorder::{Direction, Service};
-use crate::shaped::Shaped;
+use crate::shaped::{Shape, Shaped};
 use crate::state::State;
 
 pub(crate) mod auth;
@@ -36,7 +36,7 @@ pub(crate) async fn connection(
     state: Arc<State>,
     service: Service,
     router: Router,
-    stream: TcpStream,
+    (stream, shape): (TcpStream, Shape),
     peer: SocketAddr,
 ) {
     let Ok(here) = stream.local_addr().map(|local| local.ip()) else { return };
@@ -67,10 +67,7 @@ pub(crate) async fn connection(
         }));
     let served = http1::Builder::new()
         .keep_alive(true)
-        .serve_connection(
-            TokioIo::new(Shaped::new(stream, faults, service)),
-            TowerToHyperService::new(router),
-        )
+        .serve_connection(TokioIo::new(Shaped::new(stream, shape)), TowerToHyperService::new(router))
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "an HTTPS connection ended with an error");

@@ -71,6 +71,9 @@ async fn sign_in(Shared(mcs): Shared<Arc<Mcs>>, mut request: Request, next: Next
     if faults.strikes(Fault::CredentialsRejected(Service::Mcs)) {
         return mcs.realm.rejected(&state.dice).into_response();
     }
+    if faults.strikes(Fault::StaleNonce(Service::Mcs)) {
+        return mcs.realm.stale(&state.dice).into_response();
+    }
     request.extensions_mut().insert(SipUser(user));
     next.run(request).await
 }

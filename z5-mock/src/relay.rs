@@ -10,7 +10,9 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use crate::clock;
 use crate::fault::Faults;
 use crate::impairment::Conditions;
 use crate::link::{Bottleneck, Link};
@@ -155,18 +157,31 @@ impl Relay {
             };
             tasks.spawn(path.run());
         }
-        Some(Stream { facing, destinations, _tasks: tasks })
+        Some(Stream { facing, opened: clock::now(), destinations, _tasks: tasks })
     }
 }
 
 /// A relayed media line; dropping it closes its ports.
 pub(crate) struct Stream {
     facing: [u16; 2],
+    opened: Instant,
     destinations: Arc<Mutex<Destinations>>,
     _tasks: JoinSet<()>,
 }
 
 impl Stream {
+    /// When a packet came last, from whichever side; when it was opened, if none has come.
+    pub(crate) fn last_packet(&self) -> Instant {
+        let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        destinations.last_packet.unwrap_or(self.opened)
+    }
+
+    /// Whether the caller has sent something.
+    pub(crate) fn carried(&self) -> bool {
+        let destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
+        destinations.rtp[Side::Caller.index()].learned.is_some()
+    }
+
     /// The RTP port that this side sends to; RTCP is the next one.
     pub(crate) const fn facing(&self, side: Side) -> u16 {
         self.facing[side.index()]
@@ -207,6 +222,8 @@ impl Destination {
 struct Destinations {
     rtp: [Destination; 2],
     rtcp: [Destination; 2],
+    /// When a packet came last.
+    last_packet: Option<Instant>,
 }
 
 #[cfg(test)]

@@ -606,7 +606,7 @@ mod tests {
             ]
         );
         assert_eq!(builder.scripts.len(), 1);
-        assert_eq!(builder.scripts[0].steps.len(), 8);
+        assert_eq!(builder.scripts[0].steps.len(), 9);
     }
 
     /// Line, key and what is offered instead, for each kind of mistake; several are told at once.

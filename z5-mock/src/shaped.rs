@@ -1,4 +1,4 @@
-//! A stream that may write slowly or end in the middle of an answer, as faults say when it is made.
+//! A stream that may write slowly, end in the middle of an answer, or fall silent, as faults say when it is accepted.
 
 use std::io;
 use std::pin::Pin;
@@ -17,28 +17,54 @@ const BYTE_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes written before a cut: inside the head of any HTTP or SIP answer.
 const CUT_AFTER: usize = 60;
 
+/// What becomes of a connection's answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Plain,
+    /// A byte now and then.
+    Slow,
+    /// So many bytes and no more.
+    Cut {
+        left: usize,
+    },
+    /// The same, ended by a reset. Whoever accepts the connection sees to that.
+    Reset {
+        left: usize,
+    },
+    /// So many answers, and then nothing, while everything is read.
+    Silent {
+        left: usize,
+    },
+}
+
+impl Shape {
+    /// Counts an occasion for the faults of this service.
+    pub(crate) fn decide(faults: At<'_>, service: Service) -> Self {
+        if faults.strikes(Fault::Slow(service)) {
+            Self::Slow
+        } else if faults.strikes(Fault::Cut(service)) {
+            Self::Cut { left: CUT_AFTER }
+        } else if faults.strikes(Fault::ResetMidway(service)) {
+            Self::Reset { left: CUT_AFTER }
+        } else if faults.strikes(Fault::HalfOpen(service)) {
+            // Over SIP the challenge still comes.
+            Self::Silent { left: usize::from(service == Service::Sip) }
+        } else {
+            Self::Plain
+        }
+    }
+}
+
 pub(crate) struct Shaped<S> {
     stream: S,
     shape: Shape,
-}
-
-enum Shape {
-    Plain,
-    Slow(Pin<Box<Sleep>>),
-    Cut { left: usize },
+    /// Of a slow one.
+    pause: Pin<Box<Sleep>>,
 }
 
 impl<S> Shaped<S> {
-    /// Counts an occasion for the faults of this service.
-    pub(crate) fn new(stream: S, faults: At<'_>, service: Service) -> Self {
-        let shape = if faults.strikes(Fault::Slow(service)) {
-            Shape::Slow(Box::pin(tokio::time::sleep_until(clock::now())))
-        } else if faults.strikes(Fault::Cut(service)) {
-            Shape::Cut { left: CUT_AFTER }
-        } else {
-            Shape::Plain
-        };
-        Self { stream, shape }
+    pub(crate) fn new(stream: S, shape: Shape) -> Self {
+        Self { stream, shape, pause: Box::pin(tokio::time::sleep_until(clock::now())) }
     }
 }
 
@@ -59,27 +85,35 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shaped<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        let most = match &mut this.shape {
-            Shape::Plain => bytes.len(),
-            Shape::Slow(pause) => {
-                ready!(pause.as_mut().poll(context));
+        let most = match this.shape {
+            Shape::Plain | Shape::Silent { left: 1.. } => bytes.len(),
+            Shape::Silent { left: 0 } => return Poll::Ready(Ok(bytes.len())),
+            Shape::Slow => {
+                ready!(this.pause.as_mut().poll(context));
                 1
             }
             Shape::Cut { left: 0 } => return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into())),
-            Shape::Cut { left } => *left,
+            Shape::Reset { left: 0 } => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            Shape::Cut { left } | Shape::Reset { left } => left,
         };
         let written =
             ready!(Pin::new(&mut this.stream).poll_write(context, &bytes[..most.min(bytes.len())]))?;
         match &mut this.shape {
-            Shape::Plain => {}
-            Shape::Slow(pause) => pause.as_mut().reset(clock::now() + BYTE_PAUSE),
-            Shape::Cut { left } => *left -= written,
+            Shape::Plain | Shape::Silent { .. } => {}
+            Shape::Slow => this.pause.as_mut().reset(clock::now() + BYTE_PAUSE),
+            Shape::Cut { left } | Shape::Reset { left } => *left -= written,
         }
         Poll::Ready(Ok(written))
     }
 
+    /// An answer is whole: each is flushed.
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.stream).poll_flush(context))?;
+        if let Shape::Silent { left } = &mut this.shape {
+            *left = left.saturating_sub(1);
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

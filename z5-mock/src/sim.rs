@@ -64,6 +64,8 @@ struct Connection {
     dumb: bool,
     /// Bytes until the end, where it is cut off.
     left: Option<usize>,
+    /// Messages until nothing more is said, where it is forgotten.
+    answers: Option<usize>,
 }
 
 /// A request over HTTPS, as it would stand on the wire.
@@ -253,7 +255,8 @@ impl Sim {
         if faults.strikes(Fault::Reset(service)) {
             return HttpsOutcome::Broken;
         }
-        if faults.strikes(Fault::BlackHole(service)) || faults.strikes(Fault::Slow(service)) {
+        let silent = [Fault::BlackHole(service), Fault::Slow(service), Fault::HalfOpen(service)];
+        if silent.into_iter().any(|fault| faults.strikes(fault)) {
             return HttpsOutcome::Silent;
         }
         if faults.strikes(Fault::Garbage(service)) {
@@ -265,7 +268,7 @@ impl Sim {
         if let Some(certificate) = certificate {
             return HttpsOutcome::Certificate(certificate);
         }
-        let cut = faults.strikes(Fault::Cut(service));
+        let cut = faults.strikes(Fault::Cut(service)) || faults.strikes(Fault::ResetMidway(service));
         let answered = answer(router.clone(), request, here, |direction, text| {
             // Whoever asks over HTTPS has no address here.
             self.state.recorder.record(service, direction, SocketAddr::new(here, 0), text);
@@ -300,7 +303,9 @@ impl Sim {
             faults.strikes(Fault::Reset(Service::Sip)) || faults.strikes(Fault::Garbage(Service::Sip));
         let dumb =
             faults.strikes(Fault::BlackHole(Service::Sip)) || faults.strikes(Fault::Slow(Service::Sip));
-        let left = faults.strikes(Fault::Cut(Service::Sip)).then_some(CUT_AFTER);
+        let cut = [Fault::Cut(Service::Sip), Fault::ResetMidway(Service::Sip)];
+        let left = cut.into_iter().any(|fault| faults.strikes(fault)).then_some(CUT_AFTER);
+        let answers = faults.strikes(Fault::HalfOpen(Service::Sip)).then_some(1);
         self.last_connection += 1;
         let id = self.last_connection;
         if reset {
@@ -310,7 +315,8 @@ impl Sim {
         let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
         let transport = if tls { Transport::Tls } else { Transport::Tcp };
         let framer = Framer::accepting(Limits::default());
-        self.connections.insert(id, Connection { framer, outlet: outbound, here, peer: client, dumb, left });
+        self.connections
+            .insert(id, Connection { framer, outlet: outbound, here, peer: client, dumb, left, answers });
         let id = ConnectionId(id);
         self.switch.handle(Input::Opened { id, transport, peer: client, local: server, outlet });
         Opened::Stands(id.0)
@@ -333,6 +339,7 @@ impl Sim {
                     messages.push(message);
                 }
                 Ok(Frame::Ping) if self.state.faults.strikes(Fault::NoPong) => {}
+                Ok(Frame::Ping) if connection.answers == Some(0) => {}
                 Ok(Frame::Ping) => self.out.push(Said::Bytes(id, Bytes::from_static(b"\r\n"))),
                 Ok(Frame::Pong) => {}
                 Err(_) => broken = true,
@@ -380,7 +387,8 @@ impl Sim {
     /// When it wants to be woken.
     pub fn next_deadline(&self) -> Option<Instant> {
         let orders = self.orders.iter().map(|(at, ..)| *at).min();
-        orders.into_iter().chain(self.far_ends.next_deadline()).min()
+        let switch = self.switch.next_deadline().map(tokio::time::Instant::into_std);
+        orders.into_iter().chain(self.far_ends.next_deadline()).chain(switch).min()
     }
 
     /// Does what is due.
@@ -404,6 +412,7 @@ impl Sim {
         for message in self.far_ends.due(now) {
             self.switch.handle(Input::Message { id: FAR_ENDS, message });
         }
+        self.switch.on_deadline();
         self.settle();
     }
 
@@ -431,9 +440,12 @@ impl Sim {
             for (id, connection) in &mut self.connections {
                 loop {
                     match connection.outlet.try_recv() {
-                        Ok(bytes) if connection.dumb => drop(bytes),
+                        Ok(bytes) if connection.dumb || connection.answers == Some(0) => drop(bytes),
                         Ok(mut bytes) => {
                             moved = true;
+                            if let Some(answers) = &mut connection.answers {
+                                *answers -= 1;
+                            }
                             if let Some(left) = &mut connection.left {
                                 bytes.truncate(*left);
                                 *left -= bytes.len();

@@ -17,13 +17,15 @@ use crate::fault::{CertificateFault, Fault};
 use crate::impairment::Conditions;
 use crate::pipe::Pipe;
 use crate::recorder::{Direction, Recorder, Service};
-use crate::shaped::Shaped;
+use crate::shaped::{Shape, Shaped};
 use crate::tls;
 
+pub(crate) mod abandoned;
 pub(crate) mod bindings;
 pub(crate) mod calls;
 pub(crate) mod datagrams;
 pub(crate) mod description;
+pub(crate) mod forks;
 pub(crate) mod mwi;
 pub(crate) mod proxy;
 pub(crate) mod registrar;
@@ -63,6 +65,10 @@ pub(crate) enum Input {
     Cut {
         here: IpAddr,
     },
+    /// A message is left for a user.
+    Mail {
+        user: String,
+    },
 }
 
 /// Makes a task for each accepted connection.
@@ -81,10 +87,11 @@ impl Door {
         ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(crate) async fn connection(&self, stream: TcpStream, peer: SocketAddr) {
+    pub(crate) async fn connection(&self, stream: TcpStream, peer: SocketAddr, shape: Shape) {
         let Ok(local) = stream.local_addr() else { return };
         let id = self.number();
-        self.serve(id, self.impaired(id, stream), Transport::Tcp, local, peer).await;
+        let stream = Shaped::new(self.impaired(id, stream), shape);
+        self.serve(id, stream, Transport::Tcp, local, peer).await;
     }
 
     /// The same behind TLS.
@@ -92,6 +99,7 @@ impl Door {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        shape: Shape,
         acceptor: impl Fn(Option<CertificateFault>) -> TlsAcceptor,
     ) {
         let Ok(local) = stream.local_addr() else { return };
@@ -103,7 +111,7 @@ impl Door {
             Ok(stream) => {
                 let negotiated = tls::negotiated(stream.get_ref().1);
                 self.recorder.record(Service::Sip, Direction::Received, peer, negotiated);
-                self.serve(id, stream, Transport::Tls, local, peer).await;
+                self.serve(id, Shaped::new(stream, shape), Transport::Tls, local, peer).await;
             }
             Err(error) => {
                 let why = format!("[TLS handshake failed: {error}]");
@@ -120,7 +128,7 @@ impl Door {
     async fn serve(
         &self,
         id: ConnectionId,
-        stream: impl AsyncRead + AsyncWrite + Unpin,
+        mut stream: Shaped<impl AsyncRead + AsyncWrite + Unpin>,
         transport: Transport,
         local: SocketAddr,
         peer: SocketAddr,
@@ -131,7 +139,6 @@ impl Door {
         }
         let opened = format!("[connection over {}]", transport.as_str());
         self.recorder.record(Service::Sip, Direction::Received, peer, opened);
-        let mut stream = Shaped::new(stream, self.faults.at(local.ip()), Service::Sip);
         let why = self.run(id, &mut stream, peer, outbound).await;
         self.recorder.record(Service::Sip, Direction::Received, peer, format!("[connection ended: {why}]"));
         // The switch may be gone already; then nobody needs to know.

@@ -67,6 +67,9 @@ async fn sign_in(Shared(zdial): Shared<Arc<Zdial>>, mut request: Request, next: 
     if faults.strikes(Fault::CredentialsRejected(Service::Zdial)) {
         return zdial.realm.rejected(&state.dice).into_response();
     }
+    if faults.strikes(Fault::StaleNonce(Service::Zdial)) {
+        return zdial.realm.stale(&state.dice).into_response();
+    }
     let suspended = account(&state.accounts, &user).is_some_and(|account| account.suspended);
     if suspended || faults.strikes(Fault::AccountSuspended) {
         return Problem::new(StatusCode::FORBIDDEN, "account-suspended", "The account is suspended")

@@ -3,9 +3,10 @@
 
 use std::net::IpAddr;
 
+use z5_core::config::SrtpMode;
 use z5_core::events::{About, MediaKind};
 use z5_core::{CallMedia, CallRequest, Config, EventKind, SessionState};
-use z5_mock::{Fault, Service, When};
+use z5_mock::{Fault, Script, Service, When};
 
 use crate::support::{Client, carrier, config, load};
 use crate::transports::messages;
@@ -81,6 +82,66 @@ async fn emergency_services_hear_where_the_call_comes_from() {
     }
     let invites = messages(&carrier, "INVITE");
     assert!(invites.iter().all(|invite| invite.starts_with("INVITE urn:service:sos ")), "{invites:#?}");
+    client.stop().await;
+}
+
+/// Reads what is typed until these words are there.
+async fn typed(client: &mut Client, words: &str) {
+    let mut all = String::new();
+    while !all.contains(words) {
+        let text = client.until(words, |kind| matches!(kind, EventKind::Text { .. })).await;
+        if let EventKind::Text { text, .. } = text {
+            all.push_str(&text);
+        }
+    }
+}
+
+/// With keys of its own where there is encryption: the interpreter is somebody else.
+#[tokio::test]
+async fn a_relay_call_waits_in_a_queue_until_an_interpreter_takes_it() {
+    for srtp in [SrtpMode::Off, SrtpMode::Required] {
+        let carrier = carrier(|carrier| carrier).await;
+        let (mut configuration, files) = config(&carrier, "alice", |_| {});
+        configuration.media.srtp = srtp;
+        let mut client = Client::ready((configuration, files)).await;
+        client
+            .session
+            .call(CallRequest::to("vrs").with(CallMedia { text: Some(true), ..CallMedia::default() }));
+        typed(&mut client, "You are number 1 in the queue.").await;
+        typed(&mut client, "Interpreter 42 is here.").await;
+        client.stop().await;
+    }
+}
+
+/// The words come apart by the pause between them, and the end of the call after both.
+#[tokio::test]
+async fn a_scripted_far_end_types_at_its_time() {
+    let steps = ["answer", "type One moment", "wait 1s", "type , please.", "wait 1500ms", "hang-up"];
+    let steps = steps.iter().map(|step| step.parse().unwrap()).collect();
+    let script = Script::new("+15555550950", steps).unwrap();
+    let carrier = carrier(|carrier| carrier.far_end(script)).await;
+    let mut client = Client::ready(config(&carrier, "alice", |_| {})).await;
+    let media = CallMedia { text: Some(true), ..CallMedia::default() };
+    client.session.call(CallRequest::to("+15555550950").with(media));
+    typed(&mut client, "One moment, please.").await;
+    let pieces = client.seen.iter().filter(|event| matches!(event.kind, EventKind::Text { .. })).count();
+    assert!(pieces >= 2, "{:#?}", client.seen);
+    client.until("ended", |kind| matches!(kind, EventKind::CallEnded { .. })).await;
+    client.stop().await;
+}
+
+#[tokio::test]
+async fn a_video_mail_that_is_left_is_told_as_waiting() {
+    let carrier = carrier(|carrier| carrier).await;
+    let mut client = Client::ready(config(&carrier, "alice", |_| {})).await;
+    let mailbox = |kind: &EventKind| matches!(kind, EventKind::MessageWaiting { .. });
+    let told = client.until("the state of the mailbox", mailbox).await;
+    assert!(matches!(told, EventKind::MessageWaiting { waiting: false, .. }), "{told:?}");
+    let call = client.session.call(CallRequest::to("videomail"));
+    client.until("media", |kind| matches!(kind, EventKind::FirstMedia { .. })).await;
+    client.session.hangup(call);
+    let told = client.until("the state of the mailbox", mailbox).await;
+    assert!(matches!(told, EventKind::MessageWaiting { waiting: true, .. }), "{told:?}");
     client.stop().await;
 }
 

@@ -20,6 +20,16 @@ struct Started {
     sip: String,
     sips: String,
     configurations: Vec<String>,
+    /// Those of a scenario file first.
+    far_ends: Vec<FarEnd>,
+}
+
+/// Somebody who can be called.
+#[derive(Clone, Debug, Serialize)]
+struct FarEnd {
+    number: String,
+    /// Empty where it has none.
+    name: String,
 }
 
 /// Sets one of the ports.
@@ -139,6 +149,8 @@ fn write_config(carrier: &Carrier, request: &str, overwrite: bool) -> Result<Str
 const MARK: &str = "# Written by z5 mock for one run of it; the next one replaces it.";
 
 fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
+    let far_ends: Vec<FarEnd> =
+        carrier.far_ends().into_iter().map(|(number, name)| FarEnd { number, name }).collect();
     out.object(&Started {
         event: "mock-started",
         dns: carrier.dns_addr().to_string(),
@@ -147,6 +159,7 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
         sip: carrier.sip_addr().to_string(),
         sips: carrier.sips_addr().to_string(),
         configurations: configurations.clone(),
+        far_ends: far_ends.clone(),
     });
     out.note(&format!("mock carrier, on {} only; Ctrl-C stops it", carrier.sip_addr().ip()));
     out.note(&format!("  DNS    {} (UDP and TCP)", carrier.dns_addr()));
@@ -162,7 +175,11 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
         let numbers: Vec<&str> = account.numbers().iter().map(|number| number.e164.as_str()).collect();
         out.note(&format!("  account {} with {}", account.username(), numbers.join(" ")));
     }
-    out.note("  far ends: echo (+15555550900), busy (...901), decline (...902), noanswer (...903), announcement (...906)");
+    out.note("  far ends, by number or name:");
+    for ends in far_ends.chunks(4) {
+        let words: Vec<String> = ends.iter().map(|end| format!("{} {}", end.number, end.name)).collect();
+        out.note(&format!("    {}", words.join(", ").replace(" ,", ",").trim_end()));
+    }
     for file in &configurations {
         out.note(&format!("wrote {file}; next: z5 --config {file} call echo --text HELLO --duration 5s"));
     }

@@ -8,7 +8,7 @@ use z5_core::events::MediaKind;
 use z5_core::{CallId, CallRequest, Failure, Session, clock};
 use z5_mock::Impairment;
 
-use super::model::{Action, CallPlan, Heard, MediaPlan, Standing, Step, TextTest, Wait};
+use super::model::{Action, CallPlan, Heard, Impaired, MediaPlan, Standing, Step, TextTest, Wait};
 use super::outcome::failure;
 use super::party::{Party, Stage, State};
 use super::run::Running;

@@ -14,6 +14,7 @@ use z5_sip::wire::Message;
 
 use super::media::{Lines, Plan, Sends};
 use super::script::Script;
+use super::text::Typing;
 use super::{Kind, location};
 use crate::relay::Ports;
 use crate::sip::description;
@@ -37,20 +38,34 @@ struct Offered<'a> {
     attributes: Vec<&'a str>,
 }
 
+/// What a far end types: at once, and what it is told to later.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Says {
+    text: String,
+    typing: Option<Typing>,
+}
+
 /// What a far end types to this caller.
-pub(super) fn says(request: &Message, kind: Kind, script: Option<&Script>) -> String {
-    match (kind, script) {
-        (_, Some(script)) => script.says.clone(),
-        (Kind::Emergency, None) => location::heard(request),
-        (_, None) => super::ANNOUNCEMENT_TEXT.to_owned(),
+pub(super) fn says(request: &Message, kind: Kind, script: Option<(&Script, &Typing)>) -> Says {
+    if let Some((script, typing)) = script {
+        let text = if kind.shows_film() { script.says.clone() } else { String::new() };
+        return Says { text, typing: script.types().then(|| typing.clone()) };
     }
+    let text = match kind {
+        Kind::Emergency => location::heard(request),
+        Kind::Vrs => super::QUEUE_TEXT.to_owned(),
+        Kind::Interpreter => super::INTERPRETER_TEXT.to_owned(),
+        Kind::VideoMail => super::VIDEO_MAIL_TEXT.to_owned(),
+        _ => super::ANNOUNCEMENT_TEXT.to_owned(),
+    };
+    Says { text, typing: None }
 }
 
 /// The answer's text, with the media it describes running; `None` when nothing can be agreed on.
 pub(super) fn answer(
     request: &Message,
     kind: Kind,
-    says: &str,
+    says: &Says,
     lines: &mut Lines,
     ports: &mut Ports,
 ) -> Option<String> {
@@ -104,7 +119,7 @@ fn accept<'a>(
     media: &Offered<'a>,
     session_direction: Option<&'a str>,
     kind: Kind,
-    says: &str,
+    says: &Says,
 ) -> Option<MediaAnswer<'a>> {
     if media.port == 0 || !media.profile.starts_with("RTP/") {
         return None;
@@ -114,7 +129,7 @@ fn accept<'a>(
         ("audio", _) => MADE,
         ("text", _) => &TEXT,
         ("video", kind) if kind.echoes() => &VIDEO,
-        ("video", Kind::Announcement) => &["H264"],
+        ("video", kind) if kind.shows_film() => &["H264"],
         _ => return None,
     };
     let chosen: Vec<_> = media
@@ -164,7 +179,7 @@ fn accept<'a>(
     let fragments = chosen.iter().find(|format| takes_fragments(media, format));
     let sends = match (sends, kind, media.kind) {
         (false, ..) => Sends::Nothing,
-        (true, Kind::Announcement, "video") => {
+        (true, kind, "video") if kind.shows_film() => {
             let payload_type = fragments.and_then(|format| format.parse().ok());
             payload_type.map_or(Sends::Nothing, |payload_type| Sends::Film { payload_type })
         }
@@ -175,7 +190,7 @@ fn accept<'a>(
 }
 
 /// `formats` are the accepted ones in the offer's order, with their encoding names.
-fn what_to_send(media: &str, kind: Kind, says: &str, formats: &[(u8, String)]) -> Sends {
+fn what_to_send(media: &str, kind: Kind, says: &Says, formats: &[(u8, String)]) -> Sends {
     // In the first codec that the far end can make: the one the offerer likes best.
     let tone = |hertz: f64| {
         let made = formats.iter().find_map(|(number, name)| Some((*number, AudioCodec::from_name(name)?)));
@@ -183,11 +198,18 @@ fn what_to_send(media: &str, kind: Kind, says: &str, formats: &[(u8, String)]) -
     };
     let numbered = |wanted: &str| formats.iter().find(|(_, name)| name == wanted).map(|(number, _)| *number);
     match (kind, media) {
-        (Kind::Announcement | Kind::Emergency, "text") => numbered("T140")
-            .map_or(Sends::Nothing, |t140| Sends::Text { t140, red: numbered("RED"), text: says.to_owned() }),
+        (kind, "text") if kind.types() || says.typing.is_some() => {
+            let Says { text, typing } = says.clone();
+            numbered("T140").map_or(Sends::Nothing, |t140| Sends::Text {
+                t140,
+                red: numbered("RED"),
+                text,
+                typing,
+            })
+        }
         (kind, _) if kind.echoes() => Sends::Echo,
         (Kind::Tone, "audio") => tone(1000.0),
-        (Kind::Announcement, "audio") => tone(440.0),
+        (kind, "audio") if kind.shows_film() => tone(440.0),
         _ => Sends::Nothing,
     }
 }

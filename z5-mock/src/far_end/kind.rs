@@ -40,10 +40,16 @@ pub enum Kind {
     Hold,
     /// 911 and `urn:service:sos`: an echo that types the location it was told.
     Emergency,
+    /// A queue with a picture, music and a text that says how long it is; an interpreter takes over after two seconds.
+    Vrs,
+    /// Who has taken over from the queue: an echo that says who it is. Cannot be dialled.
+    Interpreter,
+    /// Greets with a picture and a text, and records; the caller's mailbox gets a message when it is hung up.
+    VideoMail,
 }
 
 /// Every far end: its number's last three digits after +15555550, its name, what it does.
-pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 16] = [
+pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 18] = [
     ("900", "echo", Kind::Echo),
     ("901", "busy", Kind::Busy),
     ("902", "decline", Kind::Decline),
@@ -60,6 +66,8 @@ pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 16] = [
     ("914", "codecrefusal", Kind::CodecRefusal),
     ("915", "reinvite", Kind::Reinvite),
     ("916", "hold", Kind::Hold),
+    ("917", "vrs", Kind::Vrs),
+    ("918", "videomail", Kind::VideoMail),
 ];
 
 impl Kind {
@@ -83,9 +91,28 @@ impl Kind {
                 | Self::SlowAnswer
                 | Self::EarlyMedia
                 | Self::Emergency
+                | Self::Interpreter
                 | Self::Reinvite
                 | Self::Hold
         )
+    }
+
+    /// Whether it sends the built-in film.
+    pub(super) const fn shows_film(self) -> bool {
+        matches!(self, Self::Announcement | Self::Vrs | Self::VideoMail)
+    }
+
+    /// Whether it has a text of its own.
+    pub(super) const fn types(self) -> bool {
+        self.shows_film() || matches!(self, Self::Emergency | Self::Interpreter)
+    }
+
+    /// Every far end that can be dialled, by number and name.
+    pub(crate) fn all() -> impl Iterator<Item = (String, String)> {
+        let emergency = (EMERGENCY_NUMBER.to_owned(), "urn:service:sos".to_owned());
+        let named = FAR_ENDS_BY_NUMBER.iter();
+        let named = named.map(|(number, name, _)| (format!("+15555550{number}"), (*name).to_owned()));
+        named.chain([emergency])
     }
 
     /// The number to dial.

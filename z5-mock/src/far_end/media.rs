@@ -18,7 +18,7 @@ use z5_media::{AudioCodec, OpusOptions};
 use super::feedback::{self, Feedback, Recovery};
 use super::film::{Film, PICTURE_TICKS};
 use super::rtp;
-use super::text::Writer;
+use super::text::{Typing, Writer};
 use crate::clock;
 use crate::relay::Ports;
 
@@ -49,6 +49,8 @@ pub(super) enum Sends {
         t140: u8,
         red: Option<u8>,
         text: String,
+        /// What is typed later; none where the text is all.
+        typing: Option<Typing>,
     },
     /// The built-in film, in H.264 packetization mode 1.
     Film {
@@ -71,6 +73,8 @@ pub(super) struct Lines {
     /// Ports of lines that are only imagined.
     imagined: HashMap<usize, u16>,
     versions: u32,
+    /// How many others were at this far end before.
+    before: u32,
 }
 
 struct Line {
@@ -129,7 +133,7 @@ impl Lines {
             None => None,
         };
         let (sender, receiver) = contexts.unzip();
-        let ssrc = u32::from(line.port) << 12 | 0x5e5;
+        let ssrc = (u32::from(line.port) << 12 | 0x5e5) + self.before;
         line.tasks.abort_all();
         let task = Task {
             held: Arc::clone(&line.held),
@@ -148,6 +152,11 @@ impl Lines {
         };
         line.tasks.spawn(task.run(plan.sends));
         Some(line.port)
+    }
+
+    /// Somebody else is there from the next start on: another source of media (RFC 3550 section 8.1), which counts anew.
+    pub(super) fn somebody_else(&mut self) {
+        self.before += 1;
     }
 
     /// While held, nothing is sent.
@@ -191,7 +200,7 @@ struct Task {
 enum Made {
     Nothing,
     Tone(Box<Tone>),
-    Text { writer: Writer, sequence: u16, timestamp: u32 },
+    Text { writer: Writer, typing: Option<Typing>, sequence: u16, timestamp: u32 },
     Film { film: Film, payload_type: u8, sequence: u16, timestamp: u32 },
 }
 
@@ -248,9 +257,9 @@ impl Task {
             Sends::Tone { payload_type, codec, hertz } => {
                 (Tone::new(payload_type, codec, hertz).map_or(Made::Nothing, Made::Tone), FRAME)
             }
-            Sends::Text { t140, red, text } => {
+            Sends::Text { t140, red, text, typing } => {
                 let writer = Writer::new(&text, t140, red);
-                (Made::Text { writer, sequence: 1, timestamp: 0 }, TEXT_PACE)
+                (Made::Text { writer, typing, sequence: 1, timestamp: 0 }, TEXT_PACE)
             }
             Sends::Film { payload_type } => {
                 let made = Made::Film { film: Film::new(), payload_type, sequence: 1, timestamp: 0 };
@@ -402,9 +411,16 @@ impl Task {
         match made {
             Made::Nothing => return,
             Made::Tone(tone) => packet = tone.packet(self.ssrc),
-            Made::Text { writer, sequence, timestamp } => {
+            Made::Text { writer, typing, sequence, timestamp } => {
+                let typed = typing.as_ref().map(Typing::take).filter(|typed| !typed.is_empty());
+                if let Some(typed) = typed {
+                    writer.push(&typed);
+                }
                 let Some(payload) = writer.next(*timestamp) else {
-                    *made = Made::Nothing;
+                    match typing {
+                        Some(_) => *timestamp = timestamp.wrapping_add(TEXT_PACE.as_millis() as u32),
+                        None => *made = Made::Nothing,
+                    }
                     return;
                 };
                 packet.extend_from_slice(&rtp::header(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use z5_sip::wire::{Message, Name, ResponseBuilder};
 
+use super::text::Typing;
 use super::{Call, FarEnds, Kind, Later, built, media};
 use crate::fault::order::duration;
 
@@ -47,6 +48,8 @@ pub enum Step {
     Redirect(String),
     /// Nothing for this time.
     Wait(Duration),
+    /// Real-time text, if the call has some; its text is not echoed then.
+    Type(String),
     /// A re-INVITE with `sendonly`.
     Hold,
     /// A re-INVITE with `sendrecv`.
@@ -62,7 +65,7 @@ pub enum Step {
 pub enum BadScript {
     /// No such step.
     #[error(
-        "{0:?} is no step; ring, early-media, answer, refuse STATUS, redirect NUMBER, wait TIME, hold, resume, re-invite and hang-up are"
+        "{0:?} is no step; ring, early-media, answer, refuse STATUS, redirect NUMBER, wait TIME, type TEXT, hold, resume, re-invite and hang-up are"
     )]
     Step(String),
     /// A step at a place where it means nothing.
@@ -125,6 +128,11 @@ impl Script {
             || (!user.is_empty() && user == self.name)
     }
 
+    /// Whether it types at a time of its own.
+    pub(super) fn types(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Type(_)))
+    }
+
     const fn kind(&self) -> Kind {
         match self.media {
             Media::Echo => Kind::Echo,
@@ -150,10 +158,10 @@ fn check(steps: &[Step]) -> Result<(), BadScript> {
             Step::Answer => answered = true,
             Step::Refuse(_) | Step::Redirect(_) if answered => return place("after the answer"),
             Step::Refuse(_) | Step::Redirect(_) => over = true,
-            Step::Hold | Step::Resume | Step::Reinvite | Step::HangUp if !answered => {
+            Step::Type(_) | Step::Hold | Step::Resume | Step::Reinvite | Step::HangUp if !answered => {
                 return place("before the answer");
             }
-            Step::Hold | Step::Resume | Step::Reinvite => {}
+            Step::Type(_) | Step::Hold | Step::Resume | Step::Reinvite => {}
             Step::HangUp => over = true,
         }
     }
@@ -169,6 +177,7 @@ impl Step {
             Self::Refuse(_) => "refuse",
             Self::Redirect(_) => "redirect",
             Self::Wait(_) => "wait",
+            Self::Type(_) => "type",
             Self::Hold => "hold",
             Self::Resume => "resume",
             Self::Reinvite => "re-invite",
@@ -191,6 +200,7 @@ impl FromStr for Step {
             ("resume", "") => Ok(Self::Resume),
             ("re-invite", "") => Ok(Self::Reinvite),
             ("hang-up", "") => Ok(Self::HangUp),
+            ("type", text) if !text.is_empty() => Ok(Self::Type(text.to_owned())),
             ("wait", time) => duration(time).map(Self::Wait).ok_or_else(bad),
             ("refuse", status) => {
                 let status = status.parse().ok().filter(|status| (400..700).contains(status));
@@ -211,13 +221,16 @@ impl FarEnds {
         let call = Call {
             kind: script.kind(),
             script: Some(index),
+            typing: Typing::default(),
             tag: self.ident.tag(),
             invite: request.clone(),
+            offer: request.clone(),
             answered: false,
             media: media::Lines::default(),
             description: String::new(),
             cseq: 0,
             reinvite: None,
+            unacknowledged: None,
         };
         self.calls.insert(call_id.to_owned(), call);
         self.go_on(call_id, 0)
@@ -252,6 +265,11 @@ impl FarEnds {
                         .header(Name::Contact, contact);
                     out.extend(built(moved.build()));
                 }
+                Step::Type(text) => {
+                    if let Some(call) = self.calls.get(call_id) {
+                        call.typing.push(&text);
+                    }
+                }
                 Step::Hold => out.extend(self.reinvite(call_id, Some("sendonly"))),
                 Step::Resume => out.extend(self.reinvite(call_id, Some("sendrecv"))),
                 Step::Reinvite => out.extend(self.reinvite(call_id, None)),
@@ -272,12 +290,14 @@ mod tests {
             |words: &[&str]| words.iter().map(|word| word.parse::<Step>()).collect::<Result<Vec<_>, _>>();
         let script = |words: &[&str]| steps(words).and_then(|steps| Script::new("+15555550950", steps));
         assert!(
-            script(&["ring", "wait 500ms", "answer", "wait 1s", "hold", "wait 1s", "resume", "hang-up"])
+            script(&["ring", "wait 500ms", "answer", "type Hello.", "hold", "wait 1s", "resume", "hang-up"])
                 .is_ok()
         );
         assert!(script(&["refuse 486"]).is_ok() && script(&["redirect echo"]).is_ok());
         for (words, part) in [
             (&["hold"][..], "before the answer"),
+            (&["type Hello"], "before the answer"),
+            (&["answer", "type"], "is no step"),
             (&["answer", "ring"], "after the answer"),
             (&["refuse 486", "answer"], "after the end"),
             (&["refuse 200"], "is no step"),

@@ -1,6 +1,7 @@
 //! Sends text as RFC 4103 says: T.140 in RED with two redundant generations, one packet each 300 ms.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Redundant generations (RFC 4103 section 4.2).
 const GENERATIONS: usize = 2;
@@ -8,6 +9,20 @@ const GENERATIONS: usize = 2;
 const CHARACTERS_PER_PACKET: usize = 9;
 /// The largest block that the RED header can describe (RFC 2198 section 3: 10 bits).
 const MAX_BLOCK_BYTES: usize = 1023;
+
+/// What is typed while a call stands; the line that sends it takes it from here.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Typing(Arc<Mutex<String>>);
+
+impl Typing {
+    pub(super) fn push(&self, text: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
+    }
+
+    pub(super) fn take(&self) -> String {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
 
 /// Makes the payloads that carry a text.
 pub(super) struct Writer {
@@ -29,6 +44,15 @@ pub(super) struct Payload {
 impl Writer {
     pub(super) fn new(text: &str, t140: u8, red: Option<u8>) -> Self {
         Self { left: text.chars().collect(), t140, red, sent: VecDeque::new(), trailing: GENERATIONS }
+    }
+
+    /// More to say; after a pause it begins anew, without what was said before it.
+    pub(super) fn push(&mut self, text: &str) {
+        if self.left.is_empty() && self.trailing == 0 {
+            self.sent.clear();
+        }
+        self.left.extend(text.chars());
+        self.trailing = GENERATIONS;
     }
 
     /// The payload of the packet at `timestamp` (milliseconds); `None` when all is sent.
@@ -83,5 +107,10 @@ mod tests {
         let second = [&[0xe2, 0x04, 0xb0, 0x09, 98][..], b"Welcome to z5."].concat();
         assert_eq!(packets[1].bytes, second);
         assert!(packets[3].bytes.ends_with(b"o z5."));
+        // After a pause.
+        writer.push("Bye");
+        let later: Vec<_> = (100..105).map_while(|index| writer.next(index * 300)).collect();
+        assert_eq!(later.len(), 3);
+        assert!(later[0].marker && later[0].bytes == [&[98][..], b"Bye"].concat());
     }
 }

@@ -1,10 +1,16 @@
 //! What far ends send by themselves within a call: BYE and re-INVITE (RFC 3261 sections 14.1 and 15), as the called side.
 
+use std::time::Duration;
+
 use z5_sip::wire::{Message, Method, Name, RequestBuilder, Transport};
 
-use super::{CHANGE_AFTER, Call, FarEnds, Later, built};
+use super::{CHANGE_AFTER, Call, FarEnds, Kind, Later, answer, built};
 use crate::fault::Fault;
 use crate::sip::switch::{SERVER, address};
+
+/// RFC 3261 section 17.1.1.1.
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);
 
 impl FarEnds {
     pub(super) fn on_later(&mut self, call_id: &str, later: Later) -> Vec<Message> {
@@ -25,8 +31,60 @@ impl FarEnds {
                 self.reinvite(call_id, Some("sendonly")).into_iter().collect()
             }
             Later::Script(at) => self.go_on(call_id, at),
+            Later::Unacknowledged { cseq, waited, pause } => {
+                self.on_unacknowledged(call_id, cseq, waited, pause)
+            }
             Later::Resume => self.reinvite(call_id, Some("sendrecv")).into_iter().collect(),
+            Later::Interpreter => self.interpreter(call_id).into_iter().collect(),
         }
+    }
+
+    /// A 2xx to an INVITE goes out: it is repeated until its ACK comes, over any transport (RFC 3261 section 13.3.1.4).
+    pub(super) fn await_ack(&mut self, call_id: &str, request: &Message, response: Option<&Message>) {
+        let response =
+            response.filter(|response| response.status().is_some_and(|status| (200..300).contains(&status)));
+        let (Some(response), Some(Method::Invite), Ok(cseq)) = (response, request.method(), request.cseq())
+        else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(call_id) else { return };
+        call.unacknowledged = Some((cseq.number, response.clone()));
+        self.later(call_id, Later::Unacknowledged { cseq: cseq.number, waited: T1, pause: T1 }, T1);
+    }
+
+    pub(super) fn on_ack(&mut self, ack: &Message, call_id: &str) {
+        let Some(call) = self.calls.get_mut(call_id) else { return };
+        call.unacknowledged =
+            call.unacknowledged.take().filter(|(cseq, _)| !ack.cseq().is_ok_and(|ack| ack.number == *cseq));
+    }
+
+    /// Once more, with twice the pause up to T2; after 64 times T1 whoever called is taken for gone, and the call ended.
+    fn on_unacknowledged(
+        &mut self,
+        call_id: &str,
+        cseq: u32,
+        waited: Duration,
+        pause: Duration,
+    ) -> Vec<Message> {
+        let waits = self.calls.get(call_id).and_then(|call| call.unacknowledged.as_ref());
+        let Some((_, response)) = waits.filter(|(number, _)| *number == cseq) else { return Vec::new() };
+        if waited >= 64 * T1 {
+            return self.on_later(call_id, Later::HangUp);
+        }
+        let response = response.clone();
+        let pause = (2 * pause).min(T2).min(64 * T1 - waited);
+        self.later(call_id, Later::Unacknowledged { cseq, waited: waited + pause, pause }, pause);
+        vec![response]
+    }
+
+    /// Somebody else at the same ports from now on, as the last offer of the caller allows; where there is encryption with keys of its own.
+    fn interpreter(&mut self, call_id: &str) -> Option<Message> {
+        let call = self.calls.get_mut(call_id)?;
+        call.kind = Kind::Interpreter;
+        call.media.somebody_else();
+        let says = answer::says(&call.offer, call.kind, None);
+        call.description = answer::answer(&call.offer, call.kind, &says, &mut call.media, &mut self.ports)?;
+        self.reinvite(call_id, None)
     }
 
     /// Offers our description once more, with this direction if one is given.

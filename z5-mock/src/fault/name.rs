@@ -49,6 +49,11 @@ impl Fault {
                 Self::Garbage(service),
                 Self::Slow(service),
                 Self::Cut(service),
+                Self::ResetMidway(service),
+                Self::HalfOpen(service),
+                Self::StaleNonce(service),
+                Self::Maintenance(service, None),
+                Self::Maintenance(service, Some(Duration::from_secs(30))),
             ]);
         }
         for service in TLS {
@@ -72,8 +77,6 @@ impl Fault {
                 Self::Redirect(service),
                 Self::RateLimited(service, None),
                 Self::RateLimited(service, Some(Duration::from_secs(30))),
-                Self::Maintenance(service, None),
-                Self::Maintenance(service, Some(Duration::from_secs(30))),
                 Self::CredentialsRejected(service),
                 Self::SchemeUnusable(service),
             ]);
@@ -124,7 +127,6 @@ impl Fault {
             Self::RegisterStatus(503),
             Self::BindingMissing,
             Self::ChallengeUnusable,
-            Self::StaleNonce,
             Self::DropAfterRegister,
             Self::InviteStatus(503),
             Self::InviteCredentialsRejected,
@@ -203,6 +205,9 @@ impl fmt::Display for Fault {
             }
             Self::Slow(service) => write!(f, "{}.slow", service.name()),
             Self::Cut(service) => write!(f, "{}.cut", service.name()),
+            Self::ResetMidway(service) => write!(f, "{}.reset-midway", service.name()),
+            Self::HalfOpen(service) => write!(f, "{}.half-open", service.name()),
+            Self::StaleNonce(service) => write!(f, "{}.stale-nonce", service.name()),
             Self::HugeBody(service) => write!(f, "{}.huge-body", service.name()),
             Self::DatagramLost => f.write_str("sip.datagram-lost"),
             Self::LostAck => f.write_str("sip.lost-ack"),
@@ -259,7 +264,6 @@ impl fmt::Display for Fault {
             Self::RegisterForbidden => f.write_str("sip.register-forbidden"),
             Self::RegisterStatus(status) => write!(f, "sip.register-status={status}"),
             Self::ChallengeUnusable => f.write_str("sip.challenge-unusable"),
-            Self::StaleNonce => f.write_str("sip.stale-nonce"),
             Self::DropAfterRegister => f.write_str("sip.drop-after-register"),
             Self::InviteStatus(status) => write!(f, "sip.invite-status={status}"),
             Self::NoPong => f.write_str("sip.no-pong"),
@@ -325,6 +329,7 @@ impl FromStr for Fault {
             "mcs.rate-limited" => Ok(Self::RateLimited(Service::Mcs, seconds)),
             "zdial.maintenance" => Ok(Self::Maintenance(Service::Zdial, seconds)),
             "mcs.maintenance" => Ok(Self::Maintenance(Service::Mcs, seconds)),
+            "sip.maintenance" => Ok(Self::Maintenance(Service::Sip, seconds)),
             _ => Err(unknown()),
         }
     }

@@ -86,6 +86,11 @@ impl Realm {
         self.unauthorized(dice, &Refusal::Wrong)
     }
 
+    /// A challenge that calls the nonce of right credentials stale.
+    pub(crate) fn stale(&self, dice: &Dice) -> Problem {
+        self.unauthorized(dice, &Refusal::Stale)
+    }
+
     fn unauthorized(&self, dice: &Dice, refusal: &Refusal) -> Problem {
         let nonce = dice.token();
         let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);

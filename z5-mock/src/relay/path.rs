@@ -124,6 +124,7 @@ impl Path {
         let mut destinations = self.destinations.lock().unwrap_or_else(PoisonError::into_inner);
         let sides = if rtcp { &mut destinations.rtcp } else { &mut destinations.rtp };
         let own = sides[from.index()].takes(source);
+        destinations.last_packet = Some(clock::now());
         drop(destinations);
         if !own {
             self.count(from, |stats| stats.foreign += 1);

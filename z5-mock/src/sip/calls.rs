@@ -2,9 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use tokio::time::Instant;
 use z5_sip::wire::Message;
 
 use super::ConnectionId;
+use super::forks::Fork;
+use crate::fault::AnswerFault;
 use crate::relay::{Side, Stream};
 
 /// Calls kept at a time; beyond that the oldest is forgotten and its relay closed.
@@ -31,8 +34,16 @@ pub(crate) struct Call {
     pub(crate) invite: Option<Message>,
     /// The first INVITE was answered 2xx.
     pub(crate) established: bool,
-    /// A final answer to the first INVITE that was not 2xx, or a BYE, has passed.
-    pub(crate) ending: bool,
+    /// When a final answer to the first INVITE that was not 2xx, or a BYE, has passed.
+    pub(crate) ended: Option<Instant>,
+    /// Since when one of its parties is away.
+    pub(crate) away: Option<Instant>,
+    /// What its answers to the caller are spoiled by, decided with the first one: one that is repeated is the same.
+    pub(crate) spoiled: Option<Option<AnswerFault>>,
+    /// Whose mailbox gets a message when it is over.
+    pub(crate) mailbox: Option<String>,
+    /// Where its INVITE went, when that was to several devices.
+    pub(crate) forks: Vec<Fork>,
 }
 
 impl Call {
@@ -48,6 +59,18 @@ impl Call {
             Side::Caller => &mut self.caller,
             Side::Callee => &mut self.callee,
         }
+    }
+
+    /// Nothing but the last answers is to come.
+    pub(crate) fn end(&mut self, now: Instant) {
+        self.ended.get_or_insert(now);
+        self.streams.clear();
+    }
+
+    /// Whose mailbox gets a message now that the call is hung up: once, and none where nothing was recorded.
+    pub(crate) fn message_left(&mut self) -> Option<String> {
+        let recorded = self.streams.is_empty() || self.streams.iter().flatten().any(Stream::carried);
+        self.mailbox.take().filter(|_| self.established && recorded)
     }
 
     /// Which side sent this request.
@@ -74,6 +97,11 @@ impl Calls {
         if self.calls.insert(call_id.to_owned(), call).is_none() {
             self.order.push_back(call_id.to_owned());
         }
+    }
+
+    /// Every Call-ID, the oldest first.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.order.iter().cloned().collect()
     }
 
     pub(crate) fn len(&self) -> usize {

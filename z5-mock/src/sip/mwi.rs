@@ -1,8 +1,13 @@
-//! The mailboxes: SUBSCRIBE to `message-summary` is granted and answered by a NOTIFY at once (RFC 6665, RFC 3842).
+//! The mailboxes: SUBSCRIBE to `message-summary` is granted and answered by a NOTIFY at once, and another follows when a message is left
+//! (RFC 6665, RFC 3842).
 //!
-//! A subscription is not remembered: what waits in a mailbox does not change while the carrier runs, so there is nothing
-//! to notify later. A SUBSCRIBE with `Expires: 0` is told the last state and `terminated` (RFC 6665 section 4.4.1).
+//! A SUBSCRIBE with `Expires: 0` is told the last state and `terminated` (RFC 6665 section 4.4.1). What waits is only counted: there is
+//! no way to fetch a message, and so none to make it an old one.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
 use z5_sip::wire::{Message, Method, Name, RequestBuilder, ResponseBuilder};
 
 use super::proxy::request_user;
@@ -13,6 +18,28 @@ use crate::account;
 /// The longest subscription that is granted, in seconds (RFC 3842 section 5.3 asks for hours; this carrier for half an hour).
 const LONGEST: u32 = 1800;
 const PACKAGE: &str = "message-summary";
+/// Subscriptions that are remembered; beyond that none is prolonged.
+const MAX_SUBSCRIPTIONS: usize = 4096;
+
+/// What is left in the mailboxes, and who wants to know.
+#[derive(Default)]
+pub(super) struct Mailboxes {
+    /// Messages that were left since the carrier started, by SIP user name.
+    left: HashMap<String, u32>,
+    /// By Call-ID.
+    subscriptions: HashMap<String, Subscription>,
+}
+
+struct Subscription {
+    mailbox: String,
+    /// Its last SUBSCRIBE, and what we call ourselves in its dialog.
+    request: Message,
+    tag: String,
+    connection: ConnectionId,
+    /// The number of its last NOTIFY.
+    cseq: u32,
+    expires: Instant,
+}
 
 impl Switch {
     /// Answers a SUBSCRIBE; true when it was one.
@@ -32,13 +59,14 @@ impl Switch {
             Some(to) => to.uri.user_unescaped().map(|user| user.into_owned()),
             None => request_user(request),
         };
-        let mailbox = named
-            .and_then(|user| account::find(&self.state.accounts, &user).map(|(_, number)| number.clone()));
+        let mailbox = named.and_then(|user| {
+            account::find(&self.state.accounts, &user).map(|(_, number)| number.sip_user.clone())
+        });
         let Some(mailbox) = mailbox else {
             self.answer(from, request, 404, "");
             return true;
         };
-        if mailbox.sip_user != subscriber {
+        if mailbox != subscriber {
             self.answer(from, request, 403, "Not Your Mailbox");
             return true;
         }
@@ -47,54 +75,92 @@ impl Switch {
             Some(tag) => tag,
             None => self.ident.tag(),
         };
+        let (Ok(call_id), Ok(asked)) = (request.call_id().map(str::to_owned), request.cseq()) else {
+            return true;
+        };
         let here = format!("<sip:{}>", self.local(from));
         let response = ResponseBuilder::to_request(request, 200, "")
             .to_tag(&tag)
             .header(Name::Expires, granted.to_string())
             .header(Name::Contact, &here);
         self.answer_with(from, request, response);
-        let state = match granted {
-            0 => "terminated;reason=timeout".to_owned(),
-            seconds => format!("active;expires={seconds}"),
+        let now = self.state.clock.now();
+        let told = self.mailboxes.subscriptions.get(&call_id).map_or(0, |known| known.cseq);
+        let subscription = Subscription {
+            mailbox,
+            request: request.clone(),
+            tag,
+            connection: from,
+            cseq: asked.number.max(told + 1),
+            expires: now + Duration::from_secs(granted.into()),
         };
-        let waiting = if mailbox.video_messages == 0 { "no" } else { "yes" };
-        let body = format!(
-            "Messages-Waiting: {waiting}\r\nMessage-Account: sip:{}@{}\r\nMultimedia-Message: {}/0\r\n",
-            mailbox.sip_user,
-            self.state.names.domain(),
-            mailbox.video_messages
-        );
-        if let Some(notify) = self.notification(from, request, &tag, &here, &state, body) {
+        if let Some(notify) = self.notification(&subscription, now) {
             self.send(from, notify);
+        }
+        let subscriptions = &mut self.mailboxes.subscriptions;
+        subscriptions.retain(|_, known| known.expires > now);
+        if granted == 0 || subscriptions.len() >= MAX_SUBSCRIPTIONS {
+            subscriptions.remove(&call_id);
+        } else {
+            subscriptions.insert(call_id, subscription);
         }
         true
     }
 
-    fn notification(
-        &mut self,
-        to: ConnectionId,
-        request: &Message,
-        tag: &str,
-        here: &str,
-        state: &str,
-        body: String,
-    ) -> Option<Message> {
-        let contact = request.contact().ok()?.uri.to_uri();
-        let (subscriber, mailbox) = (request.text(Name::From)?, request.text(Name::To)?);
-        let mailbox = match request.to().ok()?.tag() {
-            Some(_) => mailbox.into_owned(),
-            None => format!("{mailbox};tag={tag}"),
+    /// A message is left for a user; everybody who wants to know of that mailbox is told.
+    pub(super) fn leave_message(&mut self, user: &str) {
+        *self.mailboxes.left.entry(user.to_owned()).or_default() += 1;
+        let now = self.state.clock.now();
+        let mut subscriptions = std::mem::take(&mut self.mailboxes.subscriptions);
+        subscriptions.retain(|_, known| known.expires > now);
+        for subscription in subscriptions.values_mut().filter(|known| known.mailbox == user) {
+            // A client that came back over a new connection is told there.
+            if !self.is_open(subscription.connection)
+                && let Some(binding) = self.bindings.newest(user, now)
+            {
+                subscription.connection = binding.connection;
+            }
+            subscription.cseq += 1;
+            if let Some(notify) = self.notification(subscription, now) {
+                self.send(subscription.connection, notify);
+            }
+        }
+        self.mailboxes.subscriptions = subscriptions;
+    }
+
+    /// How many messages wait for a user.
+    fn waiting(&self, user: &str) -> u32 {
+        let first = account::find(&self.state.accounts, user).map_or(0, |(_, number)| number.video_messages);
+        first + self.mailboxes.left.get(user).copied().unwrap_or_default()
+    }
+
+    fn notification(&mut self, of: &Subscription, now: Instant) -> Option<Message> {
+        let Subscription { mailbox, request, tag, connection, cseq, expires } = of;
+        let left = expires.saturating_duration_since(now).as_secs();
+        let state = match left {
+            0 => "terminated;reason=timeout".to_owned(),
+            seconds => format!("active;expires={seconds}"),
         };
-        // One NOTIFY follows each SUBSCRIBE, so its number can count them.
-        let cseq = request.cseq().ok()?.number;
+        let waiting = self.waiting(mailbox);
+        let body = format!(
+            "Messages-Waiting: {}\r\nMessage-Account: sip:{mailbox}@{}\r\nMultimedia-Message: {waiting}/0\r\n",
+            if waiting == 0 { "no" } else { "yes" },
+            self.state.names.domain(),
+        );
+        let contact = request.contact().ok()?.uri.to_uri();
+        let (subscriber, account) = (request.text(Name::From)?, request.text(Name::To)?);
+        let account = match request.to().ok()?.tag() {
+            Some(_) => account.into_owned(),
+            None => format!("{account};tag={tag}"),
+        };
         RequestBuilder::new(Method::Notify, contact)
-            .via(self.transport(to), self.local(to), &self.ident.branch())
+            .via(self.transport(*connection), self.local(*connection), &self.ident.branch())
             .max_forwards(70)
-            .header(Name::From, mailbox)
+            .header(Name::From, account)
             .header(Name::To, subscriber.as_ref())
             .header(Name::CallId, request.call_id().ok()?)
             .header(Name::CSeq, format!("{cseq} NOTIFY"))
-            .header(Name::Contact, here)
+            .header(Name::Contact, format!("<sip:{}>", self.local(*connection)))
             .header(Name::Event, PACKAGE)
             .header(Name::SubscriptionState, state)
             .body("application/simple-message-summary", body)

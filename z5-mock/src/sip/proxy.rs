@@ -2,15 +2,17 @@
 //!
 //! Transactions are kept by the two ends: the proxy is stateless about them (section 16.11), with the branch of a
 //! forwarded request derived from the one it came with, so that CANCEL and ACK follow their INVITE. It is stateful about
-//! calls. A user with several contacts is reached at the newest one; there is no forking.
+//! calls. A user with several devices is called at all of them (`forks`); what is no call goes to the newest.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use bytes::Bytes;
 use z5_sip::wire::{Edit, Message, Method, Name, Transport};
 
+use super::bindings::Binding;
 use super::calls::{Call, Party};
 use super::description::{self, Replacement};
+use super::forks::{self, Fork, Goes};
 use super::switch::Switch;
 use super::{ConnectionId, FAR_ENDS};
 use crate::account;
@@ -20,10 +22,10 @@ use crate::relay::{Described, Side};
 
 /// Where a request goes.
 enum Target {
-    /// To a registered contact.
+    /// To registered contacts, one for each device, the newest last.
     User {
-        connection: ConnectionId,
-        contact: String,
+        devices: Vec<Binding>,
+        newest: Binding,
         user: String,
     },
     FarEnd,
@@ -67,9 +69,19 @@ impl Switch {
         if self.trouble(from, request, method, false) {
             return;
         }
+        let (mut devices, mut mailbox) = (Vec::new(), None);
         let (connection, contact, user) = match self.locate(request) {
-            Target::User { connection, contact, user } => (connection, Some(contact), Some(user)),
-            Target::FarEnd => (FAR_ENDS, None, None),
+            Target::User { devices: all, newest, user } => {
+                devices = all;
+                (newest.connection, Some(newest.contact), Some(user))
+            }
+            Target::FarEnd => {
+                // Left for the caller, whom it shows what a waiting message looks like.
+                let user = request_user(request).unwrap_or_default();
+                let is_videomail = far_end::Kind::of(&user) == Some(far_end::Kind::VideoMail);
+                mailbox = caller.clone().filter(|_| is_videomail);
+                (FAR_ENDS, None, None)
+            }
             Target::Absent => return self.answer(from, request, 480, ""),
             Target::Unknown => return self.answer(from, request, 404, ""),
         };
@@ -84,28 +96,77 @@ impl Switch {
                     streams: Vec::new(),
                     invite: None,
                     established: false,
-                    ending: false,
+                    ended: None,
+                    away: None,
+                    spoiled: None,
+                    mailbox,
+                    forks: Vec::new(),
                 },
             );
+            self.look_later();
         }
         let body = self.relayed_body(request, call_id, Side::Caller);
         // Who asks for privacy of the identity is not named to the callee (RFC 3325 section 9.3).
         let asserted = identity.filter(|_| !request.lists_token(Name::Privacy, "id"));
         let invite = *method == Method::Invite;
-        self.pass_request(from, connection, request, contact.as_deref(), (asserted, body), invite);
+        if !invite || devices.len() < 2 {
+            self.pass_request(from, connection, request, contact.as_deref(), (asserted, body), None);
+            return;
+        }
+        for (index, device) in devices.into_iter().enumerate() {
+            let what = (asserted.clone(), body.clone());
+            let to = device.connection;
+            let passed = self.pass_request(from, to, request, Some(&device.contact), what, Some(index));
+            if let (Some(invite), Some(call)) = (passed, self.calls.find(call_id)) {
+                call.forks.push(Fork::new(device.connection, device.contact, invite));
+            }
+        }
     }
 
     fn forward_within(&mut self, from: ConnectionId, request: &Message, method: &Method, call_id: &str) {
         let now = self.state.clock.now();
         let Some(call) = self.calls.find(call_id) else { return };
         let side = call.sender(request);
-        // A client that came back over a new connection is from now on there.
-        call.party_mut(side).connection = from;
-        let target = call.party(side.other()).clone();
         let established = call.established;
-        if *method == Method::Bye {
-            call.ending = true;
-            call.streams.clear();
+        let mut target = call.party(side.other()).clone();
+        // Of several devices the one with this tag is meant, whether it has the call or answered too late for that.
+        let tag = match side {
+            Side::Caller => request.to().ok().and_then(|to| to.tag()),
+            Side::Callee => request.from().ok().and_then(|from| from.tag()),
+        };
+        let mut too_late = false;
+        if let Some((of, contact)) = call.fork_of(tag).map(|fork| (fork.connection, fork.contact.clone())) {
+            too_late = established && !call.is_chosen(&contact);
+            if side == Side::Caller && (too_late || !established) {
+                (target.connection, target.user, target.contact) = (of, None, Some(contact));
+            }
+        }
+        // A client that came back over a new connection is from now on there.
+        if !too_late {
+            call.party_mut(side).connection = from;
+        }
+        if !call.forks.is_empty() && !established {
+            match method {
+                Method::Cancel => {
+                    self.answer(from, request, 200, "");
+                    self.cancel_forks(call_id, None);
+                    return;
+                }
+                // Refusals were acknowledged when they came.
+                Method::Ack => {
+                    self.calls.remove(call_id);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        let mut message_for = None;
+        if *method == Method::Bye && !too_late {
+            message_for = call.message_left();
+            call.end(now);
+        }
+        if let Some(user) = message_for {
+            self.leave_message(&user);
         }
         let mut connection = target.connection;
         if !self.is_open(connection)
@@ -129,9 +190,8 @@ impl Switch {
         let body = self.relayed_body(request, call_id, side);
         let of_first_invite = *method == Method::Cancel || (*method == Method::Ack && !established);
         let contact = target.contact.filter(|_| of_first_invite);
-        let invite = *method == Method::Invite;
-        self.pass_request(from, connection, request, contact.as_deref(), (None, body), invite);
-        if *method == Method::Ack && self.calls.find(call_id).is_some_and(|call| call.ending) {
+        self.pass_request(from, connection, request, contact.as_deref(), (None, body), None);
+        if *method == Method::Ack && self.calls.find(call_id).is_some_and(|call| call.ended.is_some()) {
             self.calls.remove(call_id);
         }
     }
@@ -145,7 +205,10 @@ impl Switch {
         let Some((_, number)) = account::find(&self.state.accounts, &user) else { return Target::Unknown };
         let user = number.sip_user.clone();
         match self.bindings.newest(&user, self.state.clock.now()) {
-            Some(binding) => Target::User { connection: binding.connection, contact: binding.contact, user },
+            Some(newest) => {
+                let devices = self.bindings.devices(&user, self.state.clock.now());
+                Target::User { devices, newest, user }
+            }
             None => Target::Absent,
         }
     }
@@ -157,8 +220,9 @@ impl Switch {
         request: &Message,
         contact: Option<&str>,
         (asserted, body): (Option<String>, Option<(Option<String>, Bytes)>),
-        record_route: bool,
-    ) {
+        device: Option<usize>,
+    ) -> Option<Message> {
+        let record_route = request.method() == Some(Method::Invite);
         let sip = self.local(from);
         let mut edit = Edit::new(request).stamp_received(self.peer(from));
         if self.top_route_is_ours(request) {
@@ -185,7 +249,8 @@ impl Switch {
         if let Some((content_type, body)) = body {
             edit = replaced(edit, content_type, body);
         }
-        let branch = format!("z9hG4bK-{:016x}-{}", derived_branch(request, from), from.0);
+        let mark = forks::mark(device.unwrap_or(0));
+        let branch = format!("z9hG4bK-{:016x}{mark}-{}", derived_branch(request, from), from.0);
         let (transport, sent_by) = (self.transport(to).as_str(), self.local(to));
         edit = edit.push_via(format!("SIP/2.0/{transport} {sent_by};branch={branch}"));
         match edit.build() {
@@ -194,11 +259,13 @@ impl Switch {
                 {
                     call.invite.get_or_insert_with(|| message.clone());
                 }
-                self.send(to, message);
+                self.send(to, message.clone());
+                Some(message)
             }
             Err(error) => {
                 tracing::debug!(%error, "a request could not be forwarded");
                 self.answer(from, request, 400, "");
+                None
             }
         }
     }
@@ -212,21 +279,38 @@ impl Switch {
         else {
             return;
         };
-        let mut edit = Edit::new(response).pop_via();
-        let (status, method) =
+        let (mut status, method) =
             (response.status().unwrap_or_default(), response.cseq().ok().map(|cseq| cseq.method));
+        // An answer to a request of the proxy's own, such as CANCEL.
+        if response.values(Name::Via).count() < 2 {
+            return;
+        }
+        let now = self.state.clock.now();
+        let instead;
+        let mut response = response;
+        if method == Some(Method::Invite) {
+            match self.from_fork(&call_id, response, status, now) {
+                Goes::On => {}
+                Goes::Nowhere => return,
+                Goes::Instead(best) => {
+                    instead = best;
+                    response = &instead;
+                    status = response.status().unwrap_or_default();
+                }
+            }
+        }
+        let mut edit = Edit::new(response).pop_via();
         let mut body = None;
         if let Some(call) = self.calls.find(&call_id) {
             let side = call.sender(response).other();
             if method == Some(Method::Invite) && (200..300).contains(&status) {
                 call.established = true;
             } else if method == Some(Method::Invite) && status >= 300 && !call.established {
-                call.ending = true;
-                call.streams.clear();
+                call.end(now);
             }
             body = self.relayed_body(response, &call_id, side);
             if method == Some(Method::Invite) && side == Side::Callee {
-                body = self.spoiled(response, status, body);
+                body = self.spoiled(&call_id, response, status, body);
             }
         }
         if method == Some(Method::Invite) && status == 180 {
@@ -239,7 +323,8 @@ impl Switch {
             Ok(message) => self.send(to, message),
             Err(error) => tracing::debug!(%error, "a response could not be forwarded"),
         }
-        if status >= 200 && method == Some(Method::Bye) {
+        let ended = self.calls.find(&call_id).is_some_and(|call| call.ended.is_some());
+        if status >= 200 && method == Some(Method::Bye) && ended {
             self.calls.remove(&call_id);
         }
     }
@@ -256,7 +341,7 @@ impl Switch {
         let sdp = description::of(message)?;
         let text = std::str::from_utf8(&sdp).ok().filter(|text| !text.is_empty())?;
         let call = self.calls.find(call_id)?;
-        if call.ending {
+        if call.ended.is_some() {
             return None;
         }
         let lines = description::media_lines(text);

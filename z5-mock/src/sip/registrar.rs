@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use z5_sip::wire::{Contact, Message, Name, ResponseBuilder};
 
+use super::bindings::Binding;
 use super::switch::Switch;
 use super::{ConnectionId, FAR_ENDS};
 use crate::account;
@@ -16,6 +17,7 @@ const DEFAULT_EXPIRES_SECONDS: u32 = 3600;
 /// One contact of the request and the seconds asked for it.
 struct Asked {
     contact: String,
+    instance: Option<String>,
     seconds: u32,
 }
 
@@ -36,6 +38,17 @@ impl Switch {
             self.answer(from, request, status, "");
             return;
         }
+        let maintenance = faults.strike(|fault| {
+            if let Fault::Maintenance(Service::Sip, after) = fault { Some(*after) } else { None }
+        });
+        if let Some(after) = maintenance {
+            let mut response = ResponseBuilder::to_request(request, 503, "Maintenance");
+            if let Some(after) = after {
+                response = response.header(Name::RetryAfter, after.as_secs().to_string());
+            }
+            self.answer_with(from, request, response);
+            return;
+        }
         if faults.strikes(Fault::ChallengeUnusable) {
             let challenge = "Digest realm=\"unusable\", nonce=\"0\", algorithm=SHA3-1024, qop=\"auth\"";
             let response =
@@ -48,7 +61,7 @@ impl Switch {
             self.challenge(from, request, false, false);
             return;
         }
-        if faults.strikes(Fault::StaleNonce) {
+        if faults.strikes(Fault::StaleNonce(Service::Sip)) {
             self.challenge(from, request, false, true);
             return;
         }
@@ -86,7 +99,8 @@ impl Switch {
             };
             if let Some(address) = contact.addr() {
                 let seconds = address.expires().or(header_seconds).unwrap_or(DEFAULT_EXPIRES_SECONDS);
-                asked.push(Asked { contact: address.uri.as_str().to_owned(), seconds });
+                let instance = address.params.get("+sip.instance").map(str::to_owned);
+                asked.push(Asked { contact: address.uri.as_str().to_owned(), instance, seconds });
             }
         }
         let least = self.limits.min_expires.as_secs();
@@ -96,12 +110,14 @@ impl Switch {
             self.answer_with(from, request, response);
             return;
         }
-        for Asked { contact, seconds } in &asked {
+        for Asked { contact, instance, seconds } in &asked {
             if *seconds == 0 {
                 self.bindings.unbind(user, contact);
             } else {
                 let granted = Duration::from_secs((*seconds).into()).min(self.limits.granted_expires);
-                self.bindings.bind(user, contact, from, now + granted);
+                let (contact, instance) = (contact.clone(), instance.clone());
+                let binding = Binding { contact, connection: from, instance, expires: now + granted };
+                self.bindings.bind(user, binding);
             }
         }
         let mut response = ResponseBuilder::to_request(request, 200, "");

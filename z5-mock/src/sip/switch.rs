@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use z5_sip::auth::digest::{Algorithm, Qop};
 use z5_sip::auth::{Check, Verifier};
 use z5_sip::ident::Ident;
@@ -16,8 +17,10 @@ use z5_sip::wire::{Address, Message, Method, Name, ResponseBuilder, Rules, Trans
 
 use super::bindings::Bindings;
 use super::calls::Calls;
+use super::mwi::Mailboxes;
 use super::{ConnectionId, FAR_ENDS, Input};
 use crate::account;
+use crate::clock;
 use crate::recorder::{Direction, Service};
 use crate::relay::Relay;
 use crate::state::State;
@@ -44,7 +47,10 @@ pub(crate) struct Switch {
     pub(super) bindings: Bindings,
     pub(super) calls: Calls,
     pub(super) ident: Ident,
+    pub(super) mailboxes: Mailboxes,
     connections: HashMap<ConnectionId, Connection>,
+    /// When abandoned calls are looked for.
+    pub(super) looks_at: Option<Instant>,
     far_ends: mpsc::UnboundedSender<Message>,
     registrar_digest: Verifier,
     proxy_digest: Verifier,
@@ -72,14 +78,23 @@ impl Switch {
             far_ends,
             bindings: Bindings::default(),
             calls: Calls::default(),
+            mailboxes: Mailboxes::default(),
             connections: HashMap::new(),
+            looks_at: None,
         }
     }
 
     /// Runs until every sender is gone.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
-        while let Some(input) = inputs.recv().await {
-            self.handle(input);
+        loop {
+            let at = self.next_deadline();
+            tokio::select! {
+                input = inputs.recv() => match input {
+                    Some(input) => self.handle(input),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(at.unwrap_or_else(clock::now)), if at.is_some() => self.on_deadline(),
+            }
         }
     }
 
@@ -96,6 +111,7 @@ impl Switch {
                 let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
                 ids.into_iter().for_each(|id| self.close(id));
             }
+            Input::Mail { user } => self.leave_message(&user),
             Input::Message { id, message } if message.is_request() => self.request(id, message),
             Input::Message { id, message } => self.response(id, &message),
         }

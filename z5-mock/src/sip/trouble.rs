@@ -6,6 +6,7 @@ use z5_sip::wire::{Message, Method, Name, RequestBuilder, Transport};
 use super::ConnectionId;
 use super::FAR_ENDS;
 use super::description;
+use super::forks::ELSEWHERE;
 use super::switch::Switch;
 use crate::fault::{AnswerFault, Fault};
 
@@ -63,14 +64,19 @@ impl Switch {
     }
 
     /// The body of an answer to a caller as the faults want it.
-    pub(super) fn spoiled(&mut self, response: &Message, status: u16, body: Body) -> Body {
+    pub(super) fn spoiled(&mut self, call_id: &str, response: &Message, status: u16, body: Body) -> Body {
         if !(200..300).contains(&status) {
             return body;
         }
-        let fault = self
-            .state
-            .faults
-            .strike(|fault| if let Fault::Answer(fault) = fault { Some(*fault) } else { None });
+        let strike = || {
+            self.state
+                .faults
+                .strike(|fault| if let Fault::Answer(fault) = fault { Some(*fault) } else { None })
+        };
+        let fault = match self.calls.find(call_id) {
+            Some(call) => *call.spoiled.get_or_insert_with(strike),
+            None => strike(),
+        };
         let Some(fault) = fault else { return body };
         let text = match &body {
             Some((None, bytes)) => String::from_utf8_lossy(bytes).into_owned(),
@@ -83,22 +89,25 @@ impl Switch {
 
     /// Tells a client that rings that another device took the call, and the caller that it is over.
     pub(super) fn take_elsewhere(&mut self, call_id: &str) {
-        if self.calls.find(call_id).is_none_or(|call| call.callee.connection == FAR_ENDS)
+        if self
+            .calls
+            .find(call_id)
+            .is_none_or(|call| call.callee.connection == FAR_ENDS || !call.forks.is_empty())
             || !self.state.faults.strikes(Fault::AnsweredElsewhere)
         {
             return;
         }
         let Some(call) = self.calls.find(call_id) else { return };
         let (to, invite) = (call.callee.connection, call.invite.clone());
-        let cancel = invite.and_then(|invite| cancel(&invite));
+        let cancel = invite.and_then(|invite| cancel(&invite, ELSEWHERE));
         if let Some(cancel) = cancel {
             self.send(to, cancel);
         }
     }
 }
 
-/// CANCEL of a request that was passed on (RFC 3261 section 9.1) with the reason of RFC 3326.
-fn cancel(invite: &Message) -> Option<Message> {
+/// CANCEL of a request that was passed on (RFC 3261 section 9.1), with a reason if there is one (RFC 3326).
+pub(super) fn cancel(invite: &Message, reason: Option<&str>) -> Option<Message> {
     let target = invite.request_uri()?.ok()?.as_str().to_owned();
     let via = invite.via().ok()?;
     let branch = via.branch()?.to_owned();
@@ -112,8 +121,11 @@ fn cancel(invite: &Message) -> Option<Message> {
         .header(Name::From, invite.text(Name::From)?.as_bytes())
         .header(Name::To, invite.text(Name::To)?.as_bytes())
         .call_id(invite.call_id().ok()?)
-        .cseq(invite.cseq().ok()?.number)
-        .header(Name::Reason, "SIP;cause=200;text=\"Call completed elsewhere\"");
+        .cseq(invite.cseq().ok()?.number);
+    let cancel = match reason {
+        Some(reason) => cancel.header(Name::Reason, reason),
+        None => cancel,
+    };
     cancel.build().ok()
 }
 

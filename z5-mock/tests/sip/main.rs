@@ -7,7 +7,9 @@
     reason = "a test fails by panicking"
 )]
 
+mod forking;
 mod impaired;
+mod mail;
 mod raw;
 
 use std::time::Duration;
@@ -123,7 +125,7 @@ async fn registration_faults_have_their_answers() {
         assert_eq!(status(&alice.register("sip-15555550101", "").await), code, "{fault}");
         carrier.faults().disarm(fault);
     }
-    carrier.faults().arm_when(Fault::StaleNonce, When::first(1));
+    carrier.faults().arm_when(Fault::StaleNonce(z5_mock::Service::Sip), When::first(1));
     let stale = alice.register("sip-15555550101", "").await;
     assert!(status(&stale) == 401 && header(&stale, "WWW-Authenticate").contains("stale=true"), "{stale}");
     carrier.faults().arm(Fault::DropAfterRegister);

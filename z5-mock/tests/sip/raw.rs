@@ -13,6 +13,8 @@ pub(crate) struct Raw {
     pending: Vec<u8>,
     pub(crate) user: String,
     pub(crate) local: SocketAddr,
+    /// In its answers.
+    pub(crate) tag: String,
     branches: u32,
 }
 
@@ -32,7 +34,8 @@ impl Raw {
     pub(crate) async fn connect(addr: SocketAddr, user: &str) -> Self {
         let stream = TcpStream::connect(addr).await.unwrap();
         let local = stream.local_addr().unwrap();
-        Self { stream, pending: Vec::new(), user: user.to_owned(), local, branches: 0 }
+        let tag = format!("t-{user}");
+        Self { stream, pending: Vec::new(), user: user.to_owned(), local, tag, branches: 0 }
     }
 
     pub(crate) async fn write(&mut self, text: &str) {
@@ -104,7 +107,7 @@ impl Raw {
         self.receive().await
     }
 
-    async fn ack_refusal(&mut self, request: &Request<'_>, refusal: &str) {
+    pub(crate) async fn ack_refusal(&mut self, request: &Request<'_>, refusal: &str) {
         let to = header(refusal, "To");
         let ack = format!(
             "ACK {} SIP/2.0\r\nVia: {}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {to}\r\nCall-ID: {}\r\nCSeq: {} ACK\r\nContent-Length: 0\r\n\r\n",
@@ -159,8 +162,7 @@ impl Raw {
                 write!(text, "{line}\r\n").unwrap();
             }
             if name == "To" {
-                let tag =
-                    if line.contains(";tag=") { String::new() } else { format!(";tag=t-{}", self.user) };
+                let tag = if line.contains(";tag=") { String::new() } else { format!(";tag={}", self.tag) };
                 write!(text, "{line}{tag}\r\n").unwrap();
             }
         }

@@ -100,7 +100,7 @@ fn every_mistake_has_its_place_and_the_nearest_word() {
         ("mock: {impair: {loss: 3}}\nsteps: []\n", "1:23", "2.5%"),
         ("mock: {impair: {burst_length: 3}}\nsteps: []\n", "1:16", "beside burst"),
         ("mock: {impair_sip: {rate: fast}}\nsteps: []\n", "1:27", "300k"),
-        ("steps:\n  - {impair: off, of: dns}\n", "2:22", "media and sip"),
+        ("steps:\n  - {impair: off, of: dns}\n", "2:23", "media and sip"),
         ("mock: {accounts: [{name: x, number: 5}]}\nsteps: []\n", "1:37", "+15555550101"),
         ("name: x\n", "1:1", "has `steps`"),
         ("steps: hold\n", "1:8", "is a list"),

@@ -13,8 +13,10 @@ use super::*;
 use crate::error::{Attempt, AttemptOutcome, TlsFailure};
 use crate::machine::io::{DnsTransport, HeaderText, HttpsFailure, LookupFailure};
 
+mod abandoned;
 mod contacts;
 mod day;
+mod leaving;
 mod policy;
 mod seeds;
 
