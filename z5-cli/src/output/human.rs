@@ -440,7 +440,11 @@ fn fold(line: &str, columns: usize) -> Vec<String> {
     }
     let begins =
         |at: usize| shown.is_char_boundary(at) && shown[..at].ends_with(' ') && !shown[at..].starts_with(' ');
-    let hang = WORDS_AT.into_iter().find(|at| shown.len() > *at && begins(*at)).unwrap_or(2);
+    let indented = shown.len() - shown.trim_start().len();
+    let hang = match WORDS_AT.into_iter().find(|at| shown.len() > *at && begins(*at)) {
+        Some(at) => at,
+        None => indented.clamp(2, columns / 2),
+    };
     let (mut lines, mut used) = (vec![String::new()], 0);
     for word in line.split_inclusive(' ') {
         let width = Span::raw(without_colour(word).trim_end()).width();
@@ -562,6 +566,8 @@ mod tests {
         assert_eq!(first, "5 call  ok          3.2 ms  audio PCMU (not encrypted) 127.0.0.1:59376 <->");
         assert_eq!(second, format!("{:28}127.0.0.1:53608", ""));
         assert_eq!(fold(step, 200), [step]);
+        let below = format!("{:35}352x288, 30.6 a second, 331 kbit/s, no freeze, and more of it", "");
+        assert_eq!(fold(&below, 80)[1], format!("{:35}no freeze, and more of it", ""));
         let word = "x".repeat(100);
         assert_eq!(fold(&word, 80), [word.as_str()], "what has no blank is left to the terminal");
         assert!(fold("", 80).iter().all(String::is_empty));
