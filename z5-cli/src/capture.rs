@@ -10,6 +10,7 @@ use z5_core::{Capture, CaptureOutcome, Failure};
 use crate::args::CaptureArgs;
 use crate::expect::Expectation;
 use crate::failure::usage;
+use crate::lossy;
 
 /// A capture that runs.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Running {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct CaptureResult {
     /// The pcapng file.
+    #[serde(serialize_with = "lossy::path")]
     pub(crate) file: PathBuf,
     #[serde(flatten)]
     pub(crate) outcome: CaptureOutcome,

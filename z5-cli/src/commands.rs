@@ -38,6 +38,7 @@ use crate::store;
 /// Runs one command.
 pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
     let mut out = Output::new(cli.json);
+    cli.config.as_deref().into_iter().for_each(output::configured_by);
     match cli.command {
         Command::Explain(_) if cli.config.is_some() => {
             output::error("usage.config: explain needs no configuration and takes no --config");

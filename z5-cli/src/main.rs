@@ -17,6 +17,7 @@ mod firewall;
 mod junit;
 mod live;
 mod logging;
+mod lossy;
 mod metrics;
 mod output;
 mod page;
@@ -41,8 +42,14 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // clap prints help and version to standard output, errors to standard error
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage.status() } else { Exit::Ok.status() });
+            let printed = error.print();
+            let exit = match printed {
+                _ if error.use_stderr() => Exit::Usage,
+                // a reader that had read enough is no loss
+                Err(lost) if lost.kind() != std::io::ErrorKind::BrokenPipe => Exit::Expectation,
+                Ok(()) | Err(_) => Exit::Ok,
+            };
+            return ExitCode::from(exit.status());
         }
     };
     logging::start(cli.verbose);
@@ -61,5 +68,8 @@ fn main() -> ExitCode {
             }
         }
     }));
-    ExitCode::from(outcome.unwrap_or(Exit::Bug).status())
+    let exit = outcome.unwrap_or(Exit::Bug);
+    // what the command was for did not arrive
+    let lost = exit == Exit::Ok && output::is_lost();
+    ExitCode::from(if lost { Exit::Expectation.status() } else { exit.status() })
 }

@@ -9,14 +9,16 @@ mod words;
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 use tokio::sync::mpsc;
 use z5_core::explain::Explanation;
-use z5_core::{Event, Failure};
+use z5_core::{Advice, Event, Failure};
 
+use crate::failure::in_words;
 use crate::live::{Action, Input, Live};
 use crate::report::Report;
 
@@ -150,15 +152,38 @@ impl Output {
     }
 }
 
+/// The configuration of the run, for the command that is to be run next.
+static CONFIG: OnceLock<String> = OnceLock::new();
+
+/// Commands that are proposed name this configuration.
+pub(crate) fn configured_by(file: &Path) {
+    let _ = CONFIG.set(file.display().to_string());
+}
+
 /// A failure in words, on standard error.
 pub(crate) fn failure(failure: &Failure) {
     let step = failure.step.map_or_else(String::new, |step| format!("step {} ({step}): ", step.number()));
     let retry = failure.retry_after_s.map_or_else(String::new, |seconds| format!(" (in {seconds} s)"));
+    let next = match failure.advice {
+        // which is what has just been run
+        Advice::CheckNetwork if failure.code == "check.failed" => None,
+        Advice::CheckNetwork => {
+            CONFIG.get().map(|file| format!("; z5 --config {file} check tells what is blocked"))
+        }
+        Advice::RetryNow
+        | Advice::RetryAfter
+        | Advice::CheckSettings
+        | Advice::SignInAgain
+        | Advice::UpdateApp
+        | Advice::AskCarrier
+        | Advice::ReportBug => None,
+    };
     error(&format!(
-        "{step}{}: {}\n  what to do: {}{retry}",
+        "{step}{}: {}\n  what to do: {}{retry}{}",
         failure.code,
         failure.message,
-        failure.advice.text()
+        failure.advice.text(),
+        next.unwrap_or_default()
     ));
 }
 
@@ -176,9 +201,16 @@ fn write(text: &str) {
     let mut out = std::io::stdout().lock();
     if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
         && error.kind() != ErrorKind::BrokenPipe
-        && !LOST.swap(true, Ordering::Relaxed)
     {
-        self::error(&format!("output.lost: standard output takes no more: {error}"));
+        lost(&error);
+    }
+}
+
+/// Told once.
+fn lost(error: &dyn std::fmt::Display) {
+    if !LOST.swap(true, Ordering::Relaxed) {
+        let why = in_words(&error.to_string());
+        self::error(&format!("output.lost: standard output takes no more: {why}"));
     }
 }
 
@@ -194,8 +226,9 @@ pub(crate) fn print_json(object: &impl Serialize) {
 
 /// One line of JSON.
 fn json(object: &impl Serialize) {
-    if let Ok(text) = serde_json::to_string(object) {
-        write(&format!("{text}\n"));
+    match serde_json::to_string(object) {
+        Ok(text) => write(&format!("{text}\n")),
+        Err(error) => lost(&error),
     }
 }
 

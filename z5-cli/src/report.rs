@@ -13,6 +13,7 @@ use crate::capsule::{Recorder, ReportFiles};
 use crate::capture::CaptureResult;
 use crate::exit::Exit;
 use crate::expect::{Expectation, Expr};
+use crate::lossy;
 
 /// Everything a run found out. Serialised as the last JSON line, `"event":"result"`.
 #[derive(Debug, Serialize)]
@@ -137,12 +138,16 @@ pub(crate) struct CallResult {
     /// The keys that came.
     pub(crate) digits_received: Option<String>,
     /// The recording.
+    #[serde(serialize_with = "lossy::optional")]
     pub(crate) recording: Option<PathBuf>,
     /// The recording of what was seen.
+    #[serde(serialize_with = "lossy::optional")]
     pub(crate) film: Option<PathBuf>,
     /// The latest picture of it.
+    #[serde(serialize_with = "lossy::optional")]
     pub(crate) snapshot: Option<PathBuf>,
     /// Every picture of it, uncompressed.
+    #[serde(serialize_with = "lossy::optional")]
     pub(crate) pictures: Option<PathBuf>,
 }
 

@@ -55,6 +55,7 @@ impl ResultFile {
     /// place in it.
     pub(crate) fn reserve(place: &Path, replace: Replace, readers: Readers) -> Result<Self, String> {
         let fail = |error: &io::Error| why(place, error);
+        let shown = place.display();
         let (place, stands) = match std::fs::metadata(place) {
             // what a link points to is replaced, not the link
             Ok(stands) if stands.is_file() => {
@@ -65,7 +66,7 @@ impl ResultFile {
             Err(error) => return Err(fail(&error)),
         };
         if stands.as_ref().is_some_and(Metadata::is_dir) || place.file_name().is_none() {
-            return Err(format!("{} is a folder: name a file", place.display()));
+            return Err(format!("{shown} is a folder: name a file"));
         }
         if stands.as_ref().is_some_and(|stands| !stands.is_file()) {
             let file = OpenOptions::new().write(true).open(&place).map_err(|error| fail(&error))?;
@@ -76,7 +77,7 @@ impl ResultFile {
                 Replace::Nothing | Replace::Any => ", and nothing is overwritten",
                 Replace::Begins(_) => " and z5 has not written it; name another file, or add --overwrite",
             };
-            return Err(format!("{} is there already{hint}", place.display()));
+            return Err(format!("{shown} is there already{hint}"));
         }
         let (file, path) = part(&place, readers).map_err(|error| fail(&error))?;
         if let (Some(stands), Readers::Usual) = (&stands, readers) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Capsule, FILE, PAGE};
+use crate::lossy;
 use crate::page;
 use crate::result_file::{self, Readers, Replace};
 
@@ -20,8 +21,10 @@ pub(crate) struct Folder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ReportFiles {
     /// The machine file.
+    #[serde(serialize_with = "lossy::path")]
     pub(crate) capsule: PathBuf,
     /// The page.
+    #[serde(serialize_with = "lossy::path")]
     pub(crate) page: PathBuf,
     /// What the system said when they could not be written.
     pub(crate) failure: Option<String>,

@@ -176,7 +176,9 @@ impl Recorder {
 
 /// The program, the system it runs on and its command line; `settings`: the configuration without secrets.
 pub(crate) fn environment(settings: Option<Value>) -> Value {
-    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments = std::env::args_os().skip(1);
+    let mut arguments: Vec<String> =
+        arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
     hide_location(&mut arguments);
     let (os, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     json!({

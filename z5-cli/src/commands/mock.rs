@@ -9,6 +9,7 @@ use crate::args::MockArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
 use crate::result_file::{Readers, Replace, ResultFile};
+use crate::script;
 
 /// The first JSON line: where everything is.
 #[derive(Debug, Serialize)]
@@ -81,6 +82,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
     if let Some(impairment) = &args.impair_sip {
         builder = builder.sip_impairment(impairment.clone());
     }
+    let mut interrupts = script::interrupts();
     let carrier = match builder.start().await {
         Ok(carrier) => carrier,
         Err(error) => {
@@ -112,7 +114,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
     };
     tokio::select! {
         () = over => {}
-        _ = tokio::signal::ctrl_c() => {}
+        _ = interrupts.recv() => {}
     }
     carrier.shutdown().await;
     out.note("stopped");

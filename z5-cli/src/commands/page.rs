@@ -10,6 +10,7 @@ use crate::args::PageArgs;
 use crate::capsule::{Capsule, PAGE};
 use crate::exit::Exit;
 use crate::failure::usage;
+use crate::lossy;
 use crate::output::{self, Output};
 use crate::page;
 use crate::result_file::{self, Readers, Replace};
@@ -20,7 +21,7 @@ struct Line<'a> {
     #[serde(flatten)]
     head: Head<'a>,
     /// Where the page is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "lossy::optional")]
     page: Option<PathBuf>,
 }
 

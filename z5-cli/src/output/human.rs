@@ -567,7 +567,7 @@ mod tests {
         assert_eq!(second, format!("{:28}127.0.0.1:53608", ""));
         assert_eq!(fold(step, 200), [step]);
         let below = format!("{:35}352x288, 30.6 a second, 331 kbit/s, no freeze, and more of it", "");
-        assert_eq!(fold(&below, 80)[1], format!("{:35}no freeze, and more of it", ""));
+        assert_eq!(fold(&below, 80)[1], format!("{:35}freeze, and more of it", ""));
         let word = "x".repeat(100);
         assert_eq!(fold(&word, 80), [word.as_str()], "what has no blank is left to the terminal");
         assert!(fold("", 80).iter().all(String::is_empty));
