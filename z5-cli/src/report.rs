@@ -245,9 +245,30 @@ impl Report {
 
     /// Takes what an event says.
     pub(crate) fn take(&mut self, event: &Event) {
+        self.note(event);
+        self.learn(event);
+    }
+
+    /// Keeps an event for the report that is gathered.
+    pub(crate) fn note(&mut self, event: &Event) {
         if let Some(recorder) = &mut self.recorder {
             recorder.take(event);
         }
+    }
+
+    /// The result of another call of the same session.
+    pub(crate) fn of_another_call(&self) -> Self {
+        let mut other = Self::new(self.command, self.process_start);
+        let Timings { resolve, sign_in, provision, register, ready, .. } = self.timings_ms;
+        other.timings_ms = Timings { resolve, sign_in, provision, register, ready, ..Timings::default() };
+        other.address.clone_from(&self.address);
+        other.servers_failed.clone_from(&self.servers_failed);
+        other.session_offset_ms = self.session_offset_ms;
+        other
+    }
+
+    /// Takes what an event says into the result.
+    pub(crate) fn learn(&mut self, event: &Event) {
         if matches!(event.kind, EventKind::CallEstablished { .. }) {
             // a call that took another one's place begins anew
             self.awaited.clear();

@@ -1,11 +1,13 @@
 //! Scenarios: several parties, steps, conditions, in a YAML file. `z5 run`, `z5 acceptance` and `z5 monitor` run them.
 //!
 //! `yaml` text to a tree with places, `parse` to a `model` in which nothing is left to go wrong but the network, `world` the carrier and the
-//! configurations, `run` the order of steps, `perform` one step of a `party`, `outcome` what came of it. docs/scenarios.md is the
+//! configurations, `run` the order of steps, `perform` one step of a `party`, `legs` its calls, `outcome` what came of it. docs/scenarios.md is the
 //! reference, docs/schema/scenario.json the schema.
 
 mod contacts;
+mod history;
 mod language;
+mod legs;
 mod model;
 mod outcome;
 mod parse;

@@ -71,6 +71,19 @@ pub enum Side {
     Network,
 }
 
+/// How an incoming call is turned down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Nobody takes it, on any device (603).
+    Decline,
+    /// This device is busy; another one of the account may take it (486).
+    Busy,
+    /// Nobody is there now (480).
+    Unavailable,
+    /// Somebody else takes it: digits, an E.164 number with plus, `user@host` or a `sip:` URI, as of a call (302).
+    Redirect(String),
+}
+
 /// A call to be made.
 #[derive(Debug)]
 pub struct CallRequest {

@@ -30,7 +30,8 @@ pub use account::book::Book;
 pub use account::contacts::Contact;
 pub use account::vcard::Card;
 pub use call::{
-    AudioIn, AudioOut, CallFigures, CallId, CallMedia, CallReport, CallRequest, Side, VideoIn, VideoOut,
+    AudioIn, AudioOut, CallFigures, CallId, CallMedia, CallReport, CallRequest, Refusal, Side, VideoIn,
+    VideoOut,
 };
 pub use config::{Config, ConfigError, RetryMode};
 pub use error::{Advice, BookError, CallError, Failure, InternalError, SessionError, StartError, Step};

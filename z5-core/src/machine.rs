@@ -359,8 +359,9 @@ impl Machine {
                     self.refuse(call, out);
                 }
             }
-            Command::Reject { call } => {
-                let orders = self.calls.reject(call, out);
+            Command::Reject { call, how } => {
+                let orders = self.with_desk(now, |calls, desk| calls.reject(call, &how, Some(desk), out));
+                let orders = orders.unwrap_or_else(|| self.calls.reject(call, &how, None, out));
                 self.order(orders, now, out);
             }
             Command::Hangup { call } => {

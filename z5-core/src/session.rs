@@ -13,7 +13,7 @@ use z5_media::capture::Capture;
 use crate::account::book::Book;
 use crate::account::contacts::Contact;
 use crate::account::vcard::Card;
-use crate::call::{CallId, CallMedia, CallRequest, MessageId};
+use crate::call::{CallId, CallMedia, CallRequest, MessageId, Refusal};
 use crate::config::{Config, RetryMode};
 use crate::driver::{self, Order};
 use crate::error::StartError;
@@ -140,7 +140,12 @@ impl Session {
 
     /// Declines an incoming call.
     pub fn reject(&self, call: CallId) {
-        self.send(Order::Plain(Command::Reject { call }));
+        self.reject_with(call, Refusal::Decline);
+    }
+
+    /// Does not take an incoming call, and says why or who may.
+    pub fn reject_with(&self, call: CallId, how: Refusal) {
+        self.send(Order::Plain(Command::Reject { call, how }));
     }
 
     /// Ends a call, whatever its state.

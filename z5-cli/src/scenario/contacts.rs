@@ -1,8 +1,8 @@
-//! What scenarios do with address books: add a contact, sync, call somebody by name, compare two parties' books.
+//! What scenarios do with address books: add, find and remove a contact, sync, call somebody by name, compare two parties' books.
 
 use std::collections::BTreeMap;
 
-use z5_core::{Book, Card, Failure, Session};
+use z5_core::{Book, Card, Contact, Failure, Session};
 
 use super::outcome::failure;
 use super::party::{Party, State};
@@ -28,7 +28,7 @@ pub(super) async fn add(
     }
     forget(&mut party.state());
     session.add_contact(Card::new(&id, name, numbers));
-    deadline.wait(party, "the address book's server", |state| done(state, true)).await
+    deadline.wait(party, 0, "the address book's server", |state| done(state, true)).await
 }
 
 /// Syncs and waits until that is done.
@@ -36,44 +36,80 @@ pub(super) async fn sync(party: &Party, deadline: &Deadline) -> Result<(), Failu
     let session = session(party)?;
     forget(&mut party.state());
     session.sync_contacts();
-    deadline.wait(party, "the address book's server", |state| done(state, false)).await
+    deadline.wait(party, 0, "the address book's server", |state| done(state, false)).await
+}
+
+/// Removes the contact of this name; done when the session has.
+pub(super) async fn remove(party: &Party, name: &str, deadline: &Deadline) -> Result<(), Failure> {
+    let session = session(party)?;
+    let contact = called(&session, name)?;
+    {
+        let mut state = party.state();
+        forget(&mut state);
+        state.forget(0, "contacts-changed");
+    }
+    session.remove_contact(&contact.id);
+    let removed = |state: &mut State| {
+        not_changed(state).or_else(|| state.find(0, "contacts-changed", |_| true).map(|_| Ok(())))
+    };
+    deadline.wait(party, 0, "the address book's change", removed).await
+}
+
+/// Whom a search finds: somebody, or exactly these, by name.
+pub(super) fn search(book: &Book, text: &str, finds: Option<&[String]>) -> Expectation {
+    let found: Vec<String> = book.search(text).into_iter().map(|contact| contact.name).collect();
+    let shown = |names: &[String]| if names.is_empty() { "nobody".to_owned() } else { names.join(", ") };
+    let (wanted, held) = match finds {
+        None => ("somebody".to_owned(), !found.is_empty()),
+        Some(names) => (shown(names), *names == *found),
+    };
+    Expectation::fact("contacts.search", &wanted, shown(&found), held)
 }
 
 /// Syncs of before do not count.
 fn forget(state: &mut State) {
     for event in ["contacts-synced", "contact-refused", "contact-not-changed"] {
-        while state.find(event, |_| true).is_some() {}
+        state.forget(0, event);
     }
+}
+
+/// What the session says of a change that it cannot make.
+fn not_changed<T>(state: &mut State) -> Option<Result<T, Failure>> {
+    let event = state.find(0, "contact-not-changed", |_| true)?;
+    let why = event["error"]["message"].as_str().unwrap_or_default().to_owned();
+    Some(Err(failure("run.contact", why)))
 }
 
 /// A sync is done; with `whole` one after which the server has everything.
 fn done(state: &mut State, whole: bool) -> Option<Result<(), Failure>> {
-    if let Some(refused) = state.find("contact-refused", |_| true) {
+    if let Some(refused) = state.find(0, "contact-refused", |_| true) {
         let why = format!("the server does not take the contact (HTTP {})", refused["status"]);
         return Some(Err(failure("run.contact", why)));
     }
-    if let Some(event) = state.find("contact-not-changed", |_| true) {
-        let why = event["error"]["message"].as_str().unwrap_or_default().to_owned();
-        return Some(Err(failure("run.contact", why)));
+    if let Some(refused) = not_changed(state) {
+        return Some(refused);
     }
     let synced = |members: &serde_json::Value| !whole || members["unsent"] == 0;
-    state.find("contacts-synced", synced).map(|_| Ok(()))
+    state.find(0, "contacts-synced", synced).map(|_| Ok(()))
 }
 
 /// The number that is dialled for a target; of a contact, its first one.
 pub(super) fn target(session: &Session, target: &str) -> Result<String, Failure> {
     let Some(name) = target.strip_prefix(CONTACT) else { return Ok(target.to_owned()) };
+    let contact = called(session, name)?;
+    let first = contact.numbers.first().map(|number| number.number.clone());
+    first.ok_or_else(|| failure("run.contact", format!("the contact `{}` has no number", contact.name)))
+}
+
+/// The only contact of this name.
+fn called(session: &Session, name: &str) -> Result<Contact, Failure> {
     let name = name.trim();
-    let found: Vec<_> =
-        session.contacts().into_iter().filter(|contact| contact.name.eq_ignore_ascii_case(name)).collect();
-    let wrong = |why: String| Err(failure("run.contact", why));
-    match found.as_slice() {
-        [one] => match one.numbers.first() {
-            Some(number) => Ok(number.number.clone()),
-            None => wrong(format!("the contact `{name}` has no number")),
-        },
-        [] => wrong(format!("no contact is called `{name}`")),
-        several => wrong(format!("{} contacts are called `{name}`", several.len())),
+    let is_called = |contact: &Contact| contact.name.eq_ignore_ascii_case(name);
+    let mut found: Vec<Contact> = session.contacts().into_iter().filter(is_called).collect();
+    match (found.pop(), found.len()) {
+        (Some(one), 0) => Ok(one),
+        (None, _) => Err(failure("run.contact", format!("no contact is called `{name}`"))),
+        (Some(_), more) => Err(failure("run.contact", format!("{} contacts are called `{name}`", more + 1))),
     }
 }
 

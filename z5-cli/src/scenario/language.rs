@@ -41,24 +41,30 @@ pub(crate) const WORDS: &[Word] = &[
     alone("start", &[]),
     alone("register", &[]),
     alone("stop", &["confirmed"]),
-    word("call", &["audio", "video", "record", "silent", "anonymous", "location"]),
-    alone("answer", &["after", "audio", "video", "record", "silent"]),
-    alone("reject", &[]),
-    alone("hangup", &[]),
-    word("type", &[]),
-    word("dtmf", &[]),
-    alone("hold", &[]),
-    alone("resume", &[]),
-    word("mute", &[]),
-    word("unmute", &[]),
-    word("add", &[]),
-    word("transfer", &[]),
+    word("call", &["leg", "audio", "video", "record", "silent", "anonymous", "location"]),
+    alone("answer", &["leg", "after", "audio", "video", "record", "silent"]),
+    alone("reject", &["with", "to"]),
+    word("incoming", &["to", "audio", "video", "silent"]),
+    alone("hangup", &["leg"]),
+    word("type", &["leg"]),
+    word("dtmf", &["leg"]),
+    alone("hold", &["leg"]),
+    alone("resume", &["leg"]),
+    word("mute", &["leg"]),
+    word("unmute", &["leg"]),
+    word("add", &["leg"]),
+    word("transfer", &["leg"]),
+    word("connect", &["leg"]),
+    word("transfers", &[]),
     word("message", &["to"]),
     word("contact", &["numbers"]),
+    word("search", &["finds"]),
+    word("forget", &[]),
     alone("sync", &[]),
     word("same_contacts", &[]),
-    word("wait", &["is", "has", "where", "code"]),
-    word("expect", &[]),
+    word("history", &["where"]),
+    word("wait", &["leg", "is", "has", "where", "code"]),
+    word("expect", &["leg"]),
     of_nobody("pause", &[]),
     of_nobody("say", &[]),
     of_nobody("parallel", &[]),
@@ -111,6 +117,15 @@ pub(crate) const ACCOUNT: &[&str] = &["name", "number", "messages"];
 pub(crate) const IMPAIR: &[&str] =
     &["loss", "burst", "burst_length", "delay", "jitter", "reorder", "duplicate", "rate", "queue"];
 
+/// How a call that comes in is turned down.
+pub(crate) const REFUSALS: &[&str] = &["decline", "busy", "unavailable", "redirect"];
+
+/// What is done with calls that come in: [`REFUSALS`], and these.
+pub(crate) const INCOMING: &[&str] = &["ring", "answer", "decline", "busy", "unavailable", "redirect"];
+
+/// What is done when the far end wants to hand a call over.
+pub(crate) const TRANSFERS: &[&str] = &["follow", "refuse"];
+
 /// States that can be waited for, beside every event of docs/json.md.
 pub(crate) const STATES: &[&str] =
     &["registered", "calling", "ringing", "established", "over", "failed", "text", "digits"];
@@ -154,6 +169,12 @@ pub(crate) const EVENTS: &[&str] = &[
     "licence-renewed",
     "configuration-renewed",
     "contacts-loaded",
+    "contacts-changed",
+    "contact-not-changed",
+    "contact-merged",
+    "contact-refused",
+    "contacts-synced",
+    "store-trouble",
     "network-changed",
     "clock-changed",
     "refreshed",

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use z5_core::Location;
 use z5_core::config::{AudioCodec, ContactsProtocol, SrtpMode, SrtpSuite, Transport, VideoSetting};
+use z5_core::{Location, Refusal};
 use z5_mock::{Fault, Impairment, Order, When};
 
 use super::yaml::Place;
@@ -83,6 +83,8 @@ pub(crate) struct PartyPlan {
     /// Which of the address books that the sign-in names.
     pub(crate) contacts: Option<ContactsProtocol>,
     pub(crate) seed: Option<u64>,
+    /// Its calls by name, the one without a name first.
+    pub(crate) legs: Vec<String>,
 }
 
 /// One step.
@@ -96,6 +98,8 @@ pub(crate) struct Step {
     pub(crate) name: Option<String>,
     /// Who does it: an index into the parties. None: nobody in particular.
     pub(crate) party: Option<usize>,
+    /// Which of the party's calls it is about: an index into its legs; 0 is the one without a name.
+    pub(crate) leg: usize,
     /// How long it may take.
     pub(crate) within: Duration,
     /// The key that says what it is.
@@ -117,8 +121,20 @@ pub(crate) enum Action {
     Call(Box<CallPlan>),
     /// Waits for a call, lets it ring, takes it.
     Answer { after: Duration, media: MediaPlan },
-    /// Waits for a call, declines it.
-    Reject,
+    /// Waits for a call, turns it down.
+    Reject(Refusal),
+    /// What is done with calls that come in from now on.
+    Incoming(Policy),
+    /// Whether the far end may hand calls over from now on.
+    Transfers { follow: bool },
+    /// Joins the far end of the call with that of another leg.
+    Connect { other: usize },
+    /// Judges whom a search of the address book finds; without names somebody.
+    Search { text: String, finds: Option<Vec<String>> },
+    /// Removes the contact of this name.
+    Forget { name: String },
+    /// Judges the calls that were.
+    History { calls: usize, members: Vec<(String, TextTest)> },
     /// Something in the running call.
     Do(Deed),
     /// A text message outside calls.
@@ -149,6 +165,17 @@ pub(crate) enum Action {
     Parallel(Vec<Arc<Vec<Step>>>),
     /// Says something.
     Say(String),
+}
+
+/// What is done with calls that come in.
+#[derive(Debug, Clone)]
+pub(crate) enum Policy {
+    /// They ring until a step takes them.
+    Ring,
+    /// They are taken; while there is a call the next one is told that we are busy.
+    Answer(MediaPlan),
+    /// They are turned down.
+    Refuse(Refusal),
 }
 
 /// A call to be placed.

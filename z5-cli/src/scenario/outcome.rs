@@ -155,8 +155,9 @@ pub(super) fn not_reached(
         if let Action::Parallel(branches) = &step.action {
             all.extend(branches.iter().flat_map(|branch| not_reached(parties, branch, reached)));
         } else if !reached.contains(&step.number) {
-            let party = step.party.and_then(|party| Some(parties.get(party)?.name.clone()));
-            all.push(NotReached { party, what: perform::said(step) });
+            let party = step.party.and_then(|party| parties.get(party));
+            let what = perform::said(step, party);
+            all.push(NotReached { party: party.map(|party| party.name.clone()), what });
         }
     }
     all

@@ -75,15 +75,26 @@ pub(crate) fn scenario(
     let timeout = time(&mut reading, "timeout", TIMEOUT);
     let patience = time(&mut reading, "patience", PATIENCE);
     let mock = fields.take_even_empty("mock").map(|node| mock(&mut reading, node, folder));
-    let parties = match fields.take("parties") {
+    let mut parties = match fields.take("parties") {
         Some(node) => parties(&mut reading, node, folder),
         None => vec![PartyPlan::named("alice", root.at)],
     };
     let steps = match fields.take("steps") {
         Some(node) => {
-            let mut author =
-                steps::Author { reading: &mut reading, parties: &parties, folder, patience, count: 0 };
+            let mut author = steps::Author {
+                reading: &mut reading,
+                parties: &parties,
+                folder,
+                patience,
+                count: 0,
+                legs: vec![steps::Legs::default(); parties.len()],
+            };
             let steps = author.list(node, "`steps`");
+            author.judge_legs();
+            let legs = std::mem::take(&mut author.legs);
+            for (party, legs) in parties.iter_mut().zip(legs) {
+                party.legs.extend(legs.names);
+            }
             // what does nothing shows nothing; of steps that were not understood the mistakes are told already
             if steps.is_empty() && reading.mistakes.is_empty() {
                 reading.mistake(node.at, "`steps` is empty: a scenario has at least one step");
@@ -179,6 +190,7 @@ impl PartyPlan {
             location: None,
             contacts: None,
             seed: None,
+            legs: vec![String::new()],
         }
     }
 }

@@ -1,6 +1,7 @@
-//! One party while a scenario runs: its session, what it has told so far, its call. Waits for states; decides nothing about steps.
+//! One party while a scenario runs: its session, and what it has told so far. Waits for states; decides nothing about steps. Its calls are
+//! in `legs`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -8,14 +9,13 @@ use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
 use z5_core::{CallId, Config, Event, EventKind, Events, Failure, RetryMode, Session, StartOptions};
 
-use super::model::{MediaPlan, PartyPlan};
+use super::legs::Leg;
+use super::model::{PartyPlan, Policy};
 use super::outcome::Told;
 use super::venue::Venue;
-use super::world;
 use crate::capsule;
 use crate::expect::Expectation;
 use crate::report::Report;
-use crate::script::Kept;
 
 /// Events that are kept for steps that have not asked for them yet.
 const MAX_LOG: usize = 4096;
@@ -29,35 +29,20 @@ pub(super) struct Party {
     changed: Notify,
 }
 
-/// Where a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Stage {
-    Calling,
-    Ringing,
-    Established,
-    Over,
-}
-
-/// The call that steps are about.
-#[derive(Debug, Clone)]
-pub(super) struct Current {
-    pub(super) id: CallId,
-    pub(super) stage: Stage,
-    pub(super) media: MediaPlan,
-    pub(super) kept: Kept,
-}
-
 /// One event, for `wait`.
 #[derive(Debug)]
 struct Logged {
     number: u64,
     name: &'static str,
+    /// The call that it is about.
+    call: Option<u64>,
     members: Value,
 }
 
 /// What is known about a party.
 #[derive(Debug)]
 pub(super) struct State {
+    /// Of the session and of the call without a name.
     pub(super) report: Report,
     pub(super) session: Option<Session>,
     /// Asks the reader to say when it has read everything.
@@ -65,23 +50,24 @@ pub(super) struct State {
     pub(super) ready: bool,
     /// The session has told its last event.
     pub(super) over: bool,
-    pub(super) call: Option<Current>,
-    /// The call that goes on when the one it was handed over to comes to nothing.
-    left: Option<CallId>,
+    /// Its calls, as the plan names them.
+    pub(super) legs: Vec<Leg>,
     /// Calls that ring here, oldest first.
     pub(super) incoming: VecDeque<CallId>,
-    /// We hold the call.
-    pub(super) held: bool,
-    /// Keys of the far end in this call.
-    pub(super) digits: String,
+    /// What is done with calls that come in.
+    pub(super) policy: Policy,
+    /// Whether the far end may hand calls over.
+    pub(super) follows: bool,
+    /// Calls that were turned down, which is no failure.
+    pub(super) refused: BTreeSet<CallId>,
     /// Everything that was refused or went wrong without ending a call.
     pub(super) troubles: Vec<Failure>,
     /// What calls promised and did not keep.
     pub(super) unmet: Vec<Expectation>,
     log: VecDeque<Logged>,
     count: u64,
-    /// By event: the last one that a step has waited for.
-    found: BTreeMap<&'static str, u64>,
+    /// By leg and event: the last one that a step has waited for.
+    found: BTreeMap<(usize, &'static str), u64>,
 }
 
 impl Party {
@@ -92,11 +78,11 @@ impl Party {
             reader: None,
             ready: false,
             over: false,
-            call: None,
-            left: None,
+            legs: plan.legs.iter().map(|name| Leg::new(name)).collect(),
             incoming: VecDeque::new(),
-            held: false,
-            digits: String::new(),
+            policy: Policy::Ring,
+            follows: true,
+            refused: BTreeSet::new(),
             troubles: Vec::new(),
             unmet: Vec::new(),
             log: VecDeque::new(),
@@ -213,128 +199,94 @@ impl Party {
 
 impl State {
     fn take(&mut self, event: &Event) {
-        self.report.take(event);
+        self.report.note(event);
+        let members = serde_json::to_value(event).unwrap_or_default();
+        let call = members.get("call").and_then(Value::as_u64);
         self.count += 1;
         if self.log.len() == MAX_LOG {
             self.log.pop_front();
         }
-        let members = serde_json::to_value(event).unwrap_or_default();
-        self.log.push_back(Logged { number: self.count, name: event.kind.name(), members });
-        let current = self.call.as_ref().map(|call| call.id);
-        let ours = |call: &CallId| current == Some(*call);
-        // who it is about decides: events of other calls change nothing here
-        match (&event.kind, self.left) {
-            (EventKind::Ready { .. }, _) => self.ready = true,
-            (EventKind::Stopped { .. }, _) => self.ready = false,
-            (EventKind::Incoming { call, replaces: Some(old), .. }, _) if ours(old) => {
-                // someone else takes the far end's place: the scenario goes on with them
-                if let (Some(now), Some(session)) = (&mut self.call, &self.session) {
-                    now.id = *call;
-                    session.answer(*call, world::media(&now.media, now.kept.clone()).to_call_media());
-                }
+        self.log.push_back(Logged { number: self.count, name: event.kind.name(), call, members });
+        if let EventKind::Ready { .. } = event.kind {
+            self.ready = true;
+        } else if let EventKind::Stopped { .. } = event.kind {
+            self.ready = false;
+        } else if let EventKind::CommandRefused { error, .. }
+        | EventKind::CallTrouble { error, .. }
+        | EventKind::MessageFailed { error, .. } = &event.kind
+        {
+            self.troubles.push(error.failure());
+        } else if let EventKind::ContactNotChanged { error } = &event.kind {
+            self.troubles.push(error.failure());
+        } else if let EventKind::CallFailed { call, .. } = &event.kind
+            && self.refused.remove(call)
+        {
+            // who turns a call down knows how it ends
+            return;
+        }
+        match call {
+            Some(call) => {
+                // what belongs to no call of ours is told in the first
+                let leg = self.leg_of(call).unwrap_or(0);
+                self.report_of(leg).learn(event);
+                self.on_call(call, event);
             }
-            (EventKind::Incoming { call, .. }, _) => self.incoming.push_back(*call),
-            (EventKind::TransferRequested { call, .. }, _) if ours(call) => {
-                if let (Some(now), Some(session)) = (&mut self.call, &self.session) {
-                    let media = world::media(&now.media, now.kept.clone()).to_call_media();
-                    let new = session.accept_transfer(*call, media);
-                    (self.left, now.id) = (Some(now.id), new);
-                    self.report.attempt = Some(new);
-                }
-            }
-            (EventKind::CallProgress { call, .. }, _) if ours(call) => self.stage(Stage::Ringing),
-            (EventKind::CallEstablished { call, .. }, _) if ours(call) => {
-                self.report.attempt = None;
-                self.stage(Stage::Established);
-            }
-            (EventKind::CallHold { call, local, .. }, _) if ours(call) => self.held = *local,
-            (EventKind::Digit { call, digit, .. }, _) if ours(call) => self.digits.push(*digit),
-            (EventKind::Text { call, text, .. }, _) if ours(call) => {
-                let received = &mut self.report.call.get_or_insert_default().text_received;
-                received.get_or_insert_default().push_str(text);
-            }
-            (EventKind::CallEnded { call, .. }, Some(left)) if *call == left => {
-                self.left = None;
-                self.report.attempt = None;
-            }
-            (EventKind::CallFailed { call, .. }, Some(left)) if ours(call) => {
-                if let Some(now) = &mut self.call {
-                    now.id = left;
-                }
-                self.left = None;
-            }
-            (EventKind::CallEnded { call, .. } | EventKind::CallFailed { call, .. }, _) => {
-                self.incoming.retain(|waiting| waiting != call);
-                if ours(call) {
-                    self.on_over();
-                }
-            }
-            (
-                EventKind::CommandRefused { error, .. }
-                | EventKind::CallTrouble { error, .. }
-                | EventKind::MessageFailed { error, .. },
-                _,
-            ) => self.troubles.push(error.failure()),
-            _ => {}
+            None => (0..self.legs.len()).for_each(|leg| self.report_of(leg).learn(event)),
         }
     }
 
-    fn stage(&mut self, stage: Stage) {
-        if let Some(now) = self.call.as_mut().filter(|now| now.stage < stage) {
-            now.stage = stage;
+    /// What was measured of a call.
+    pub(super) fn report_of(&mut self, leg: usize) -> &mut Report {
+        match self.legs.get_mut(leg).and_then(|leg| leg.report.as_mut()) {
+            Some(report) => report,
+            None => &mut self.report,
         }
     }
 
-    fn on_over(&mut self) {
-        self.stage(Stage::Over);
-        self.held = false;
-        if self.call.as_ref().is_some_and(|now| !now.media.silent) {
-            self.unmet.extend(self.report.usual_of_call().into_iter().filter(|kept| !kept.held));
-        }
-        // what was reserved for recordings and not written is taken away again
-        for file in self.call.iter().flat_map(|now| now.kept.files()) {
-            if std::fs::metadata(file).is_ok_and(|file| file.len() == 0) {
-                drop(std::fs::remove_file(file));
-            }
-        }
-    }
-
-    /// A new call takes the place of the one before: what is waited for from here on is about it.
-    pub(super) fn begin(&mut self, id: CallId, media: MediaPlan, kept: Kept) {
-        self.report.next_call();
-        (self.held, self.left) = (false, None);
-        self.digits.clear();
-        if kept.files().next().is_some() {
-            let result = self.report.call.get_or_insert_default();
-            result.recording.clone_from(&kept.recording);
-            result.film.clone_from(&kept.film);
-            result.snapshot.clone_from(&kept.snapshot);
-        }
-        self.call = Some(Current { id, stage: Stage::Calling, media, kept });
-        let count = self.count;
-        for logged in &self.log {
-            if logged.members.get("call").is_some() {
-                self.found.insert(logged.name, count);
-            }
-        }
-    }
-
-    /// The next event of that name for which `test` holds, behind the one that was found before.
-    pub(super) fn find(&mut self, name: &'static str, test: impl Fn(&Value) -> bool) -> Option<Value> {
-        let behind = self.found.get(name).copied().unwrap_or(0);
+    /// The next event of that name for which `test` holds, behind the one that was found before. Those of other calls of the party are not
+    /// looked at.
+    pub(super) fn find(
+        &mut self,
+        leg: usize,
+        name: &'static str,
+        test: impl Fn(&Value) -> bool,
+    ) -> Option<Value> {
+        let behind = self.found.get(&(leg, name)).copied().unwrap_or(0);
+        let ours = |call: u64| self.leg_of(call).is_none_or(|of| of == leg);
         let mut events = self.log.iter().filter(|logged| logged.name == name && logged.number > behind);
-        let found = events.find(|logged| test(&logged.members))?;
-        self.found.insert(name, found.number);
-        Some(found.members.clone())
+        let found = events.find(|logged| logged.call.is_none_or(ours) && test(&logged.members))?;
+        let (number, members) = (found.number, found.members.clone());
+        self.found.insert((leg, name), number);
+        Some(members)
     }
 
-    /// The call that stands or is being set up.
-    pub(super) fn running(&self) -> Option<&Current> {
-        self.call.as_ref().filter(|now| now.stage < Stage::Over)
+    /// A call of this leg begins anew: events of calls up to now are not found any more.
+    pub(super) fn forget_calls(&mut self, leg: usize) {
+        for logged in self.log.iter().filter(|logged| logged.call.is_some()) {
+            self.found.insert((leg, logged.name), self.count);
+        }
+    }
+
+    /// Events of that name up to now are not found any more.
+    pub(super) fn forget(&mut self, leg: usize, name: &'static str) {
+        self.found.insert((leg, name), self.count);
     }
 
     /// Why there is nothing to wait for any more, as far as it is known.
-    pub(super) fn failure(&self) -> Option<Failure> {
-        self.report.failure.clone()
+    pub(super) fn failure(&mut self, leg: usize) -> Option<Failure> {
+        self.report_of(leg).failure.clone()
+    }
+
+    /// Failures that nobody expected, each once.
+    pub(super) fn unwanted(&mut self) -> Vec<Failure> {
+        let mut all: Vec<Failure> = Vec::new();
+        for leg in 0..self.legs.len() {
+            if let Some(failure) = self.report_of(leg).unwanted_failure()
+                && all.iter().all(|known| known.code != failure.code)
+            {
+                all.push(failure.clone());
+            }
+        }
+        all
     }
 }

@@ -5,15 +5,18 @@
 use std::time::{Duration, Instant};
 
 use z5_core::events::MediaKind;
-use z5_core::{CallId, CallRequest, Failure, Session, clock};
+use z5_core::{CallId, CallRequest, Failure, Refusal, Session, clock};
 use z5_mock::Impairment;
 
-use super::model::{Action, CallPlan, Heard, Impaired, MediaPlan, Standing, Step, TextTest, Wait};
+use super::legs::Stage;
+use super::model::{
+    Action, CallPlan, Heard, Impaired, MediaPlan, PartyPlan, Policy, Standing, Step, TextTest, Wait,
+};
 use super::outcome::failure;
-use super::party::{Party, Stage, State};
+use super::party::{Party, State};
 use super::run::Running;
 use super::venue::NoMock;
-use super::{contacts, wire, world};
+use super::{contacts, history, wire, world};
 use crate::act::Deed;
 use crate::commands::{keep, stands_still};
 use crate::expect::Expectation;
@@ -35,9 +38,14 @@ pub(super) async fn step(running: &Running, step: &Step) -> Done {
     Done { result, expectations }
 }
 
-/// What a step is called: as its author says, or its action in words.
-pub(super) fn said(step: &Step) -> String {
-    step.name.clone().unwrap_or_else(|| words(step))
+/// What a step is called: as its author says, or its action in words, with the leg that it names.
+pub(super) fn said(step: &Step, party: Option<&PartyPlan>) -> String {
+    let leg = party.and_then(|party| party.legs.get(step.leg)).filter(|leg| !leg.is_empty());
+    match (&step.name, leg) {
+        (Some(name), _) => name.clone(),
+        (None, Some(leg)) => format!("{} ({leg})", words(step)),
+        (None, None) => words(step),
+    }
 }
 
 /// The action in words.
@@ -46,6 +54,16 @@ fn words(step: &Step) -> String {
     match &step.action {
         Action::Call(call) => target("call", &call.target),
         Action::Do(deed) => deed.words(),
+        Action::Reject(how) => refused(how),
+        Action::Incoming(Policy::Ring) => "calls that come in ring".to_owned(),
+        Action::Incoming(Policy::Answer(_)) => "calls that come in are taken".to_owned(),
+        Action::Incoming(Policy::Refuse(how)) => format!("calls that come in: {}", refused(how)),
+        Action::Transfers { follow: true } => "follow who hands over".to_owned(),
+        Action::Transfers { follow: false } => "refuse to be handed over".to_owned(),
+        Action::Connect { .. } => "connect both far ends".to_owned(),
+        Action::Search { text, .. } => target("search", text),
+        Action::Forget { name } => target("forget", name),
+        Action::History { calls, .. } => format!("history: {calls}"),
         Action::Message { to, text } => format!("message to {to}: {text:?}"),
         Action::Contact { name, .. } => target("contact", name),
         Action::Wait(wait) => format!("wait: {}", waited(wait)),
@@ -63,9 +81,18 @@ fn words(step: &Step) -> String {
         | Action::SameContacts(_)
         | Action::Stop { .. }
         | Action::Answer { .. }
-        | Action::Reject
         | Action::Cut
         | Action::Parallel(_) => step.word.to_owned(),
+    }
+}
+
+/// How a call is turned down, in words.
+fn refused(how: &Refusal) -> String {
+    match how {
+        Refusal::Decline => "decline".to_owned(),
+        Refusal::Busy => "say that it is busy".to_owned(),
+        Refusal::Unavailable => "say that nobody is there".to_owned(),
+        Refusal::Redirect(to) => format!("send to {to}"),
     }
 }
 
@@ -133,7 +160,13 @@ async fn of_nobody(
         | Action::Stop { .. }
         | Action::Call(_)
         | Action::Answer { .. }
-        | Action::Reject
+        | Action::Reject(_)
+        | Action::Incoming(_)
+        | Action::Transfers { .. }
+        | Action::Connect { .. }
+        | Action::Search { .. }
+        | Action::Forget { .. }
+        | Action::History { .. }
         | Action::Do(_)
         | Action::Message { .. }
         | Action::Contact { .. }
@@ -156,32 +189,53 @@ async fn of_party(
     expectations: &mut Vec<Expectation>,
 ) -> Result<(), Failure> {
     let deadline = Deadline { at: clock::now() + step.within, within: step.within };
+    let leg = step.leg;
     match &step.action {
         Action::Start => start(running, party),
         Action::Register => {
             if party.state().session.is_none() || party.state().over {
                 start(running, party)?;
             }
-            deadline.wait(party, "the registration", |state| standing(state, Standing::Registered)).await
+            deadline
+                .wait(party, leg, "the registration", |state| standing(state, leg, Standing::Registered))
+                .await
         }
         Action::Stop { confirmed } => stop(party, *confirmed, &deadline).await,
-        Action::Call(plan) => call(party, plan).await,
-        Action::Answer { after, media } => answer(party, *after, media, &deadline).await,
-        Action::Reject => {
-            let id = deadline.wait(party, "an incoming call", incoming).await?;
+        Action::Call(plan) => call(party, leg, plan).await,
+        Action::Answer { after, media } => answer(party, leg, *after, media, &deadline).await,
+        Action::Reject(how) => {
+            let id = deadline.wait(party, leg, "an incoming call", incoming).await?;
             let before = party.state().troubles.len();
-            session(party)?.reject(id);
+            party.state().refuse(id, how.clone());
             taken(party, before).await
         }
-        Action::Do(Deed::Hangup) => hang_up(party, &deadline).await,
-        Action::Do(deed) => carry_out(party, deed, &deadline).await,
+        Action::Incoming(policy) => {
+            party.state().policy = policy.clone();
+            Ok(())
+        }
+        Action::Transfers { follow } => {
+            party.state().follows = *follow;
+            Ok(())
+        }
+        Action::Connect { other } => connect(party, leg, *other, &deadline).await,
+        Action::Search { text, finds } => {
+            expectations.push(contacts::search(&session(party)?.address_book(), text, finds.as_deref()));
+            Ok(())
+        }
+        Action::Forget { name } => contacts::remove(party, name, &deadline).await,
+        Action::History { calls, members } => {
+            expectations.extend(history::judge(party, *calls, members)?);
+            Ok(())
+        }
+        Action::Do(Deed::Hangup) => hang_up(party, leg, &deadline).await,
+        Action::Do(deed) => carry_out(party, leg, deed, &deadline).await,
         Action::Message { to, text } => {
             let troubles = party.state().troubles.len();
             session(party)?.message(to, text);
             let sent = |state: &mut State| {
-                trouble(state, troubles).or_else(|| state.find("message-sent", |_| true).map(|_| Ok(())))
+                trouble(state, troubles).or_else(|| state.find(0, "message-sent", |_| true).map(|_| Ok(())))
             };
-            deadline.wait(party, "the answer to the message", sent).await
+            deadline.wait(party, 0, "the answer to the message", sent).await
         }
         Action::Contact { name, numbers } => contacts::add(party, name, numbers, &deadline).await,
         Action::Sync => contacts::sync(party, &deadline).await,
@@ -193,12 +247,13 @@ async fn of_party(
             expectations.push(contacts::same(&own, &theirs, &other.plan.name));
             Ok(())
         }
-        Action::Wait(wait) => wait_for(party, wait, &deadline).await,
+        Action::Wait(wait) => wait_for(party, leg, wait, &deadline).await,
         Action::Expect(all) => {
             let mut state = party.state();
             for asked in all {
-                let judged = state.report.judge(asked);
-                state.report.expectations.push(judged.clone());
+                let report = state.report_of(leg);
+                let judged = report.judge(asked);
+                report.expectations.push(judged.clone());
                 expectations.push(judged);
             }
             Ok(())
@@ -225,6 +280,7 @@ impl Deadline {
     pub(super) async fn wait<T>(
         &self,
         party: &Party,
+        leg: usize,
         what: &str,
         check: impl FnMut(&mut State) -> Option<Result<T, Failure>>,
     ) -> Result<T, Failure> {
@@ -233,7 +289,7 @@ impl Deadline {
             Err(_) => {
                 let within = humantime::format_duration(self.within);
                 // what went wrong meanwhile is the better answer
-                Err(party.state().failure().unwrap_or_else(|| {
+                Err(party.state().failure(leg).unwrap_or_else(|| {
                     failure("run.timed-out", format!("{what} did not come within {within}"))
                 }))
             }
@@ -256,7 +312,7 @@ fn start(running: &Running, party: &std::sync::Arc<Party>) -> Result<(), Failure
 
 async fn stop(party: &Party, confirmed: bool, deadline: &Deadline) -> Result<(), Failure> {
     session(party)?.stop();
-    deadline.wait(party, "the end of the session", |state| state.over.then_some(Ok(()))).await?;
+    deadline.wait(party, 0, "the end of the session", |state| state.over.then_some(Ok(()))).await?;
     match party.state().report.unregistered {
         Some(false) if confirmed => {
             Err(failure("run.not-left", "the registrar did not confirm that we left"))
@@ -267,39 +323,50 @@ async fn stop(party: &Party, confirmed: bool, deadline: &Deadline) -> Result<(),
 
 /// The running session.
 pub(super) fn session(party: &Party) -> Result<Session, Failure> {
-    let state = party.state();
+    let mut state = party.state();
     match &state.session {
         Some(session) if !state.over => Ok(session.clone()),
-        Some(_) => Err(state.failure().unwrap_or_else(|| {
+        Some(_) => Err(state.failure(0).unwrap_or_else(|| {
             failure("run.not-possible", "the session is over: `register` begins another")
         })),
         None => Err(failure("run.not-possible", "there is no session yet: `register` comes first")),
     }
 }
 
-/// The running call.
-fn current(party: &Party) -> Result<(Session, CallId), Failure> {
+/// The running call of a leg.
+fn current(party: &Party, leg: usize) -> Result<(Session, CallId), Failure> {
     let session = session(party)?;
-    let state = party.state();
-    match state.running() {
-        Some(now) => Ok((session, now.id)),
-        None => Err(state.failure().unwrap_or_else(|| {
-            let why = if state.call.is_some() { "the call is over" } else { "there is no call" };
-            failure("run.not-possible", why)
-        })),
+    let mut state = party.state();
+    let Some(of) = state.legs.get(leg) else {
+        return Err(failure("run.not-possible", "there is no such call"));
+    };
+    if let Some(now) = of.running() {
+        return Ok((session, now.id));
+    }
+    let why = if of.call.is_some() { "the call is over" } else { "there is no call" };
+    let why = if of.name.is_empty() { why.to_owned() } else { format!("{}: {why}", of.name) };
+    Err(state.failure(leg).unwrap_or_else(|| failure("run.not-possible", why)))
+}
+
+/// A leg has one call at a time.
+fn is_free(party: &Party, leg: usize) -> Result<(), Failure> {
+    match is_over(&party.state(), leg) {
+        true => Ok(()),
+        false => {
+            let why = "there is a call already: `hangup` comes first, or `leg` names another one";
+            Err(failure("run.not-possible", why))
+        }
     }
 }
 
-async fn call(party: &Party, plan: &CallPlan) -> Result<(), Failure> {
+async fn call(party: &Party, leg: usize, plan: &CallPlan) -> Result<(), Failure> {
     let session = session(party)?;
+    is_free(party, leg)?;
     let target = contacts::target(&session, &plan.target)?;
     let kept = keep(plan.media.record.as_deref(), plan.media.video.as_ref(), party.config(), false)?;
     let before = {
         let mut state = party.state();
-        if state.running().is_some() {
-            return Err(failure("run.not-possible", "there is a call already: `hangup` comes first"));
-        }
-        if let Some(open) = state.report.unwanted_failure() {
+        if let Some(open) = state.report_of(leg).unwanted_failure() {
             // a failure that nobody expected does not vanish with the next call
             return Err(open.clone());
         }
@@ -309,8 +376,8 @@ async fn call(party: &Party, plan: &CallPlan) -> Result<(), Failure> {
         request.location.clone_from(&plan.location);
         // events of the call wait for the state
         let id = session.call(request);
-        state.begin(id, plan.media.clone(), kept);
-        state.report.still_picture = stands_still(plan.media.video.as_ref(), party.config());
+        state.begin(leg, id, plan.media.clone(), kept);
+        state.report_of(leg).still_picture = stands_still(plan.media.video.as_ref(), party.config());
         state.troubles.len()
     };
     taken(party, before).await
@@ -318,22 +385,47 @@ async fn call(party: &Party, plan: &CallPlan) -> Result<(), Failure> {
 
 async fn answer(
     party: &Party,
+    leg: usize,
     after: Duration,
     plan: &MediaPlan,
     deadline: &Deadline,
 ) -> Result<(), Failure> {
-    let id = deadline.wait(party, "an incoming call", incoming).await?;
+    is_free(party, leg)?;
+    let id = deadline.wait(party, leg, "an incoming call", incoming).await?;
     pass(after).await;
     let session = session(party)?;
     let kept = keep(plan.record.as_deref(), plan.video.as_ref(), party.config(), false)?;
     {
         let mut state = party.state();
-        state.begin(id, plan.clone(), kept.clone());
-        state.report.still_picture = stands_still(plan.video.as_ref(), party.config());
+        state.begin(leg, id, plan.clone(), kept.clone());
+        state.report_of(leg).still_picture = stands_still(plan.video.as_ref(), party.config());
         session.answer(id, world::media(plan, kept).to_call_media());
     }
     let deadline = Deadline { at: deadline.at + after, ..*deadline };
-    deadline.wait(party, "the call", |state| standing(state, Standing::Established)).await
+    deadline.wait(party, leg, "the call", |state| standing(state, leg, Standing::Established)).await
+}
+
+/// Joins the far ends of two calls; done when they talk to each other and both calls are over.
+async fn connect(party: &Party, leg: usize, other: usize, deadline: &Deadline) -> Result<(), Failure> {
+    let (session, call) = current(party, leg)?;
+    let (_, with) = current(party, other)?;
+    let before = party.state().troubles.len();
+    session.connect(call, with);
+    taken(party, before).await?;
+    let joined = |state: &mut State| {
+        if let Some(refused) = trouble(state, before) {
+            return Some(refused);
+        }
+        if !is_over(state, leg) || !is_over(state, other) {
+            return None;
+        }
+        let ended = || failure("run.not-possible", "the call was over before its far end was connected");
+        Some(match state.find(leg, "transferred", |_| true) {
+            Some(_) => Ok(()),
+            None => Err(state.failure(leg).unwrap_or_else(ended)),
+        })
+    };
+    deadline.wait(party, leg, "the end of both calls", joined).await
 }
 
 /// The call that rings here for the longest time.
@@ -345,14 +437,14 @@ fn incoming(state: &mut State) -> Option<Result<CallId, Failure>> {
 }
 
 /// The session has ended: nothing more will come.
-fn over<T>(state: &State) -> Option<Result<T, Failure>> {
+fn over<T>(state: &mut State) -> Option<Result<T, Failure>> {
     state
         .over
-        .then(|| Err(state.failure().unwrap_or_else(|| failure("run.not-possible", "the session is over"))))
+        .then(|| Err(state.failure(0).unwrap_or_else(|| failure("run.not-possible", "the session is over"))))
 }
 
 /// Whether the session took what it was told last; `before`: how many troubles there were.
-async fn taken(party: &Party, before: usize) -> Result<(), Failure> {
+pub(super) async fn taken(party: &Party, before: usize) -> Result<(), Failure> {
     party.settled().await;
     match trouble::<()>(&party.state(), before) {
         Some(refused) => refused,
@@ -361,35 +453,41 @@ async fn taken(party: &Party, before: usize) -> Result<(), Failure> {
 }
 
 /// What was refused since there were so many.
-fn trouble<T>(state: &State, before: usize) -> Option<Result<T, Failure>> {
+pub(super) fn trouble<T>(state: &State, before: usize) -> Option<Result<T, Failure>> {
     state.troubles.get(before).cloned().map(Err)
 }
 
-async fn hang_up(party: &Party, deadline: &Deadline) -> Result<(), Failure> {
-    let (session, id) = current(party)?;
+async fn hang_up(party: &Party, leg: usize, deadline: &Deadline) -> Result<(), Failure> {
+    let (session, id) = current(party, leg)?;
     session.hangup(id);
     deadline
-        .wait(party, "the end of the call", |state| {
-            let ended = state.running().is_none();
+        .wait(party, leg, "the end of the call", |state| {
+            let ended = is_over(state, leg);
             // a call that was given up before its answer fails with that word, as it was meant to
-            if ended && state.failure().is_some_and(|failure| failure.code == "call.cancelled") {
-                state.report.expect_failure();
+            if ended && state.failure(leg).is_some_and(|failure| failure.code == "call.cancelled") {
+                state.report_of(leg).expect_failure();
             }
             ended.then_some(Ok(()))
         })
         .await
 }
 
+/// There is no call in this leg that stands or is being set up.
+fn is_over(state: &State, leg: usize) -> bool {
+    state.legs.get(leg).is_none_or(|leg| leg.running().is_none())
+}
+
 /// Something in the running call: what the far end has to agree to is waited for.
-async fn carry_out(party: &Party, deed: &Deed, deadline: &Deadline) -> Result<(), Failure> {
-    let (session, id) = current(party)?;
+async fn carry_out(party: &Party, leg: usize, deed: &Deed, deadline: &Deadline) -> Result<(), Failure> {
+    let (session, id) = current(party, leg)?;
+    let held = move |state: &State| state.legs.get(leg).is_some_and(|leg| leg.held);
     let before = {
         let mut state = party.state();
-        if *deed == Deed::Resume && !state.held {
+        if *deed == Deed::Resume && !held(&state) {
             return Err(failure("run.not-possible", "the call is not on hold"));
         }
         if let Deed::Text(text) = deed {
-            let sent = &mut state.report.call.get_or_insert_default().text_sent;
+            let sent = &mut state.report_of(leg).call.get_or_insert_default().text_sent;
             sent.get_or_insert_default().push_str(text);
         }
         state.troubles.len()
@@ -397,23 +495,23 @@ async fn carry_out(party: &Party, deed: &Deed, deadline: &Deadline) -> Result<()
     deed.perform(&session, id);
     taken(party, before).await?;
     let agreed = |state: &mut State| match deed {
-        Deed::Hold => state.held,
-        Deed::Resume => !state.held,
+        Deed::Hold => held(state),
+        Deed::Resume => !held(state),
         Deed::Add(kind) => {
             let flows = |members: &serde_json::Value| flows(members, *kind);
-            state.find("call-changed", flows).is_some()
+            state.find(leg, "call-changed", flows).is_some()
         }
-        Deed::Transfer(_) => state.find("transferred", |_| true).is_some(),
+        Deed::Transfer(_) => state.find(leg, "transferred", |_| true).is_some(),
         Deed::Mute(..) | Deed::Keys(_) | Deed::Text(_) | Deed::Hangup => true,
     };
     deadline
-        .wait(party, &format!("the far end's agreement to {}", deed.words()), |state| {
+        .wait(party, leg, &format!("the far end's agreement to {}", deed.words()), |state| {
             if agreed(state) {
                 return Some(Ok(()));
             }
             let ended = || failure("run.not-possible", "the call is over");
-            let gone = state.running().is_none();
-            trouble(state, before).or_else(|| gone.then(|| Err(state.failure().unwrap_or_else(ended))))
+            let gone = is_over(state, leg);
+            trouble(state, before).or_else(|| gone.then(|| Err(state.failure(leg).unwrap_or_else(ended))))
         })
         .await
 }
@@ -424,49 +522,49 @@ fn flows(members: &serde_json::Value, kind: MediaKind) -> bool {
     streams.into_iter().flatten().any(|stream| stream["kind"] == kind.name() && stream["send"] == true)
 }
 
-async fn wait_for(party: &Party, wait: &Wait, deadline: &Deadline) -> Result<(), Failure> {
+async fn wait_for(party: &Party, leg: usize, wait: &Wait, deadline: &Deadline) -> Result<(), Failure> {
     let what = waited(wait);
     match wait {
-        Wait::State(wanted) => deadline.wait(party, &what, |state| standing(state, *wanted)).await,
+        Wait::State(wanted) => deadline.wait(party, leg, &what, |state| standing(state, leg, *wanted)).await,
         Wait::Heard { what: heard, test } => {
             let is_there = |state: &mut State| {
-                let text = match heard {
-                    Heard::Digits => state.digits.as_str(),
+                let holds = match heard {
+                    Heard::Digits => state.legs.get(leg).is_some_and(|leg| test.holds(&leg.digits)),
                     Heard::Text => {
-                        let call = state.report.call.as_ref();
-                        call.and_then(|call| call.text_received.as_deref()).unwrap_or_default()
+                        let call = state.report_of(leg).call.as_ref();
+                        test.holds(call.and_then(|call| call.text_received.as_deref()).unwrap_or_default())
                     }
                 };
-                test.holds(text).then_some(Ok(())).or_else(|| call_over(state, &what))
+                holds.then_some(Ok(())).or_else(|| call_over(state, leg, &what))
             };
-            deadline.wait(party, &what, is_there).await
+            deadline.wait(party, leg, &what, is_there).await
         }
         Wait::Event { name, members } => {
             let fits =
                 |event: &serde_json::Value| members.iter().all(|(path, test)| member(event, path, test));
-            let found = |state: &mut State| match state.find(name, fits) {
+            let found = |state: &mut State| match state.find(leg, name, fits) {
                 Some(_) => Some(Ok(())),
                 None => over(state),
             };
-            deadline.wait(party, &what, found).await
+            deadline.wait(party, leg, &what, found).await
         }
         Wait::Failed(code) => {
             let failed = |state: &mut State| {
-                state.report.failure.as_ref()?;
+                let report = state.report_of(leg);
+                let failure = report.failure.clone()?;
                 if let Some(code) = code {
-                    let judged = state.report.judge(code);
-                    return judged.held.then_some(Ok(())).or_else(|| Some(Err(state.failure()?)));
+                    return Some(if report.judge(code).held { Ok(()) } else { Err(failure) });
                 }
-                state.report.expect_failure();
+                report.expect_failure();
                 Some(Ok(()))
             };
-            deadline.wait(party, &what, failed).await
+            deadline.wait(party, leg, &what, failed).await
         }
     }
 }
 
 /// Whether a member of an event is as it should be. Numbers and yes or no are compared as JSON writes them.
-fn member(event: &serde_json::Value, path: &str, test: &TextTest) -> bool {
+pub(super) fn member(event: &serde_json::Value, path: &str, test: &TextTest) -> bool {
     let found = event.pointer(&format!("/{}", path.replace('.', "/")));
     match found {
         Some(serde_json::Value::String(text)) => test.holds(text),
@@ -476,8 +574,8 @@ fn member(event: &serde_json::Value, path: &str, test: &TextTest) -> bool {
 }
 
 /// A state that is waited for, or what makes it impossible.
-fn standing(state: &mut State, wanted: Standing) -> Option<Result<(), Failure>> {
-    let stage = state.call.as_ref().map(|now| now.stage);
+fn standing(state: &mut State, leg: usize, wanted: Standing) -> Option<Result<(), Failure>> {
+    let stage = state.legs.get(leg).and_then(|leg| leg.call.as_ref()).map(|now| now.stage);
     match wanted {
         Standing::Registered if state.ready => Some(Ok(())),
         Standing::Registered => over(state),
@@ -491,15 +589,15 @@ fn standing(state: &mut State, wanted: Standing) -> Option<Result<(), Failure>> 
             Some(Ok(()))
         }
         Standing::Established if stage == Some(Stage::Established) => Some(Ok(())),
-        Standing::Ringing | Standing::Established => call_over(state, "it"),
+        Standing::Ringing | Standing::Established => call_over(state, leg, "it"),
     }
 }
 
 /// The call is over: what is waited for will not come.
-fn call_over<T>(state: &State, what: &str) -> Option<Result<T, Failure>> {
-    if state.call.is_some() && state.running().is_none() {
+fn call_over<T>(state: &mut State, leg: usize, what: &str) -> Option<Result<T, Failure>> {
+    if state.legs.get(leg).is_some_and(|leg| leg.call.is_some()) && is_over(state, leg) {
         let ended = || failure("run.not-possible", format!("the call was over before {what} came"));
-        return Some(Err(state.failure().unwrap_or_else(ended)));
+        return Some(Err(state.failure(leg).unwrap_or_else(ended)));
     }
     over(state)
 }

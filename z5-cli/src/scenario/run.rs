@@ -22,6 +22,7 @@ use super::venue::Venue;
 use super::world::World;
 use crate::expect::Expectation;
 use crate::failure::interrupted;
+use crate::report::Report;
 
 /// How long a session may take to leave: the core does it within a second.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -217,8 +218,7 @@ async fn parallel(running: &Arc<Running>, branches: &[Arc<Vec<Step>>]) -> Result
 async fn leave(running: &Arc<Running>) {
     let mut leaving = Vec::new();
     // what fails because we leave, such as a call that is given up, is no failure
-    let open: Vec<Option<Failure>> =
-        running.parties.iter().map(|party| party.state().report.unwanted_failure().cloned()).collect();
+    let open: Vec<Vec<Failure>> = running.parties.iter().map(|party| party.state().unwanted()).collect();
     for party in &running.parties {
         let state = party.state();
         if let (Some(session), false) = (&state.session, state.over) {
@@ -251,8 +251,11 @@ async fn leave(running: &Arc<Running>) {
             running.tell_end(Some(name.clone()), "what every call promises", unmet, None);
         }
         // one that a step has told already is not told again
-        if let Some(open) = open.filter(|open| !running.has_told(&name, open)) {
-            running.tell_end(Some(name), "no failure that was not expected", Vec::new(), Some(open));
+        for open in open {
+            if !running.has_told(&name, &open) {
+                let what = "no failure that was not expected";
+                running.tell_end(Some(name.clone()), what, Vec::new(), Some(open));
+            }
         }
     }
 }
@@ -271,12 +274,12 @@ async fn close(running: Arc<Running>, at_once: bool) -> Outcome {
     for party in &running.parties {
         let state = party.state();
         fault |= state.report.is_fault();
-        let mut report = serde_json::to_value(&state.report).unwrap_or_default();
-        // the verdict is the scenario's
-        if let Some(members) = report.as_object_mut() {
-            for of_a_run in ["command", "verdict", "exit_code"] {
-                members.remove(of_a_run);
-            }
+        let mut report = of_scenario(&state.report);
+        let legs =
+            state.legs.iter().filter_map(|leg| Some((leg.name.clone(), of_scenario(leg.report.as_ref()?))));
+        let legs: serde_json::Map<_, _> = legs.collect();
+        if let (Some(members), false) = (report.as_object_mut(), legs.is_empty()) {
+            members.insert("legs".to_owned(), legs.into());
         }
         parties.insert(party.plan.name.clone(), report);
     }
@@ -302,6 +305,17 @@ async fn close(running: Arc<Running>, at_once: bool) -> Outcome {
     outcome
 }
 
+/// A result without what is the scenario's to say.
+fn of_scenario(report: &Report) -> serde_json::Value {
+    let mut report = serde_json::to_value(report).unwrap_or_default();
+    if let Some(members) = report.as_object_mut() {
+        for of_a_run in ["command", "verdict", "exit_code"] {
+            members.remove(of_a_run);
+        }
+    }
+    report
+}
+
 impl Running {
     fn tell_step(
         &self,
@@ -312,7 +326,7 @@ impl Running {
         failure: Option<Failure>,
     ) {
         let party = step.party.and_then(|party| Some(self.parties.get(party)?.plan.name.clone()));
-        let what = perform::said(step);
+        let what = perform::said(step, step.party.and_then(|party| self.scenario.parties.get(party)));
         self.reached().insert(step.number);
         self.count(good);
         if let Some(failure) = &failure {

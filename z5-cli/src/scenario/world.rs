@@ -9,7 +9,7 @@ use z5_core::Config;
 use z5_mock::{Account, Builder, Carrier, Number};
 
 use super::language::WORDS;
-use super::model::{Action, MediaPlan, MockPlan, PartyPlan, Scenario, Step};
+use super::model::{Action, MediaPlan, MockPlan, PartyPlan, Policy, Scenario, Step};
 use super::read::unknown;
 use super::yaml::{Mistake, Place};
 use crate::script::{Kept, Media};
@@ -113,7 +113,7 @@ fn files(steps: &[Step], mistakes: &mut Vec<Mistake>) {
     for step in steps {
         let media = match &step.action {
             Action::Call(call) => &call.media,
-            Action::Answer { media, .. } => media,
+            Action::Answer { media, .. } | Action::Incoming(Policy::Answer(media)) => media,
             Action::Parallel(branches) => {
                 branches.iter().for_each(|branch| files(branch, mistakes));
                 continue;
@@ -121,7 +121,13 @@ fn files(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             Action::Start
             | Action::Register
             | Action::Stop { .. }
-            | Action::Reject
+            | Action::Reject(_)
+            | Action::Incoming(Policy::Ring | Policy::Refuse(_))
+            | Action::Transfers { .. }
+            | Action::Connect { .. }
+            | Action::Search { .. }
+            | Action::Forget { .. }
+            | Action::History { .. }
             | Action::Do(_)
             | Action::Message { .. }
             | Action::Contact { .. }

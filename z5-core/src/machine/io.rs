@@ -9,7 +9,7 @@ use z5_sip::locate::{Naptr, Srv, Target};
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
 use crate::account::vcard::Card;
-use crate::call::{CallId, MessageId};
+use crate::call::{CallId, MessageId, Refusal};
 use crate::clock::WallAnchor;
 use crate::config::PortRange;
 use crate::error::{Attempt, CallError, StoreError, TlsFailure};
@@ -333,7 +333,7 @@ pub(crate) struct Wanted {
 pub(crate) enum Command {
     Call { call: CallId, target: String, wanted: Wanted, anonymous: bool, location: Option<Location> },
     Answer { call: CallId, wanted: Wanted },
-    Reject { call: CallId },
+    Reject { call: CallId, how: Refusal },
     Hangup { call: CallId },
     SendText { call: CallId, text: String },
     Hold { call: CallId, hold: bool },

@@ -68,6 +68,13 @@ pub enum Command {
         /// 300 to 699, such as 486 (busy), 603 (decline), 488.
         status: u16,
     },
+    /// Do not take an incoming call and say who may (302, RFC 3261 section 21.3.3).
+    Redirect {
+        /// An incoming call.
+        call: CallKey,
+        /// Whom the caller is to call instead.
+        to: Uri,
+    },
     /// Change what flows in a call, as hold and resume do: by INVITE when it stands, by UPDATE before, once early media
     /// is agreed on; with a far end that takes no UPDATE, in our next PRACK, or by INVITE as soon as the call stands. Every medium of the call stays in its place; one that is left out is closed.
     Renegotiate {

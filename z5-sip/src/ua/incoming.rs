@@ -14,7 +14,7 @@ use super::{Turn, UserAgent};
 use crate::dialog::{Acceptance, Dialog, Provisional, SHORTEST, Session, TimerAnswer};
 use crate::flow::FlowId;
 use crate::sdp::{Capabilities, NegotiationFailure, SessionDescription};
-use crate::wire::{Message, Name, ResponseBuilder};
+use crate::wire::{Message, Name, ResponseBuilder, Uri};
 
 impl UserAgent {
     pub(super) fn on_incoming(&mut self, flow: FlowId, number: u64, request: Message, turn: &mut Turn<'_>) {
@@ -168,6 +168,16 @@ impl UserAgent {
         }
         self.respond(number, status, turn, |builder| builder);
         self.fail_ringing(key, CallFailure::Rejected { status }, turn);
+    }
+
+    /// Somebody else may take it: a Contact says who (RFC 3261 section 21.3.3).
+    pub(super) fn on_redirect(&mut self, key: CallKey, to: &Uri, turn: &mut Turn<'_>) {
+        const MOVED_TEMPORARILY: u16 = 302;
+        let Some((_, ringing)) = self.ringing(key, turn) else { return };
+        let number = ringing.server;
+        let contact = format!("<{}>", to.as_str());
+        self.respond(number, MOVED_TEMPORARILY, turn, |builder| builder.header(Name::Contact, contact));
+        self.fail_ringing(key, CallFailure::Rejected { status: MOVED_TEMPORARILY }, turn);
     }
 
     /// The caller took it back.

@@ -324,6 +324,7 @@ impl UserAgent {
             Command::Progress { call, answer } => self.on_progress(call, answer, turn),
             Command::Accept { call, answer } => self.on_accept(call, answer, turn),
             Command::Reject { call, status } => self.on_reject(call, status, turn),
+            Command::Redirect { call, to } => self.on_redirect(call, &to, turn),
             Command::Renegotiate { call, offer } => self.on_renegotiate(call, offer, turn),
             Command::AnswerOffer { call, answer } => self.on_answer_offer(call, answer, turn),
             Command::RefuseOffer { call } => self.on_refuse_offer(call, turn),

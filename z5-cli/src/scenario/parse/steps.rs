@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use z5_core::Refusal;
 use z5_core::config::VideoSetting;
 use z5_mock::When;
 
@@ -13,9 +14,9 @@ use super::{fault, impairment, location, path, whole};
 use crate::act::Deed;
 use crate::audio::AudioArg;
 use crate::expect::Expr;
-use crate::scenario::language::{EVENTS, EVERY_STEP, STATES, WORDS, Word};
+use crate::scenario::language::{EVENTS, EVERY_STEP, INCOMING, REFUSALS, STATES, TRANSFERS, WORDS, Word};
 use crate::scenario::model::{
-    Action, CallPlan, Heard, Impaired, MediaPlan, PartyPlan, Standing, Step, TextTest, Wait, Wire,
+    Action, CallPlan, Heard, Impaired, MediaPlan, PartyPlan, Policy, Standing, Step, TextTest, Wait, Wire,
 };
 use crate::scenario::read::{Fields, Reading, duration, unknown};
 use crate::scenario::yaml::{Key, Node, Place, Value};
@@ -33,6 +34,18 @@ pub(super) struct Author<'a> {
     pub(super) patience: Duration,
     /// Steps so far.
     pub(super) count: usize,
+    /// By party.
+    pub(super) legs: Vec<Legs>,
+}
+
+/// The calls of a party that have names.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Legs {
+    pub(super) names: Vec<String>,
+    /// Those that a step begins.
+    begun: BTreeSet<usize>,
+    /// Steps that are about one.
+    used: Vec<(usize, Place)>,
 }
 
 impl Author<'_> {
@@ -101,13 +114,55 @@ impl Author<'_> {
             .and_then(|node| self.reading.parsed(node, "`within`", bounded))
             .unwrap_or(self.patience);
         let party = self.party(word, value, &mut fields, key.at);
+        let begins = matches!(word.name, "call" | "answer");
+        let leg = fields.take("leg").map_or(0, |node| self.leg(party, node, begins));
         match word.name {
             "repeat" => return self.repeat(value, &mut fields, steps),
             "for" => return self.for_each(value, &mut fields, steps),
             _ => {}
         }
-        if let Some(action) = self.action(word, value, &mut fields) {
-            steps.push(Step { at: key.at, number, name, party, within, word: word.name, action });
+        if let Some(action) = self.action(word, value, party, &mut fields) {
+            steps.push(Step { at: key.at, number, name, party, leg, within, word: word.name, action });
+        }
+    }
+
+    /// A call of the party by its name: an index behind the one without a name.
+    fn leg(&mut self, party: Option<usize>, node: &Node, begins: bool) -> usize {
+        let Some(name) = self.reading.text(node, "`leg`") else { return 0 };
+        if !super::is_name(&name) {
+            self.reading.mistake(node.at, format!("`{name}` is no name: letters, digits, _ and -"));
+            return 0;
+        }
+        let Some(legs) = party.and_then(|party| self.legs.get_mut(party)) else { return 0 };
+        let known = legs.names.iter().position(|known| *known == name).map(|place| place + 1);
+        let leg = known.unwrap_or_else(|| {
+            legs.names.push(name);
+            legs.names.len()
+        });
+        if begins {
+            legs.begun.insert(leg);
+        } else {
+            legs.used.push((leg, node.at));
+        }
+        leg
+    }
+
+    /// Every call that a step is about is begun by another one.
+    pub(super) fn judge_legs(&mut self) {
+        for legs in &self.legs {
+            let name = |leg: &usize| legs.names.get(leg - 1).map_or("", String::as_str);
+            let begun: Vec<&str> = legs.begun.iter().map(name).collect();
+            for (leg, at) in legs.used.iter().filter(|(leg, _)| !legs.begun.contains(leg)) {
+                let why = match begun.is_empty() {
+                    true => format!("no `call` or `answer` of this party begins the leg `{}`", name(leg)),
+                    false => unknown(
+                        "no `call` or `answer` of this party begins the leg",
+                        name(leg),
+                        begun.iter().copied(),
+                    ),
+                };
+                self.reading.mistake(*at, why);
+            }
         }
     }
 
@@ -193,7 +248,13 @@ impl Author<'_> {
         };
     }
 
-    fn action(&mut self, word: &Word, value: &Node, fields: &mut Fields<'_>) -> Option<Action> {
+    fn action(
+        &mut self,
+        word: &Word,
+        value: &Node,
+        party: Option<usize>,
+        fields: &mut Fields<'_>,
+    ) -> Option<Action> {
         let what = format!("`{}`", word.name);
         let deed = |prefix: &str| {
             let prefix = prefix.to_owned();
@@ -202,7 +263,45 @@ impl Author<'_> {
         Some(match word.name {
             "start" => Action::Start,
             "register" => Action::Register,
-            "reject" => Action::Reject,
+            "reject" => {
+                let how = match fields.take("with") {
+                    Some(node) => {
+                        self.reading.parsed(node, "`with`", |text| chosen("refusal", text, REFUSALS))?
+                    }
+                    None => "decline",
+                };
+                Action::Reject(self.refusal(how, fields)?)
+            }
+            "incoming" => {
+                let what =
+                    self.reading.parsed(value, &what, |text| chosen("way to treat calls", text, INCOMING))?;
+                Action::Incoming(match what {
+                    "ring" => Policy::Ring,
+                    "answer" => Policy::Answer(self.media(fields)),
+                    how => Policy::Refuse(self.refusal(how, fields)?),
+                })
+            }
+            "transfers" => {
+                let what = self
+                    .reading
+                    .parsed(value, &what, |text| chosen("way to treat transfers", text, TRANSFERS))?;
+                Action::Transfers { follow: what == "follow" }
+            }
+            "connect" => {
+                let other = self.leg(party, value, false);
+                Action::Connect { other }
+            }
+            "search" => {
+                let text = self.reading.text(value, &what)?;
+                let finds = fields.take("finds").map(|node| self.reading.texts(node, "`finds`"));
+                let finds = finds.map(|names| names.into_iter().map(|(_, name)| name).collect());
+                Action::Search { text, finds }
+            }
+            "forget" => Action::Forget { name: self.reading.text(value, &what)? },
+            "history" => {
+                let calls = self.reading.parsed(value, &what, whole::<usize>)?;
+                Action::History { calls, members: self.members(fields.take("where")) }
+            }
             "hangup" => Action::Do(Deed::Hangup),
             "hold" => Action::Do(Deed::Hold),
             "resume" => Action::Do(Deed::Resume),
@@ -306,6 +405,23 @@ impl Author<'_> {
             "mend" => Action::Mend(self.reading.parsed(value, &what, fault)?),
             "wire" => self.wire(value, fields)?,
             _ => self.parallel(value),
+        })
+    }
+
+    fn refusal(&mut self, how: &str, fields: &mut Fields<'_>) -> Option<Refusal> {
+        let to = fields.take("to");
+        if let (Some(node), false) = (to, how == "redirect") {
+            self.reading.mistake(node.at, "`to` goes with `redirect`");
+        }
+        Some(match (how, to) {
+            ("busy", _) => Refusal::Busy,
+            ("unavailable", _) => Refusal::Unavailable,
+            ("redirect", Some(node)) => Refusal::Redirect(self.reading.text(node, "`to`")?),
+            ("redirect", None) => {
+                self.reading.mistake(fields.at, "`redirect` goes with `to`: who takes the call instead");
+                return None;
+            }
+            _ => Refusal::Decline,
         })
     }
 
@@ -465,4 +581,10 @@ fn bounded(text: &str) -> Result<Duration, String> {
         time if time <= LONGEST => Ok(time),
         _ => Err("a week is the longest".to_owned()),
     }
+}
+
+/// One of the words of a list.
+fn chosen(what: &str, text: &str, known: &'static [&'static str]) -> Result<&'static str, String> {
+    let found = known.iter().find(|word| **word == text).copied();
+    found.ok_or_else(|| unknown(&format!("there is no {what}"), text, known.iter().copied()))
 }

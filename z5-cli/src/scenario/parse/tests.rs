@@ -195,7 +195,10 @@ fn what_is_refused_here_the_schema_refuses_where_it_can() {
     validates(&json!({"steps": ["register", {"call": 911, "audio": "tone"}, {"hangup": null}]})).unwrap();
     for bad in [
         json!({}),
+        json!({"steps": []}),
         json!({"steps": ["regster"]}),
+        json!({"steps": [{"reject": null, "with": "bsuy"}]}),
+        json!({"steps": [{"contacts": "serach", "who": "x"}]}),
         json!({"steps": [{"call": "echo", "audoi": "tone"}]}),
         json!({"steps": [{"call": "echo", "hold": null}]}),
         json!({"steps": [{"pause": 5}]}),

@@ -9,9 +9,11 @@ use z5_sip::wire::Uri;
 
 use super::licensed::{self, check_licence, licensed};
 use super::{Call, Calls, Desk, Orders, capabilities_of, nothing_to_carry, prepare};
-use crate::call::CallId;
+use crate::call::{CallId, Refusal};
+use crate::config::Profile;
 use crate::error::CallError;
 use crate::events::{About, CallState, EventKind, MediaKind};
+use crate::machine::dial;
 use crate::machine::io::{Effect, ReadyMedium, Wanted};
 
 /// What an incoming call is answered with that the licence has no room for (RFC 3261 section 21.4.24).
@@ -188,10 +190,33 @@ impl Calls {
     }
 
     /// The user does not take an incoming call.
-    pub(crate) fn reject(&mut self, id: CallId, out: &mut Outbox<Effect>) -> Orders {
+    pub(crate) fn reject(
+        &mut self,
+        id: CallId,
+        how: &Refusal,
+        desk: Option<&Desk<'_>>,
+        out: &mut Outbox<Effect>,
+    ) -> Orders {
         match self.calls.get(&id) {
             Some(call) if call.incoming && call.state == CallState::Ringing => {
-                vec![ua::Command::Reject { call: call.key, status: DECLINE }]
+                let with = |status| vec![ua::Command::Reject { call: call.key, status }];
+                match how {
+                    Refusal::Decline => with(DECLINE),
+                    Refusal::Busy => with(BUSY_HERE),
+                    Refusal::Unavailable => with(TEMPORARILY_UNAVAILABLE),
+                    // who leaves has no domain any more that a name could belong to
+                    Refusal::Redirect(target) => {
+                        let domain = desk.map_or("", |desk| desk.account.domain.as_str());
+                        let carrier = desk.is_some_and(|desk| desk.plan.profile == Profile::Z5);
+                        match dial::target(target, domain, carrier) {
+                            Ok(target) => vec![ua::Command::Redirect { call: call.key, to: target.uri }],
+                            Err(error) => {
+                                out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+                                Vec::new()
+                            }
+                        }
+                    }
+                }
             }
             Some(call) => {
                 let error = CallError::WrongState { call: id.0, state: call.state.name(), command: "reject" };

@@ -156,7 +156,7 @@ fn a_second_answer_leaves_a_running_call_alone() {
     assert!(world.wishes.contains(&Effect::ForgetWish { call }));
     world.settle();
     assert_eq!(world.refused(), "call.wrong-state");
-    world.input(Input::Command(Command::Reject { call }));
+    world.input(Input::Command(Command::Reject { call, how: crate::Refusal::Decline }));
     world.settle();
     assert_eq!(world.refused(), "call.wrong-state");
     assert!(!world.names().contains(&"call-ended"));

@@ -507,6 +507,23 @@ fn the_caller_takes_an_incoming_call_back() {
     assert!(reason.is_answered_elsewhere());
 }
 
+/// RFC 3261 section 21.3.3: the answer says who takes it.
+#[test]
+fn an_incoming_call_is_sent_to_somebody_else() {
+    let mut script = Script::registered_with(|config| config.keep_alive = None);
+    script.incoming("", OFFER);
+    let call = script.incoming_call();
+    script.command(Command::Redirect { call, to: Uri::parse("sip:carol@example.com;user=phone").unwrap() });
+    script.next_status(100);
+    let answer = script.next_status(302);
+    assert_eq!(answer.text(Name::Contact).as_deref(), Some("<sip:carol@example.com;user=phone>"));
+    assert!(matches!(
+        script.events.pop(),
+        Some(Event::Failed { failure: CallFailure::Rejected { status: 302 }, .. })
+    ));
+    assert_eq!(script.agent.calls(), 0);
+}
+
 #[test]
 fn an_incoming_call_is_turned_down_or_rings_out() {
     let mut script = Script::registered_with(|config| config.keep_alive = None);
