@@ -23,7 +23,7 @@ interop:
     tests/interop/install.sh
     tests/interop/run.sh
 
-# every figure of the media engine, about ten minutes; wants an idle machine
+# every figure of the media engine, about a quarter of an hour; wants an idle machine
 bench-media:
     cargo bench -p z5-media --bench engine_loop -- all 1000 3 5
     cargo bench -p z5-media --bench packet

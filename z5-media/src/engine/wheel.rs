@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 /// Length of a place.
 const TICK: Duration = Duration::from_millis(1);
-/// Streams that send together before another millisecond is taken into use: few calls then cost few wake-ups.
-const TOGETHER: usize = 8;
+/// Streams that send together before another millisecond is taken into use, as many as tick together in the worker: few calls
+/// then cost few wake-ups.
+const TOGETHER: usize = 16;
 /// A place takes so many times its share of streams, of their own wish.
 const CROWDED: usize = 4;
 /// Milliseconds after which most streams send again.
@@ -151,14 +152,14 @@ mod tests {
         let start = clock::now();
         let mut wheel = Wheel::new(start);
         assert_eq!(wheel.next_deadline(), None);
-        for slot in 0..200 {
+        for slot in 0..400 {
             wheel.add(slot, 1, 20, start);
             // Few send together, many are spread.
             let used = wheel.places.iter().filter(|place| !place.is_empty()).count();
             assert_eq!(used, (slot as usize / TOGETHER + 1).min(20));
         }
         assert_eq!(wheel.next_deadline(), Some(start + TICK));
-        let mut sent = vec![Vec::new(); 200];
+        let mut sent = vec![Vec::new(); 400];
         for ms in 1..=200_u64 {
             let mut now = 0;
             wheel.turn(start + TICK * ms as u32, false, |slot, _, _, moment| {
@@ -167,7 +168,7 @@ mod tests {
                 now += 1;
                 Some(again(20))
             });
-            assert_eq!(now, 10, "{ms}");
+            assert_eq!(now, 20, "{ms}");
         }
         for times in sent {
             assert_eq!(times.len(), 10);
