@@ -62,7 +62,8 @@ pub(crate) struct MockArgs {
     #[arg(long, value_name = "NAME[,...]")]
     pub(crate) fault: Vec<Order>,
 
-    /// What a bad network does to media: loss=2%,burst=3%,burst_length=8,delay=40ms,jitter=10ms,reorder=1%,duplicate=1%,rate=300k,queue=200ms
+    /// What a bad network does to media, such as loss=2%,delay=40ms; also burst=3%, burst_length=8, jitter=10ms, reorder=1%,
+    /// duplicate=1%, rate=300k and queue=200ms
     #[arg(long, value_name = "KEY=VALUE,...")]
     pub(crate) impair: Option<Impairment>,
     /// The same for SIP; over TCP and TLS delay, jitter and rate alone
