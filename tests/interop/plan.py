@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from pathlib import Path
 
 from peers import REALM
 
@@ -28,4 +29,17 @@ def acceptance(world):
     return "; ".join(f"{row['id']} {' '.join(row['measured'])}" for row in rows if row["id"] in ("V4", "V10"))
 
 
-JOURNEYS = {"acceptance": (acceptance, {})}
+def joined(world):
+    """Three phones of z5: two calls at a time, one held; attended and blind transfer; a phone that says it is busy."""
+    command = [os.environ.get("Z5", "z5"), "run", "--json"]
+    for user in ("alice", "bob", "carol"):
+        command += ["--party", f"{user}={world.config(user, text=True)}"]
+    command.append(str(Path(__file__).with_name("joined.yaml")))
+    run = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=90)
+    if run.returncode != 0:
+        raise world.failed(f"exit {run.returncode}: {run.stderr[-400:]}")
+    steps = [line for line in map(json.loads, run.stdout.splitlines()) if line["event"] == "step"]
+    return f"{len(steps)} steps"
+
+
+JOURNEYS = {"acceptance": (acceptance, {}), "scenario-joined": (joined, {})}

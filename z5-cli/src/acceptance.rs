@@ -105,9 +105,9 @@ pub(crate) const POINTS: &[Point] = &[
     Point {
         id: "V12",
         title: "Three devices of one account ring together",
-        scenario: None,
+        scenario: scenario!("v12-devices.yaml"),
         mock_only: false,
-        open: "the mock carrier does not fork calls; tests against SIP servers that do are in tests/interop",
+        open: "",
     },
     Point {
         id: "V13",

@@ -36,23 +36,15 @@ fn the_table_is_filled_in() {
         .filter(|event| event["event"] == "point")
         .map(|row| (row["id"].as_str().unwrap(), row["verdict"].as_str().unwrap()))
         .collect();
-    let wanted = (1..=17).map(|number| match number {
-        12 => "not-judged",
-        _ => "pass",
-    });
-    assert_eq!(
-        verdicts.iter().map(|(_, verdict)| *verdict).collect::<Vec<_>>(),
-        wanted.collect::<Vec<_>>(),
-        "{}",
-        run.stdout
-    );
+    assert_eq!(verdicts.len(), 17);
+    assert!(verdicts.iter().all(|(_, verdict)| *verdict == "pass"), "{verdicts:?}\n{}", run.stdout);
     for row in run.events.iter().filter(|event| event["event"] == "point") {
         let judged = row["verdict"] != "not-judged";
         assert_eq!(!row["measured"].as_array().unwrap().is_empty(), judged, "{row}");
         assert!(judged || !row["open"].as_str().unwrap().is_empty(), "{row}");
     }
     assert_eq!(run.status, 0, "{}", run.stdout);
-    assert_eq!(run.result()["summary"], serde_json::json!({"pass": 16, "fail": 0, "not-judged": 1}));
+    assert_eq!(run.result()["summary"], serde_json::json!({"pass": 17, "fail": 0, "not-judged": 0}));
     let table = std::fs::read_to_string(table).unwrap();
     assert_eq!(table.lines().filter(|line| line.starts_with("| V")).count(), 17, "{table}");
     assert!(
@@ -65,7 +57,7 @@ fn the_table_is_filled_in() {
 fn some_points_are_chosen_and_what_is_no_point_is_told() {
     let run = z5(&["acceptance", "--only", "v9,V12"]);
     assert_eq!(run.status, 0, "{}{}", run.stdout, run.stderr);
-    for word in ["ok     V9", "V12", "not judged by a machine", "PASS  1 of 2 points pass"] {
+    for word in ["ok     V9", "ok     V12", "left to people: long presses", "PASS  2 of 2 points pass"] {
         assert!(run.stdout.contains(word), "{word} is not in\n{}", run.stdout);
     }
     let run = z5(&["acceptance", "--only", "V18", "--json"]);
@@ -79,14 +71,11 @@ fn some_points_are_chosen_and_what_is_no_point_is_told() {
 fn points_that_need_the_mock_carrier_are_not_judged_elsewhere() {
     let world = World::new(&[]);
     let [alice, bob] = ["alice", "bob"].map(|name| format!("{name}={}", world.config_of(name).display()));
-    let run = z5(&["acceptance", "--json", "--only", "V2,V9", "--party", &alice, "--party", &bob]);
+    let run = z5(&["acceptance", "--json", "--only", "V2,V9,V12", "--party", &alice, "--party", &bob]);
     let rows: Vec<_> = run.events.iter().filter(|event| event["event"] == "point").collect();
-    assert_eq!(
-        (&rows[0]["verdict"], &rows[1]["verdict"]),
-        (&"not-judged".into(), &"pass".into()),
-        "{}",
-        run.stdout
-    );
+    // three devices of one account have its configuration
+    let verdicts: Vec<_> = rows.iter().map(|row| &row["verdict"]).collect();
+    assert_eq!(verdicts, ["not-judged", "pass", "pass"], "{}", run.stdout);
     assert_eq!((run.status, &rows[0]["open"]), (0, &"needs the mock carrier".into()));
 }
 
@@ -141,7 +130,7 @@ fn the_scenarios_are_written_out_and_can_be_run() {
     let mut files: Vec<String> =
         std::fs::read_dir(&to).unwrap().map(|entry| entry.unwrap().path().display().to_string()).collect();
     files.sort();
-    assert_eq!(files.len(), 16);
+    assert_eq!(files.len(), 17);
     let mut arguments = vec!["run", "--check", "--json"];
     arguments.extend(files.iter().map(String::as_str));
     assert_eq!(z5(&arguments).status, 0);
