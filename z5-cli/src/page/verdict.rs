@@ -226,11 +226,12 @@ fn findings(result: &Value) -> Vec<(String, &'static str)> {
         }
     }
     if let Some(count) = number_at(call, "/video/video/freezes").filter(|count| *count > 0.0) {
-        let frozen = number_at(call, "/video/video/frozen_ms")
-            .map_or_else(String::new, |ms| format!(" of {} in all", duration(ms)));
+        let frozen = number_at(call, "/video/video/frozen_ms");
+        let frozen = frozen.map_or_else(String::new, |ms| format!(", for {} in all", duration(ms)));
         all.push((
-            format!("The picture stood still: {} freezes{frozen}.", number(count, 0)),
-            "compare the plots of loss and bit rate at the same time: loss points at the network, a low rate at the sender",
+            format!("The picture stood still {}{frozen}.", times(count)),
+            "compare the plots of loss and bit rate at the same time: loss points at the network, a low rate at the sender; \
+             a call on hold has no pictures either",
         ));
     }
     if let Some(rate) = number_at(call, "/video/video/frame_rate").filter(|rate| *rate < FRAME_RATE) {
@@ -245,7 +246,7 @@ fn findings(result: &Value) -> Vec<(String, &'static str)> {
     }
     if let Some(marks) = number_at(call, "/text/text/losses_marked").filter(|marks| *marks > 0.0) {
         all.push((
-            format!("Text was lost for good in {} places.", number(marks, 0)),
+            format!("Text was lost for good {}.", times(marks)),
             "agree to redundancy (red) on both sides; it repeats every piece of text twice",
         ));
     }
@@ -256,6 +257,10 @@ fn findings(result: &Value) -> Vec<(String, &'static str)> {
         ));
     }
     all
+}
+
+fn times(count: f64) -> String {
+    if count <= 1.0 { "once".to_owned() } else { format!("{} times", number(count, 0)) }
 }
 
 fn expectations(html: &mut Html, result: &Value) {
