@@ -51,6 +51,7 @@ pub(super) fn says(request: &Message, kind: Kind, script: Option<(&Script, &Typi
         let text = if kind.shows_film() { script.says.clone() } else { String::new() };
         return Says { text, typing: script.types().then(|| typing.clone()) };
     }
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others say the usual words or nothing")]
     let text = match kind {
         Kind::Emergency => location::heard(request),
         Kind::Vrs => super::QUEUE_TEXT.to_owned(),

@@ -57,7 +57,7 @@ impl Call {
 
 impl Switch {
     /// An answer to an INVITE that went to several devices.
-    pub(super) fn from_fork(&mut self, call_id: &str, response: &Message, status: u16, now: Instant) -> Goes {
+    pub(super) fn on_fork(&mut self, call_id: &str, response: &Message, status: u16, now: Instant) -> Goes {
         let index = response.via().ok().and_then(|via| number(via.branch()?));
         let Some(call) = self.calls.find(call_id) else { return Goes::On };
         let established = call.established;

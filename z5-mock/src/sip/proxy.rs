@@ -146,18 +146,15 @@ impl Switch {
             call.party_mut(side).connection = from;
         }
         if !call.forks.is_empty() && !established {
-            match method {
-                Method::Cancel => {
-                    self.answer(from, request, 200, "");
-                    self.cancel_forks(call_id, None);
-                    return;
-                }
-                // Refusals were acknowledged when they came.
-                Method::Ack => {
-                    self.calls.remove(call_id);
-                    return;
-                }
-                _ => {}
+            if *method == Method::Cancel {
+                self.answer(from, request, 200, "");
+                self.cancel_forks(call_id, None);
+                return;
+            }
+            // Refusals were acknowledged when they came.
+            if *method == Method::Ack {
+                self.calls.remove(call_id);
+                return;
             }
         }
         let mut message_for = None;
@@ -289,7 +286,7 @@ impl Switch {
         let instead;
         let mut response = response;
         if method == Some(Method::Invite) {
-            match self.from_fork(&call_id, response, status, now) {
+            match self.on_fork(&call_id, response, status, now) {
                 Goes::On => {}
                 Goes::Nowhere => return,
                 Goes::Instead(best) => {
