@@ -63,7 +63,7 @@ pub(crate) fn rows() -> Vec<(String, Vec<String>)> {
     let table = page.split("## Which fault leads to which code").nth(1).unwrap();
     let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
     table
-        .split("\n## ")
+        .split("\n#")
         .next()
         .unwrap()
         .lines()
@@ -182,6 +182,22 @@ fn every_code_of_steps_1_to_4_has_a_fault_that_provokes_it() {
     assert!(missing.is_empty(), "without a fault: {missing:?}");
     assert!(provoked.is_subset(&known) && excused.is_subset(&known), "a row for a code that is none");
     assert!(rows.iter().all(|(_, faults)| !faults.is_empty()));
+}
+
+#[test]
+fn every_fault_has_a_code_or_a_row_that_says_what_is_made_of_it() {
+    let coded = rows().into_iter().flat_map(|(_, faults)| faults);
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mock.md")).unwrap();
+    let table = page.split("### Faults that have no code\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let first_cells = table.lines().filter_map(|line| line.strip_prefix("| ")?.split('|').next());
+    let overcome = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned));
+    let stem = |name: String| name.split('=').next().unwrap_or_default().to_owned();
+    let (coded, overcome): (BTreeSet<_>, BTreeSet<_>) = (coded.map(stem).collect(), overcome.collect());
+    let all: BTreeSet<String> = Fault::all().into_iter().map(|fault| stem(fault.to_string())).collect();
+    let told: BTreeSet<String> = coded.union(&overcome).cloned().collect();
+    let missing: Vec<_> = all.difference(&told).collect();
+    assert!(missing.is_empty(), "in neither table: {missing:?}");
+    assert!(overcome.is_subset(&all) && coded.is_disjoint(&overcome), "{overcome:?}");
 }
 
 /// The guard of z5-core holds on the wire too: nothing reaches a carrier that is outside the policy, step by step.

@@ -17,6 +17,7 @@ mod abandoned;
 mod contacts;
 mod day;
 mod leaving;
+mod nuisances;
 mod policy;
 mod seeds;
 
