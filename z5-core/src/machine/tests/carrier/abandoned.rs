@@ -126,9 +126,8 @@ fn a_call_whose_invite_vanishes_times_out() {
         net.call(1, "echo");
         net.live(31 * SECOND);
         let failed = |net: &Net| {
-            net.events.iter().find_map(|event| match event {
-                EventKind::CallFailed { error, .. } => Some(error.code()),
-                _ => None,
+            net.events.iter().find_map(|event| {
+                if let EventKind::CallFailed { error, .. } = event { Some(error.code()) } else { None }
             })
         };
         assert_eq!(failed(&net), None, "{patience:?}");
