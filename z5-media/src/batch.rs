@@ -10,7 +10,7 @@ mod linux;
 mod portable;
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 #[cfg(target_os = "linux")]
 pub use linux::Socket;
@@ -148,12 +148,9 @@ impl Batch {
     }
 }
 
-/// Address of a slot whose sender the system did not name.
-const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::net::{Ipv4Addr, UdpSocket};
 
     use super::*;
 
@@ -217,6 +214,43 @@ mod tests {
         filled.clear();
         assert_eq!(portable::receive(&b, &mut arena, SLOT, 5, &mut filled).unwrap(), 2);
         assert!(!portable::coalesce(&b));
+    }
+
+    /// A socket that answers as told, then has nothing; `None` is what Windows says of a closed port at the far end.
+    struct Told<'a>(std::cell::RefCell<std::slice::Iter<'a, Option<u8>>>);
+
+    impl portable::Socket for Told<'_> {
+        fn take(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+            match self.0.borrow_mut().next() {
+                Some(Some(byte)) => {
+                    buffer[0] = *byte;
+                    Ok((1, SocketAddr::from((Ipv4Addr::LOCALHOST, 9))))
+                }
+                Some(None) => Err(io::ErrorKind::ConnectionReset.into()),
+                None => Err(io::ErrorKind::WouldBlock.into()),
+            }
+        }
+
+        fn give(&self, _buffer: &[u8], _to: SocketAddr) -> io::Result<usize> {
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+
+    #[test]
+    fn an_error_among_datagrams_hides_none_of_them_and_only_an_empty_socket_ends_a_read() {
+        let (mut arena, mut filled) = (vec![0; 4 * SLOT], Vec::new());
+        let mut read = |answers: &[Option<u8>]| {
+            filled.clear();
+            let socket = Told(answers.iter().into());
+            let got = portable::receive(&socket, &mut arena, SLOT, 4, &mut filled);
+            let bytes: Vec<u8> = filled.iter().map(|piece: &Piece| arena[piece.start]).collect();
+            (got.map_err(|error| error.kind()), bytes)
+        };
+        assert_eq!(read(&[Some(1), None, Some(2)]), (Ok(3), vec![1, 2]), "fewer than asked for: it is empty");
+        assert_eq!(read(&[None, None, Some(1), None]), (Ok(4), vec![1]), "more may wait");
+        assert_eq!(read(&[None]), (Ok(1), vec![]), "an error, and nothing else");
+        assert_eq!(read(&[None; 4]), (Err(io::ErrorKind::ConnectionReset), vec![]), "more may wait");
+        assert_eq!(read(&[]), (Err(io::ErrorKind::WouldBlock), vec![]));
     }
 
     #[test]

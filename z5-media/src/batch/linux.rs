@@ -16,7 +16,10 @@ use libc::{
 };
 use socket2::SockAddr;
 
-use super::{MAX_BATCH, NOWHERE, Piece, SLOT};
+use super::{MAX_BATCH, Piece, SLOT};
+
+/// Address of a slot whose sender the system did not name.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// A UDP socket the system knows by its descriptor.
 pub trait Socket: AsRawFd {}

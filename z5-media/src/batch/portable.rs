@@ -42,6 +42,10 @@ impl Socket for mio::net::UdpSocket {
 }
 
 /// Fills slots of `slot` bytes; fewer than `count` means that nothing more waits.
+///
+/// Windows tells here that an earlier datagram met a closed port (WSAECONNRESET), or that one was longer than the slot
+/// (WSAEMSGSIZE). Neither says that nothing waits, and readiness is told anew only after a read that would block: what such an
+/// error took is passed over, as a datagram that somebody else would have dropped.
 pub(super) fn receive(
     socket: &impl Socket,
     arena: &mut [u8],
@@ -49,14 +53,20 @@ pub(super) fn receive(
     count: usize,
     filled: &mut Vec<Piece>,
 ) -> io::Result<usize> {
+    let mut passed_over = None;
     for (n, room) in arena.chunks_mut(slot).take(count).enumerate() {
         match socket.take(room) {
             Ok((len, address)) => filled.push(Piece { start: n * slot, len, address }),
-            Err(error) if filled.is_empty() => return Err(error),
-            Err(_) => return Ok(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && n > 0 => return Ok(n),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => passed_over = Some(error),
         }
     }
-    Ok(count)
+    match passed_over {
+        // A socket that gives errors alone is told apart from one that gives datagrams, so that the caller's bound holds for it.
+        Some(error) if filled.is_empty() => Err(error),
+        Some(_) | None => Ok(count),
+    }
 }
 
 /// Sends what is held; tells the number of each datagram that was refused.
