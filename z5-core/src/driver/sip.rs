@@ -253,7 +253,7 @@ async fn write_all(mut queue: Queue, mut write: impl AsyncWrite + Unpin, tap: Op
 async fn send_all(mut queue: Queue, socket: Arc<UdpSocket>, tap: Option<Tap>) {
     while let Some(bytes) = queue.from_core.recv().await {
         match socket.send(&bytes).await {
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Err(error) if is_closed_port(&error) => {
                 drop(queue.facts.send(Fact::Closed { flow: queue.flow, why: FlowEnd::Refused }));
                 return;
             }
@@ -307,11 +307,16 @@ async fn receive_all(flow: FlowId, socket: Arc<UdpSocket>, tap: Option<Tap>, fac
                     return;
                 }
             }
-            Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => break FlowEnd::Refused,
+            Err(error) if is_closed_port(&error) => break FlowEnd::Refused,
             Err(_) => break FlowEnd::Reset,
         }
     };
     drop(facts.send(Fact::Closed { flow, why }));
+}
+
+/// What an ICMP message about a closed port becomes at a connected socket for datagrams: ECONNREFUSED, or on Windows WSAECONNRESET.
+fn is_closed_port(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::ConnectionRefused | std::io::ErrorKind::ConnectionReset)
 }
 
 #[cfg(test)]

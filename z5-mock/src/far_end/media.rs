@@ -280,15 +280,15 @@ impl Task {
             let idle = matches!(made, Made::Nothing) || self.destination().is_none();
             let [media, control] = &mut buffers;
             tokio::select! {
-                Ok((length, source)) = self.rtp.recv_from(&mut media[..MAX_DATAGRAM]) => {
+                // An error is an ICMP message about a caller that left (Windows tells it here).
+                received = self.rtp.recv_from(&mut media[..MAX_DATAGRAM]) => if let Ok((length, source)) = received {
                     self.on_rtp(media, length, source, echo);
-                }
-                Ok((length, source)) = self.rtcp.recv_from(&mut control[..MAX_DATAGRAM]) => {
+                },
+                received = self.rtcp.recv_from(&mut control[..MAX_DATAGRAM]) => if let Ok((length, source)) = received {
                     self.on_rtcp(control, length, source, &mut made);
-                }
+                },
                 () = picture.notified() => self.on_picture_wanted(&mut made),
                 _ = ticks.tick(), if !idle => self.make(&mut made),
-                else => return,
             }
         }
     }

@@ -80,17 +80,18 @@ impl Path {
         loop {
             let due = under_way.next_deadline().map(Instant::from_std);
             let [caller, callee] = &mut buffers;
-            let (from, length, source) = tokio::select! {
-                Ok((length, source)) = self.sockets[0].recv_from(caller) => (Side::Caller, length, source),
-                Ok((length, source)) = self.sockets[1].recv_from(callee) => (Side::Callee, length, source),
+            let (from, received) = tokio::select! {
+                received = self.sockets[0].recv_from(caller) => (Side::Caller, received),
+                received = self.sockets[1].recv_from(callee) => (Side::Callee, received),
                 () = tokio::time::sleep_until(due.unwrap_or_else(clock::now)), if due.is_some() => {
                     while let Some(Late { to, packet }) = under_way.due(clock::now().into_std()) {
                         self.deliver(to, &packet);
                     }
                     continue;
                 }
-                else => return,
             };
+            // An error is an ICMP message about a side that left (Windows tells it here).
+            let Ok((length, source)) = received else { continue };
             let packet = &buffers[from.index()][..length];
             if !self.take(from, source, length) {
                 continue;
