@@ -21,6 +21,7 @@ mod lossy;
 mod metrics;
 mod output;
 mod page;
+mod private;
 mod report;
 mod result_file;
 mod scenario;

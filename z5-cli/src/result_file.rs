@@ -8,6 +8,8 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use crate::private::owner_only;
+
 /// What may be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replace {
@@ -144,9 +146,8 @@ fn replaceable(place: &Path, replace: Replace) -> io::Result<bool> {
 fn part(place: &Path, readers: Readers) -> io::Result<(File, PathBuf)> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
     if readers == Readers::Owner {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        owner_only(&mut options);
     }
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     for n in 0_u32..1000 {

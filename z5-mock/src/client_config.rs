@@ -209,19 +209,23 @@ fn write_private(path: &Path, text: &str) -> io::Result<()> {
     use std::io::Write as _;
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-        options.mode(0o600);
-        let mut file = options.open(path)?;
-        // An older file keeps its mode when opened; tighten it before anything secret is in it.
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())
-    }
-    #[cfg(not(unix))]
-    {
-        options.open(path)?.write_all(text.as_bytes())
-    }
+    let mut file = open_private(&mut options, path)?;
+    file.write_all(text.as_bytes())
+}
+
+#[cfg(unix)]
+fn open_private(options: &mut std::fs::OpenOptions, path: &Path) -> io::Result<std::fs::File> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let file = options.mode(0o600).open(path)?;
+    // An older file keeps its mode when opened; tighten it before anything secret is in it.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    Ok(file)
+}
+
+/// What the directory gives to what is in it holds for the file.
+#[cfg(not(unix))]
+fn open_private(options: &mut std::fs::OpenOptions, path: &Path) -> io::Result<std::fs::File> {
+    options.open(path)
 }
 
 impl fmt::Debug for ClientConfig {

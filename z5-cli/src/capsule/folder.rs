@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{Capsule, FILE, PAGE};
 use crate::lossy;
 use crate::page;
+use crate::private::owner_only;
 use crate::result_file::{self, Readers, Replace};
 
 /// The two files of a report, reserved.
@@ -78,7 +79,5 @@ impl Folder {
 fn private(path: &Path) -> io::Result<std::fs::File> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    owner_only(&mut options).open(path)
 }
