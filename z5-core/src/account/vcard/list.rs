@@ -200,6 +200,51 @@ mod tests {
         }
     }
 
+    /// Any edits of any list: what was not named stays where it was, what was added is at the end, and the document can be read.
+    #[test]
+    fn edits_change_what_they_name_and_nothing_else() {
+        let mut lot = 7_u64;
+        let mut below = |bound: usize| {
+            lot = lot.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (lot >> 33) as usize % bound
+        };
+        for _ in 0..200 {
+            let pieces = [
+                "",
+                "\n",
+                "<!-- </vcard> -->",
+                "<x:a xmlns:x=\"urn:x\">&lt;/vcards&gt;</x:a>",
+                "<?p </vcards> ?>",
+            ];
+            let count = below(6);
+            let mut text = format!("<vcards xmlns=\"{NAMESPACE}\" a='/'>");
+            for n in 0..count {
+                text.push_str(pieces[below(pieces.len())]);
+                text.push_str(&format!("<vcard><fn><text>{n}</text></fn></vcard>"));
+            }
+            text.push_str(&format!("{}</vcards>\n", pieces[below(pieces.len())]));
+            let list = XmlList::read(text.as_bytes()).unwrap();
+            let (mut edits, mut expected) = (BTreeMap::new(), Vec::new());
+            for n in 0..count {
+                match below(3) {
+                    0 => drop(edits.insert(n, Edit::Remove)),
+                    1 => {
+                        edits.insert(n, Edit::Replace(card("u", "changed")));
+                        expected.push("changed".to_owned());
+                    }
+                    _ => expected.push(n.to_string()),
+                }
+            }
+            let added: Vec<Card> = (0..below(3)).map(|_| card("v", "added")).collect();
+            expected.extend(added.iter().map(Card::name));
+            let edited = list.edited(&edits, &added);
+            assert_eq!(names(&edited), expected, "{text} -> {edited}");
+            for piece in &pieces[2..] {
+                assert_eq!(edited.matches(piece).count(), text.matches(piece).count(), "{text} -> {edited}");
+            }
+        }
+    }
+
     #[test]
     fn another_encoding_is_told() {
         for said in ["encoding=\"ISO-8859-1\"", "encoding = 'utf-16'"] {

@@ -242,3 +242,26 @@ fn a_redirect_to_another_host_is_told_and_not_followed() {
     assert!(error.to_string().contains("it leads to `somewhere-else.test:443`"), "{error}");
     assert!(!net.sim.recorder().to_text().contains("somewhere-else.test:443"));
 }
+
+#[test]
+fn changes_go_eight_at_a_time_and_a_list_with_all_of_them_at_once() {
+    const MANY: usize = 160;
+    for (ways, most) in [
+        // Twenty times eight, and what comes before: news, a challenge for each connection.
+        ([ContactsBy::CardDav], ROUND_TRIP * (20 + 6)),
+        ([ContactsBy::Xcard], ROUND_TRIP * 4),
+    ] {
+        let mut net = net(&ways, |_| {});
+        net.sim.faults().arm(Fault::AddressBookDown);
+        for n in 0..MANY {
+            let name = format!("{n}");
+            net.command(Command::Contacts { change: BookChange::Add(Card::new(&name, &name, &[])) });
+        }
+        net.live(Duration::from_secs(1));
+        assert_eq!(net.machine.view().book.unsent(), MANY, "{ways:?}");
+        net.sim.faults().disarm(Fault::AddressBookDown);
+        net.command(Command::SyncContacts);
+        net.live(most);
+        assert_eq!(net.machine.view().book.unsent(), 0, "{ways:?}");
+    }
+}

@@ -4,6 +4,8 @@
 //! `Z5_WORLDS` says how many (150), `Z5_SEED` which one alone.
 
 use super::*;
+use crate::account::vcard::Card;
+use crate::machine::io::BookChange;
 use crate::machine::supervise::{Remedy, remedy};
 use z5_mock::{Carrier, Fault, When};
 
@@ -23,7 +25,10 @@ fn world(seed: u64, retry: RetryMode) -> End {
     // 64 MiB in memory for each is more than a thousand worlds need.
     let faults: Vec<Fault> =
         Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::HugeBody(_))).collect();
-    let mut net = Net::new(builder, seed, |_| {}, retry);
+    let listed = |config: &mut Config| {
+        config.contacts.protocol = (seed % 3 == 0).then_some(crate::config::ContactsProtocol::Xcard);
+    };
+    let mut net = Net::new(builder, seed, listed, retry);
     net.input(Input::Start);
     for _ in 0..below(4) + 1 {
         for _ in 0..below(2) + 1 {
@@ -53,6 +58,10 @@ fn world(seed: u64, retry: RetryMode) -> End {
                     100 + step,
                     ["echo", "hangup", "busy", "noanswer", "reinvite", "911"][below(6) as usize],
                 ),
+                4 => {
+                    let name = format!("{seed}-{step}");
+                    net.command(Command::Contacts { change: BookChange::Add(Card::new(&name, &name, &[])) });
+                }
                 _ => {}
             }
             net.hear();
@@ -65,6 +74,10 @@ fn world(seed: u64, retry: RetryMode) -> End {
     net.live(Duration::from_secs(900));
     let state = net.state();
     if state == SessionState::Ready {
+        // What was refused for good is tried again when somebody asks.
+        net.command(Command::SyncContacts);
+        net.live(Duration::from_secs(60));
+        assert_eq!(net.machine.view().book.unsent(), 0, "seed {seed}: contacts that are not on the server");
         return End::Ready;
     }
     if state == SessionState::EmergencyOnly {
