@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use roxmltree::Document;
+use roxmltree::{Document, Node};
 
-use super::xml::{NAMESPACE, card_of, line_of, write_card};
+use super::xml::{NAMESPACE, card_of, write_card};
 use super::{BadCard, Card, Found, MAX_FILE_BYTES};
 
 /// A document and what is in it.
@@ -68,12 +68,15 @@ impl XmlList {
                 format!("the root is `{}`; `vcards` of {NAMESPACE} is expected", root.tag_name().name());
             return Err(whole(1, why));
         }
-        let cards = root.children().filter(|node| node.has_tag_name((NAMESPACE, "vcard")));
-        let placed = |node| Placed {
-            range: roxmltree::Node::range(&node),
-            line: line_of(&node),
-            card: card_of(&node),
+        // Counted on from card to card: who looks it up for each reads the document as often as it has cards.
+        let (mut line, mut counted) = (1, 0);
+        let placed = |node: Node<'_, '_>| {
+            let range = node.range();
+            line += text.as_bytes()[counted..range.start].iter().filter(|byte| **byte == b'\n').count();
+            counted = range.start;
+            Placed { range, line, card: card_of(&node) }
         };
+        let cards = root.children().filter(|node| node.has_tag_name((NAMESPACE, "vcard")));
         Ok(Self {
             cards: cards.map(placed).collect(),
             root: root.range(),

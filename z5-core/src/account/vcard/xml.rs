@@ -226,7 +226,7 @@ pub fn read_xml(bytes: &[u8]) -> Vec<Result<Found, BadCard>> {
     XmlList::read(bytes).map_or_else(|bad| vec![Err(bad)], XmlList::into_found)
 }
 
-pub(super) fn line_of(node: &Node<'_, '_>) -> usize {
+fn line_of(node: &Node<'_, '_>) -> usize {
     node.document().text_pos_at(node.range().start).row as usize
 }
 
