@@ -251,6 +251,8 @@ fn leaves_no_answer(fault: Fault) -> bool {
             | Fault::Garbage(_)
             | Fault::Slow(_)
             | Fault::Cut(_)
+            | Fault::ResetMidway(_)
+            | Fault::HalfOpen(_)
             | Fault::Certificate(..)
     )
 }
