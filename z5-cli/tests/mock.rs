@@ -49,6 +49,9 @@ fn a_scenario_is_a_carrier_with_its_accounts_faults_and_far_ends() {
     let (scenario, config) = (scenario.to_str().unwrap(), config.to_str().unwrap());
     let mock = Mock::start(&["--scenario", scenario, "--write-config", &format!("dora={config}")]);
     assert_eq!(mock.started["event"], "mock-started", "{}", mock.started);
+    let far_ends = &mock.started["far_ends"];
+    assert_eq!((&far_ends[0]["number"], &far_ends[0]["name"]), (&"+15555550950".into(), &"clerk".into()));
+    assert_eq!(far_ends.as_array().map(Vec::len), Some(20), "and those of every carrier: {far_ends}");
     let run = z5(&["--config", config, "--json", "call", "clerk"]);
     assert_eq!(run.result()["failure"]["code"], "call.declined", "{}", run.stderr);
     assert!(run.event("call-progress")["status"] == 180, "{}", run.stdout);
@@ -87,6 +90,29 @@ fn a_misspelt_fault_or_one_at_a_place_that_is_not_there_is_refused() {
         assert!(run.stderr.contains(part), "{part} is not in {}", run.stderr);
     }
     assert_eq!(z5(&["mock", "--address", "10.0.0.1"]).status, 2);
+}
+
+#[test]
+fn a_bad_network_is_described_on_the_command_line_and_a_mistake_in_it_refused() {
+    for flag in ["--impair", "--impair-sip"] {
+        for (given, part) in
+            [("los=2%", "did you mean loss?"), ("loss=3", "2.5%"), ("queue=1s", "beside rate")]
+        {
+            let run = z5(&["mock", "--duration", "1ms", flag, given]);
+            assert_eq!(run.status, 2, "{flag} {given}: {}", run.stderr);
+            assert!(run.stderr.contains(part), "{part} is not in {}", run.stderr);
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("z5.toml");
+    let config = config.to_str().unwrap();
+    let bad =
+        ["--impair", "burst=10%,burst_length=4,rate=500k", "--impair-sip", "delay=20ms,jitter=5ms,rate=1M"];
+    let mock = Mock::start(&[&["--write-config", config][..], &bad].concat());
+    let run = z5(&["--config", config, "--json", "call", "announcement"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    let audio = &run.result()["call"]["audio"];
+    assert!(audio["lost"].as_f64().is_some_and(|lost| lost > 0.0), "{audio} from {}", mock.started);
 }
 
 #[test]
