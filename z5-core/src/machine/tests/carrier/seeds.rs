@@ -26,7 +26,7 @@ fn world(seed: u64, retry: RetryMode) -> End {
     let faults: Vec<Fault> =
         Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::HugeBody(_))).collect();
     let listed = |config: &mut Config| {
-        config.contacts.protocol = (seed % 3 == 0).then_some(crate::config::ContactsProtocol::Xcard);
+        config.contacts.protocol = seed.is_multiple_of(3).then_some(crate::config::ContactsProtocol::Xcard);
     };
     let mut net = Net::new(builder, seed, listed, retry);
     net.input(Input::Start);
