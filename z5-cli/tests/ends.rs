@@ -60,23 +60,17 @@ fn is_step(line: &Value, action: &str) -> bool {
 /// Nobody answers any more, so that leaving politely takes its time and the second signal comes before its end.
 #[test]
 fn a_second_interrupt_ends_at_once_with_the_reports_that_there_are() {
-    let folder = tempfile::tempdir().unwrap();
-    let deaf = LONG.replace("{pause: 1h}", "{fault: sip.black-hole}, cut, {pause: 1h}");
-    let first = write(folder.path(), "long.yaml", &deaf);
-    let second = write(folder.path(), "second.yaml", "name: Second\nmock:\nsteps: [register]");
-    let (out, junit) = (folder.path().join("out"), folder.path().join("out.xml"));
-    let arguments = [
-        "run",
-        "--json",
-        &first,
-        &second,
-        "--report",
-        out.to_str().unwrap(),
-        "--junit",
-        junit.to_str().unwrap(),
-    ];
+    let world = World::new(&[]);
+    let folder = world.folder.path();
+    let first = write(folder, "long.yaml", &LONG.replace("mock:\n", ""));
+    let second = write(folder, "second.yaml", "name: Second\nsteps: [register]");
+    let (config, out, junit) = (world.config(), folder.join("out"), folder.join("out.xml"));
+    let (reports, suites) = (out.display().to_string(), junit.display().to_string());
+    let arguments =
+        ["--config", &config, "--json", "run", &first, &second, "--report", &reports, "--junit", &suites];
     let (mut running, mut lines) = Running::start(&arguments);
-    assert!(lines.any(|line| is_step(&line, "cut")));
+    assert!(lines.any(|line| is_step(&line, "wait")));
+    let _frozen = world.freeze();
     assert_eq!(running.interrupt_twice(), Some(130));
     let capsule = std::fs::read_to_string(out.join("Long/alice/capsule.json")).unwrap();
     let capsule: Value = serde_json::from_str(&capsule).unwrap();
@@ -106,8 +100,7 @@ fn a_second_interrupt_ends_a_call_at_once_with_its_report() {
     let (mut running, mut lines) =
         Running::start(&["--config", &config, "--json", "call", "echo", "--report", &folder]);
     assert!(lines.any(|line| line["event"] == "call-established"));
-    world.carrier.faults().arm(z5_mock::Fault::BlackHole(z5_mock::Service::Sip));
-    world.cut_sip();
+    let _frozen = world.freeze();
     assert_eq!(running.interrupt_twice(), Some(130));
     let capsule: Value = serde_json::from_slice(&std::fs::read(out.join("capsule.json")).unwrap()).unwrap();
     let result = &capsule["result"];

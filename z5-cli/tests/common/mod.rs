@@ -121,12 +121,20 @@ impl World {
         std::fs::write(&self.config, text + more).unwrap();
     }
 
-    /// Runs the program with the configuration and `--json`.
-    /// Every SIP connection ends, as those of a server that is switched off.
-    pub fn cut_sip(&self) {
-        self.runtime.block_on(self.carrier.cut_sip(self.carrier.sip_addr().ip()));
+    /// From now on the carrier says nothing, on connections that stand too, until what this gives is dropped.
+    pub fn freeze(&self) -> std::sync::mpsc::Sender<()> {
+        let (thaw, wait) = std::sync::mpsc::channel();
+        let (begun, is_frozen) = std::sync::mpsc::channel();
+        // the carrier has one thread, and it waits here
+        self.runtime.spawn(async move {
+            begun.send(()).unwrap();
+            let _ = wait.recv();
+        });
+        is_frozen.recv().unwrap();
+        thaw
     }
 
+    /// Runs the program with the configuration and `--json`.
     pub fn z5(&self, arguments: &[&str]) -> Run {
         let mut all = vec!["--config", self.config.to_str().unwrap(), "--json"];
         all.extend(arguments);
