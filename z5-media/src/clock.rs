@@ -1,5 +1,6 @@
 //! The only file of this crate that reads a clock: everything else takes `now` as an argument.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds between the NTP era (1900) and the Unix epoch (1970), RFC 5905 section 6.
@@ -10,6 +11,24 @@ const NTP_UNIX_OFFSET: u64 = 2_208_988_800;
 #[expect(clippy::disallowed_methods, reason = "this file owns the clock of z5-media")]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// What an engine takes for the time.
+#[derive(Clone)]
+pub(crate) enum Clock {
+    /// The monotonic clock.
+    System,
+    /// Somebody else's, in simulated time.
+    Given(Arc<dyn Fn() -> Instant + Send + Sync>),
+}
+
+impl Clock {
+    pub(crate) fn now(&self) -> Instant {
+        match self {
+            Self::System => now(),
+            Self::Given(clock) => clock(),
+        }
+    }
 }
 
 /// Ties the monotonic clock to wall time, for the NTP stamps of RTCP sender reports (RFC 3550 section 6.4.1).

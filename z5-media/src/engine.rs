@@ -16,7 +16,9 @@ mod prefetch;
 mod priority;
 mod registry;
 mod ring;
+mod shard;
 mod shared;
+pub mod simulated;
 mod start;
 mod wheel;
 mod worker;
@@ -25,7 +27,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use config::EventSender;
@@ -37,22 +38,19 @@ pub use config::{
 pub use error::{EngineError, MediaError, PortError};
 pub use limits::{TooFewFiles, room_for};
 pub use load::{EncodedMedia, LoadConfig};
-use mio::{Poll, Waker};
 pub use ports::LocalPort;
 use registry::{Registry, Running};
-use rtrb::RingBuffer;
+use shard::Shard;
 pub use shared::SharedPort;
 
 use crate::capture::Capture;
-use crate::clock::{self, WallAnchor};
+use crate::clock::{Clock, WallAnchor};
 use crate::codec::telephone_event;
 use crate::stats::{MediaKind, StreamStats};
 use crate::stream::Reach;
 
 /// Packet threads an engine has at most.
 const MAX_PACKET_THREADS: usize = 16;
-/// Announcements of streams with frames that fit between the two threads.
-const ANNOUNCEMENTS: usize = 4096;
 /// The usual length of a key press (RFC 7874 and RFC 9248 section 6.5).
 pub const DIGIT_DURATION: Duration = Duration::from_millis(100);
 /// Longest wait for the engine's answer; it only passes when a thread died or a sink blocks.
@@ -63,72 +61,13 @@ pub struct Engine {
     shards: Vec<Shard>,
     registry: Mutex<Registry>,
     next_port: AtomicU64,
+    clock: Clock,
     epoch: Instant,
     anchor: WallAnchor,
+    /// In simulated time: the network, and our number there.
+    network: Option<(simulated::Network, usize)>,
     capture: Option<Arc<Capture>>,
     reach: Option<Reach>,
-}
-
-/// A packet thread and its worker; a stream belongs to those its slot names.
-struct Shard {
-    net: mpsc::Sender<net::Command>,
-    waker: Arc<Waker>,
-    thread: Option<JoinHandle<()>>,
-    work: mpsc::Sender<worker::Command>,
-    worker: Option<JoinHandle<()>>,
-}
-
-impl Shard {
-    /// Starts both threads.
-    fn start(events: &EventSender, realtime: bool, epoch: Instant) -> Result<Self, EngineError> {
-        let failed = |what| move |source| EngineError::System { what, source };
-        let poll = Poll::new().map_err(failed("poll instance"))?;
-        let waker = Arc::new(Waker::new(poll.registry(), net::WAKE).map_err(failed("waker"))?);
-        let (announce_sendable, sendable) = RingBuffer::new(ANNOUNCEMENTS);
-        let (announce_readable, readable) = RingBuffer::new(ANNOUNCEMENTS);
-        let (work, worker_commands) = mpsc::channel();
-        let link = worker::Link::new(announce_sendable, readable, Arc::clone(&waker));
-        let worker = worker::Worker::new(worker_commands, Arc::clone(events), link);
-        let worker = std::thread::Builder::new().name("z5-media-work".into()).spawn(|| worker.run());
-        let worker = worker.map_err(failed("worker thread"))?;
-        let (net, commands) = mpsc::channel();
-        let rings = (sendable, announce_readable);
-        let packets =
-            net::Net::new(poll, commands, Arc::clone(events), rings, worker.thread().clone(), epoch);
-        let run = move || {
-            if realtime && let Err(why) = priority::raise() {
-                tracing::warn!(%why, "no real-time priority for media");
-            }
-            packets.run();
-        };
-        let mut shard = Self { net, waker, thread: None, work, worker: Some(worker) };
-        // If it fails, dropping the shard ends its worker.
-        let thread = std::thread::Builder::new().name("z5-media-net".into()).spawn(run);
-        shard.thread = Some(thread.map_err(failed("packet thread"))?);
-        Ok(shard)
-    }
-
-    fn tell_worker(&self, command: worker::Command) -> Result<(), MediaError> {
-        self.work.send(command).map_err(|_| MediaError::Stopped)?;
-        if let Some(worker) = &self.worker {
-            worker.thread().unpark();
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Shard {
-    fn drop(&mut self) {
-        // The worker first: it completes sinks and hands over the last frames, which the packet thread then sends.
-        let _ = self.tell_worker(worker::Command::Shutdown);
-        if self.worker.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("a media worker thread had panicked");
-        }
-        let _ = self.net.send(net::Command::Shutdown);
-        if self.waker.wake().is_ok() && self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("a media packet thread had panicked");
-        }
-    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -144,18 +83,41 @@ impl Engine {
     /// When the system gives no threads or no poll instance.
     pub fn start(config: EngineConfig) -> Result<Self, EngineError> {
         let events: EventSender = Arc::from(config.events);
-        let epoch = clock::now();
+        let epoch = Clock::System.now();
         let count = config.packet_threads.clamp(1, MAX_PACKET_THREADS);
         let shards = (0..count).map(|_| Shard::start(&events, config.realtime, epoch));
         Ok(Self {
             shards: shards.collect::<Result<Vec<_>, EngineError>>()?,
             registry: Mutex::new(Registry::new(count)),
             next_port: AtomicU64::new(config.port_seed),
+            clock: Clock::System,
             epoch,
             anchor: WallAnchor::read(),
+            network: None,
             capture: config.capture,
             reach: config.reach,
         })
+    }
+
+    /// An engine in simulated time: without threads and sockets, on a network that exists in memory only. Its number of packet
+    /// threads and their priority mean nothing here.
+    #[must_use]
+    pub fn simulated(config: EngineConfig, network: &simulated::Network) -> Self {
+        let events: EventSender = Arc::from(config.events);
+        let clock = network.clock().clone();
+        let epoch = clock.now();
+        let (shard, halves) = Shard::by_hand(&events, epoch, &clock);
+        Self {
+            shards: vec![shard],
+            registry: Mutex::new(Registry::new(1)),
+            next_port: AtomicU64::new(config.port_seed),
+            clock,
+            epoch,
+            anchor: network.anchor(),
+            network: Some((network.clone(), network.join(&halves))),
+            capture: config.capture,
+            reach: config.reach,
+        }
     }
 
     /// Binds an even RTP port and the odd RTCP port above it on `bind`, within `ports`; `0..=0` takes any pair.
@@ -163,21 +125,27 @@ impl Engine {
     /// # Errors
     /// When the range is exhausted or holds no pair, or the address is not ours.
     pub fn reserve(&self, bind: IpAddr, ports: RangeInclusive<u16>) -> Result<LocalPort, PortError> {
-        ports::reserve(bind, ports, self.next_port.fetch_add(1, Ordering::Relaxed))
+        let start = self.next_port.fetch_add(1, Ordering::Relaxed);
+        match &self.network {
+            None => ports::reserve(bind, ports, start),
+            Some((network, _)) => network.reserve(bind, ports, start).map(LocalPort::simulated),
+        }
     }
 
     /// Binds a pair for each packet thread, on which any number of streams can run: for load generation. Otherwise as
     /// [`reserve`](Self::reserve). The sockets live as long as the engine.
     ///
     /// # Errors
-    /// When the range is exhausted or holds no pair, the address is not ours, or the engine has stopped.
+    /// When the range is exhausted or holds no pair, the address is not ours, the engine has stopped, or it has no sockets.
     pub fn share(&self, bind: IpAddr, ports: RangeInclusive<u16>) -> Result<SharedPort, PortError> {
+        if self.network.is_some() {
+            return Err(PortError::Simulated);
+        }
         let mut registry = self.registry.lock().map_err(|_| PortError::Stopped)?;
         let start = self.next_port.fetch_add(self.shards.len() as u64, Ordering::Relaxed);
         let (port, sockets) = shared::open(bind, &ports, self.shards.len(), registry.shared_ports, start)?;
         for (shard, sockets) in self.shards.iter().zip(sockets) {
-            shard.net.send(net::Command::Share(Box::new(sockets))).map_err(|_| PortError::Stopped)?;
-            shard.waker.wake().map_err(|_| PortError::Stopped)?;
+            shard.tell_net(net::Command::Share(Box::new(sockets))).map_err(|_| PortError::Stopped)?;
         }
         registry.shared_ports += 1;
         Ok(port)
@@ -192,12 +160,20 @@ impl Engine {
         let running = Running::of(&config);
         let claim = start::claim(&port, &config);
         let id = self.registry.lock().map_err(|_| MediaError::Stopped)?.add(running, claim)?;
-        let built = start::build(id, port, claim, config, self.epoch, self.anchor, self.capture.clone());
+        let times = start::Times { epoch: self.epoch, start: self.clock.now(), anchor: self.anchor };
+        let built = start::build(id, port, claim, config, times, self.capture.clone());
         let started = built.and_then(|(mut net, work)| {
             if let Some(reach) = &self.reach {
                 net.session.set_reach(reach.clone());
             }
+            let waited = match (&net.sockets, &self.network) {
+                (net::Sockets::Simulated(ports), Some((_, engine))) => ports.attach(*engine, id.slot()),
+                _ => Vec::new(),
+            };
             self.tell_net(id, net::Command::Add(net))?;
+            for (end, datagram, from) in waited {
+                self.tell_net(id, net::Command::Waited { id, end, datagram, from })?;
+            }
             work.map_or(Ok(()), |work| self.tell_worker(id, worker::Command::Add(work)))
         });
         if let Err(error) = started {
@@ -417,17 +393,22 @@ impl Engine {
     }
 
     fn tell_net(&self, stream: StreamId, command: net::Command) -> Result<(), MediaError> {
-        let shard = self.shard(stream)?;
-        shard.net.send(command).map_err(|_| MediaError::Stopped)?;
-        // It blocks for its sockets, or under load sleeps until the next tick.
-        if let Some(thread) = &shard.thread {
-            thread.thread().unpark();
-        }
-        shard.waker.wake().map_err(|_| MediaError::Stopped)
+        let told = self.shard(stream)?.tell_net(command);
+        self.changed();
+        told
     }
 
     fn tell_worker(&self, stream: StreamId, command: worker::Command) -> Result<(), MediaError> {
-        self.shard(stream)?.tell_worker(command)
+        let told = self.shard(stream)?.tell_worker(command);
+        self.changed();
+        told
+    }
+
+    /// In simulated time, whoever drives the network hears of it.
+    fn changed(&self) {
+        if let Some((network, _)) = &self.network {
+            network.changed();
+        }
     }
 
     fn ask_net<T>(

@@ -44,6 +44,9 @@ pub enum PortError {
     /// The engine's thread is gone.
     #[error("the media engine has stopped")]
     Stopped,
+    /// Ports are shared by sockets only.
+    #[error("in simulated time there is no shared port; reserve one for each stream")]
+    Simulated,
     /// The local address cannot be bound at all.
     #[error("cannot bind a media port on {bind}: {source}")]
     Bind {

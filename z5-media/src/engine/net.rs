@@ -19,7 +19,7 @@ use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 pub(super) use commands::Command;
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Registry, Token};
 use rtrb::{Consumer, Producer};
 use send::transmit;
 use sharing::Sharing;
@@ -29,7 +29,7 @@ use super::config::{EventSender, StreamEvent, StreamId};
 use super::pace::Pace;
 use super::wheel::Wheel;
 use crate::batch::{Batch, SLOT};
-use crate::clock;
+use crate::clock::Clock;
 
 /// Datagrams taken in one turn before commands, sending and timers have theirs.
 const DATAGRAMS_PER_TURN: usize = 512;
@@ -47,14 +47,16 @@ const SHARED: usize = 2 * super::config::MAX_STREAMS;
 
 /// The packet thread's state.
 pub(super) struct Net {
-    poll: Poll,
+    /// What waits for sockets.
+    registry: Option<Registry>,
     commands: mpsc::Receiver<Command>,
     events: EventSender,
+    clock: Clock,
     /// Slots whose streams have frames to send.
     sendable: Consumer<u32>,
     /// Slots whose streams have frames for the worker, and the worker to wake.
     readable: Producer<u32>,
-    worker: Thread,
+    worker: Option<Thread>,
     epoch: Instant,
     streams: Vec<Option<Box<NetStream>>>,
     /// Socket pairs that many streams share.
@@ -77,18 +79,28 @@ pub(super) struct Net {
     pace: Pace,
 }
 
+/// What a packet thread has around it; nothing of it in simulated time.
+#[derive(Default)]
+pub(super) struct Surroundings {
+    /// Where sockets are waited for.
+    pub(super) registry: Option<Registry>,
+    /// Whom to wake.
+    pub(super) worker: Option<Thread>,
+}
+
 impl Net {
     /// A packet thread without streams.
     pub(super) fn new(
-        poll: Poll,
+        Surroundings { registry, worker }: Surroundings,
         commands: mpsc::Receiver<Command>,
         events: EventSender,
         (sendable, readable): (Consumer<u32>, Producer<u32>),
-        worker: Thread,
         epoch: Instant,
+        clock: Clock,
     ) -> Self {
         Self {
-            poll,
+            registry,
+            clock,
             commands,
             events,
             sendable,
@@ -110,10 +122,10 @@ impl Net {
     }
 
     /// Runs until told to shut down.
-    pub(super) fn run(mut self) {
+    pub(super) fn run(mut self, mut poll: Poll) {
         let mut events = Events::with_capacity(512);
         loop {
-            let now = clock::now();
+            let now = self.clock.now();
             let mut timeout = self.timeout(now);
             if self.ready.is_empty()
                 && let Some(pause) = self.pace.pause(now)
@@ -121,7 +133,7 @@ impl Net {
                 std::thread::park_timeout(pause);
                 timeout = Some(Duration::ZERO);
             }
-            if let Err(error) = self.poll.poll(&mut events, timeout)
+            if let Err(error) = poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the media engine cannot wait for its sockets");
@@ -132,18 +144,26 @@ impl Net {
                     self.queue(event.token().0);
                 }
             }
-            if !self.obey() {
+            if !self.turn() {
                 return;
             }
-            let taken = self.receive(clock::now());
-            let now = clock::now();
-            self.send(now);
-            // Awake for packets: what is due in the next millisecond leaves with them.
-            let sent = self.turn_wheel(now, taken > 0);
-            self.flush_shared();
-            self.report(now);
-            self.pace.took(taken + sent, now);
         }
+    }
+
+    /// Does what it was told, what came and what is due; `false` when the engine ends.
+    pub(super) fn turn(&mut self) -> bool {
+        if !self.obey() {
+            return false;
+        }
+        let taken = self.receive(self.clock.now());
+        let now = self.clock.now();
+        self.send(now);
+        // Awake for packets: what is due in the next millisecond leaves with them.
+        let sent = self.turn_wheel(now, taken > 0);
+        self.flush_shared();
+        self.report(now);
+        self.pace.took(taken + sent, now);
+        true
     }
 
     /// Until when the thread may block; zero while datagrams are left over from the turn before.
@@ -151,9 +171,13 @@ impl Net {
         if !self.ready.is_empty() {
             return Some(Duration::ZERO);
         }
+        self.next_deadline().map(|at| at.saturating_duration_since(now))
+    }
+
+    /// When something is due by itself.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((at, ..))| *at);
-        let due = timer.into_iter().chain(self.wheel.as_ref().and_then(Wheel::next_deadline)).min();
-        due.map(|at| at.saturating_duration_since(now))
+        timer.into_iter().chain(self.wheel.as_ref().and_then(Wheel::next_deadline)).min()
     }
 
     fn stream(&mut self, id: StreamId) -> Option<&mut Box<NetStream>> {

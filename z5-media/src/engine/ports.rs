@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::error::PortError;
 use super::shared::SharedPlace;
+use super::simulated;
 
 /// How often the system is asked for a fresh port before "any port" counts as exhausted.
 const ANY_PORT_TRIES: u32 = 256;
@@ -25,6 +26,8 @@ pub(super) enum Ends {
     Own { rtp: UdpSocket, rtcp: UdpSocket },
     /// Those of a shared port, and the SSRC that is expected there.
     Shared { place: SharedPlace, remote_ssrc: Option<u32> },
+    /// Ports without sockets, in simulated time.
+    Simulated(simulated::Pair),
 }
 
 /// A bound pair.
@@ -47,6 +50,12 @@ impl LocalPort {
     #[must_use]
     pub fn rtcp_addr(&self) -> SocketAddr {
         self.rtcp_addr
+    }
+
+    /// A pair on a simulated network.
+    pub(super) fn simulated(pair: simulated::Pair) -> Self {
+        let (rtp_addr, rtcp_addr) = (pair.rtp, pair.rtcp);
+        Self { ends: Ends::Simulated(pair), rtp_addr, rtcp_addr }
     }
 
     /// A place on a shared pair.

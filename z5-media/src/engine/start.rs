@@ -14,7 +14,7 @@ use super::registry::SharedClaim;
 use super::ring::{FrameReader, FrameWriter, ring};
 use super::worker::{AudioParts, AudioStream, Stream, TextStream, VideoStream};
 use crate::capture::Capture;
-use crate::clock::{self, WallAnchor};
+use crate::clock::WallAnchor;
 use crate::stream::{FeedbackConfig, Session, SessionConfig};
 use crate::video;
 
@@ -101,7 +101,7 @@ fn distinct(payload_types: &[Option<u8>]) -> Result<(), MediaError> {
 /// The claim of a stream on a shared port; `None` with a port of its own.
 pub(super) fn claim(port: &LocalPort, config: &StreamConfig) -> Option<SharedClaim> {
     match &port.ends {
-        Ends::Own { .. } => None,
+        Ends::Own { .. } | Ends::Simulated(_) => None,
         Ends::Shared { place, remote_ssrc } => Some(SharedClaim {
             place: *place,
             remote: config.remote,
@@ -111,25 +111,31 @@ pub(super) fn claim(port: &LocalPort, config: &StreamConfig) -> Option<SharedCla
     }
 }
 
+/// The moments a stream counts from.
+pub(super) struct Times {
+    pub(super) epoch: Instant,
+    pub(super) start: Instant,
+    pub(super) anchor: WallAnchor,
+}
+
 /// Builds both halves; pre-encoded media has none on the worker.
 pub(super) fn build(
     id: StreamId,
     port: LocalPort,
     claim: Option<SharedClaim>,
     config: StreamConfig,
-    epoch: Instant,
-    anchor: WallAnchor,
+    Times { epoch, start, anchor }: Times,
     capture: Option<Arc<Capture>>,
 ) -> Result<(Box<NetStream>, Option<Stream>), MediaError> {
     let srtp =
         config.srtp.as_ref().map(|params| params.contexts()).transpose().map_err(|_| MediaError::Keys)?;
-    let start = clock::now();
     let local = [port.rtp_addr(), port.rtcp_addr()];
     let sockets = match (port.ends, claim) {
         (Ends::Own { rtp, rtcp }, _) => Sockets::Own {
             rtp: mio::net::UdpSocket::from_std(rtp),
             rtcp: mio::net::UdpSocket::from_std(rtcp),
         },
+        (Ends::Simulated(ports), _) => Sockets::Simulated(ports),
         (Ends::Shared { .. }, Some(claim)) => Sockets::Shared(claim),
         (Ends::Shared { .. }, None) => return Err(MediaError::ForeignPort),
     };

@@ -19,7 +19,7 @@ pub(super) use text::TextStream;
 pub(super) use video::VideoStream;
 
 use super::config::{AudioFormat, Direction, EventSender, StreamId};
-use crate::clock;
+use crate::clock::Clock;
 use crate::stats::{DropCounts, Heard, Playout, TextFigures, VideoFigures};
 
 /// Deadlines this close are served together, which saves wake-ups with many streams.
@@ -145,6 +145,7 @@ pub(super) struct Worker {
     commands: mpsc::Receiver<Command>,
     events: EventSender,
     link: Link,
+    clock: Clock,
     streams: Vec<Option<Stream>>,
     /// Deadlines; an entry counts only if its stream still waits for exactly that moment.
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
@@ -158,47 +159,43 @@ pub(super) struct Link {
     sendable: Producer<u32>,
     /// Slots with received frames that do not wait for a deadline.
     readable: Consumer<u32>,
-    waker: Arc<Waker>,
+    /// None where nobody waits for it, in simulated time.
+    waker: Option<Arc<Waker>>,
     /// Something was announced since it was woken.
     announced: bool,
 }
 
 impl Link {
-    pub(super) fn new(sendable: Producer<u32>, readable: Consumer<u32>, waker: Arc<Waker>) -> Self {
+    pub(super) fn new(sendable: Producer<u32>, readable: Consumer<u32>, waker: Option<Arc<Waker>>) -> Self {
         Self { sendable, readable, waker, announced: false }
     }
 }
 
 impl Worker {
     /// A worker without streams.
-    pub(super) fn new(commands: mpsc::Receiver<Command>, events: EventSender, link: Link) -> Self {
+    pub(super) fn new(
+        commands: mpsc::Receiver<Command>,
+        events: EventSender,
+        link: Link,
+        clock: Clock,
+    ) -> Self {
+        let phases = Phases::new(clock.now());
         Self {
             commands,
             events,
             link,
+            clock,
             streams: Vec::new(),
             timers: BinaryHeap::with_capacity(256),
             armed: Vec::new(),
-            phases: Phases::new(clock::now()),
+            phases,
         }
     }
 
     /// Runs until told to shut down.
     pub(super) fn run(mut self) {
-        loop {
-            if !self.obey() {
-                return;
-            }
-            while let Ok(slot) = self.link.readable.pop() {
-                self.handle(slot as usize, clock::now());
-            }
-            self.serve_deadlines();
-            if std::mem::take(&mut self.link.announced)
-                && let Err(error) = self.link.waker.wake()
-            {
-                tracing::error!(%error, "cannot wake a packet thread");
-            }
-            let now = clock::now();
+        while self.turn() {
+            let now = self.clock.now();
             let wait = self.timers.peek().map_or(IDLE, |Reverse((at, _))| at.saturating_duration_since(now));
             if !wait.is_zero() {
                 std::thread::park_timeout(wait);
@@ -206,8 +203,36 @@ impl Worker {
         }
     }
 
+    /// Does what it was told, what came and what is due; `false` when the engine ends.
+    pub(super) fn turn(&mut self) -> bool {
+        if !self.obey() {
+            return false;
+        }
+        while let Ok(slot) = self.link.readable.pop() {
+            let now = self.clock.now();
+            self.handle(slot as usize, now);
+        }
+        self.serve_deadlines();
+        if std::mem::take(&mut self.link.announced)
+            && let Some(Err(error)) = self.link.waker.as_ref().map(|waker| waker.wake())
+        {
+            tracing::error!(%error, "cannot wake a packet thread");
+        }
+        true
+    }
+
+    /// Frames came that it has not looked at.
+    pub(super) fn has_work(&self) -> bool {
+        !self.link.readable.is_empty()
+    }
+
+    /// When something is due by itself.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.peek().map(|Reverse((at, _))| *at)
+    }
+
     fn serve_deadlines(&mut self) {
-        let now = clock::now();
+        let now = self.clock.now();
         while let Some(Reverse((at, slot))) = self.timers.peek().copied() {
             if at > now + TOGETHER {
                 return;
@@ -252,7 +277,9 @@ impl Worker {
     /// Carries out commands; `false` when the engine ends.
     fn obey(&mut self) -> bool {
         loop {
-            match self.commands.try_recv() {
+            let command = self.commands.try_recv();
+            let now = self.clock.now();
+            match command {
                 Ok(Command::Add(stream)) => self.add(stream),
                 Ok(Command::SetDirection { id, direction }) => match self.stream(id) {
                     Some(Stream::Audio(stream)) => stream.set_send(direction.send),
@@ -270,19 +297,19 @@ impl Worker {
                         Some(Stream::Video(stream)) => stream.reopen(),
                         None => {}
                     }
-                    self.handle(id.slot(), clock::now());
+                    self.handle(id.slot(), now);
                 }
                 Ok(Command::KeyFrame { id, ours }) => {
                     if let Some(Stream::Video(stream)) = self.stream(id) {
-                        stream.key_frame(ours, clock::now());
-                        self.handle(id.slot(), clock::now());
+                        stream.key_frame(ours, now);
+                        self.handle(id.slot(), now);
                         self.announce(id.slot());
                     }
                 }
                 Ok(Command::Privacy { id, private }) => {
                     if let Some(Stream::Video(stream)) = self.stream(id) {
                         stream.set_privacy(private);
-                        self.handle(id.slot(), clock::now());
+                        self.handle(id.slot(), now);
                     }
                 }
                 Ok(Command::Limit { id, bits_per_second }) => {
@@ -293,8 +320,8 @@ impl Worker {
                 }
                 Ok(Command::Text { id, text }) => {
                     if let Some(Stream::Text(stream)) = self.stream(id) {
-                        stream.push(&text, clock::now());
-                        self.handle(id.slot(), clock::now());
+                        stream.push(&text, now);
+                        self.handle(id.slot(), now);
                     }
                 }
                 Ok(Command::Digits { id, events, duration }) => {
@@ -309,7 +336,7 @@ impl Worker {
                 }
                 Ok(Command::Figures { id, reply }) => {
                     if let Some(stream) = self.stream(id) {
-                        let _ = reply.try_send(stream.figures(clock::now()));
+                        let _ = reply.try_send(stream.figures(now));
                     }
                 }
                 Ok(Command::Stop { id, reply }) => {
@@ -341,7 +368,8 @@ impl Worker {
         self.armed[slot] = None;
         self.streams[slot] = Some(stream);
         // The first packet leaves at once, the others in company.
-        self.handle(slot, clock::now());
+        let now = self.clock.now();
+        self.handle(slot, now);
         if let Some(Some(Stream::Audio(stream))) = self.streams.get_mut(slot) {
             stream.align(|next, tick| self.phases.enter(slot, next, tick));
             self.arm(slot);
@@ -353,6 +381,6 @@ impl Worker {
         let mut stream = self.streams.get_mut(id.slot())?.take()?;
         self.armed[id.slot()] = None;
         self.phases.leave(id.slot());
-        Some(stream.finish(clock::now(), &self.events))
+        Some(stream.finish(self.clock.now(), &self.events))
     }
 }

@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use std::thread::JoinHandle;
 
 pub use drawn::{Camera, Drawn, camera, pattern, y4m};
-pub use eye::{Eye, Kept, eye};
+pub use eye::{Eye, Kept, eye, still_eye};
 use openh264::OpenH264API;
 use openh264::decoder::Decoder;
 use openh264::encoder::{

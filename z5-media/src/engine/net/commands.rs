@@ -11,7 +11,6 @@ use super::send::transmit;
 use super::stream::{Feed, NetFigures, NetStream, Sockets};
 use super::{Net, SHARED, Sharing};
 use crate::batch::{Batch, MAX_BATCH};
-use crate::clock;
 use crate::engine::config::StreamId;
 use crate::engine::registry;
 use crate::engine::shared::SharedSockets;
@@ -54,6 +53,13 @@ pub(in crate::engine) enum Command {
     Stop {
         id: StreamId,
         reply: mpsc::SyncSender<NetFigures>,
+    },
+    /// A datagram that came before the stream did, in simulated time.
+    Waited {
+        id: StreamId,
+        end: usize,
+        datagram: Vec<u8>,
+        from: SocketAddr,
     },
     Shutdown,
 }
@@ -108,6 +114,9 @@ impl Net {
                         let _ = reply.try_send(figures);
                     }
                 }
+                Ok(Command::Waited { id, end, mut datagram, from }) => {
+                    self.take(id.slot(), end, &mut datagram, from);
+                }
                 Err(mpsc::TryRecvError::Empty) => return true,
                 Ok(Command::Shutdown) | Err(mpsc::TryRecvError::Disconnected) => {
                     let left: Vec<StreamId> = self.streams.iter().flatten().map(|s| s.id).collect();
@@ -124,7 +133,7 @@ impl Net {
         let slot = stream.id.slot();
         match &mut stream.sockets {
             Sockets::Own { rtp, rtcp } => {
-                let registry = self.poll.registry();
+                let Some(registry) = &self.registry else { return };
                 let registered = registry
                     .register(rtp, Token(2 * slot), Interest::READABLE)
                     .and_then(|()| registry.register(rtcp, Token(2 * slot + 1), Interest::READABLE));
@@ -132,6 +141,7 @@ impl Net {
                     tracing::error!(%error, stream = %stream.id, "cannot wait for the media sockets");
                 }
             }
+            Sockets::Simulated(_) => {}
             Sockets::Shared(claim) => {
                 // The registry holds the same claims and has refused what cannot be.
                 if let Some(sharing) = self.sharing.get_mut(claim.place.index)
@@ -157,7 +167,7 @@ impl Net {
         }
         if load {
             // The first packet leaves at once; the others where the wheel has room.
-            let now = clock::now();
+            let now = self.clock.now();
             if let Some(ticks) = self.send_load(slot, id.0 as u32, now)
                 && let Some(wheel) = &mut self.wheel
             {
@@ -172,7 +182,8 @@ impl Net {
         let mut sharing = Sharing::new(sockets);
         for (end, socket) in sharing.sockets.iter_mut().enumerate() {
             let token = Token(SHARED + 2 * index + end);
-            if let Err(error) = self.poll.registry().register(socket, token, Interest::READABLE) {
+            let registry = self.registry.as_ref();
+            if let Some(Err(error)) = registry.map(|it| it.register(socket, token, Interest::READABLE)) {
                 tracing::error!(%error, "cannot wait for the shared media sockets");
             }
         }
@@ -205,7 +216,7 @@ impl Net {
     /// Sends what is left and says goodbye.
     fn stop(&mut self, id: StreamId) -> Option<NetFigures> {
         self.stream(id)?;
-        let now = clock::now();
+        let now = self.clock.now();
         self.send_frames(id.slot(), now);
         self.flush_shared();
         let mut stream = self.streams.get_mut(id.slot())?.take()?;
@@ -215,13 +226,15 @@ impl Net {
         }
         match &mut stream.sockets {
             Sockets::Own { rtp, rtcp } => {
-                let registry = self.poll.registry();
                 for socket in [rtp, rtcp] {
-                    if let Err(error) = registry.deregister(socket) {
+                    if let Some(Err(error)) =
+                        self.registry.as_ref().map(|registry| registry.deregister(socket))
+                    {
                         tracing::debug!(%error, stream = %id, "cannot deregister a media socket");
                     }
                 }
             }
+            Sockets::Simulated(_) => {}
             Sockets::Shared(claim) => {
                 if let Some(sharing) = self.sharing.get_mut(claim.place.index) {
                     registry::take(&mut sharing.tables, claim);

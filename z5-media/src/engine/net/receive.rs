@@ -172,6 +172,14 @@ impl Net {
         self.follow(slot, taken, now);
     }
 
+    /// Takes a datagram that was not read from a socket, in simulated time.
+    pub(in crate::engine) fn take(&mut self, slot: usize, end: usize, datagram: &mut [u8], from: SocketAddr) {
+        let now = self.clock.now();
+        let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
+        let taken = stream.take(datagram, from, end, (now, self.epoch), &self.events);
+        self.follow(slot, taken, now);
+    }
+
     /// What a stream's datagrams made to be done.
     pub(super) fn follow(&mut self, slot: usize, taken: Taken, now: Instant) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
@@ -184,7 +192,9 @@ impl Net {
         if taken.woke && matches!(stream.feed, Feed::Worker { wake: true, .. }) {
             // Full: the worker is far behind; it finds the frames at the stream's next announcement or deadline.
             let _ = self.readable.push(slot as u32);
-            self.worker.unpark();
+            if let Some(worker) = &self.worker {
+                worker.unpark();
+            }
         }
         self.arm(slot);
     }

@@ -18,7 +18,7 @@ impl Net {
     pub(super) fn send_frames(&mut self, slot: usize, now: Instant) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
         match &stream.sockets {
-            Sockets::Own { .. } => {
+            Sockets::Own { .. } | Sockets::Simulated(_) => {
                 loop {
                     if self.outbox.is_full() {
                         stream.flush(&mut self.outbox);
@@ -86,7 +86,7 @@ impl Net {
         let Feed::Load(load) = &stream.feed else { return None };
         let ticks = u64::from(load.ptime_ms);
         match &stream.sockets {
-            Sockets::Own { .. } => {
+            Sockets::Own { .. } | Sockets::Simulated(_) => {
                 if let Next::Packet(len) = stream.next_load(&mut self.buffer, now) {
                     let to = stream.session.destination();
                     stream.transmit(&self.buffer[..len], to, false, now);
@@ -124,7 +124,7 @@ pub(super) fn transmit(
     now: Instant,
 ) {
     match &stream.sockets {
-        Sockets::Own { .. } => stream.transmit(datagram, to, is_rtcp, now),
+        Sockets::Own { .. } | Sockets::Simulated(_) => stream.transmit(datagram, to, is_rtcp, now),
         Sockets::Shared(claim) => {
             if let Some(sharing) = sharing.get_mut(claim.place.index) {
                 sharing.transmit(stream, datagram, to, is_rtcp, now);

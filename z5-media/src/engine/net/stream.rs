@@ -16,6 +16,7 @@ use crate::engine::load::LoadSource;
 use crate::engine::prefetch::prefetch;
 use crate::engine::registry::SharedClaim;
 use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
+use crate::engine::simulated;
 use crate::rtp::{self, HEADER_LEN};
 use crate::stats::DropReason;
 use crate::stream::{Session, SessionFigures, Told, VoiceHeard};
@@ -49,6 +50,8 @@ pub(in crate::engine) enum Sockets {
     Own { rtp: UdpSocket, rtcp: UdpSocket },
     /// A place on a shared pair.
     Shared(SharedClaim),
+    /// Ports without sockets.
+    Simulated(simulated::Pair),
 }
 
 /// Where frames come from and go.
@@ -136,7 +139,11 @@ impl NetStream {
     pub(super) fn transmit(&mut self, datagram: &[u8], to: SocketAddr, is_rtcp: bool, now: Instant) {
         let end = usize::from(is_rtcp && !self.mux);
         self.record(true, to, end, datagram, now);
-        let Sockets::Own { rtp, rtcp } = &self.sockets else { return };
+        let (rtp, rtcp) = match &self.sockets {
+            Sockets::Own { rtp, rtcp } => (rtp, rtcp),
+            Sockets::Simulated(ports) => return ports.send(end, datagram, to),
+            Sockets::Shared(_) => return,
+        };
         let socket = if end == 1 { rtcp } else { rtp };
         if socket.send_to(datagram, to).is_err() && !is_rtcp {
             self.send_errors += 1;
@@ -154,8 +161,13 @@ impl NetStream {
                 self.record(true, to, 0, datagram, now);
             }
         }
-        if let Sockets::Own { rtp, .. } = &self.sockets {
-            self.send_errors += outbox.send(rtp) as u64;
+        match &self.sockets {
+            Sockets::Own { rtp, .. } => self.send_errors += outbox.send(rtp) as u64,
+            Sockets::Simulated(ports) => {
+                outbox.iter_mut().for_each(|(datagram, to)| ports.send(0, datagram, to));
+                outbox.clear();
+            }
+            Sockets::Shared(_) => {}
         }
     }
 

@@ -33,42 +33,72 @@ pub struct Kept {
     pub film: Option<File>,
 }
 
+/// Decodes, judges and keeps, picture by picture.
+struct Sight {
+    decoder: PictureDecoder,
+    snapshots: Option<Snapshots>,
+    film: Option<SteadyFilm<BufWriter<File>>>,
+}
+
+impl Sight {
+    fn new(kept: Kept) -> Result<Self, CodecError> {
+        Ok(Self {
+            decoder: PictureDecoder::new()?,
+            snapshots: kept.snapshot.map(|path| Snapshots { path, last: None }),
+            film: kept.film.map(|file| SteadyFilm::new(BufWriter::new(file))),
+        })
+    }
+
+    /// Decodes an access unit; what is seen goes to `note`.
+    fn look(
+        &mut self,
+        (unit, timestamp): (&[u8], u32),
+        now: impl FnOnce() -> Instant,
+        note: impl FnOnce(Result<&Picture, Undecodable>, Instant),
+    ) {
+        let decoded = self.decoder.decode(unit);
+        let now = now();
+        match decoded {
+            Ok(Some(picture)) => {
+                note(Ok(&picture), now);
+                if let Some(snapshots) = &mut self.snapshots {
+                    snapshots.take(&picture, now);
+                }
+                if let Some(Err(error)) = self.film.as_mut().map(|film| film.take(&picture, timestamp)) {
+                    tracing::error!(%error, "no more pictures are kept");
+                    self.film = None;
+                }
+            }
+            Ok(None) => {}
+            Err(_) => note(Err(Undecodable), now),
+        }
+    }
+}
+
+/// An access unit that makes no picture.
+struct Undecodable;
+
 /// A sink that judges decoded pictures and keeps what it is asked to. The thread ends with the sink.
 ///
 /// # Errors
 /// When OpenH264 refuses or there is no thread.
 pub fn eye(kept: Kept) -> Result<(Eye, JoinHandle<()>), CodecError> {
     let (frames, pictures) = frames();
-    let mut decoder = PictureDecoder::new()?;
+    let mut sight = Sight::new(kept)?;
     let seen = Arc::new(Mutex::new(Seen::default()));
     let shared = Arc::clone(&seen);
     let anchor = WallAnchor::read();
-    let mut snapshots = kept.snapshot.map(|path| Snapshots { path, last: None });
-    let mut film = kept.film.map(|file| SteadyFilm::new(BufWriter::new(file)));
     let thread = std::thread::Builder::new()
         .name("z5-media-eye".into())
         .spawn(move || {
             while let Ok(frame) = pictures.recv() {
-                let decoded = decoder.decode(&frame.data);
-                let now = clock::now();
-                let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                match decoded {
-                    Ok(Some(picture)) => {
-                        seen.picture(&picture, Duration::from_nanos(anchor.unix_nanos(now)));
-                        drop(seen);
-                        if let Some(snapshots) = &mut snapshots {
-                            snapshots.take(&picture, now);
-                        }
-                        if let Some(Err(error)) =
-                            film.as_mut().map(|film| film.take(&picture, frame.timestamp))
-                        {
-                            tracing::error!(%error, "no more pictures are kept");
-                            film = None;
-                        }
+                sight.look((&frame.data, frame.timestamp), clock::now, |picture, now| {
+                    let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                    match picture {
+                        Ok(picture) => seen.picture(picture, Duration::from_nanos(anchor.unix_nanos(now))),
+                        Err(Undecodable) => seen.undecodable(),
                     }
-                    Ok(None) => {}
-                    Err(_) => seen.undecodable(),
-                }
+                });
             }
         })
         .map_err(|error| CodecError { why: error.to_string() })?;
@@ -82,6 +112,39 @@ impl VideoSink for Eye {
 
     fn seen(&self) -> Option<SeenFigures> {
         Some(self.seen.lock().unwrap_or_else(PoisonError::into_inner).figures())
+    }
+}
+
+/// The same without a thread, for simulated time: each picture is decoded as it comes, which takes none of that time. How old
+/// pictures are is not told: their stamps are of another clock.
+///
+/// # Errors
+/// When OpenH264 refuses.
+pub fn still_eye(kept: Kept) -> Result<impl VideoSink, CodecError> {
+    Ok(StillEye { sight: Sight::new(kept)?, seen: Seen::default() })
+}
+
+struct StillEye {
+    sight: Sight,
+    seen: Seen,
+}
+
+impl VideoSink for StillEye {
+    fn write(&mut self, frame: &VideoFrame<'_>) -> Result<(), SinkError> {
+        let Self { sight, seen } = self;
+        sight.look(
+            (frame.data, frame.timestamp),
+            || frame.at,
+            |picture, _| match picture {
+                Ok(picture) => seen.undated(picture),
+                Err(Undecodable) => seen.undecodable(),
+            },
+        );
+        Ok(())
+    }
+
+    fn seen(&self) -> Option<SeenFigures> {
+        Some(self.seen.figures())
     }
 }
 

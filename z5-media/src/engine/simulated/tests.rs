@@ -1,0 +1,169 @@
+//! Two engines on a network in memory, and fake time: nothing waits, and the same happens each time.
+
+use std::net::Ipv4Addr;
+use std::sync::mpsc::{Receiver, channel};
+
+use super::*;
+use crate::clock;
+use crate::engine::{
+    AudioCodec, AudioConfig, AudioOptions, Direction, Engine, EngineConfig, LocalPort, StreamConfig,
+    StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
+};
+use crate::sink::Null;
+use crate::source::Tone;
+use crate::stats::StreamStats;
+
+const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Each datagram takes this long.
+const HOP: Duration = Duration::from_millis(10);
+
+/// A network, the time on it, and what is under way.
+struct World {
+    network: Network,
+    now: Arc<Mutex<Instant>>,
+    flying: VecDeque<(Instant, Datagram)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let now = Arc::new(Mutex::new(clock::now()));
+        let clock = Arc::clone(&now);
+        let network = Network::new(move || *clock.lock().unwrap(), Duration::from_secs(1_800_000_000), || ());
+        Self { network, now, flying: VecDeque::new() }
+    }
+
+    fn engine(&self) -> (Engine, Receiver<StreamEvent>) {
+        let (sender, events) = channel();
+        let mut config = EngineConfig::new(move |event| drop(sender.send(event)));
+        config.port_seed = 0;
+        (Engine::simulated(config, &self.network), events)
+    }
+
+    /// Lets time pass; every `lost`-th datagram never arrives.
+    fn live(&mut self, time: Duration, lost: Option<usize>) {
+        let until = *self.now.lock().unwrap() + time;
+        let mut sent = 0;
+        loop {
+            let now = *self.now.lock().unwrap();
+            for datagram in self.network.sent() {
+                sent += 1;
+                if lost.is_none_or(|lost| sent % lost != 0) {
+                    self.flying.push_back((now + HOP, datagram));
+                }
+            }
+            let landing = self.flying.front().map(|(at, _)| *at);
+            let next = landing.into_iter().chain(self.network.next_deadline()).min();
+            let Some(next) = next.filter(|next| *next <= until) else { break };
+            *self.now.lock().unwrap() = next.max(now);
+            while let Some((_, datagram)) = self.flying.pop_front_if(|(at, _)| *at <= next) {
+                self.network.deliver(datagram);
+            }
+            self.network.turn();
+        }
+        *self.now.lock().unwrap() = until;
+    }
+}
+
+fn config(kind: StreamKind, to: &LocalPort, ssrc: u32) -> StreamConfig {
+    StreamConfig {
+        kind,
+        remote: to.rtp_addr(),
+        remote_rtcp: to.rtcp_addr(),
+        rtcp_mux: false,
+        direction: Direction::BOTH,
+        srtp: None,
+        ssrc,
+        first_sequence: 1000,
+        first_timestamp: 77,
+        cname: "test@z5.invalid".into(),
+    }
+}
+
+fn tone(hz: f64) -> StreamKind {
+    StreamKind::Audio(AudioConfig {
+        codec: AudioCodec::Pcmu,
+        send_payload_type: 0,
+        receive_payload_type: 0,
+        telephone_event: None,
+        ptime_ms: 20,
+        source: Box::new(Tone::new(hz, -12.0)),
+        sink: Box::new(Null),
+        options: AudioOptions::default(),
+    })
+}
+
+/// Starts one stream at each end.
+fn joined(a: &Engine, b: &Engine, kinds: [StreamKind; 2]) -> [StreamId; 2] {
+    let (port_a, port_b) = (a.reserve(LOCAL, 0..=0).unwrap(), b.reserve(LOCAL, 0..=0).unwrap());
+    let [kind_a, kind_b] = kinds;
+    let (config_a, config_b) = (config(kind_a, &port_b, 1), config(kind_b, &port_a, 2));
+    [a.start_stream(port_a, config_a).unwrap(), b.start_stream(port_b, config_b).unwrap()]
+}
+
+/// Two tones for two simulated minutes.
+fn call(lost: Option<usize>) -> [StreamStats; 2] {
+    let mut world = World::new();
+    let ((a, _events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let [stream_a, stream_b] = joined(&a, &b, [tone(1000.0), tone(440.0)]);
+    world.live(Duration::from_secs(120), lost);
+    [a.stop_stream(stream_a).unwrap(), b.stop_stream(stream_b).unwrap()]
+}
+
+#[test]
+fn two_minutes_of_tones_take_a_moment_and_are_measured_as_they_were() {
+    let [a, b] = call(None);
+    for (report, hz) in [(&a, 440.0), (&b, 1000.0)] {
+        assert!((report.heard.unwrap().dominant_hz.unwrap() - hz).abs() < 2.0, "{report:?}");
+        assert_eq!((report.lost, report.dropped.len(), report.send_errors), (Some(0), 0, 0), "{report:?}");
+        assert!((5990..=6001).contains(&report.packets_received), "{report:?}");
+        // There and back, by RTCP.
+        assert!((report.round_trip_ms.unwrap() - 20.0).abs() < 0.1, "{report:?}");
+        assert!(report.jitter_ms.unwrap() < 0.5, "{report:?}");
+    }
+}
+
+#[test]
+fn the_same_world_gives_the_same_figures_and_another_one_others() {
+    let figures = |lost| format!("{:?}", call(lost));
+    let one = figures(Some(50));
+    assert_eq!(one, figures(Some(50)));
+    assert_ne!(one, figures(Some(20)));
+    let [a, _] = call(Some(50));
+    let share = a.lost.unwrap() as f64 / 6000.0;
+    assert!((0.01..0.05).contains(&share), "{share}");
+}
+
+#[test]
+fn text_arrives_in_simulated_time_and_what_came_before_the_stream_is_not_lost() {
+    let mut world = World::new();
+    let ((a, _events_a), (b, events_b)) = (world.engine(), world.engine());
+    let types = TextPayloadTypes { t140: 98, red: Some(99) };
+    let kind = || StreamKind::Text(TextConfig { send: types, receive: types, characters_per_second: 30 });
+    let (port_a, port_b) = (a.reserve(LOCAL, 0..=0).unwrap(), b.reserve(LOCAL, 0..=0).unwrap());
+    let (config_a, config_b) = (config(kind(), &port_b, 1), config(kind(), &port_a, 2));
+    let stream_a = a.start_stream(port_a, config_a).unwrap();
+    a.send_text(stream_a, "hello").unwrap();
+    world.live(Duration::from_secs(1), None);
+    // The far end picks up late: what waits at its port is taken then.
+    b.start_stream(port_b, config_b).unwrap();
+    world.live(Duration::from_secs(1), None);
+    let texts = events_b
+        .try_iter()
+        .filter_map(|event| if let StreamEvent::Text { text, .. } = event { Some(text) } else { None });
+    assert_eq!(texts.collect::<String>().trim_start_matches('\u{feff}'), "hello");
+}
+
+#[test]
+fn ports_are_pairs_are_freed_and_are_never_shared() {
+    let world = World::new();
+    let (engine, _events) = world.engine();
+    let held = engine.reserve(LOCAL, 20_000..=20_003).unwrap();
+    let other = engine.reserve(LOCAL, 20_000..=20_003).unwrap();
+    assert_eq!((held.rtp_addr().port() % 2, held.rtcp_addr().port()), (0, held.rtp_addr().port() + 1));
+    assert_ne!(held.rtp_addr(), other.rtp_addr());
+    let full = engine.reserve(LOCAL, 20_000..=20_003).unwrap_err();
+    assert!(matches!(full, PortError::Exhausted { pairs: 2, .. }), "{full}");
+    drop(held);
+    assert!(engine.reserve(LOCAL, 20_000..=20_003).is_ok());
+    assert!(matches!(engine.share(LOCAL, 0..=0), Err(PortError::Simulated)));
+}
