@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use crate::account::{self, Account, Number};
 use crate::builder::Builder;
-use crate::client_config::{self, CA_FILE, ClientConfig};
+use crate::client_config::{self, ClientConfig};
 use crate::clock::Clock;
 use crate::dns::{self, Zone};
 use crate::endpoint::{Endpoint, Reserved};
@@ -389,27 +389,7 @@ impl Carrier {
 
     /// The same over `tcp`, `tls` or `udp`.
     pub fn generic_config_over(&self, username: &str, transport: &str) -> Option<ClientConfig> {
-        let account = self.accounts().iter().find(|account| account.username() == username)?;
-        let number = account.numbers().first()?;
-        Some(ClientConfig {
-            profile: "generic".to_owned(),
-            dns: None,
-            names: None,
-            zdial: None,
-            tls: Some(client_config::Trust { ca_file: CA_FILE.to_owned() }),
-            mcs: None,
-            licence: None,
-            sip: Some(client_config::Sip {
-                domain: self.domain().to_owned(),
-                username: number.sip_user.clone(),
-                password: number.sip_password.clone(),
-                display_name: number.display_name.clone(),
-                proxy: Some(if transport == "tls" { self.sips_addr() } else { self.sip_addr() }.to_string()),
-                transport: transport.to_owned(),
-            }),
-            media: client_config::Media { bind: IpAddr::to_string(&self.sip_addr().ip()) },
-            ca_pem: self.ca_pem().to_owned(),
-        })
+        ClientConfig::generic(&self.state, username, transport)
     }
 }
 

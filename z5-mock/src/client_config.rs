@@ -187,6 +187,33 @@ impl ClientConfig {
         })
     }
 
+    /// Of profile `generic` for the default number of an account, over `tcp`, `tls` or `udp`: steps 2 and 3 are skipped.
+    pub(crate) fn generic(state: &State, username: &str, transport: &str) -> Option<Self> {
+        let addresses = state.addresses;
+        let account = state.accounts.iter().find(|account| account.username() == username)?;
+        let number = account.numbers().first()?;
+        let proxy = if transport == "tls" { addresses.sips } else { addresses.sip };
+        Some(Self {
+            profile: "generic".to_owned(),
+            dns: None,
+            names: None,
+            zdial: None,
+            tls: Some(Trust { ca_file: CA_FILE.to_owned() }),
+            mcs: None,
+            licence: None,
+            sip: Some(Sip {
+                domain: state.names.domain().to_owned(),
+                username: number.sip_user.clone(),
+                password: number.sip_password.clone(),
+                display_name: number.display_name.clone(),
+                proxy: Some(proxy.to_string()),
+                transport: transport.to_owned(),
+            }),
+            media: Media { bind: IpAddr::to_string(&addresses.sip.ip()) },
+            ca_pem: state.tls.as_ref().map_or_else(String::new, |tls| tls.ca_pem.clone()),
+        })
+    }
+
     /// The file's text.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)

@@ -1,10 +1,11 @@
 //! The far ends: numbers of the carrier that answer calls in a documented way (docs/mock.md lists them).
 //!
 //! One task plays all of them as user agent servers (RFC 3261 section 13.3) behind the proxy, over a connection that only
-//! exists in memory. Their media is real: UDP sockets, reached through the relay like anyone's.
+//! exists in memory. Their media is reached through the relay like anyone's.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use z5_sip::wire::{Message, Method, Name, ResponseBuilder};
 
 use crate::clock;
 use crate::fault::Fault;
+use crate::imagined::Imagined;
 use crate::relay::Ports;
 use crate::sip::proxy::request_user;
 use crate::sip::switch::{SERVER, address};
@@ -37,6 +39,8 @@ pub use kind::Kind;
 
 /// Calls of far ends at a time; further ones are answered 486.
 const MAX_CALLS: usize = 2048;
+/// Ports in a simulation.
+const IMAGINED_PORTS: RangeInclusive<u16> = 40_000..=49_999;
 /// How long the announcement lasts.
 const ANNOUNCEMENT: Duration = Duration::from_secs(3);
 /// How long the slow far end rings.
@@ -124,8 +128,8 @@ impl FarEnds {
     }
 
     /// Without sockets and tasks.
-    pub(crate) fn imagined(state: Arc<State>, address: IpAddr) -> Self {
-        Self::with(state, Ports::imagined(address), Timers::List(Vec::new()))
+    pub(crate) fn imagined(state: Arc<State>, address: IpAddr, ports: Imagined) -> Self {
+        Self::with(state, Ports::imagined(address, IMAGINED_PORTS, ports), Timers::List(Vec::new()))
     }
 
     fn with(state: Arc<State>, ports: Ports, timers: Timers) -> Self {
@@ -293,7 +297,8 @@ impl FarEnds {
         let kind = call.kind;
         let script = call.script.and_then(|index| self.state.scripts.get(index));
         let says = answer::says(&request, kind, script.map(|script| (script, &call.typing)));
-        let answered = answer::answer(&request, kind, &says, &mut call.media, &mut self.ports);
+        let now = self.state.clock.now();
+        let answered = answer::answer(&request, kind, &says, &mut call.media, &mut self.ports, now);
         let Some(answered) = answered else {
             self.calls.remove(call_id);
             return self.reply(&request, 488, &tag);
@@ -342,7 +347,8 @@ impl FarEnds {
         }
         let script = call.script.and_then(|index| self.state.scripts.get(index));
         let says = answer::says(request, call.kind, script.map(|script| (script, &call.typing)));
-        let answered = answer::answer(request, call.kind, &says, &mut call.media, &mut self.ports);
+        let now = self.state.clock.now();
+        let answered = answer::answer(request, call.kind, &says, &mut call.media, &mut self.ports, now);
         if let Some(description) = &answered {
             call.description.clone_from(description);
             call.offer = request.clone();

@@ -23,6 +23,7 @@ mod dns;
 mod endpoint;
 mod far_end;
 mod http;
+mod imagined;
 mod link;
 mod mcs;
 mod pipe;

@@ -5,17 +5,20 @@
 //! Nothing is ever sent to an address that is not loopback.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::clock;
+use crate::clock::Clock;
 use crate::fault::Faults;
+use crate::imagined::{Bound, Imagined};
 use crate::impairment::Conditions;
-use crate::link::{Bottleneck, Link};
+use crate::link::{Bottleneck, Link, UnderWay};
 
 mod path;
 mod ports;
@@ -24,6 +27,8 @@ mod tricks;
 pub use path::{PathStats, RelayStats};
 pub(crate) use ports::Ports;
 
+/// Ports in a simulation.
+const IMAGINED_PORTS: RangeInclusive<u16> = 50_000..=59_999;
 /// Streams whose figures are kept after their end.
 const MAX_STATS: usize = 256;
 
@@ -89,6 +94,7 @@ pub(crate) struct Relay {
     figures: RelayFigures,
     seed: u64,
     opened: u64,
+    clock: Clock,
     /// Of each call by direction: what all its media lines share.
     bottlenecks: HashMap<String, [Bottleneck; 2]>,
 }
@@ -110,24 +116,37 @@ impl Relay {
             seed,
             opened: 0,
             bottlenecks: HashMap::new(),
+            clock: Clock::System,
         }
+    }
+
+    /// Without sockets, in simulated time.
+    pub(crate) fn imagined(
+        address: IpAddr,
+        ports: Imagined,
+        faults: Faults,
+        impairment: Conditions,
+        figures: RelayFigures,
+        seed: u64,
+        clock: Clock,
+    ) -> Self {
+        let ports = Ports::imagined(address, IMAGINED_PORTS, ports);
+        Self { ports, faults, impairment, figures, seed, opened: 0, bottlenecks: HashMap::new(), clock }
     }
 
     pub(crate) const fn address(&self) -> IpAddr {
         self.ports.address
     }
 
-    /// Four sockets for a media line; `None` when there are no ports left, and the line passes unrelayed.
+    /// Four ports for a media line; `None` when there are no ports left, and the line passes unrelayed.
     pub(crate) fn open(&mut self, call_id: &str, index: usize, kind: &str) -> Option<Stream> {
-        let pairs = self.ports.pair().and_then(|caller| Ok((caller, self.ports.pair()?)));
-        let (caller, callee) = match pairs {
-            Ok(pairs) => pairs,
+        let (places, facing) = match self.places() {
+            Ok(places) => places,
             Err(error) => {
                 tracing::warn!(%error, "the relay has no port for a media line");
                 return None;
             }
         };
-        let facing = [caller.rtp_port, callee.rtp_port];
         let stats = Arc::new(Mutex::new(RelayStats {
             call_id: call_id.to_owned(),
             index,
@@ -139,13 +158,11 @@ impl Relay {
         // Those of calls that are over have no line any more.
         self.bottlenecks.retain(|_, ways| ways.iter().any(Bottleneck::is_shared));
         let ways = self.bottlenecks.entry(call_id.to_owned()).or_default().clone();
-        let mut tasks = JoinSet::new();
-        let components = [(false, [caller.rtp, callee.rtp]), (true, [caller.rtcp, callee.rtcp])];
-        for (rtcp, sockets) in components {
+        let (mut tasks, mut bound) = (JoinSet::new(), Vec::new());
+        for (place, rtcp) in places.into_iter().zip([false, true]) {
             self.opened += 1;
             let path = path::Path {
                 rtcp,
-                sockets,
                 destinations: Arc::clone(&destinations),
                 stats: Arc::clone(&stats),
                 faults: self.faults.clone(),
@@ -154,11 +171,39 @@ impl Relay {
                     Link::new(self.impairment.clone(), ways[side].clone(), seed)
                 }),
                 tricks: tricks::Tricks::default(),
+                late: UnderWay::default(),
             };
-            tasks.spawn(path.run());
+            match place {
+                Place::Sockets(sockets) => drop(tasks.spawn(path::Sockets::new(sockets).run(path))),
+                Place::Imagined(facing, ports) => {
+                    let player = path::Ports { path, facing, ports: ports.clone(), other: None };
+                    bound.push(ports.bind(facing.to_vec(), Arc::new(Mutex::new(player))).ok()?);
+                }
+            }
         }
-        Some(Stream { facing, opened: clock::now(), destinations, _tasks: tasks })
+        Some(Stream { facing, opened: self.clock.now(), destinations, _tasks: tasks, _bound: bound })
     }
+
+    /// Where RTP and RTCP of a line are relayed, and the RTP ports that face the two sides.
+    fn places(&mut self) -> io::Result<([Place; 2], [u16; 2])> {
+        if let Some(ports) = self.ports.simulation() {
+            let none = || io::Error::from(io::ErrorKind::AddrInUse);
+            let (caller, callee) = (self.ports.imagine(), self.ports.imagine());
+            let (caller, callee) = (caller.ok_or_else(none)?, callee.ok_or_else(none)?);
+            let place = |end: usize| Place::Imagined([caller[end], callee[end]], ports.clone());
+            return Ok(([place(0), place(1)], [caller[0].port(), callee[0].port()]));
+        }
+        let (caller, callee) = (self.ports.pair()?, self.ports.pair()?);
+        let facing = [caller.rtp_port, callee.rtp_port];
+        let places = [[caller.rtp, callee.rtp], [caller.rtcp, callee.rtcp]].map(Place::Sockets);
+        Ok((places, facing))
+    }
+}
+
+/// Where one component of a line is relayed: what faces the caller and what faces the callee.
+enum Place {
+    Sockets([UdpSocket; 2]),
+    Imagined([SocketAddr; 2], Imagined),
 }
 
 /// A relayed media line; dropping it closes its ports.
@@ -167,6 +212,7 @@ pub(crate) struct Stream {
     opened: Instant,
     destinations: Arc<Mutex<Destinations>>,
     _tasks: JoinSet<()>,
+    _bound: Vec<Bound>,
 }
 
 impl Stream {
@@ -229,7 +275,9 @@ struct Destinations {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
     use crate::impairment::Impairment;
+    use crate::sim::Datagram;
 
     /// How many of a hundred packets over real sockets are lost, for a seed.
     async fn lost(seed: u64) -> u64 {
@@ -238,7 +286,7 @@ mod tests {
         let here = IpAddr::from([127, 0, 0, 1]);
         let mut relay = Relay::new(here, 0..=0, Faults::default(), impairment, figures.clone(), seed);
         let stream = relay.open("a call", 0, "audio").unwrap();
-        let client = tokio::net::UdpSocket::bind((here, 0)).await.unwrap();
+        let client = UdpSocket::bind((here, 0)).await.unwrap();
         for number in 0..100_u8 {
             client.send_to(&[number; 20], (here, stream.facing(Side::Caller))).await.unwrap();
             // One at a time: what the kernel drops is not what the seed decides.
@@ -259,6 +307,42 @@ mod tests {
             others.push(lost(seed).await);
         }
         assert!(others.iter().any(|other| *other != one), "{one}, {others:?}");
+    }
+
+    /// Without sockets, and at moments that the test chooses.
+    #[test]
+    fn in_simulated_time_what_is_late_leaves_when_it_is_due_and_a_line_that_ended_takes_nothing() {
+        let pause = std::time::Duration::from_millis(30);
+        let impairment = Conditions::new(Impairment { delay: pause, ..Impairment::default() });
+        let (ports, figures) = (Imagined::default(), RelayFigures::default());
+        let here = IpAddr::from([127, 0, 0, 1]);
+        let mut relay = Relay::imagined(
+            here,
+            ports.clone(),
+            Faults::default(),
+            impairment,
+            figures.clone(),
+            1,
+            Clock::System,
+        );
+        let stream = relay.open("a call", 0, "audio").unwrap();
+        stream.describe(Side::Caller, Described::new(here, 10_000, 10_001));
+        stream.describe(Side::Callee, Described::new(here, 20_000, 20_001));
+        let at = |port| SocketAddr::new(here, port);
+        let (caller, callee) = (stream.facing(Side::Caller), stream.facing(Side::Callee));
+        let mut first = Datagram { from: at(10_000), to: at(caller), bytes: vec![0x80; 20] };
+        let now = clock::now();
+        assert!(ports.receive(&mut first, now) && ports.sent().is_empty());
+        assert_eq!(ports.next_deadline(), Some(now + pause));
+        ports.on_deadline(now + pause / 2);
+        assert!(ports.sent().is_empty());
+        ports.on_deadline(now + pause);
+        let sent = Datagram { from: at(callee), to: at(20_000), bytes: vec![0x80; 20] };
+        assert_eq!((ports.sent(), ports.next_deadline()), (vec![sent], None));
+        let stats = figures.all();
+        assert_eq!((stats[0].from_caller.rtp_packets, stats[0].from_caller.forwarded), (1, 1));
+        drop(stream);
+        assert!(!ports.receive(&mut first, now + pause));
     }
 
     #[test]

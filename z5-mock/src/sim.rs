@@ -1,8 +1,8 @@
 //! The carrier inside simulated time: the same servers without sockets, tasks or a clock.
 //!
 //! Names, HTTPS requests and SIP bytes go in with the time, what the carrier answers comes out; [`Sim::next_deadline`] says when it wants to
-//! be woken. One seed and the same inputs give the same answers. Media is negotiated and not carried: there are no sockets for
-//! it. Certificates are not made either; a fault of a certificate is told as such.
+//! be woken. One seed and the same inputs give the same answers. Media goes in and comes out as datagrams: relay and far ends play at
+//! ports without sockets. Certificates are not made; a fault of a certificate is told as such.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -26,7 +26,10 @@ use crate::dns::Zone;
 use crate::far_end::FarEnds;
 use crate::fault::{ArmedId, CertificateFault, Fault, Faults, Order};
 use crate::http::{self, Here};
+use crate::imagined::Imagined;
+use crate::impairment::{Conditions, Impairment};
 use crate::recorder::{Direction, Recorder, Service};
+use crate::relay::{Relay, RelayFigures, RelayStats};
 use crate::sip::switch::Switch;
 use crate::sip::{ConnectionId, FAR_ENDS, Input, OUTBOUND_MESSAGES};
 use crate::state::State;
@@ -52,6 +55,9 @@ pub struct Sim {
     last_connection: u64,
     /// What is to be armed and ended, and when.
     orders: Vec<(Instant, Order, Option<ArmedId>)>,
+    media: Imagined,
+    impairment: Conditions,
+    figures: RelayFigures,
     out: Vec<Said>,
 }
 
@@ -127,6 +133,17 @@ pub enum Said {
     Closed(u64),
 }
 
+/// A datagram with media, on its way between two ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Datagram {
+    /// The port it leaves.
+    pub from: SocketAddr,
+    /// The port it goes to.
+    pub to: SocketAddr,
+    /// What it carries.
+    pub bytes: Vec<u8>,
+}
+
 /// How large everything is that the carrier remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sizes {
@@ -162,15 +179,20 @@ impl Sim {
         )
         .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port());
         let limits = builder.limits();
+        let (impairment, seed) = (Conditions::new(builder.impairment.clone()), builder.seed);
+        let (media, figures) = (Imagined::default(), RelayFigures::default());
         let state =
             Arc::new(State::new(builder, addresses, None, faults, recorder, Clock::simulated(now, unix_s))?);
         let (to_far_ends, for_far_ends) = mpsc::unbounded_channel();
+        let (faults, clock) = (state.faults.clone(), state.clock.clone());
+        let relay =
+            Relay::imagined(place, media.clone(), faults, impairment.clone(), figures.clone(), seed, clock);
         Ok(Self {
             zone,
             zdial: zdial::router(Arc::clone(&state)),
             mcs: mcs::router(Arc::clone(&state)),
-            switch: Switch::new(Arc::clone(&state), limits, None, to_far_ends),
-            far_ends: FarEnds::imagined(Arc::clone(&state), place),
+            switch: Switch::new(Arc::clone(&state), limits, Some(relay), to_far_ends),
+            far_ends: FarEnds::imagined(Arc::clone(&state), place, media.clone()),
             for_far_ends,
             connections: BTreeMap::new(),
             last_connection: 0,
@@ -178,6 +200,9 @@ impl Sim {
                 .into_iter()
                 .map(|(order, armed)| (now + order.first_pause(armed), order, armed))
                 .collect(),
+            media,
+            impairment,
+            figures,
             out: Vec::new(),
             state,
         })
@@ -186,6 +211,16 @@ impl Sim {
     /// The configuration of a client for one of the accounts. Its ports are those that the carrier answers at.
     pub fn client_config(&self, username: &str) -> Option<ClientConfig> {
         ClientConfig::of(&self.state, username)
+    }
+
+    /// The same of profile `generic`, over TCP: steps 2 and 3 are skipped.
+    pub fn generic_config(&self, username: &str) -> Option<ClientConfig> {
+        ClientConfig::generic(&self.state, username, "tcp")
+    }
+
+    /// Where SIP is answered over TCP.
+    pub fn sip_addr(&self) -> SocketAddr {
+        self.state.addresses.sip
     }
 
     /// The faults, to arm and disarm.
@@ -201,6 +236,28 @@ impl Sim {
     /// What crossed the wire.
     pub fn recorder(&self) -> &Recorder {
         &self.state.recorder
+    }
+
+    /// Impairs relayed media otherwise, from the next packet on.
+    pub fn impair(&self, impairment: Impairment) {
+        self.impairment.set(impairment);
+    }
+
+    /// Figures of relayed media lines: those running and the last that ended.
+    pub fn relay_stats(&self) -> Vec<RelayStats> {
+        self.figures.all()
+    }
+
+    /// A datagram arrives at a port of the carrier; `false` when nobody is there.
+    pub fn datagram(&mut self, mut datagram: Datagram, now: Instant) -> bool {
+        self.at(now);
+        self.media.receive(&mut datagram, now.into())
+    }
+
+    /// What relay and far ends have sent since this was asked last. Some goes to other ports of the carrier: a far end's
+    /// media passes the relay like anyone's.
+    pub fn datagrams(&mut self) -> Vec<Datagram> {
+        self.media.sent()
     }
 
     /// How much it remembers.
@@ -314,6 +371,8 @@ impl Sim {
         }
         let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
         let transport = if tls { Transport::Tls } else { Transport::Tcp };
+        let opened = format!("[connection over {}]", transport.as_str());
+        self.state.recorder.record(Service::Sip, Direction::Received, client, opened);
         let framer = Framer::accepting(Limits::default());
         self.connections
             .insert(id, Connection { framer, outlet: outbound, here, peer: client, dumb, left, answers });
@@ -388,7 +447,8 @@ impl Sim {
     pub fn next_deadline(&self) -> Option<Instant> {
         let orders = self.orders.iter().map(|(at, ..)| *at).min();
         let switch = self.switch.next_deadline().map(tokio::time::Instant::into_std);
-        orders.into_iter().chain(self.far_ends.next_deadline()).chain(switch).min()
+        let media = self.media.next_deadline().map(tokio::time::Instant::into_std);
+        orders.into_iter().chain(self.far_ends.next_deadline()).chain(switch).chain(media).min()
     }
 
     /// Does what is due.
@@ -412,6 +472,7 @@ impl Sim {
         for message in self.far_ends.due(now) {
             self.switch.handle(Input::Message { id: FAR_ENDS, message });
         }
+        self.media.on_deadline(now.into());
         self.switch.on_deadline();
         self.settle();
     }

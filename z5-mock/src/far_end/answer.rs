@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use tokio::time::Instant;
 use z5_media::AudioCodec;
 use z5_media::srtp::{SrtpParams, SrtpSuite};
 use z5_sip::wire::Message;
@@ -69,6 +70,7 @@ pub(super) fn answer(
     says: &Says,
     lines: &mut Lines,
     ports: &mut Ports,
+    now: Instant,
 ) -> Option<String> {
     let offer = description::of(request)?;
     let offer = std::str::from_utf8(&offer).ok()?;
@@ -85,8 +87,9 @@ pub(super) fn answer(
     let mut accepted = 0;
     for (index, media) in offered.iter().enumerate() {
         let from = described.get(index).and_then(|line| Some(SocketAddr::new(line.address?, line.port)));
-        let answered = accept(media, session_direction, kind, says)
-            .and_then(|accepted| Some((lines.start(index, accepted.plan.clone()?, from, ports)?, accepted)));
+        let answered = accept(media, session_direction, kind, says).and_then(|accepted| {
+            Some((lines.start(index, accepted.plan.clone()?, from, ports, now)?, accepted))
+        });
         match answered {
             Some((port, media_answer)) => {
                 accepted += 1;

@@ -1,16 +1,16 @@
-//! The media of a far end's call: a pair of sockets and a task for each accepted media line.
+//! The media of a far end's call: each accepted media line plays by itself, in a task at a pair of sockets or in a simulation.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use z5_media::codec::audio::{Encoder, MAX_ENCODED};
 use z5_media::srtp::{Receiver, Sender, SrtpParams};
 use z5_media::{AudioCodec, OpusOptions};
@@ -20,6 +20,7 @@ use super::film::{Film, PICTURE_TICKS};
 use super::rtp;
 use super::text::{Typing, Writer};
 use crate::clock;
+use crate::imagined::{Bound, Imagined, Out, Player};
 use crate::relay::Ports;
 
 const MAX_DATAGRAM: usize = 2048;
@@ -30,9 +31,9 @@ const FRAME: Duration = Duration::from_millis(20);
 const FRAMES_PER_SECOND: u32 = 50;
 /// Amplitude of tones: -10 dBm0, where a full-scale sine is +3.14 dBm0 (ITU-T G.711).
 const TONE_AMPLITUDE: f64 = 32_767.0 * 0.220_3;
-/// Pace of text packets (RFC 4103 section 5.1).
 /// Pace of the film.
 const PICTURE: Duration = Duration::from_millis(40);
+/// Pace of text packets (RFC 4103 section 5.1).
 const TEXT_PACE: Duration = Duration::from_millis(300);
 
 /// What a media line sends.
@@ -69,22 +70,32 @@ pub(super) struct Plan {
 /// The media lines of one call.
 #[derive(Default)]
 pub(super) struct Lines {
-    lines: HashMap<usize, Line>,
-    /// Ports of lines that are only imagined.
-    imagined: HashMap<usize, u16>,
+    lines: BTreeMap<usize, Line>,
     versions: u32,
     /// How many others were at this far end before.
     before: u32,
 }
 
+/// A line that runs.
 struct Line {
     port: u16,
-    rtp: Arc<UdpSocket>,
-    rtcp: Arc<UdpSocket>,
-    held: Arc<AtomicBool>,
+    runs: Runs,
+}
+
+/// What carries a line.
+enum Runs {
+    /// A task at two sockets.
+    Sockets { rtp: Arc<UdpSocket>, rtcp: Arc<UdpSocket>, orders: Arc<Orders>, tasks: JoinSet<()> },
+    /// In simulated time: two ports.
+    Imagined { seat: Arc<Mutex<Seat>>, ports: Imagined, _bound: Bound },
+}
+
+/// What a line is told from outside while its task runs.
+#[derive(Default)]
+struct Orders {
+    held: AtomicBool,
     /// A whole picture is wanted.
-    picture: Arc<Notify>,
-    tasks: JoinSet<()>,
+    picture: Notify,
 }
 
 impl Lines {
@@ -106,52 +117,56 @@ impl Lines {
         plan: Plan,
         described: Option<SocketAddr>,
         ports: &mut Ports,
+        now: Instant,
     ) -> Option<u16> {
-        if let Some(port) = self.imagined.get(&index) {
-            return Some(*port);
-        }
-        if let Some(port) = ports.imagine() {
-            self.imagined.insert(index, port);
-            return Some(port);
-        }
-        let line = match self.lines.entry(index) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(free) => {
-                let pair = ports.pair().ok()?;
-                free.insert(Line {
-                    port: pair.rtp_port,
-                    rtp: Arc::new(pair.rtp),
-                    rtcp: Arc::new(pair.rtcp),
-                    held: Arc::default(),
-                    picture: Arc::default(),
-                    tasks: JoinSet::new(),
-                })
-            }
-        };
         let contexts = match &plan.srtp {
             Some(params) => Some(params.contexts().ok()?),
             None => None,
         };
-        let (sender, receiver) = contexts.unzip();
-        let ssrc = (u32::from(line.port) << 12 | 0x5e5) + self.before;
-        line.tasks.abort_all();
-        let task = Task {
-            held: Arc::clone(&line.held),
-            picture: Arc::clone(&line.picture),
-            recovery: plan.video.then(Recovery::default),
-            reports_to: None,
-            remote_ssrc: 0,
-            rtp: Arc::clone(&line.rtp),
-            rtcp: Arc::clone(&line.rtcp),
-            ssrc,
-            sender,
-            receiver,
-            source: None,
-            described,
-            highest: 0,
-        };
-        line.tasks.spawn(task.run(plan.sends));
-        Some(line.port)
+        let before = self.before;
+        let mut play = Play::new(plan, contexts, described, now);
+        match self.lines.get_mut(&index) {
+            Some(Line { port, runs: Runs::Sockets { rtp, rtcp, orders, tasks } }) => {
+                play.ssrc = ssrc(*port) + before;
+                tasks.abort_all();
+                tasks.spawn(run(play, Arc::clone(rtp), Arc::clone(rtcp), Arc::clone(orders)));
+                Some(*port)
+            }
+            Some(Line { port, runs: Runs::Imagined { seat, .. } }) => {
+                play.ssrc = ssrc(*port) + before;
+                let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
+                play.held = seat.play.held;
+                seat.play = play;
+                Some(*port)
+            }
+            None => {
+                let line = match ports.simulation() {
+                    Some(simulation) => Self::imagine(play, ports, simulation)?,
+                    None => Self::begin(play, ports)?,
+                };
+                let port = line.port;
+                self.lines.insert(index, line);
+                Some(port)
+            }
+        }
+    }
+
+    fn begin(mut play: Play, ports: &mut Ports) -> Option<Line> {
+        let pair = ports.pair().ok()?;
+        play.ssrc = ssrc(pair.rtp_port);
+        let (rtp, rtcp, orders) = (Arc::new(pair.rtp), Arc::new(pair.rtcp), Arc::<Orders>::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(run(play, Arc::clone(&rtp), Arc::clone(&rtcp), Arc::clone(&orders)));
+        Some(Line { port: pair.rtp_port, runs: Runs::Sockets { rtp, rtcp, orders, tasks } })
+    }
+
+    fn imagine(mut play: Play, ports: &mut Ports, simulation: Imagined) -> Option<Line> {
+        let addresses = ports.imagine()?;
+        let port = addresses[0].port();
+        play.ssrc = ssrc(port);
+        let seat = Arc::new(Mutex::new(Seat { play, addresses }));
+        let bound = simulation.bind(addresses.to_vec(), Arc::<Mutex<Seat>>::clone(&seat)).ok()?;
+        Some(Line { port, runs: Runs::Imagined { seat, ports: simulation, _bound: bound } })
     }
 
     /// Somebody else is there from the next start on: another source of media (RFC 3550 section 8.1), which counts anew.
@@ -162,31 +177,62 @@ impl Lines {
     /// While held, nothing is sent.
     pub(super) fn hold(&self, held: bool) {
         for line in self.lines.values() {
-            line.held.store(held, Ordering::Relaxed);
+            match &line.runs {
+                Runs::Sockets { orders, .. } => orders.held.store(held, Ordering::Relaxed),
+                Runs::Imagined { seat, .. } => {
+                    seat.lock().unwrap_or_else(PoisonError::into_inner).play.held = held;
+                }
+            }
         }
     }
 
     /// The far end asked for a whole picture by INFO (RFC 5168).
     pub(super) fn give_picture(&self) {
-        self.lines.values().for_each(|line| line.picture.notify_one());
+        for line in self.lines.values() {
+            match &line.runs {
+                Runs::Sockets { orders, .. } => orders.picture.notify_one(),
+                Runs::Imagined { seat, ports, .. } => {
+                    let mut out = Out::default();
+                    let mut seat = seat.lock().unwrap_or_else(PoisonError::into_inner);
+                    let Seat { play, addresses } = &mut *seat;
+                    play.on_picture_wanted(&mut Leaving { addresses: *addresses, out: &mut out });
+                    drop(seat);
+                    ports.put_down(out);
+                }
+            }
+        }
     }
 
     pub(super) fn stop(&mut self, index: usize) {
         self.lines.remove(&index);
-        self.imagined.remove(&index);
     }
 }
 
-struct Task {
-    held: Arc<AtomicBool>,
-    picture: Arc<Notify>,
+fn ssrc(port: u16) -> u32 {
+    u32::from(port) << 12 | 0x5e5
+}
+
+/// Sends packets from the RTP (0) or RTCP (1) port of a line. A full socket buffer loses one, as a network would.
+trait Outlet {
+    fn send(&mut self, end: usize, packet: &[u8], to: SocketAddr);
+}
+
+/// The media of one line: what comes and what is due goes in, what is sent comes out.
+struct Play {
+    held: bool,
+    /// What comes is sent back.
+    echo: bool,
+    made: Made,
+    /// What is made is made this often.
+    pace: Duration,
+    began: Instant,
+    /// When next; none until the first packet is made.
+    next: Option<Instant>,
     /// Of a line with video.
     recovery: Option<Recovery>,
     /// Where RTCP comes from.
     reports_to: Option<SocketAddr>,
     remote_ssrc: u32,
-    rtp: Arc<UdpSocket>,
-    rtcp: Arc<UdpSocket>,
     ssrc: u32,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
@@ -250,10 +296,15 @@ impl Tone {
     }
 }
 
-impl Task {
-    async fn run(mut self, sends: Sends) {
-        let echo = matches!(sends, Sends::Echo);
-        let (mut made, pace) = match sends {
+impl Play {
+    fn new(
+        plan: Plan,
+        contexts: Option<(Sender, Receiver)>,
+        described: Option<SocketAddr>,
+        now: Instant,
+    ) -> Self {
+        let echo = matches!(plan.sends, Sends::Echo);
+        let (made, pace) = match plan.sends {
             Sends::Tone { payload_type, codec, hertz } => {
                 (Tone::new(payload_type, codec, hertz).map_or(Made::Nothing, Made::Tone), FRAME)
             }
@@ -267,29 +318,54 @@ impl Task {
             }
             Sends::Nothing | Sends::Echo => (Made::Nothing, FRAME),
         };
-        let picture = Arc::clone(&self.picture);
-        let mut ticks = tokio::time::interval(pace);
-        // As in the relay: a new socket must be known to take packets before the first one is sent.
-        for socket in [&self.rtp, &self.rtcp] {
-            if socket.writable().await.is_err() {
-                return;
-            }
+        let (sender, receiver) = contexts.unzip();
+        Self {
+            held: false,
+            echo,
+            made,
+            pace,
+            began: now,
+            next: None,
+            recovery: plan.video.then(Recovery::default),
+            reports_to: None,
+            remote_ssrc: 0,
+            ssrc: 0,
+            sender,
+            receiver,
+            source: None,
+            described,
+            highest: 0,
         }
-        let mut buffers = [[0; MAX_DATAGRAM + TAG_ROOM]; 2];
-        loop {
-            let idle = matches!(made, Made::Nothing) || self.destination().is_none();
-            let [media, control] = &mut buffers;
-            tokio::select! {
-                // An error is an ICMP message about a caller that left (Windows tells it here).
-                received = self.rtp.recv_from(&mut media[..MAX_DATAGRAM]) => if let Ok((length, source)) = received {
-                    self.on_rtp(media, length, source, echo);
-                },
-                received = self.rtcp.recv_from(&mut control[..MAX_DATAGRAM]) => if let Ok((length, source)) = received {
-                    self.on_rtcp(control, length, source, &mut made);
-                },
-                () = picture.notified() => self.on_picture_wanted(&mut made),
-                _ = ticks.tick(), if !idle => self.make(&mut made),
-            }
+    }
+
+    /// A datagram has come to the RTP (0) or RTCP (1) port; `buffer` has room behind it for a tag.
+    fn on_packet(
+        &mut self,
+        end: usize,
+        buffer: &mut [u8],
+        length: usize,
+        source: SocketAddr,
+        now: Instant,
+        out: &mut impl Outlet,
+    ) {
+        match end {
+            0 => self.on_rtp(buffer, length, source, now, out),
+            _ => self.on_rtcp(buffer, length, source, out),
+        }
+    }
+
+    /// When something is to be made; never while there is nothing, or nowhere to send it.
+    fn next_deadline(&self) -> Option<Instant> {
+        let idle = matches!(self.made, Made::Nothing) || self.destination().is_none();
+        (!idle).then(|| self.next.unwrap_or(self.began))
+    }
+
+    /// Makes what is due.
+    fn on_deadline(&mut self, now: Instant, out: &mut impl Outlet) {
+        while self.next_deadline().is_some_and(|due| due <= now) {
+            // What could not be sent before there was somewhere to send it is not made up for.
+            self.next = Some(self.next.unwrap_or(now) + self.pace);
+            self.make(out);
         }
     }
 
@@ -298,7 +374,14 @@ impl Task {
         self.source.or(self.described)
     }
 
-    fn on_rtp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr, echo: bool) {
+    fn on_rtp(
+        &mut self,
+        buffer: &mut [u8],
+        length: usize,
+        source: SocketAddr,
+        now: Instant,
+        out: &mut impl Outlet,
+    ) {
         if self.source.is_some_and(|known| known != source) && self.described != Some(source) {
             return;
         }
@@ -314,23 +397,22 @@ impl Task {
         self.highest = u16::from_be_bytes([buffer[2], buffer[3]]);
         self.remote_ssrc = u32::from_be_bytes([buffer[8], buffer[9], buffer[10], buffer[11]]);
         if let Some(recovery) = &mut self.recovery {
-            let now = clock::now();
             recovery.received(self.highest, now);
             let missing = recovery.due(now);
             if !missing.is_empty() {
-                self.report(&feedback::nack(self.ssrc, self.remote_ssrc, &missing));
+                self.report(&feedback::nack(self.ssrc, self.remote_ssrc, &missing), out);
             }
         }
-        if echo {
+        if self.echo {
             // Sequence and timestamp stay, so that loss and order are echoed too; the source is our own.
             buffer[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
-            self.send(buffer, length);
+            self.send(buffer, length, out);
         }
     }
 
     /// Protects and sends what is in the buffer's first `length` bytes.
-    fn send(&mut self, buffer: &mut [u8], length: usize) {
-        if self.held.load(Ordering::Relaxed) {
+    fn send(&mut self, buffer: &mut [u8], length: usize, out: &mut impl Outlet) {
+        if self.held {
             return;
         }
         let protected = match &mut self.sender {
@@ -338,8 +420,7 @@ impl Task {
             None => Ok(length),
         };
         if let (Ok(length), Some(to)) = (protected, self.destination()) {
-            // A full socket buffer loses the packet, as a network would.
-            let _ = self.rtp.try_send_to(&buffer[..length], to);
+            out.send(0, &buffer[..length], to);
             if let Some(recovery) = &mut self.recovery {
                 recovery.sent(u16::from_be_bytes([buffer[2], buffer[3]]), &buffer[..length]);
             }
@@ -347,17 +428,17 @@ impl Task {
     }
 
     /// A whole picture is wanted of us: of the film, or of whoever is echoed.
-    fn on_picture_wanted(&mut self, made: &mut Made) {
-        match made {
+    fn on_picture_wanted(&mut self, out: &mut impl Outlet) {
+        match &mut self.made {
             Made::Film { film, .. } => film.begin_anew(),
             Made::Nothing | Made::Tone(_) | Made::Text { .. } => {
-                self.report(&feedback::picture_loss(self.ssrc, self.remote_ssrc));
+                self.report(&feedback::picture_loss(self.ssrc, self.remote_ssrc), out);
             }
         }
     }
 
     /// Sends feedback behind a report (RFC 4585 section 3.1: compound).
-    fn report(&mut self, feedback: &[u8]) {
+    fn report(&mut self, feedback: &[u8], out: &mut impl Outlet) {
         let mut packet = rtp::receiver_report(self.ssrc, self.remote_ssrc, 0, self.highest.into());
         packet.extend_from_slice(feedback);
         let beside = |mut to: SocketAddr| {
@@ -365,10 +446,10 @@ impl Task {
             to
         };
         let Some(to) = self.reports_to.or(self.source.map(beside)) else { return };
-        self.send_rtcp(packet, to);
+        self.send_rtcp(packet, to, out);
     }
 
-    fn send_rtcp(&mut self, mut packet: Vec<u8>, to: SocketAddr) {
+    fn send_rtcp(&mut self, mut packet: Vec<u8>, to: SocketAddr, out: &mut impl Outlet) {
         let plain = packet.len();
         packet.resize(plain + TAG_ROOM, 0);
         let protected = match &mut self.sender {
@@ -376,11 +457,11 @@ impl Task {
             None => Ok(plain),
         };
         if let Ok(length) = protected {
-            let _ = self.rtcp.try_send_to(&packet[..length], to);
+            out.send(1, &packet[..length], to);
         }
     }
 
-    fn on_rtcp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr, made: &mut Made) {
+    fn on_rtcp(&mut self, buffer: &mut [u8], length: usize, source: SocketAddr, out: &mut impl Outlet) {
         let opened = match &mut self.receiver {
             Some(receiver) => receiver.unprotect_rtcp(&mut buffer[..length]),
             None => Ok(length),
@@ -392,65 +473,146 @@ impl Task {
                 (Feedback::Missing(numbers), Some(recovery)) => {
                     for packet in numbers.into_iter().filter_map(|number| recovery.again(number)) {
                         if let Some(to) = self.source {
-                            let _ = self.rtp.try_send_to(packet, to);
+                            out.send(0, packet, to);
                         }
                     }
                 }
                 (Feedback::Missing(_), None) => {}
-                (Feedback::Picture, _) => self.on_picture_wanted(made),
+                (Feedback::Picture, _) => self.on_picture_wanted(out),
             }
         }
         if let Some((about, last)) = rtp::sender_report(&buffer[..length]) {
             let report = rtp::receiver_report(self.ssrc, about, last, self.highest.into());
-            self.send_rtcp(report, source);
+            self.send_rtcp(report, source, out);
         }
     }
 
-    fn make(&mut self, made: &mut Made) {
-        let mut packet = Vec::new();
-        match made {
-            Made::Nothing => return,
-            Made::Tone(tone) => packet = tone.packet(self.ssrc),
+    fn make(&mut self, out: &mut impl Outlet) {
+        let mut packets: Vec<Vec<u8>> = Vec::new();
+        match &mut self.made {
+            Made::Nothing => {}
+            Made::Tone(tone) => packets.push(tone.packet(self.ssrc)),
             Made::Text { writer, typing, sequence, timestamp } => {
                 let typed = typing.as_ref().map(Typing::take).filter(|typed| !typed.is_empty());
                 if let Some(typed) = typed {
                     writer.push(&typed);
                 }
-                let Some(payload) = writer.next(*timestamp) else {
-                    match typing {
-                        Some(_) => *timestamp = timestamp.wrapping_add(TEXT_PACE.as_millis() as u32),
-                        None => *made = Made::Nothing,
-                    }
-                    return;
-                };
-                packet.extend_from_slice(&rtp::header(
-                    payload.payload_type,
-                    payload.marker,
-                    *sequence,
-                    *timestamp,
-                    self.ssrc,
-                ));
-                packet.extend_from_slice(&payload.bytes);
-                *sequence = sequence.wrapping_add(1);
+                let payload = writer.next(*timestamp);
+                let over = payload.is_none() && typing.is_none();
+                if let Some(payload) = payload {
+                    let (number, marker) = (payload.payload_type, payload.marker);
+                    let header = rtp::header(number, marker, *sequence, *timestamp, self.ssrc);
+                    packets.push([&header[..], &payload.bytes].concat());
+                    *sequence = sequence.wrapping_add(1);
+                }
                 *timestamp = timestamp.wrapping_add(TEXT_PACE.as_millis() as u32);
+                if over {
+                    self.made = Made::Nothing;
+                }
             }
             Made::Film { film, payload_type, sequence, timestamp } => {
                 let payloads = film.next_picture();
                 let last = payloads.len().saturating_sub(1);
                 for (at, payload) in payloads.into_iter().enumerate() {
                     let header = rtp::header(*payload_type, at == last, *sequence, *timestamp, self.ssrc);
-                    let mut packet = [&header[..], &payload].concat();
+                    packets.push([&header[..], &payload].concat());
                     *sequence = sequence.wrapping_add(1);
-                    let length = packet.len();
-                    packet.resize(length + TAG_ROOM, 0);
-                    self.send(&mut packet, length);
                 }
                 *timestamp = timestamp.wrapping_add(PICTURE_TICKS);
-                return;
             }
         }
-        let length = packet.len();
-        packet.resize(length + TAG_ROOM, 0);
-        self.send(&mut packet, length);
+        for mut packet in packets {
+            let length = packet.len();
+            packet.resize(length + TAG_ROOM, 0);
+            self.send(&mut packet, length, out);
+        }
+    }
+}
+
+/// Two sockets to send from.
+struct Sockets<'a>([&'a UdpSocket; 2]);
+
+impl Outlet for Sockets<'_> {
+    fn send(&mut self, end: usize, packet: &[u8], to: SocketAddr) {
+        let _ = self.0[end].try_send_to(packet, to);
+    }
+}
+
+/// Plays a line at two sockets.
+async fn run(mut play: Play, rtp: Arc<UdpSocket>, rtcp: Arc<UdpSocket>, orders: Arc<Orders>) {
+    // As in the relay: a new socket must be known to take packets before the first one is sent.
+    for socket in [&rtp, &rtcp] {
+        if socket.writable().await.is_err() {
+            return;
+        }
+    }
+    let mut sockets = Sockets([&rtp, &rtcp]);
+    let mut buffers = [[0; MAX_DATAGRAM + TAG_ROOM]; 2];
+    loop {
+        let due = play.next_deadline();
+        let [media, control] = &mut buffers;
+        let received = tokio::select! {
+            // An error is an ICMP message about a caller that left (Windows tells it here).
+            received = rtp.recv_from(&mut media[..MAX_DATAGRAM]) => received.ok().map(|received| (0, received)),
+            received = rtcp.recv_from(&mut control[..MAX_DATAGRAM]) => received.ok().map(|received| (1, received)),
+            () = orders.picture.notified() => {
+                play.held = orders.held.load(Ordering::Relaxed);
+                play.on_picture_wanted(&mut sockets);
+                None
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(clock::now)), if due.is_some() => None,
+        };
+        play.held = orders.held.load(Ordering::Relaxed);
+        if let Some((end, (length, source))) = received {
+            play.on_packet(end, &mut buffers[end], length, source, clock::now(), &mut sockets);
+        }
+        play.on_deadline(clock::now(), &mut sockets);
+    }
+}
+
+/// A line at two ports of a simulation.
+struct Seat {
+    play: Play,
+    addresses: [SocketAddr; 2],
+}
+
+struct Leaving<'a> {
+    addresses: [SocketAddr; 2],
+    out: &'a mut Out,
+}
+
+impl Outlet for Leaving<'_> {
+    fn send(&mut self, end: usize, packet: &[u8], to: SocketAddr) {
+        self.out.send(self.addresses[end], packet, to);
+    }
+}
+
+impl Player for Seat {
+    fn receive(
+        &mut self,
+        at: SocketAddr,
+        packet: &mut [u8],
+        source: SocketAddr,
+        now: Instant,
+        out: &mut Out,
+    ) {
+        if packet.len() > MAX_DATAGRAM {
+            return;
+        }
+        let Self { play, addresses } = self;
+        let end = usize::from(at == addresses[1]);
+        let mut buffer = packet.to_vec();
+        buffer.resize(packet.len() + TAG_ROOM, 0);
+        let mut leaving = Leaving { addresses: *addresses, out };
+        play.on_packet(end, &mut buffer, packet.len(), source, now, &mut leaving);
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        self.play.next_deadline()
+    }
+
+    fn on_deadline(&mut self, now: Instant, out: &mut Out) {
+        let Self { play, addresses } = self;
+        play.on_deadline(now, &mut Leaving { addresses: *addresses, out });
     }
 }

@@ -83,7 +83,8 @@ impl FarEnds {
         call.kind = Kind::Interpreter;
         call.media.somebody_else();
         let says = answer::says(&call.offer, call.kind, None);
-        call.description = answer::answer(&call.offer, call.kind, &says, &mut call.media, &mut self.ports)?;
+        let (media, now) = (&mut call.media, self.state.clock.now());
+        call.description = answer::answer(&call.offer, call.kind, &says, media, &mut self.ports, now)?;
         self.reinvite(call_id, None)
     }
 

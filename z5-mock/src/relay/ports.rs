@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 
 use tokio::net::UdpSocket;
 
+use crate::imagined::Imagined;
+
 /// How many system-given ports are tried until one is even and the next one free.
 const TRIES: u32 = 256;
 
@@ -21,25 +23,38 @@ pub(crate) struct Ports {
     range: RangeInclusive<u16>,
     next: u16,
     /// Numbers without sockets, for a simulation.
-    imagined: bool,
+    imagined: Option<Imagined>,
 }
 
 impl Ports {
     pub(crate) fn new(address: IpAddr, range: RangeInclusive<u16>) -> Self {
         let next = *range.start();
-        Self { address, range, next, imagined: false }
+        Self { address, range, next, imagined: None }
     }
 
     /// Numbers without sockets.
-    pub(crate) fn imagined(address: IpAddr) -> Self {
-        Self { imagined: true, ..Self::new(address, 40_000..=59_998) }
+    pub(crate) fn imagined(address: IpAddr, range: RangeInclusive<u16>, ports: Imagined) -> Self {
+        Self { imagined: Some(ports), ..Self::new(address, range) }
     }
 
-    /// The next of those; none where there are sockets.
-    pub(crate) fn imagine(&mut self) -> Option<u16> {
-        let port = self.imagined.then_some(self.next)?;
-        self.next = if port >= *self.range.end() { *self.range.start() } else { port + 2 };
-        Some(port)
+    /// Where there are no sockets: where they would be.
+    pub(crate) fn simulation(&self) -> Option<Imagined> {
+        self.imagined.clone()
+    }
+
+    /// The next free pair of those: RTP and RTCP. None where there are sockets, or no more.
+    pub(crate) fn imagine(&mut self) -> Option<[SocketAddr; 2]> {
+        let ports = self.imagined.as_ref()?;
+        let (low, high) = (*self.range.start(), *self.range.end());
+        for _ in 0..=(high.saturating_sub(low)) / 2 {
+            let port = self.next;
+            self.next = if port >= high.saturating_sub(1) { low } else { port + 2 };
+            let pair = [port, port + 1].map(|port| SocketAddr::new(self.address, port));
+            if pair.iter().all(|address| ports.is_free(*address)) {
+                return Some(pair);
+            }
+        }
+        None
     }
 
     pub(crate) fn pair(&mut self) -> io::Result<Pair> {

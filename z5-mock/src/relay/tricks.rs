@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use tokio::net::UdpSocket;
-
+use super::Side;
+use super::path::{Outlet, Port};
 use crate::fault::{Fault, Faults};
 
 /// Packets after which the relay moves: a second of audio.
@@ -28,7 +28,6 @@ const FORGED: u8 = 0x2a;
 pub(super) struct Tricks {
     sent: u64,
     first: Vec<u8>,
-    other: Option<std::net::UdpSocket>,
 }
 
 impl Tricks {
@@ -36,10 +35,11 @@ impl Tricks {
     pub(super) fn send(
         &mut self,
         faults: &Faults,
-        socket: &UdpSocket,
+        out: &mut impl Outlet,
         mut packet: Vec<u8>,
         to: SocketAddr,
     ) -> bool {
+        const HERE: Port = Port::Facing(Side::Caller);
         self.sent += 1;
         if self.first.is_empty() {
             self.first.clone_from(&packet);
@@ -47,12 +47,12 @@ impl Tricks {
         let whole = packet.len() > SSRC.end;
         if faults.strikes(Fault::SpoofedMedia) && whole {
             // Forgeries that are lost harm nobody.
-            let _ = self.other(socket).map(|other| other.send_to(&forged(&packet), to));
+            let _ = out.send(Port::Other, &forged(&packet), to);
         }
         // Of two sources at one address nobody can tell in the clear which is the right one but by which came first: the real one.
         let foreign = (faults.strikes(Fault::ForeignSource) && whole).then(|| forged(&packet));
         if faults.strikes(Fault::ReplayedMedia) && self.sent.is_multiple_of(REPLAY_EACH) {
-            let _ = socket.try_send_to(&self.first, to);
+            let _ = out.send(HERE, &self.first, to);
         }
         if faults.strikes(Fault::WrongPayload) && whole {
             packet[1] = (packet[1] & 0x80) | FOREIGN_PAYLOAD;
@@ -69,24 +69,13 @@ impl Tricks {
             packet.truncate(TRUNCATED);
         }
         if faults.strikes(Fault::RelayMoves) && self.sent > MOVES_AFTER {
-            return self.other(socket).is_some_and(|other| other.send_to(&packet, to).is_ok());
+            return out.send(Port::Other, &packet, to);
         }
-        let sent = socket.try_send_to(&packet, to).is_ok();
+        let sent = out.send(HERE, &packet, to);
         if let Some(foreign) = foreign {
-            let _ = socket.try_send_to(&foreign, to);
+            let _ = out.send(HERE, &foreign, to);
         }
         sent
-    }
-
-    /// A socket on another port of the same address; it does not block and is only sent from.
-    fn other(&mut self, socket: &UdpSocket) -> Option<&std::net::UdpSocket> {
-        if self.other.is_none() {
-            let address = socket.local_addr().ok()?.ip();
-            let other = std::net::UdpSocket::bind(SocketAddr::new(address, 0)).ok()?;
-            other.set_nonblocking(true).ok()?;
-            self.other = Some(other);
-        }
-        self.other.as_ref()
     }
 }
 

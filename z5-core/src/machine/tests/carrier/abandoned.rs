@@ -103,7 +103,8 @@ fn an_established_call_outlives_an_outage_of_minutes_and_is_forgotten_after_a_lo
     net.call(2, "echo");
     net.live(2 * SECOND);
     assert_eq!(calls(&net), (1, 1));
-    outage(&mut net, 200 * SECOND);
+    // A minute until its media counts as silent, and three for its caller to come back.
+    outage(&mut net, 250 * SECOND);
     assert_eq!(calls(&net), (0, 0));
 }
 
