@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Monotonic time.
+/// Monotonic time: that of tokio, which is the system's unless a simulation has paused it.
 #[expect(clippy::disallowed_methods, reason = "this file owns the clock")]
 pub fn now() -> Instant {
-    Instant::now()
+    tokio::time::Instant::now().into_std()
 }
 
 /// Wall time tied to a monotonic instant.

@@ -4,6 +4,7 @@
 
 mod dns;
 mod https;
+mod imagined;
 mod look;
 mod media;
 mod probe;
@@ -13,6 +14,7 @@ mod store;
 mod tap;
 mod tls;
 mod tracer;
+mod wires;
 
 pub(crate) use dns::system_nameservers;
 pub(crate) use probe::Prober;
@@ -22,12 +24,11 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::task::JoinHandle;
-use z5_media::capture::Capture;
 use z5_sip::ident::Ident;
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{FlowEnd, FlowId};
@@ -36,7 +37,7 @@ use crate::call::{CallId, CallMedia};
 use crate::clock::{self, WallAnchor};
 use crate::config::Config;
 use crate::egress::{Guard, Passage};
-use crate::entropy;
+use crate::entropy::Entropy;
 use crate::error::{Attempt, AttemptOutcome, InternalError, StartError, StoreError};
 use crate::events::{EventKind, EventSender, Events, event_channel};
 use crate::machine::Machine;
@@ -46,7 +47,11 @@ use crate::machine::io::{
 };
 use crate::machine::plan::Plan;
 use crate::session::{CallSnapshot, Snapshot, StartOptions};
+use crate::simulation::{Dice, Heard, Simulation};
 use crate::store::Recalled;
+
+use self::imagined::Imagined;
+use self::wires::Wires;
 
 /// What the session's handle sends.
 pub(crate) enum Order {
@@ -86,11 +91,16 @@ pub(crate) enum Fact {
     Received {
         flow: FlowId,
         bytes: Bytes,
-        room: OwnedSemaphorePermit,
+        room: Option<OwnedSemaphorePermit>,
     },
     Closed {
         flow: FlowId,
         why: FlowEnd,
+    },
+    /// Something left the far end of a simulated connection.
+    Heard {
+        flow: FlowId,
+        heard: Heard,
     },
     Stream {
         event: z5_media::StreamEvent,
@@ -104,69 +114,105 @@ pub(crate) type Facts = mpsc::UnboundedSender<Fact>;
 /// Facts handled before the outbox is emptied: bounds how long a burst delays a write.
 const MAX_FACTS_PER_TURN: usize = 64;
 
-/// Checks everything that can be checked before the first packet and starts the thread.
+/// What a session runs in.
+pub(crate) enum World {
+    /// A thread of its own, with sockets.
+    Real,
+    /// The runtime it is started in, in simulated time.
+    Simulated(Simulation),
+}
+
+/// Checks everything that can be checked before the first packet and starts the thread, or in simulated time the task.
 pub(crate) fn start(
     config: Config,
     options: StartOptions,
+    world: World,
     call_ids: Arc<AtomicU64>,
     present: Arc<Mutex<Snapshot>>,
 ) -> Result<(mpsc::UnboundedSender<Order>, Events), StartError> {
     let started = clock::now();
-    let system = if config.dns.system { system_nameservers() } else { Vec::new() };
-    let plan = Plan::new(&config, &system, entropy::uuid()?, &options)?;
-    let place = options.store.map(store::Place::Given).or_else(|| store::Place::configured(&config));
-    let client = https::Client::new(&config.tls)?;
-    let trust = Arc::new(tls::Trust::new(&config.tls, options.capture.clone()));
+    let real = matches!(world, World::Real);
+    let entropy = match &world {
+        World::Real => Entropy::System,
+        World::Simulated(simulation) => Entropy::Seeded(Dice::new(simulation.seed)),
+    };
+    let system = if real && config.dns.system { system_nameservers() } else { Vec::new() };
+    let plan = Plan::new(&config, &system, entropy.uuid()?, &options)?;
+    let configured = || store::Place::configured(&config).filter(|_| real);
+    let place = options.store.map(store::Place::Given).or_else(configured);
     let seed = match options.seed {
         Some(seed) => seed,
-        None => entropy::seed()?,
+        None => entropy.number()?,
     };
     let (orders, orders_in) = mpsc::unbounded_channel();
     let (facts, facts_in) = mpsc::unbounded_channel();
+    let (wires, wall, network) = match world {
+        World::Real => {
+            let client = https::Client::new(&config.tls)?;
+            let trust = Arc::new(tls::Trust::new(&config.tls, options.capture.clone()));
+            let real = wires::Real::new(client, trust, options.capture.clone(), facts.clone());
+            (Wires::Real(Box::new(real)), WallAnchor::read(), None)
+        }
+        World::Simulated(simulation) => {
+            let (wall, media) = (simulation.wall, simulation.media.clone());
+            (Wires::Simulated(Box::new(Imagined::new(simulation, facts.clone()))), wall, Some(media))
+        }
+    };
     let (patience, video) = (config.timeouts.media_silent.duration(), config.media.video.clone());
     let guard = Guard::new(config.egress.guard, &config.egress.allow);
     let (capture, reach) = (options.capture.clone(), guard.reach());
-    let media = media::Media::start(facts.clone(), capture, reach, patience, video)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| StartError::System { what: "runtime", why: error.to_string() })?;
+    let source = media::Source { entropy, network };
+    let media = media::Media::start(facts.clone(), source, capture, reach, patience, video)?;
     let (sender, events) = event_channel();
     let keeper = place.map(|place| store::Keeper::start(place, facts.clone())).transpose()?;
-    let machine = Machine::new(plan, Ident::from_seed(seed), WallAnchor::read(), call_ids, started);
+    let machine = Machine::new(plan, Ident::from_seed(seed), wall, call_ids, started);
     let core = Core {
         machine,
         started,
         sender,
         present,
-        facts,
-        dns: dns::Dns::default(),
-        client,
-        trust,
-        sip: BTreeMap::new(),
-        closing: Vec::new(),
+        wires,
         media,
         guard,
         tracer: options.trace.map(|trace| tracer::Tracer::new(trace, started)),
         figures_every: options.figures_every,
-        capture: options.capture,
         keeper,
         last_words: None,
     };
+    let running = watched(core, orders_in, facts_in);
+    if !real {
+        let here = tokio::runtime::Handle::try_current()
+            .map_err(|error| StartError::System { what: "runtime", why: error.to_string() })?;
+        drop(here.spawn(running));
+        return Ok((orders, events));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StartError::System { what: "runtime", why: error.to_string() })?;
     std::thread::Builder::new()
         .name("z5-core".to_owned())
-        .spawn(move || run(&runtime, core, orders_in, facts_in))
+        .spawn(move || runtime.block_on(running))
         .map_err(|error| StartError::System { what: "thread", why: error.to_string() })?;
     Ok((orders, events))
 }
 
-fn run(
-    runtime: &tokio::runtime::Runtime,
+/// Runs it to its end, and tells if that was a panic.
+async fn watched(
     mut core: Core,
     orders: mpsc::UnboundedReceiver<Order>,
     facts: mpsc::UnboundedReceiver<Fact>,
 ) {
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(core.run(orders, facts))));
+    let mut run = Box::pin(core.run(orders, facts));
+    let outcome = std::future::poll_fn(|context| {
+        // What a panic leaves behind is only asked for its last event.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    });
+    let outcome = outcome.await;
+    drop(run);
     if let Err(panic) = outcome {
         let what = panic
             .downcast_ref::<&str>()
@@ -190,16 +236,9 @@ struct Core {
     started: Instant,
     sender: EventSender,
     present: Arc<Mutex<Snapshot>>,
-    facts: Facts,
-    dns: dns::Dns,
-    client: https::Client,
-    trust: Arc<tls::Trust>,
-    sip: BTreeMap<FlowId, sip::Connection>,
-    /// Connections whose last bytes are still going out.
-    closing: Vec<JoinHandle<()>>,
+    wires: Wires,
     media: media::Media,
     guard: Guard,
-    capture: Option<Arc<Capture>>,
     keeper: Option<store::Keeper>,
     /// The last event, told when everything is kept.
     last_words: Option<EventKind>,
@@ -216,13 +255,30 @@ impl Core {
     ) {
         let mut out = Outbox::new();
         let mut abandoned = false;
-        let mut lookout = look::Lookout::new();
+        let mut looking = Some(clock::ticks(look::PERIOD));
         let mut measuring = self.figures_every.map(clock::ticks);
         self.machine.handle(Input::Start, clock::now(), &mut out);
         self.perform(&mut out);
         while !self.machine.is_stopped() {
             let deadline = self.machine.next_deadline();
             tokio::select! {
+                // Deadlines first: each is handled once, and nothing that floods in can put them off.
+                biased;
+                () = async {
+                    match deadline {
+                        Some(deadline) => clock::sleep_until(deadline.at).await,
+                        None => std::future::pending().await,
+                    }
+                } => self.machine.handle(Input::Deadline, clock::now(), &mut out),
+                () = tick(&mut looking) => {
+                    let look = self.wires.look(self.machine.look_towards());
+                    self.machine.handle(Input::Look(look), clock::now(), &mut out);
+                }
+                () = tick(&mut measuring) => {
+                    for (call, figures) in self.media.figures() {
+                        self.emit(EventKind::CallFigures { call, figures: Box::new(figures) });
+                    }
+                }
                 order = orders.recv(), if !abandoned => match order {
                     Some(order) => self.on_order(order, &mut out),
                     None => {
@@ -240,29 +296,11 @@ impl Core {
                         next = if handled < MAX_FACTS_PER_TURN { facts.try_recv().ok() } else { None };
                     }
                 }
-                _ = lookout.ticks.tick() => {
-                    let look = lookout.look(self.machine.look_towards());
-                    self.machine.handle(Input::Look(look), clock::now(), &mut out);
-                }
-                () = tick(&mut measuring) => {
-                    for (call, figures) in self.media.figures() {
-                        self.emit(EventKind::CallFigures { call, figures: Box::new(figures) });
-                    }
-                }
-                () = async {
-                    match deadline {
-                        Some(deadline) => clock::sleep_until(deadline.at).await,
-                        None => std::future::pending().await,
-                    }
-                } => self.machine.handle(Input::Deadline, clock::now(), &mut out),
+                fact = self.wires.arrived() => self.on_fact(fact, &mut out),
             }
             self.perform(&mut out);
         }
-        let open = std::mem::take(&mut self.sip).into_values().map(sip::Connection::close);
-        for last_bytes in std::mem::take(&mut self.closing).into_iter().chain(open.collect::<Vec<_>>()) {
-            // Each ends by itself within a bounded time, all of them at once.
-            drop(last_bytes.await);
-        }
+        self.wires.finish().await;
         let mut troubles = Vec::from_iter(self.finish_keeping().await);
         while let Ok(fact) = facts.try_recv() {
             if let Fact::NotKept(error) = fact {
@@ -309,9 +347,8 @@ impl Core {
             }
             Fact::Connected { flow, link, remote, mut tried } => {
                 let transport = Some(crate::machine::transport_name(link.transport()));
-                match sip::Connection::open(flow, link, remote, self.capture.as_ref(), self.facts.clone()) {
-                    Ok((connection, ends)) => {
-                        self.sip.insert(flow, connection);
+                match self.wires.open(flow, link, remote) {
+                    Ok(ends) => {
                         let sip::Ends { transport, local, remote } = ends;
                         if let Some(tracer) = &mut self.tracer {
                             tracer.opened(flow, transport, local, remote);
@@ -336,12 +373,13 @@ impl Core {
                 drop(room);
             }
             Fact::Closed { flow, why } => {
-                self.sip.remove(&flow);
+                self.wires.closed(flow);
                 if let Some(tracer) = &mut self.tracer {
                     tracer.closed(flow);
                 }
                 self.machine.handle(Input::Closed { flow, why }, now, out);
             }
+            Fact::Heard { flow, heard } => self.wires.heard(flow, heard),
             Fact::Recalled(recalled) => self.machine.handle(Input::Recalled(recalled), now, out),
             Fact::NotKept(error) => self.machine.handle(Input::NotKept(error), now, out),
             Fact::Stream { event } => {
@@ -378,18 +416,13 @@ impl Core {
                     writes.entry(flow).or_default().push(bytes);
                 }
                 Effect::Close { flow } => {
-                    if let (Some(messages), Some(connection)) =
-                        (writes.remove(&flow), self.sip.get_mut(&flow))
-                    {
-                        connection.write(messages);
+                    if let Some(messages) = writes.remove(&flow) {
+                        self.wires.write(flow, messages);
                     }
                     if let Some(tracer) = &mut self.tracer {
                         tracer.closed(flow);
                     }
-                    if let Some(connection) = self.sip.remove(&flow) {
-                        self.closing.retain(|last_bytes| !last_bytes.is_finished());
-                        self.closing.push(connection.close());
-                    }
+                    self.wires.close(flow);
                 }
                 Effect::Emit(kind @ EventKind::Stopped { .. }) if self.keeper.is_some() => {
                     self.last_words = Some(kind);
@@ -406,15 +439,12 @@ impl Core {
                     }
                 }
                 Effect::Lookup { id, name, record, server, transport, patience } => {
-                    self.dns.lookup(id, name, record, (server, transport), patience, self.facts.clone());
+                    self.wires.lookup(id, name, record, (server, transport), patience);
                 }
-                Effect::EndLookups => self.dns.end(),
-                Effect::EndHttps => self.client.forget(),
-                Effect::Https { id, request } => self.client.send(id, request, self.facts.clone()),
-                Effect::Connect { flow, targets } => {
-                    let (trust, capture) = (Arc::clone(&self.trust), self.capture.clone());
-                    sip::connect(flow, targets, trust, capture, self.facts.clone());
-                }
+                Effect::EndLookups => self.wires.end_lookups(),
+                Effect::EndHttps => self.wires.end_https(),
+                Effect::Https { id, request } => self.wires.https(id, request),
+                Effect::Connect { flow, targets } => self.wires.connect(flow, targets),
                 Effect::PrepareMedia { call, bind, ports, kinds } => {
                     let outcome = self.media.prepare(call, bind, ports, &kinds);
                     self.machine.handle(Input::MediaReady { call, outcome }, clock::now(), out);
@@ -436,9 +466,7 @@ impl Core {
             }
         }
         for (flow, messages) in writes {
-            if let Some(connection) = self.sip.get_mut(&flow) {
-                connection.write(messages);
-            }
+            self.wires.write(flow, messages);
         }
     }
 

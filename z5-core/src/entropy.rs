@@ -5,15 +5,48 @@
 use zeroize::Zeroizing;
 
 use crate::error::StartError;
+use crate::simulation::Dice;
+
+/// Where a session's chance comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Entropy {
+    /// The system.
+    System,
+    /// A simulation's seed.
+    Seeded(Dice),
+}
+
+impl Entropy {
+    /// 64 random bits.
+    pub(crate) fn number(&self) -> Result<u64, StartError> {
+        match self {
+            Self::System => number(),
+            Self::Seeded(dice) => Ok(dice.number()),
+        }
+    }
+
+    /// As [`keys`].
+    pub(crate) fn keys<const N: usize>(&self) -> Result<Zeroizing<[u8; N]>, StartError> {
+        match self {
+            Self::System => keys(),
+            Self::Seeded(dice) => {
+                let mut bytes = Zeroizing::new([0; N]);
+                dice.fill(bytes.as_mut_slice());
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// As [`uuid`].
+    pub(crate) fn uuid(&self) -> Result<String, StartError> {
+        let bits = self.keys::<16>()?;
+        Ok(uuid_of(*bits))
+    }
+}
 
 /// Fills `bytes` from the system.
 fn fill(bytes: &mut [u8]) -> Result<(), StartError> {
     getrandom::fill(bytes).map_err(|error| StartError::Entropy { why: error.to_string() })
-}
-
-/// A seed for the identifiers of one session.
-pub(crate) fn seed() -> Result<u64, StartError> {
-    number()
 }
 
 /// 64 random bits.

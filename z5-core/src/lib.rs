@@ -23,6 +23,7 @@ pub mod policy;
 pub mod preflight;
 pub mod secret;
 pub mod session;
+pub mod simulation;
 pub mod store;
 pub mod trace;
 

@@ -15,10 +15,11 @@ use crate::account::contacts::Contact;
 use crate::account::vcard::Card;
 use crate::call::{CallId, CallMedia, CallRequest, MessageId, Refusal};
 use crate::config::{Config, RetryMode};
-use crate::driver::{self, Order};
+use crate::driver::{self, Order, World};
 use crate::error::StartError;
 use crate::events::{CallState, Events, MediaKind, SessionState, StepTimings};
 use crate::machine::io::{BookChange, Command};
+use crate::simulation::Simulation;
 use crate::store::{CallRecord, Store};
 use crate::trace::SipTrace;
 
@@ -117,9 +118,26 @@ impl Session {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with(config: Config, options: StartOptions) -> Result<(Self, Events), StartError> {
+        Self::start_in(World::Real, config, options)
+    }
+
+    /// The same in simulated time, as a task of the runtime it is called in ([`crate::simulation`]).
+    ///
+    /// # Errors
+    /// When the configuration cannot be used or there is no runtime.
+    pub fn simulated(
+        config: Config,
+        options: StartOptions,
+        simulation: Simulation,
+    ) -> Result<(Self, Events), StartError> {
+        Self::start_in(World::Simulated(simulation), config, options)
+    }
+
+    fn start_in(world: World, config: Config, options: StartOptions) -> Result<(Self, Events), StartError> {
         let call_ids = Arc::new(AtomicU64::new(1));
         let present = Arc::new(Mutex::new(Snapshot::default()));
-        let (orders, events) = driver::start(config, options, Arc::clone(&call_ids), Arc::clone(&present))?;
+        let (orders, events) =
+            driver::start(config, options, world, Arc::clone(&call_ids), Arc::clone(&present))?;
         Ok((Self { orders, call_ids, present }, events))
     }
 

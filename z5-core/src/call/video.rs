@@ -100,9 +100,13 @@ impl VideoIn {
         }
     }
 
-    /// The running source.
-    pub(crate) fn open(self) -> Result<Box<dyn VideoSource>, CallError> {
+    /// The running source; without `threads` one that needs no encoder.
+    pub(crate) fn open(self, threads: bool) -> Result<Box<dyn VideoSource>, CallError> {
         match self {
+            Self::Pattern(_) if !threads => Err(refused("pattern", NO_TIME)),
+            Self::File { path, .. } if !threads && is_y4m(&path) => {
+                Err(refused(path.display().to_string(), NO_TIME))
+            }
             Self::Off => Ok(Box::new(NoPicture)),
             Self::Blank => Ok(Box::new(Blank::default())),
             Self::Pattern(rung) => pattern(rung),
@@ -119,6 +123,9 @@ impl VideoIn {
 fn refused(what: impl Into<String>, why: impl fmt::Display) -> CallError {
     CallError::VideoSource { what: what.into(), why: why.to_string() }
 }
+
+/// Why what takes time of the processor has no place in a simulation.
+const NO_TIME: &str = "in simulated time no picture is encoded; the film and H.264 files can be sent";
 
 #[cfg(not(feature = "openh264"))]
 const NO_CODEC: &str =
@@ -212,23 +219,27 @@ impl VideoOut {
         film.iter().chain(snapshot).chain(pictures).try_for_each(|path| check_folder(path))
     }
 
-    /// The running sink.
-    pub(crate) fn open(self) -> Result<Box<dyn VideoSink>, CallError> {
+    /// The running sink; without `threads` each picture is decoded as it comes.
+    pub(crate) fn open(self, threads: bool) -> Result<Box<dyn VideoSink>, CallError> {
         match self {
             Self::Nothing => Ok(Box::new(NoPicture)),
             Self::Watched { film, snapshot, pictures } => {
-                Ok(Box::new(Watched::open(film, snapshot, pictures)?))
+                Ok(Box::new(Watched::open(film, snapshot, pictures, threads)?))
             }
             Self::Custom(sink) => Ok(sink),
         }
     }
 }
 
+fn recording(path: PathBuf) -> Result<AnnexBSink, CallError> {
+    AnnexBSink::create(&path).map_err(|error| CallError::Recording { path, why: error.to_string() })
+}
+
 /// Keeps pictures in a file, and has them judged where they can be decoded.
 struct Watched {
     film: Option<AnnexBSink>,
     #[cfg(feature = "openh264")]
-    eye: openh264::Eye,
+    eye: Box<dyn VideoSink>,
 }
 
 impl Watched {
@@ -236,10 +247,8 @@ impl Watched {
         film: Option<PathBuf>,
         snapshot: Option<PathBuf>,
         pictures: Option<PathBuf>,
+        threads: bool,
     ) -> Result<Self, CallError> {
-        let recording = |path: PathBuf| {
-            AnnexBSink::create(&path).map_err(|error| CallError::Recording { path, why: error.to_string() })
-        };
         let film = film.map(recording).transpose()?;
         #[cfg(feature = "openh264")]
         {
@@ -249,9 +258,14 @@ impl Watched {
                     .map_err(|error| CallError::Recording { path, why: error.to_string() })
             };
             let kept = openh264::Kept { snapshot, film: pictures.map(raw).transpose()? };
-            let (eye, _) = openh264::eye(kept).map_err(failed)?;
+            let eye: Box<dyn VideoSink> = match threads {
+                true => Box::new(openh264::eye(kept).map_err(failed)?.0),
+                false => Box::new(openh264::still_eye(kept).map_err(failed)?),
+            };
             Ok(Self { film, eye })
         }
+        #[cfg(not(feature = "openh264"))]
+        let _ = threads;
         #[cfg(not(feature = "openh264"))]
         match snapshot.or(pictures) {
             Some(path) => Err(CallError::Recording { path, why: NO_CODEC.to_owned() }),

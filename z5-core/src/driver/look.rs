@@ -5,27 +5,19 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior};
-
 use crate::clock::WallAnchor;
 use crate::machine::io::{Look, Route};
 
 /// Recovery after a network returns takes at most 2 s, and the first attempt after it needs its time too.
-const PERIOD: Duration = Duration::from_secs(1);
+pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
-/// When to look, and at what it was looked last.
+/// At what it was looked last.
+#[derive(Default)]
 pub(super) struct Lookout {
-    pub(super) ticks: Interval,
     towards: Option<SocketAddr>,
 }
 
 impl Lookout {
-    pub(super) fn new() -> Self {
-        let mut ticks = tokio::time::interval(PERIOD);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { ticks, towards: None }
-    }
-
     /// What is seen now; nothing is said of the route when its end is another one than at the last look.
     pub(super) fn look(&mut self, towards: Option<SocketAddr>) -> Look {
         let same = std::mem::replace(&mut self.towards, towards) == towards;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use z5_media::capture::{Capture, KeyOf};
+use z5_media::engine::simulated;
 use z5_media::{
     AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, Reach, Silence,
     SrtpParams, SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 use super::{Fact, Facts};
 use crate::call::{AudioIn, AudioOut, CallFigures, CallId, CallMedia, VideoIn, VideoOut};
 use crate::config::{PortRange, VideoSetting};
-use crate::entropy;
+use crate::entropy::Entropy;
 use crate::error::{CallError, StartError};
 use crate::events::MediaKind;
 use crate::machine::io::{
@@ -37,8 +38,23 @@ pub(super) struct Media {
     patience: Duration,
     calls: BTreeMap<CallId, CallStreams>,
     made: AtomicU64,
+    source: Source,
     /// What is sent as video when a call does not say.
     video: VideoSetting,
+}
+
+/// Where chance comes from and datagrams go.
+pub(super) struct Source {
+    pub(super) entropy: Entropy,
+    /// In simulated time.
+    pub(super) network: Option<simulated::Network>,
+}
+
+impl Source {
+    /// Pictures are encoded and decoded on threads of their own, whose time no simulation counts.
+    fn threads(&self) -> bool {
+        self.network.is_none()
+    }
 }
 
 #[derive(Default)]
@@ -60,13 +76,24 @@ struct CallStreams {
 impl Media {
     pub(super) fn start(
         facts: Facts,
+        source: Source,
         capture: Option<Arc<Capture>>,
         reach: Option<Reach>,
         patience: Duration,
         video: VideoSetting,
     ) -> Result<Self, StartError> {
-        let made = AtomicU64::new(entropy::number()?);
-        Ok(Self { engine: None, facts, capture, reach, patience, calls: BTreeMap::new(), made, video })
+        let made = AtomicU64::new(source.entropy.number()?);
+        Ok(Self {
+            source,
+            engine: None,
+            facts,
+            capture,
+            reach,
+            patience,
+            calls: BTreeMap::new(),
+            made,
+            video,
+        })
     }
 
     /// Keeps the sources and sinks of a command until the call needs them.
@@ -95,7 +122,8 @@ impl Media {
         ports: PortRange,
         kinds: &[MediaKind],
     ) -> Result<Vec<ReadyMedium>, CallError> {
-        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref(), self.reach.as_ref())?;
+        let engine =
+            engine(&mut self.engine, &self.facts, &self.source, self.capture.as_ref(), self.reach.as_ref())?;
         let streams = self.calls.entry(call).or_default();
         if let Some(wish) = streams.wish.take() {
             wish.check()?;
@@ -109,14 +137,15 @@ impl Media {
             let on = |source: &VideoIn| !matches!(source, VideoIn::Off);
             let configured = || Some(VideoIn::from(&self.video)).filter(on);
             let source = streams.video_in.take().filter(on).or_else(configured).unwrap_or(VideoIn::Blank);
-            streams.film = Some(source.open()?);
+            streams.film = Some(source.open(self.source.threads())?);
         }
         let mut ready = Vec::new();
         for kind in kinds {
             let port = engine
                 .reserve(bind, ports.inclusive())
                 .map_err(|error| CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") })?;
-            let keys = entropy::keys().map_err(|error| CallError::Media { why: error.to_string() })?;
+            let keys =
+                self.source.entropy.keys().map_err(|error| CallError::Media { why: error.to_string() })?;
             let pair = PortPair { rtp: port.rtp_addr(), rtcp: port.rtcp_addr() };
             let film = streams.film.as_ref().filter(|_| *kind == MediaKind::Video);
             let largest = film.and_then(|film| film.largest_unit());
@@ -129,7 +158,8 @@ impl Media {
 
     /// Starts what was agreed; ports that are not needed are freed.
     pub(super) fn start_streams(&mut self, call: CallId, plans: Vec<StreamPlan>) -> Result<(), CallError> {
-        let engine = engine(&mut self.engine, &self.facts, self.capture.as_ref(), self.reach.as_ref())?;
+        let engine =
+            engine(&mut self.engine, &self.facts, &self.source, self.capture.as_ref(), self.reach.as_ref())?;
         let Some(streams) = self.calls.get_mut(&call) else { return Ok(()) };
         for plan in plans {
             let Some(port) = streams.ports.remove(&plan.kind) else { continue };
@@ -140,7 +170,7 @@ impl Media {
                 note_key(self.capture.as_ref(), KeyOf::SentFrom(local), *suite, ours);
                 note_key(self.capture.as_ref(), KeyOf::SentTo(local), *suite, theirs);
             }
-            let config = stream_config(plan, streams, serial)?;
+            let config = stream_config(plan, streams, serial, &self.source)?;
             let stream = engine
                 .start_stream(port, config)
                 .map_err(|error| CallError::Media { why: error.to_string() })?;
@@ -284,6 +314,7 @@ impl Media {
 fn engine<'a>(
     engine: &'a mut Option<Engine>,
     facts: &Facts,
+    source: &Source,
     capture: Option<&Arc<Capture>>,
     reach: Option<&Reach>,
 ) -> Result<&'a Engine, CallError> {
@@ -292,8 +323,13 @@ fn engine<'a>(
         let mut config = EngineConfig::new(move |event| drop(facts.send(Fact::Stream { event })));
         config.capture = capture.cloned();
         config.reach = reach.cloned();
-        let made = Engine::start(config).map_err(|error| CallError::Media { why: error.to_string() })?;
-        *engine = Some(made);
+        *engine = Some(match &source.network {
+            None => Engine::start(config).map_err(|error| CallError::Media { why: error.to_string() })?,
+            Some(network) => {
+                config.port_seed = 0;
+                Engine::simulated(config, network)
+            }
+        });
     }
     engine.as_ref().ok_or_else(|| CallError::Media { why: "no engine".to_owned() })
 }
@@ -315,6 +351,7 @@ fn stream_config(
     plan: StreamPlan,
     streams: &mut CallStreams,
     serial: u64,
+    origin: &Source,
 ) -> Result<StreamConfig, CallError> {
     let media = |why: String| CallError::Media { why };
     let kind = match plan.codec {
@@ -349,13 +386,13 @@ fn stream_config(
             max_bits_per_second: plan.max_bits_per_second,
             source: match streams.film.take() {
                 Some(source) => source,
-                None => VideoIn::Off.open()?,
+                None => VideoIn::Off.open(origin.threads())?,
             },
-            sink: streams.video_out.take().unwrap_or(VideoOut::Nothing).open()?,
+            sink: streams.video_out.take().unwrap_or(VideoOut::Nothing).open(origin.threads())?,
         }),
     };
     let srtp = plan.srtp.as_ref().map(srtp).transpose().map_err(|error| media(error.to_string()))?;
-    let random = entropy::number().map_err(|error| media(error.to_string()))?.to_le_bytes();
+    let random = origin.entropy.number().map_err(|error| media(error.to_string()))?.to_le_bytes();
     let word = |at: usize| u32::from_le_bytes([random[at], random[at + 1], random[at + 2], random[at + 3]]);
     Ok(StreamConfig {
         kind,

@@ -39,6 +39,8 @@ pub(crate) enum Link {
     Tcp(TcpStream),
     Tls(Box<TlsStream<Tapped<TcpStream>>>),
     Udp(UdpSocket),
+    /// Without a socket, in simulated time.
+    Simulated(Ends),
 }
 
 /// Connects and reports.
@@ -121,7 +123,7 @@ pub(super) struct Connection {
 }
 
 /// What is known of a connection that opened.
-pub(super) struct Ends {
+pub(crate) struct Ends {
     pub(super) transport: Transport,
     pub(super) local: SocketAddr,
     pub(super) remote: SocketAddr,
@@ -133,6 +135,7 @@ impl Link {
             Self::Tcp(_) => Transport::Tcp,
             Self::Tls(_) => Transport::Tls,
             Self::Udp(_) => Transport::Udp,
+            Self::Simulated(ends) => ends.transport,
         }
     }
 }
@@ -174,6 +177,7 @@ impl Connection {
                     tokio::spawn(read_all(flow, read, None, facts.clone())),
                 )
             }
+            Link::Simulated(_) => return Err(std::io::ErrorKind::Unsupported.into()),
             Link::Udp(socket) => {
                 let ends = Ends { transport: Transport::Udp, local: socket.local_addr()?, remote };
                 let socket = Arc::new(socket);
@@ -282,7 +286,10 @@ async fn read_all(flow: FlowId, mut read: impl AsyncRead + Unpin, tap: Option<Ta
                 if let Some(tap) = &tap {
                     tap.received(&buffer);
                 }
-                if facts.send(Fact::Received { flow, bytes: buffer.split().freeze(), room }).is_err() {
+                if facts
+                    .send(Fact::Received { flow, bytes: buffer.split().freeze(), room: Some(room) })
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -303,7 +310,7 @@ async fn receive_all(flow: FlowId, socket: Arc<UdpSocket>, tap: Option<Tap>, fac
                 if let Some(tap) = &tap {
                     tap.received(&bytes);
                 }
-                if facts.send(Fact::Received { flow, bytes, room }).is_err() {
+                if facts.send(Fact::Received { flow, bytes, room: Some(room) }).is_err() {
                     return;
                 }
             }
@@ -365,6 +372,7 @@ mod tests {
                 | Fact::Https { .. }
                 | Fact::Connected { .. }
                 | Fact::ConnectFailed { .. }
+                | Fact::Heard { .. }
                 | Fact::Stream { .. }
                 | Fact::Recalled(_)
                 | Fact::NotKept(_) => {}
