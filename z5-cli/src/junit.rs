@@ -37,6 +37,10 @@ fn suite(outcome: &Outcome) -> String {
         outcome.took_ms / 1000.0,
         escape(&outcome.file),
     );
+    out += &format!(
+        "    <properties><property name=\"clock\" value=\"{}\"/></properties>\n",
+        outcome.clock.name()
+    );
     for (number, step) in outcome.told.iter().enumerate() {
         out += &case(number + 1, step, outcome);
     }

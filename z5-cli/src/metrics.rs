@@ -222,6 +222,7 @@ mod tests {
             event: "scenario",
             scenario: "s".to_owned(),
             file: "s.yaml".to_owned(),
+            clock: crate::scenario::Clock::Real,
             verdict: "ok",
             took_ms: 1500.0,
             steps: Default::default(),

@@ -15,6 +15,7 @@ mod party;
 mod perform;
 mod read;
 mod run;
+mod simulated;
 mod venue;
 mod wire;
 mod world;
@@ -24,7 +25,7 @@ pub(crate) use model::Scenario;
 pub(crate) use outcome::{NotReached, Outcome, StepOutcome, Told};
 pub(crate) use parse::{Given, party_names as parties, scenario as read};
 pub(crate) use run::{Stop, watched};
-pub(crate) use world::{Configurations, World, judge};
+pub(crate) use world::{Clock, Configurations, World, judge};
 pub(crate) use yaml::Mistake;
 
 /// The JSON schema of a scenario file.

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::session::ReportArgs;
 use super::value::{duration, pair, some_time};
+use crate::scenario::Clock;
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -16,6 +17,9 @@ pub(crate) struct RunArgs {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) world: WorldArgs,
+    /// Which clock the run goes by; simulated time takes next to none, and has the mock carrier only
+    #[arg(long, value_name = "CLOCK", value_enum, default_value = "real")]
+    pub(crate) clock: Clock,
     /// Write a report as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
@@ -39,6 +43,9 @@ pub(crate) struct AcceptanceArgs {
     pub(crate) only: Vec<String>,
     #[command(flatten)]
     pub(crate) world: WorldArgs,
+    /// Which clock the run goes by; simulated time takes next to none, and has the mock carrier only
+    #[arg(long, value_name = "CLOCK", value_enum, default_value = "real")]
+    pub(crate) clock: Clock,
     /// Write the table as Markdown
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
@@ -85,7 +92,17 @@ pub(crate) struct WorldArgs {
     /// A value for one of the file's `vars`; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) set: Vec<(String, String)>,
+    /// Which clock the run goes by; a monitor's is real.
+    #[arg(skip)]
+    pub(crate) clock: Clock,
     /// The configuration of a party at a real carrier; --config is for those without one
     #[arg(long, value_name = "NAME=FILE", value_parser = pair)]
     pub(crate) party: Vec<(String, String)>,
+}
+
+impl WorldArgs {
+    /// The same by this clock.
+    pub(crate) fn by(&self, clock: Clock) -> Self {
+        Self { clock, ..self.clone() }
+    }
 }

@@ -18,7 +18,7 @@ use crate::expect::{Expectation, nearest};
 use crate::failure::usage;
 use crate::output::{self, Output};
 use crate::result_file::{self, Readers, Replace};
-use crate::scenario::{self, Mistake, Outcome, Scenario, Stop, World};
+use crate::scenario::{self, Clock, Mistake, Outcome, Scenario, Stop, World};
 use crate::script;
 
 /// A row of the table.
@@ -40,6 +40,7 @@ struct Row {
 const PASS: &str = "pass";
 const FAIL: &str = "fail";
 /// Why a point is not judged at a real carrier.
+const NEEDS_TIME: &str = "it needs real time: leave --clock simulated out";
 const NEEDS_MOCK: &str = "needs the mock carrier";
 const NOT_JUDGED: &str = "not-judged";
 /// Why a point has no verdict after Ctrl-C.
@@ -114,6 +115,11 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
     let wanted =
         |point: &Point| args.only.is_empty() || args.only.iter().any(|id| point.id.eq_ignore_ascii_case(id));
     let real = is_real(args, config);
+    let simulated = args.clock == Clock::Simulated;
+    if real && simulated {
+        let why = "--clock simulated has no real carrier: leave --config and --party out";
+        return Err(usage("usage.clock", why.to_owned()));
+    }
     let (mut rows, mut ready, mut known) = (Vec::new(), Vec::new(), 0);
     for point in POINTS.iter().filter(|point| wanted(point)) {
         let mut row = Row {
@@ -134,13 +140,20 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
         {
             row.open = missing;
         } else if let Some((file, text)) = point.scenario {
-            let own = own(&args.world, text);
+            let own = own(&args.world, text).by(args.clock);
             match load(text, Path::new(file), Path::new(""), &own, config) {
                 Ok((mut scenario, world)) => {
                     // found before anything is sent; what was reserved before stays empty and harmless
                     let folder = args.report.report.as_ref().map(|folder| folder.join(point.id));
                     reports::record(&mut scenario, folder.as_deref(), args.report.show_numbers)?;
                     ready.push(Ready { place: rows.len(), scenario, world });
+                }
+                // what needs real time is no mistake of the user's either
+                Err(mistakes)
+                    if simulated
+                        && mistakes.iter().all(|mistake| mistake.why.contains("--clock simulated")) =>
+                {
+                    row.open = NEEDS_TIME.to_owned();
                 }
                 // with a real carrier some points have nobody who could judge them; that is no mistake of the user's
                 Err(mistakes)
@@ -190,7 +203,7 @@ fn own(args: &WorldArgs, text: &str) -> WorldArgs {
     let names = scenario::parties(text);
     let is_here = |name: &str| names.iter().any(|(party, account)| party == name || account == name);
     let party = args.party.iter().filter(|(name, _)| is_here(name)).cloned().collect();
-    WorldArgs { set, party }
+    WorldArgs { set, party, clock: args.clock }
 }
 
 /// Runs so many at a time. True when Ctrl-C came twice; true when z5 itself was at fault.

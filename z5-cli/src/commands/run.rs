@@ -15,7 +15,7 @@ use crate::failure::usage;
 use crate::junit;
 use crate::output::{self, Output};
 use crate::result_file::{Readers, Replace, ResultFile};
-use crate::scenario::{self, Configurations, Given, Mistake, Outcome, Scenario, Stop, Told, World};
+use crate::scenario::{self, Clock, Configurations, Given, Mistake, Outcome, Scenario, Stop, Told, World};
 use crate::script;
 
 /// The result object.
@@ -23,6 +23,7 @@ use crate::script;
 struct Line<'a> {
     #[serde(flatten)]
     head: Head<'a>,
+    clock: Clock,
     scenarios: Vec<Short<'a>>,
 }
 
@@ -41,24 +42,25 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
         output::print(scenario::SCHEMA);
         return Exit::Ok;
     }
-    let loaded = match load_all(&args.files, &args.world, config) {
+    let clock = args.clock;
+    let loaded = match load_all(&args.files, &args.world.by(clock), config) {
         Ok(loaded) => loaded,
-        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+        Err(failure) => return end(&[], clock, Some(&failure), Exit::Usage, out),
     };
     if args.check {
         for (scenario, _) in &loaded {
             out.row(&format!("{}: {}", scenario.file.display(), scenario.name), Some(true));
         }
-        return end(&[], None, Exit::Ok, out);
+        return end(&[], clock, None, Exit::Ok, out);
     }
     let loaded = match record(loaded, &args.report) {
         Ok(loaded) => loaded,
-        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+        Err(failure) => return end(&[], clock, Some(&failure), Exit::Usage, out),
     };
     // found before a long run, not after it
     let junit = match reserve(args.junit.as_deref(), args.overwrite, junit::MARK, "usage.junit") {
         Ok(junit) => junit,
-        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+        Err(failure) => return end(&[], clock, Some(&failure), Exit::Usage, out),
     };
     let (outcomes, twice) = all(loaded, out).await;
     let written = junit.map_or(Ok(()), |file| file.write(junit::xml(&outcomes).as_bytes()));
@@ -73,7 +75,7 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
     } else {
         Exit::Ok
     };
-    end(&outcomes, lost.as_ref(), exit, out)
+    end(&outcomes, clock, lost.as_ref(), exit, out)
 }
 
 /// The file that a command writes at its end, when one is asked for: judged before the work begins.
@@ -192,7 +194,7 @@ pub(super) fn conclude(outcome: &Outcome, out: &mut Output) {
     }
 }
 
-fn end(outcomes: &[Outcome], failure: Option<&Failure>, exit: Exit, out: &mut Output) -> Exit {
+fn end(outcomes: &[Outcome], clock: Clock, failure: Option<&Failure>, exit: Exit, out: &mut Output) -> Exit {
     if let Some(failure) = failure {
         output::failure(failure);
     }
@@ -207,7 +209,7 @@ fn end(outcomes: &[Outcome], failure: Option<&Failure>, exit: Exit, out: &mut Ou
         })
         .collect();
     let first = failure.or_else(|| outcomes.iter().find_map(|outcome| outcome.failure.as_ref()));
-    out.object(&Line { head: Head::new("run", exit, first), scenarios });
+    out.object(&Line { head: Head::new("run", exit, first), clock, scenarios });
     exit
 }
 
@@ -247,7 +249,7 @@ pub(super) fn load(
     let set: BTreeMap<String, String> = args.set.iter().cloned().collect();
     let given = Given { set, environment: |name| std::env::var(name).ok() };
     let parties = args.party.iter().map(|(name, file)| (name.clone(), PathBuf::from(file))).collect();
-    let configurations = Configurations { everyone: config.map(Path::to_owned), parties };
+    let configurations = Configurations { everyone: config.map(Path::to_owned), parties, clock: args.clock };
     let scenario = scenario::read(text, file, folder, &given)?;
     let world = scenario::judge(&scenario, &configurations)?;
     Ok((scenario, world))

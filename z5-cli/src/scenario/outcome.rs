@@ -9,6 +9,7 @@ use z5_core::{Advice, Event, Failure};
 
 use super::model::{Action, PartyPlan, Scenario, Step};
 use super::perform;
+use super::world::Clock;
 use crate::expect::Expectation;
 use crate::failure::interrupted;
 
@@ -73,6 +74,8 @@ pub(crate) struct Outcome {
     pub(crate) scenario: String,
     /// Its file.
     pub(crate) file: String,
+    /// Which clock it went by.
+    pub(crate) clock: Clock,
     /// "ok" or "failed".
     pub(crate) verdict: &'static str,
     /// How long it took, in milliseconds.
@@ -121,6 +124,7 @@ impl Outcome {
             event: "scenario",
             scenario: scenario.to_owned(),
             file: file.display().to_string(),
+            clock: Clock::Real,
             verdict: BAD,
             took_ms: 0.0,
             steps: Counts::default(),

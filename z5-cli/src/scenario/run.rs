@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use z5_core::{Failure, clock};
 
@@ -19,7 +19,7 @@ use super::outcome::{BAD, Counts, GOOD, Outcome, StepOutcome, Told, failure, not
 use super::party::Party;
 use super::perform::{self, Done};
 use super::venue::Venue;
-use super::world::World;
+use super::world::{Clock, World};
 use crate::expect::Expectation;
 use crate::failure::interrupted;
 use crate::report::Report;
@@ -77,7 +77,11 @@ pub(crate) async fn watched(
             steps.push(step);
         }
     };
-    let running = run(scenario, world, tell, stop);
+    let clock = world.clock();
+    let running: Pin<Box<dyn Future<Output = Outcome> + Send>> = match world {
+        World::Simulated(..) => Box::pin(aside(scenario, world, tell, stop)),
+        World::Mock(_) | World::Real(_) => Box::pin(run(scenario, world, tell, stop)),
+    };
     tokio::pin!(running);
     let mut outcome = loop {
         tokio::select! {
@@ -104,8 +108,39 @@ pub(crate) async fn watched(
             Some(failure("run.expectation", format!("{what}: wanted {wanted}, measured {measured}")))
         })
     });
+    outcome.clock = clock;
     outcome.told = steps;
     outcome
+}
+
+/// Runs it to its end in simulated time, on a thread of its own: its clock is that of a runtime, which goes from one deadline to the
+/// next when nothing more is to be done.
+async fn aside(
+    scenario: Scenario,
+    world: World,
+    tell: mpsc::UnboundedSender<Told>,
+    stop: watch::Receiver<Stop>,
+) -> Outcome {
+    let mut ended = Outcome::not_run(
+        &scenario.name,
+        &scenario.file,
+        failure("run.world", "the simulation did not come to its end"),
+    );
+    let (done, outcome) = oneshot::channel();
+    let simulate = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        if let Ok(runtime) = runtime {
+            // who waits no longer has not missed it
+            drop(done.send(runtime.block_on(run(scenario, world, tell, stop))));
+        }
+    };
+    let thread = std::thread::Builder::new().name("z5-simulation".to_owned()).spawn(simulate);
+    if let Ok(outcome) = outcome.await {
+        return outcome;
+    }
+    // it panicked, or the system gave no thread
+    ended.fault = thread.is_ok();
+    ended
 }
 
 /// Runs it to its end.
@@ -289,6 +324,7 @@ async fn close(running: Arc<Running>, at_once: bool) -> Outcome {
         event: "scenario",
         scenario: running.scenario.name.clone(),
         file: running.scenario.file.display().to_string(),
+        clock: Clock::Real,
         verdict: if running.is_good() { GOOD } else { BAD },
         took_ms: ms(running.began, clock::now()),
         steps: Counts { ok, failed, skipped: not_reached.len() },

@@ -1,10 +1,14 @@
 //! Where a running scenario happens, as its steps see it: sessions begin there, and where the carrier is a mock it can be told to
 //! misbehave. Steps do not ask which venue it is; what a venue cannot do it says.
 
+use std::sync::Arc;
+
+use tokio::task::AbortHandle;
 use z5_core::{Config, Events, Session, StartError, StartOptions};
-use z5_mock::{Carrier, Entry, Fault, Impairment, When};
+use z5_mock::{Carrier, Entry, Fault, Faults, Impairment, When};
 
 use super::model::{Impaired, PartyPlan};
+use super::simulated::Simulated;
 use super::world::{self, World};
 
 /// A venue that was entered.
@@ -14,6 +18,8 @@ pub(super) enum Venue {
     Real,
     /// The mock carrier in this process.
     Mock(Box<Carrier>),
+    /// The same in simulated time, and the task that lets it pass.
+    Simulated(Arc<Simulated>, AbortHandle),
 }
 
 /// This venue has no mock carrier.
@@ -27,9 +33,28 @@ impl Venue {
             World::Mock(builder) => {
                 let carrier = builder.start().await;
                 let carrier = carrier.map_err(|error| format!("the mock carrier did not start: {error}"))?;
-                let configs: Result<Vec<_>, String> =
-                    parties.iter().map(|party| world::of_the_mock(&carrier, party)).collect();
-                Ok((Self::Mock(Box::new(carrier)), configs?))
+                let client = |account: &str, generic| match generic {
+                    true => carrier.generic_config(account),
+                    false => carrier.client_config(account),
+                };
+                let config = |party| world::of_the_mock(party, Some(carrier.ca_pem()), client);
+                let configs = parties.iter().map(config).collect::<Result<Vec<_>, _>>()?;
+                Ok((Self::Mock(Box::new(carrier)), configs))
+            }
+            World::Simulated(builder, seed) => {
+                let simulated = Simulated::new(*builder, seed);
+                let simulated =
+                    simulated.map_err(|error| format!("the mock carrier did not start: {error}"))?;
+                let client = |account: &str, generic| {
+                    simulated.with(|sim, _| match generic {
+                        true => sim.generic_config(account),
+                        false => sim.client_config(account),
+                    })
+                };
+                let config = |party| world::of_the_mock(party, None, client);
+                let configs = parties.iter().map(config).collect::<Result<Vec<_>, _>>()?;
+                let living = tokio::spawn(Arc::clone(&simulated).live()).abort_handle();
+                Ok((Self::Simulated(simulated, living), configs))
             }
         }
     }
@@ -42,47 +67,65 @@ impl Venue {
     ) -> Result<(Session, Events), StartError> {
         match self {
             Self::Real | Self::Mock(_) => Session::start_with(config, options),
+            Self::Simulated(simulated, _) => Session::simulated(config, options, simulated.simulation()),
         }
     }
 
-    fn mock(&self) -> Result<&Carrier, NoMock> {
+    /// The faults of the mock carrier.
+    fn faults(&self) -> Result<Faults, NoMock> {
         match self {
             Self::Real => Err(NoMock),
-            Self::Mock(carrier) => Ok(carrier),
+            Self::Mock(carrier) => Ok(carrier.faults().clone()),
+            Self::Simulated(simulated, _) => Ok(simulated.with(|sim, _| sim.faults().clone())),
         }
     }
 
     /// Lets the carrier misbehave.
     pub(super) fn arm(&self, fault: Fault, when: When) -> Result<(), NoMock> {
-        self.mock().map(|carrier| {
+        self.faults().map(|faults| {
             // It is ended by its name.
-            let _ = carrier.faults().arm_when(fault, when);
+            let _ = faults.arm_when(fault, when);
         })
     }
 
     /// Ends that.
     pub(super) fn disarm(&self, fault: Fault) -> Result<(), NoMock> {
-        self.mock().map(|carrier| carrier.faults().disarm(fault))
+        self.faults().map(|faults| faults.disarm(fault))
     }
 
     /// Impairs media or SIP otherwise, from the next packet on.
     pub(super) fn impair(&self, of: Impaired, impairment: Impairment) -> Result<(), NoMock> {
-        self.mock().map(|carrier| match of {
-            Impaired::Media => carrier.impair(impairment),
-            Impaired::Sip => carrier.impair_sip(impairment),
-        })
+        match (self, of) {
+            // SIP in simulated time was refused before anything was sent.
+            (Self::Real, _) | (Self::Simulated(..), Impaired::Sip) => return Err(NoMock),
+            (Self::Mock(carrier), Impaired::Media) => carrier.impair(impairment),
+            (Self::Mock(carrier), Impaired::Sip) => carrier.impair_sip(impairment),
+            (Self::Simulated(simulated, _), Impaired::Media) => {
+                simulated.with(|sim, _| sim.impair(impairment));
+            }
+        }
+        Ok(())
     }
 
     /// Ends every connection for SIP at the carrier's first address.
     pub(super) async fn cut(&self) -> Result<(), NoMock> {
-        let carrier = self.mock()?;
-        carrier.cut_sip(carrier.sip_addr().ip()).await;
+        match self {
+            Self::Real => return Err(NoMock),
+            Self::Mock(carrier) => carrier.cut_sip(carrier.sip_addr().ip()).await,
+            Self::Simulated(simulated, _) => {
+                simulated.with(|sim, now| sim.cut_sip(sim.sip_addr().ip(), now));
+            }
+        }
         Ok(())
     }
 
     /// What crossed the wire.
     pub(super) fn recorded(&self) -> Result<Vec<Entry>, NoMock> {
-        self.mock().map(|carrier| carrier.recorder().entries())
+        match self {
+            Self::Real => Err(NoMock),
+            Self::Mock(carrier) => Ok(carrier.recorder().entries()),
+            Self::Simulated(simulated, _) => Ok(simulated.with(|sim, _| sim.recorder().entries())),
+        }
     }
 
     /// The end.
@@ -90,6 +133,7 @@ impl Venue {
         match self {
             Self::Real => {}
             Self::Mock(carrier) => carrier.shutdown().await,
+            Self::Simulated(_, living) => living.abort(),
         }
     }
 }

@@ -6,21 +6,35 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use z5_core::Config;
-use z5_mock::{Account, Builder, Carrier, Number};
+use z5_core::config::{Transport, VideoSetting};
+use z5_mock::{Account, Builder, Carrier, ClientConfig, Number};
 
 use super::language::WORDS;
-use super::model::{Action, MediaPlan, MockPlan, PartyPlan, Policy, Scenario, Step};
+use super::model::{Action, Impaired, MediaPlan, MockPlan, PartyPlan, Policy, Scenario, Step};
 use super::read::unknown;
 use super::yaml::{Mistake, Place};
 use crate::script::{Kept, Media};
 
-/// Configurations named on the command line. Any of them makes the carrier a real one.
+/// The clock of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Clock {
+    /// The one on the wall.
+    #[default]
+    Real,
+    /// Simulated time, the same for the same seed.
+    Simulated,
+}
+
+/// What is given from outside beside variables. Configurations are named on the command line. Any of them makes the carrier a real one.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Configurations {
     /// `--config`: for every party without one of its own.
     pub(crate) everyone: Option<PathBuf>,
     /// `--party NAME=FILE`.
     pub(crate) parties: BTreeMap<String, PathBuf>,
+    /// `--clock`.
+    pub(crate) clock: Clock,
 }
 
 impl Configurations {
@@ -34,8 +48,29 @@ impl Configurations {
 pub(crate) enum World {
     /// The mock carrier as planned.
     Mock(Box<Builder>),
+    /// The mock carrier in simulated time, and the seed of whoever comes to it.
+    Simulated(Box<Builder>, u64),
     /// Somebody else's; one configuration for each party.
     Real(Vec<Config>),
+}
+
+impl Clock {
+    /// As on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Real => "real",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+impl World {
+    pub(super) const fn clock(&self) -> Clock {
+        match self {
+            Self::Mock(_) | Self::Real(_) => Clock::Real,
+            Self::Simulated(..) => Clock::Simulated,
+        }
+    }
 }
 
 /// Decides for a world and judges everything that needs no traffic.
@@ -54,7 +89,22 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
     let world = match (&scenario.mock, given.none()) {
         (Some(plan), true) => {
             accounts(plan, &scenario.parties, &mut mistakes);
-            World::Mock(Box::new(builder(plan, &mut mistakes)))
+            let builder = Box::new(builder(plan, &mut mistakes));
+            match given.clock {
+                Clock::Real => World::Mock(builder),
+                Clock::Simulated => {
+                    real_only(scenario, &mut mistakes);
+                    World::Simulated(builder, plan.seed.unwrap_or(1))
+                }
+            }
+        }
+        (mock, _) if given.clock == Clock::Simulated => {
+            let why = match mock {
+                Some(_) => "--clock simulated has no real carrier: leave --config and --party out",
+                None => "--clock simulated has the mock carrier only: the file has no `mock`",
+            };
+            mistakes.push(Mistake::new(start, why));
+            World::Real(Vec::new())
         }
         (mock, _) => {
             mock_only(&scenario.steps, mock.is_some(), &mut mistakes);
@@ -92,6 +142,44 @@ fn account(party: &PartyPlan) -> &str {
     party.account.as_deref().unwrap_or(&party.name)
 }
 
+const NO_SIP_IMPAIRED: &str = "--clock simulated impairs media only";
+
+/// What simulated time has not.
+fn real_only(scenario: &Scenario, mistakes: &mut Vec<Mistake>) {
+    if scenario.mock.as_ref().is_some_and(|mock| mock.sip_impairment.is_some()) {
+        mistakes.push(Mistake::new(Place { line: 1, column: 1 }, NO_SIP_IMPAIRED));
+    }
+    for party in &scenario.parties {
+        if party.transport == Some(Transport::Udp) {
+            let why = format!("party `{}`: --clock simulated carries SIP over tcp and tls only", party.name);
+            mistakes.push(Mistake::new(party.at, why));
+        }
+    }
+    of_real_time(&scenario.steps, mistakes);
+}
+
+/// Steps that need real time: pictures are encoded on a thread of its own, whose time no simulation counts, and no TLS is spoken.
+fn of_real_time(steps: &[Step], mistakes: &mut Vec<Mistake>) {
+    for step in steps {
+        let mut refuse = |why: &str| mistakes.push(Mistake::new(step.at, why));
+        if media_of(&step.action)
+            .and_then(|media| media.video.as_ref())
+            .is_some_and(VideoSetting::needs_codec)
+        {
+            refuse("--clock simulated encodes no pictures: send `film` or an H.264 file");
+        }
+        if matches!(&step.action, Action::Impair(Impaired::Sip, _)) {
+            refuse(NO_SIP_IMPAIRED);
+        }
+        if matches!(&step.action, Action::Wire(wire) if wire.start.starts_with("[TLS")) {
+            refuse("--clock simulated speaks no TLS: there is no handshake to look at");
+        }
+        if let Action::Parallel(branches) = &step.action {
+            branches.iter().for_each(|branch| of_real_time(branch, mistakes));
+        }
+    }
+}
+
 /// Steps that nobody but the mock carrier can do.
 fn mock_only(steps: &[Step], has_mock: bool, mistakes: &mut Vec<Mistake>) {
     for step in steps {
@@ -111,41 +199,46 @@ fn mock_only(steps: &[Step], has_mock: bool, mistakes: &mut Vec<Mistake>) {
 /// Sound and picture files can be played.
 fn files(steps: &[Step], mistakes: &mut Vec<Mistake>) {
     for step in steps {
-        let media = match &step.action {
-            Action::Call(call) => &call.media,
-            Action::Answer { media, .. } | Action::Incoming(Policy::Answer(media)) => media,
-            Action::Parallel(branches) => {
-                branches.iter().for_each(|branch| files(branch, mistakes));
-                continue;
-            }
-            Action::Start
-            | Action::Register
-            | Action::Stop { .. }
-            | Action::Reject(_)
-            | Action::Incoming(Policy::Ring | Policy::Refuse(_))
-            | Action::Transfers { .. }
-            | Action::Connect { .. }
-            | Action::Search { .. }
-            | Action::Forget { .. }
-            | Action::History { .. }
-            | Action::Do(_)
-            | Action::Message { .. }
-            | Action::Contact { .. }
-            | Action::Sync
-            | Action::SameContacts(_)
-            | Action::Wait(_)
-            | Action::Pause(_)
-            | Action::Expect(_)
-            | Action::Fault(..)
-            | Action::Mend(_)
-            | Action::Impair(..)
-            | Action::Cut
-            | Action::Wire(_)
-            | Action::Say(_) => continue,
-        };
+        if let Action::Parallel(branches) = &step.action {
+            branches.iter().for_each(|branch| files(branch, mistakes));
+        }
+        let Some(media) = media_of(&step.action) else { continue };
         if let Err(error) = self::media(media, Kept::default()).to_call_media().check() {
             mistakes.push(Mistake::new(step.at, error.to_string()));
         }
+    }
+}
+
+/// What a step plays and shows.
+fn media_of(action: &Action) -> Option<&MediaPlan> {
+    match action {
+        Action::Call(call) => Some(&call.media),
+        Action::Answer { media, .. } | Action::Incoming(Policy::Answer(media)) => Some(media),
+        Action::Start
+        | Action::Register
+        | Action::Stop { .. }
+        | Action::Reject(_)
+        | Action::Incoming(Policy::Ring | Policy::Refuse(_))
+        | Action::Transfers { .. }
+        | Action::Connect { .. }
+        | Action::Search { .. }
+        | Action::Forget { .. }
+        | Action::History { .. }
+        | Action::Do(_)
+        | Action::Message { .. }
+        | Action::Contact { .. }
+        | Action::Sync
+        | Action::SameContacts(_)
+        | Action::Wait(_)
+        | Action::Pause(_)
+        | Action::Expect(_)
+        | Action::Fault(..)
+        | Action::Mend(_)
+        | Action::Impair(..)
+        | Action::Cut
+        | Action::Wire(_)
+        | Action::Say(_)
+        | Action::Parallel(_) => None,
     }
 }
 
@@ -244,17 +337,18 @@ fn builder(plan: &MockPlan, mistakes: &mut Vec<Mistake>) -> Builder {
     plan.faults.iter().fold(builder, |builder, order| builder.fault_order(*order))
 }
 
-/// The configuration of a party at the mock carrier.
-pub(super) fn of_the_mock(carrier: &Carrier, party: &PartyPlan) -> Result<Config, String> {
+/// The configuration of a party at the mock carrier; `client` gives that of an account, with or without steps 2 and 3.
+pub(super) fn of_the_mock(
+    party: &PartyPlan,
+    ca_pem: Option<&str>,
+    client: impl Fn(&str, bool) -> Option<ClientConfig>,
+) -> Result<Config, String> {
     let account = account(party);
-    let client = match party.generic {
-        true => carrier.generic_config(account),
-        false => carrier.client_config(account),
-    };
+    let client = client(account, party.generic);
     let client = client.ok_or_else(|| format!("the mock carrier has no account `{account}`"))?;
     let text = client.to_toml().map_err(|error| error.to_string())?;
     let mut config = Config::parse(&text, Path::new("mock")).map_err(|error| error.to_string())?;
     config.tls.ca_file = None;
-    config.tls.ca_pem = Some(carrier.ca_pem().to_owned());
+    config.tls.ca_pem = ca_pem.map(str::to_owned);
     settled(party, config)
 }

@@ -1,0 +1,178 @@
+//! `--clock simulated`: scenarios in simulated time, the same ones as against mock and real carriers, repeatable to the byte.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
+
+mod common;
+
+use common::{Run, World, z5};
+use serde_json::{Value, json};
+
+/// Runs a scenario with `--json`.
+fn run(text: &str, more: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut arguments = vec!["run", "--json", file.to_str().unwrap()];
+    arguments.extend(more);
+    z5(&arguments)
+}
+
+fn simulated(text: &str) -> Run {
+    run(text, &["--clock", "simulated"])
+}
+
+/// Action and verdict of each step, in the order of the file.
+fn steps(run: &Run) -> Vec<(u64, String, String)> {
+    let text = |step: &Value, member: &str| step[member].as_str().unwrap_or_default().to_owned();
+    let all = run.events.iter().filter(|event| event["event"] == "step" && event["action"] != "end");
+    let mut steps: Vec<_> = all
+        .map(|step| (step["line"].as_u64().unwrap(), text(step, "action"), text(step, "verdict")))
+        .collect();
+    steps.sort();
+    steps
+}
+
+/// Sound, text, keys, hold and pictures between two parties.
+const TWO: &str = r##"
+name: Two parties
+mock:
+parties: [alice, bob]
+steps:
+  - parallel:
+      - register: alice
+      - register: bob
+  - {call: +15555550102, as: alice, audio: tone, video: film}
+  - {wait: incoming, as: bob, where: {from: ~15555550101}}
+  - answer: bob
+    audio: tone:440
+    video: film
+  - {wait: established, as: alice}
+  - {dtmf: "12#", as: alice}
+  - {wait: digits, is: "12#", as: bob}
+  - {type: Hello, as: bob}
+  - {wait: text, has: Hello, as: alice}
+  - {hold: alice}
+  - {wait: call-hold, where: {remote: true}, as: bob}
+  - {resume: alice}
+  - pause: 1s
+  - hangup: alice
+  - {wait: over, as: bob}
+  - {expect: [audio.frequency=998..1002, ended_by=remote], as: bob}
+  - {expect: [audio.frequency=438..442, ended_by=local], as: alice}
+"##;
+
+#[test]
+fn one_file_runs_on_all_three_clocks() {
+    let world = World::new(&[]);
+    let parties = ["alice", "bob"].map(|name| format!("{name}={}", world.config_of(name).display()));
+    let [alice, bob] = &parties;
+    let elsewhere = run(TWO, &["--party", alice, "--party", bob]);
+    let (here, imagined) = (run(TWO, &[]), simulated(TWO));
+    for (run, clock) in [(&elsewhere, "real"), (&here, "real"), (&imagined, "simulated")] {
+        assert_eq!(run.status, 0, "{clock}: {}\n{}", run.stderr, run.stdout);
+        assert_eq!((&run.result()["clock"], &run.event("scenario")["clock"]), (&json!(clock), &json!(clock)));
+    }
+    // The same steps with the same verdicts, and results with the same members.
+    assert_eq!(steps(&elsewhere), steps(&imagined));
+    assert_eq!(steps(&here), steps(&imagined));
+    let members = |run: &Run| {
+        let of = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let scenario = run.event("scenario");
+        [of(scenario), of(&scenario["parties"]["bob"]), of(&scenario["parties"]["bob"]["call"])]
+    };
+    assert_eq!(members(&here), members(&imagined));
+}
+
+#[test]
+fn four_minutes_pass_as_said_and_every_packet_of_them_is_measured() {
+    let text =
+        "mock:\nsteps: [register, {call: echo, audio: tone}, {wait: established}, {pause: 4m}, hangup]";
+    let run = simulated(text);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+    let call = &run.event("scenario")["parties"]["alice"]["call"];
+    let audio = &call["audio"];
+    assert!((240_000.0..241_000.0).contains(&run.event("scenario")["took_ms"].as_f64().unwrap()));
+    assert!((11_990..=12_010).contains(&audio["packets_received"].as_u64().unwrap()), "{audio}");
+    assert_eq!((&audio["lost"], &audio["jitter_ms"]), (&json!(0), &json!(0.0)), "{audio}");
+    assert!((audio["heard"]["dominant_hz"].as_f64().unwrap() - 1000.0).abs() < 2.0, "{audio}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_result_to_the_byte_and_another_one_another() {
+    let text = |seed: u64| {
+        format!(
+            "name: Lossy\nmock: {{seed: {seed}, impair: {{loss: 5%, delay: 20ms, jitter: 30ms}}}}\nsteps:\n  - register\n  \
+             - {{call: echo, audio: tone, video: film}}\n  - wait: established\n  - {{type: hello}}\n  - {{wait: text, has: hello}}\n  \
+             - pause: 20s\n  - hangup\n  - expect: [\"audio.lost>=20\", \"audio.jitter_ms>=2\"]\n"
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let run = |seed| {
+        let file = folder.path().join("lossy.yaml");
+        std::fs::write(&file, text(seed)).unwrap();
+        z5(&["run", "--json", "--clock", "simulated", file.to_str().unwrap()])
+    };
+    let (one, again, other) = (run(7), run(7), run(8));
+    assert_eq!(one.status, 0, "{}\n{}", one.stderr, one.stdout);
+    assert_eq!(one.stdout, again.stdout);
+    assert_ne!(one.stdout, other.stdout);
+}
+
+#[test]
+fn faults_and_impairments_come_and_go_at_their_moments() {
+    let text = r#"
+mock: {seed: 3}
+steps:
+  - register
+  - {call: echo, audio: tone}
+  - wait: established
+  - pause: 5s
+  - impair: {loss: 100%}
+  - {wait: media-silent, within: 1m}
+  - impair: off
+  - {wait: media-back, within: 1m}
+  - cut
+  - pause: 5s
+  - {wait: registered, within: 1m}
+  - hangup
+"#;
+    let run = simulated(text);
+    assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+}
+
+#[test]
+fn what_has_no_place_in_simulated_time_is_refused_before_anything_happens() {
+    let world = World::new(&[]);
+    let config = world.config();
+    let calls = |video: &str| format!("mock:\nsteps: [register, {{call: echo, video: {video}}}]");
+    let pattern = calls("pattern");
+    let cases: &[(&str, &[&str], &str)] = &[
+        ("mock:\nsteps: [register]", &["--config", &config], "has no real carrier"),
+        ("steps: [register]", &[], "has the mock carrier only"),
+        (&pattern, &[], "encodes no pictures"),
+        ("mock:\nparties: {alice: {transport: udp}}\nsteps: [register]", &[], "over tcp and tls only"),
+        ("mock:\nsteps: [register, {wire: '[TLS ', has: '1.3'}]", &[], "speaks no TLS"),
+    ];
+    for (text, more, why) in cases {
+        let run = run(text, &[&["--clock", "simulated"], *more].concat());
+        assert_eq!((run.status, run.events.len()), (2, 1), "{text}: {}", run.stdout);
+        assert!(run.result()["failure"]["message"].as_str().unwrap().contains(why), "{text}: {}", run.stdout);
+    }
+    let config = z5(&["acceptance", "--json", "--clock", "simulated", "--config", &config]);
+    assert_eq!((config.status, &config.result()["failure"]["code"]), (2, &json!("usage.clock")));
+}
+
+#[test]
+fn the_acceptance_plan_passes_in_simulated_time_by_its_own_limits() {
+    let run = z5(&["acceptance", "--json", "--clock", "simulated", "--set", "talk=10s", "--set", "hold=30s"]);
+    // V2 looks at a TLS handshake; every limit is the plan's own.
+    assert_eq!(
+        run.result()["summary"],
+        json!({"pass": 16, "fail": 0, "not-judged": 1}),
+        "{}\n{}",
+        run.stderr,
+        run.stdout
+    );
+    let call = run.events.iter().find(|event| event["id"] == "V4").unwrap();
+    assert!(call["took_ms"].as_f64().unwrap() >= 10_000.0, "{call}");
+}
