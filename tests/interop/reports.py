@@ -53,7 +53,7 @@ def full_disk(world):
     finally:
         subprocess.run(["umount", disk], check=True)
     last = run.stdout.splitlines()[-1]
-    if run.returncode != 1 or "report.written" not in last or '"unregistered":true' not in last or "No space left" not in last:
+    if run.returncode != 1 or "report.written" not in last or '"unregistered":true' not in last or "the disk is full" not in last:
         raise world.failed(f"exit {run.returncode}: {last[-300:]}")
 
 
