@@ -41,8 +41,11 @@ wine_here() {
 
 # The carrier in one process, a client with the usual store in others.
 calls() {
-  local folder carrier
+  # of the whole script: the trap reads them at its end
+  carrier='' folder=''
   folder=$(mktemp -d)
+  # also when a call fails
+  trap 'kill "$carrier" 2>/dev/null; rm -rf "$folder"' EXIT
   wine "$z5" mock --write-config "$folder/z5.toml" --duration 90s >"$folder/mock.txt" &
   carrier=$!
   for _ in $(seq 120); do
@@ -56,13 +59,15 @@ calls() {
   wine "$z5" --config "$folder/z5.toml" history | tee "$folder/history.txt"
   [ "$(grep -c echo "$folder/history.txt")" -ge 2 ] || fail "the store did not keep both calls"
   wait "$carrier"
-  rm -r "$folder"
 }
 
 action=${1:-}
 case "$action" in
   build | run) shift ;;
-  *) sed -n '2,4s/^# //p' "$0" >&2 && exit 2 ;;
+  *)
+    echo "usage: tests/platforms/windows.sh build|run [CARGO ARGUMENTS]" >&2
+    exit 2
+    ;;
 esac
 need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64-posix
 need x86_64-w64-mingw32-g++ g++-mingw-w64-x86-64-posix

@@ -18,6 +18,7 @@ mod run;
 mod simulated;
 mod venue;
 mod wire;
+mod words;
 mod world;
 mod yaml;
 

@@ -152,6 +152,7 @@ fn a_second_interrupt_ends_an_acceptance_at_once_with_its_table() {
     let (mut running, _lines) = Running::start(&arguments);
     // reserved before anything is sent, so both points have theirs; nothing is to be seen from outside before the end
     while !out.join("V9/bob/capsule.json").exists() {
+        assert!(running.0.try_wait().unwrap().is_none(), "it ended before anything was reserved");
         std::thread::yield_now();
     }
     assert_eq!(running.interrupt_twice(), Some(130));

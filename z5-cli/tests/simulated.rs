@@ -146,10 +146,15 @@ fn what_has_no_place_in_simulated_time_is_refused_before_anything_happens() {
     let config = world.config();
     let calls = |video: &str| format!("mock:\nsteps: [register, {{call: echo, video: {video}}}]");
     let pattern = calls("pattern");
+    let late = world.folder.path().join("late.toml");
+    std::fs::write(&late, "[sip_impairment]\ndelay = \"40ms\"\n").unwrap();
+    let late = format!("mock: {{carrier: {}}}\nsteps: [register]", late.display());
     let cases: &[(&str, &[&str], &str)] = &[
         ("mock:\nsteps: [register]", &["--config", &config], "has no real carrier"),
         ("steps: [register]", &[], "has the mock carrier only"),
         (&pattern, &[], "encodes no pictures"),
+        (&late, &[], "impairs media only"),
+        ("mock: {impair_sip: {delay: 40ms}}\nsteps: [register]", &[], "impairs media only"),
         ("mock:\nparties: {alice: {transport: udp}}\nsteps: [register]", &[], "over tcp and tls only"),
         ("mock:\nsteps: [register, {wire: '[TLS ', has: '1.3'}]", &[], "speaks no TLS"),
     ];

@@ -477,11 +477,11 @@ async fn in_time(faults: Faults, order: Order, armed: Option<ArmedId>) {
     }
 }
 
-/// Every number knows the echo far end and the other customers.
 /// What not every client knows, for the first card of a list: it must survive what clients do to others.
 const MORE: &str = "<note><text>Sends back what it gets.\nDay and night; always, too</text></note><x-service><parameters><x-kind>\
     <text>far end</text></x-kind></parameters><unknown>echo\\,1</unknown></x-service><about xmlns=\"urn:z5:mock\">a far end</about></vcard>";
 
+/// Every number knows the echo far end and the other customers.
 pub(crate) fn first_address_books(accounts: &[Account]) -> AddressBooks {
     let books = AddressBooks::default();
     let numbers: Vec<&Number> = accounts.iter().flat_map(|account| account.numbers()).collect();

@@ -75,7 +75,7 @@ impl Way {
     fn has_room(&self, now: std::time::Instant) -> bool {
         let queue = self.conditions.with(|given| given.rate.map(|rate| rate.queue));
         let waits = self.bottleneck.backlog(now);
-        self.bytes < MAX_UNDER_WAY && queue.is_none_or(|queue| waits < queue)
+        self.bytes < MAX_UNDER_WAY && queue.is_none_or(|queue| waits.is_zero() || waits < queue)
     }
 
     /// Nothing is late and nothing will be.
@@ -275,6 +275,12 @@ mod tests {
         assert_eq!(arrives, (0..10).map(|number| 150 * number).collect::<Vec<_>>());
         assert!(!way.has_room(now) && !way.has_room(now + 850 * MILLISECOND));
         assert!(way.has_room(now + 851 * MILLISECOND));
+        // Without a queue one segment goes after the other.
+        let rate = Rate { queue: Duration::ZERO, ..rate };
+        let (mut way, now) = self::way(&Impairment { rate: Some(rate), ..Impairment::default() }, 3);
+        assert!(way.has_room(now));
+        way.push(&[1; 2 * SEGMENT], now);
+        assert!(!way.has_room(now) && way.has_room(now + 301 * MILLISECOND));
         // A socket's buffer has an end too.
         let (mut way, now) = self::way(&Impairment { delay: MILLISECOND, ..Impairment::default() }, 3);
         way.push(&[1; MAX_UNDER_WAY - 1], now);

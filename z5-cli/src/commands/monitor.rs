@@ -152,11 +152,16 @@ impl Monitor<'_> {
     ) -> Outcome {
         let (args, config, metrics) = (self.args, self.config, &self.metrics);
         let source = &mut self.sources[number];
-        let begun = source.shelf.as_ref().map(|shelf| shelf.begin(wall.unix_s(clock::now()))).transpose();
         // it could be read at the start; a configuration that is gone since then is a failed run
-        let read = begun.and_then(|folder| {
-            let (mut scenario, world) = read(source, args, config)?;
-            reports::record(&mut scenario, folder.as_deref(), args.report.show_numbers)?;
+        let read = read(source, args, config).and_then(|(mut scenario, world)| {
+            let shelf = source.shelf.as_ref();
+            let folder = shelf.map(|shelf| shelf.begin(wall.unix_s(clock::now()))).transpose()?;
+            reports::record(&mut scenario, folder.as_deref(), args.report.show_numbers).inspect_err(
+                |_| {
+                    // a round that did not begin leaves nothing: such rounds may be many
+                    folder.as_deref().map(std::fs::remove_dir_all);
+                },
+            )?;
             Ok((scenario, world, folder))
         });
         let (scenario, world, folder) = match read {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use z5_core::{Advice, Event, Failure};
 
 use super::model::{Action, PartyPlan, Scenario, Step};
-use super::perform;
+use super::words;
 use super::world::Clock;
 use crate::expect::Expectation;
 use crate::failure::interrupted;
@@ -160,7 +160,7 @@ pub(super) fn not_reached(
             all.extend(branches.iter().flat_map(|branch| not_reached(parties, branch, reached)));
         } else if !reached.contains(&step.number) {
             let party = step.party.and_then(|party| parties.get(party));
-            let what = perform::said(step, party);
+            let what = words::said(step, party);
             all.push(NotReached { party: party.map(|party| party.name.clone()), what });
         }
     }

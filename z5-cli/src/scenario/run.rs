@@ -19,6 +19,7 @@ use super::outcome::{BAD, Counts, GOOD, Outcome, StepOutcome, Told, failure, not
 use super::party::Party;
 use super::perform::{self, Done};
 use super::venue::Venue;
+use super::words;
 use super::world::{Clock, World};
 use crate::expect::Expectation;
 use crate::failure::interrupted;
@@ -362,7 +363,7 @@ impl Running {
         failure: Option<Failure>,
     ) {
         let party = step.party.and_then(|party| Some(self.parties.get(party)?.plan.name.clone()));
-        let what = perform::said(step, step.party.and_then(|party| self.scenario.parties.get(party)));
+        let what = words::said(step, step.party.and_then(|party| self.scenario.parties.get(party)));
         self.reached().insert(step.number);
         self.count(good);
         if let Some(failure) = &failure {

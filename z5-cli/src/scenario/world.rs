@@ -93,7 +93,7 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
             match given.clock {
                 Clock::Real => World::Mock(builder),
                 Clock::Simulated => {
-                    real_only(scenario, &mut mistakes);
+                    real_only(scenario, &builder, &mut mistakes);
                     World::Simulated(builder, plan.seed.unwrap_or(1))
                 }
             }
@@ -145,8 +145,8 @@ fn account(party: &PartyPlan) -> &str {
 const NO_SIP_IMPAIRED: &str = "--clock simulated impairs media only";
 
 /// What simulated time has not.
-fn real_only(scenario: &Scenario, mistakes: &mut Vec<Mistake>) {
-    if scenario.mock.as_ref().is_some_and(|mock| mock.sip_impairment.is_some()) {
+fn real_only(scenario: &Scenario, carrier: &Builder, mistakes: &mut Vec<Mistake>) {
+    if carrier.impairs_sip() {
         mistakes.push(Mistake::new(Place { line: 1, column: 1 }, NO_SIP_IMPAIRED));
     }
     for party in &scenario.parties {

@@ -130,11 +130,11 @@ impl Imagined {
                 HttpsAnswer::Broken => Err(HttpsFailure::Broken("reset".into())),
                 HttpsAnswer::Tls(why) => Err(HttpsFailure::Tls(why)),
             };
-            let served = matches!(&outcome, Ok(reply) if reply.status < 500);
-            said.get_or_insert(outcome);
-            if served {
+            if matches!(&outcome, Ok(reply) if reply.status < 500) {
+                said = Some(outcome);
                 break;
             }
+            said.get_or_insert(outcome);
         }
         let outcome = said.unwrap_or(Err(HttpsFailure::Unreachable(attempts)));
         self.owe(after, Fact::Https { id, outcome });

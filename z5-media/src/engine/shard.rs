@@ -126,8 +126,10 @@ impl Drop for Shard {
         }
         let told = self.tell_net(net::Command::Shutdown).is_ok();
         if let Runs::Threads { thread, .. } = &mut self.runs
-            && told
-            && thread.take().is_some_and(|thread| thread.join().is_err())
+            && let Some(thread) = thread.take()
+            // One that has ended takes no command; one that cannot be woken is not waited for.
+            && (told || thread.is_finished())
+            && thread.join().is_err()
         {
             tracing::error!("a media packet thread had panicked");
         }

@@ -1,5 +1,7 @@
 //! The media of a far end's call: each accepted media line plays by itself, in a task at a pair of sockets or in a simulation.
 
+mod carried;
+
 use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::net::SocketAddr;
@@ -15,12 +17,12 @@ use z5_media::codec::audio::{Encoder, MAX_ENCODED};
 use z5_media::srtp::{Receiver, Sender, SrtpParams};
 use z5_media::{AudioCodec, OpusOptions};
 
+use self::carried::{Leaving, Seat, run};
 use super::feedback::{self, Feedback, Recovery};
 use super::film::{Film, PICTURE_TICKS};
 use super::rtp;
 use super::text::{Typing, Writer};
-use crate::clock;
-use crate::imagined::{Bound, Imagined, Out, Player};
+use crate::imagined::{Bound, Imagined, Out};
 use crate::relay::Ports;
 
 const MAX_DATAGRAM: usize = 2048;
@@ -526,93 +528,5 @@ impl Play {
             packet.resize(length + TAG_ROOM, 0);
             self.send(&mut packet, length, out);
         }
-    }
-}
-
-/// Two sockets to send from.
-struct Sockets<'a>([&'a UdpSocket; 2]);
-
-impl Outlet for Sockets<'_> {
-    fn send(&mut self, end: usize, packet: &[u8], to: SocketAddr) {
-        let _ = self.0[end].try_send_to(packet, to);
-    }
-}
-
-/// Plays a line at two sockets.
-async fn run(mut play: Play, rtp: Arc<UdpSocket>, rtcp: Arc<UdpSocket>, orders: Arc<Orders>) {
-    // As in the relay: a new socket must be known to take packets before the first one is sent.
-    for socket in [&rtp, &rtcp] {
-        if socket.writable().await.is_err() {
-            return;
-        }
-    }
-    let mut sockets = Sockets([&rtp, &rtcp]);
-    let mut buffers = [[0; MAX_DATAGRAM + TAG_ROOM]; 2];
-    loop {
-        let due = play.next_deadline();
-        let [media, control] = &mut buffers;
-        let received = tokio::select! {
-            // An error is an ICMP message about a caller that left (Windows tells it here).
-            received = rtp.recv_from(&mut media[..MAX_DATAGRAM]) => received.ok().map(|received| (0, received)),
-            received = rtcp.recv_from(&mut control[..MAX_DATAGRAM]) => received.ok().map(|received| (1, received)),
-            () = orders.picture.notified() => {
-                play.held = orders.held.load(Ordering::Relaxed);
-                play.on_picture_wanted(&mut sockets);
-                None
-            }
-            () = tokio::time::sleep_until(due.unwrap_or_else(clock::now)), if due.is_some() => None,
-        };
-        play.held = orders.held.load(Ordering::Relaxed);
-        if let Some((end, (length, source))) = received {
-            play.on_packet(end, &mut buffers[end], length, source, clock::now(), &mut sockets);
-        }
-        play.on_deadline(clock::now(), &mut sockets);
-    }
-}
-
-/// A line at two ports of a simulation.
-struct Seat {
-    play: Play,
-    addresses: [SocketAddr; 2],
-}
-
-struct Leaving<'a> {
-    addresses: [SocketAddr; 2],
-    out: &'a mut Out,
-}
-
-impl Outlet for Leaving<'_> {
-    fn send(&mut self, end: usize, packet: &[u8], to: SocketAddr) {
-        self.out.send(self.addresses[end], packet, to);
-    }
-}
-
-impl Player for Seat {
-    fn receive(
-        &mut self,
-        at: SocketAddr,
-        packet: &mut [u8],
-        source: SocketAddr,
-        now: Instant,
-        out: &mut Out,
-    ) {
-        if packet.len() > MAX_DATAGRAM {
-            return;
-        }
-        let Self { play, addresses } = self;
-        let end = usize::from(at == addresses[1]);
-        let mut buffer = packet.to_vec();
-        buffer.resize(packet.len() + TAG_ROOM, 0);
-        let mut leaving = Leaving { addresses: *addresses, out };
-        play.on_packet(end, &mut buffer, packet.len(), source, now, &mut leaving);
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        self.play.next_deadline()
-    }
-
-    fn on_deadline(&mut self, now: Instant, out: &mut Out) {
-        let Self { play, addresses } = self;
-        play.on_deadline(now, &mut Leaving { addresses: *addresses, out });
     }
 }

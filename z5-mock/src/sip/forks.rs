@@ -32,6 +32,12 @@ impl Fork {
     pub(super) fn new(connection: ConnectionId, contact: String, invite: Message) -> Self {
         Self { connection, contact, invite, tag: None, over: false, refusal: None }
     }
+
+    /// Whether this answers the INVITE to this device (section 17.1.3).
+    fn is_answered_by(&self, response: &Message) -> bool {
+        let (Ok(sent), Ok(came)) = (self.invite.via(), response.via()) else { return false };
+        sent.branch().is_some() && sent.branch() == came.branch()
+    }
 }
 
 /// What becomes of an answer to an INVITE.
@@ -58,10 +64,12 @@ impl Call {
 impl Switch {
     /// An answer to an INVITE that went to several devices.
     pub(super) fn on_fork(&mut self, call_id: &str, response: &Message, status: u16, now: Instant) -> Goes {
-        let index = response.via().ok().and_then(|via| number(via.branch()?));
         let Some(call) = self.calls.find(call_id) else { return Goes::On };
         let established = call.established;
-        let Some(fork) = call.forks.get_mut(index.unwrap_or(0)) else { return Goes::On };
+        // An answer to a later INVITE of the call has another branch, and belongs to no fork.
+        let Some(fork) = call.forks.iter_mut().find(|fork| fork.is_answered_by(response)) else {
+            return Goes::On;
+        };
         if let Some(tag) = response.to().ok().and_then(|to| to.tag().map(str::to_owned)) {
             fork.tag = Some(tag);
         }
@@ -134,10 +142,6 @@ impl Switch {
 /// The mark of a device in the branch of its INVITE; none for the first.
 pub(super) fn mark(index: usize) -> String {
     if index == 0 { String::new() } else { format!(".{index}") }
-}
-
-fn number(branch: &str) -> Option<usize> {
-    branch.rsplit_once('-')?.0.rsplit_once('.')?.1.parse().ok()
 }
 
 /// The ACK of a refusal, which goes from hop to hop (RFC 3261 section 17.1.1.3).

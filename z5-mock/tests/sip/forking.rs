@@ -55,15 +55,24 @@ async fn the_first_device_that_answers_has_the_call_and_the_other_is_told_that_i
     let ack = desk.receive().await;
     assert!(ack.starts_with("ACK ") && branch(&ack) == branch(&at_desk), "{ack}");
     // Nothing of that reaches Alice, whose requests go to the device that answered.
-    for (method, cseq) in [("ACK", 2), ("BYE", 3)] {
+    let requests = [
+        ("ACK", 2, None),
+        ("INVITE", 3, Some("488 Not Acceptable Here")),
+        ("ACK", 3, None),
+        ("INVITE", 4, Some("200 OK")),
+        ("ACK", 4, None),
+        ("BYE", 5, Some("200 OK")),
+    ];
+    for (method, cseq, said) in requests {
         within(&mut alice, &answer, method, cseq).await;
         let request = pocket.receive().await;
         assert!(request.starts_with(method), "{request}");
-        if method == "BYE" {
-            pocket.answer(&request, "200 OK", "").await;
+        if let Some(said) = said {
+            pocket.answer(&request, said, "").await;
+            let came = alice.receive().await;
+            assert!(came.contains(said) && header(&came, "CSeq") == format!("{cseq} {method}"), "{came}");
         }
     }
-    assert!(header(&alice.receive().await, "CSeq") == "3 BYE");
     carrier.shutdown().await;
 }
 
