@@ -140,6 +140,23 @@ steps:
     assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
 }
 
+/// What a far end does not send on hold is no loss, what it types then comes afterwards, and twenty seconds of our own hold are no bad
+/// quality (what is on its way when it begins does not come back).
+#[test]
+fn a_hold_by_either_side_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let carrier = folder.path().join("carrier.toml");
+    let far_end = "[[far_end]]\nnumber = \"+15555550950\"\nname = \"clerk\"\nmedia = \"announcement\"\nsays = \"Please hold.\"\n\
+                   steps = [\"answer\", \"wait 6s\", \"type I am back.\", \"hold\", \"wait 2s\", \"resume\"]\n";
+    std::fs::write(&carrier, far_end).unwrap();
+    let steps = "[register, {call: clerk, audio: tone}, {pause: 14s}, hangup, {expect: [audio.lost=0, text.losses=0, 'text.received=\"Please hold.I am back.\"']}]";
+    let held = simulated(&format!("mock: {{carrier: {}}}\nsteps: {steps}", carrier.display()));
+    assert_eq!(held.status, 0, "{}", held.stdout);
+    let ours = "mock:\nsteps: [register, {call: echo, audio: tone}, {pause: 2s}, hold, {pause: 20s}, resume, {pause: 2s}, hangup, {expect: ['audio.concealed_ms<=100', 'mos>=3.8']}]";
+    let ours = simulated(ours);
+    assert_eq!(ours.status, 0, "{}", ours.stdout);
+}
+
 #[test]
 fn what_has_no_place_in_simulated_time_is_refused_before_anything_happens() {
     let world = World::new(&[]);

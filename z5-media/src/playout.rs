@@ -59,6 +59,8 @@ pub struct AudioPlayout {
     spare: Vec<i16>,
     /// The far end sent silence before it stopped sending (DTX of the codec itself).
     quiet: bool,
+    /// Nothing has to come: the stream is held.
+    paused: bool,
     /// The decoded packet being played, its media time and length.
     decoded: Vec<i16>,
     decoded_at: u64,
@@ -96,6 +98,8 @@ struct Figures {
     recovered: u64,
     skipped: u64,
     noise: u64,
+    /// Played while nothing had to come.
+    paused: u64,
 }
 
 impl AudioPlayout {
@@ -119,6 +123,7 @@ impl AudioPlayout {
             concealer: Concealer::new(sample_rate),
             spare: Vec::new(),
             quiet: false,
+            paused: false,
             decoded: Vec::with_capacity(960),
             decoded_at: 0,
             last_timestamp: None,
@@ -381,6 +386,11 @@ impl AudioPlayout {
         true
     }
 
+    /// Whether sound has to come. While it has not (hold), what is missing was neither played nor made up.
+    pub fn expect(&mut self, expected: bool) {
+        self.paused = !expected;
+    }
+
     fn make_up(&mut self, out: &mut [i16]) -> usize {
         self.fill_gap(out);
         self.starved += out.len() as u64;
@@ -389,6 +399,11 @@ impl AudioPlayout {
 
     /// Noise where the far end said that it is silent, concealment where something is missing.
     fn fill_gap(&mut self, out: &mut [i16]) {
+        if self.paused {
+            self.concealer.conceal(out);
+            self.figures.paused += out.len() as u64;
+            return;
+        }
         if let Some(level) = self.noise_level {
             self.noise.fill(level, out);
             self.figures.noise += out.len() as u64;
@@ -463,7 +478,7 @@ impl AudioPlayout {
     pub fn figures(&self) -> Option<Playout> {
         let ms = |samples: u64| samples as f64 * 1000.0 / f64::from(self.sample_rate);
         self.has_begun().then(|| Playout {
-            played_ms: ms(self.figures.played),
+            played_ms: ms(self.figures.played - self.figures.paused),
             concealed_ms: ms(self.figures.concealed),
             recovered_ms: ms(self.figures.recovered),
             skipped_ms: ms(self.figures.skipped),

@@ -282,7 +282,10 @@ impl Worker {
             match command {
                 Ok(Command::Add(stream)) => self.add(stream),
                 Ok(Command::SetDirection { id, direction }) => match self.stream(id) {
-                    Some(Stream::Audio(stream)) => stream.set_send(direction.send),
+                    Some(Stream::Audio(stream)) => {
+                        stream.set_send(direction.send);
+                        stream.set_receive(direction.receive);
+                    }
                     Some(Stream::Text(stream)) => stream.set_send(direction.send),
                     Some(Stream::Video(stream)) => {
                         stream.set_send(direction.send);

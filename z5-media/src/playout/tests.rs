@@ -336,3 +336,29 @@ fn silence_that_opus_does_not_send_is_no_loss() {
     assert!(sequence < 60, "{sequence} packets in four seconds of silence");
     assert_eq!(figures.recovered_ms, 0.0, "{figures:?}");
 }
+
+#[test]
+fn what_does_not_come_on_hold_was_neither_played_nor_made_up() {
+    let mut world = World::new();
+    let frames = |from: u64, to: u64, world: &mut World, comes: bool| {
+        for n in from..to {
+            if comes {
+                world.insert(n, FRAME * n as u32);
+            }
+            world.pull(FRAME * n as u32);
+        }
+    };
+    frames(0, 50, &mut world, true);
+    frames(50, 53, &mut world, false);
+    let before = world.playout.figures().unwrap();
+    world.playout.expect(false);
+    frames(53, 150, &mut world, false);
+    assert_eq!(world.playout.figures().unwrap(), before);
+    world.playout.expect(true);
+    frames(150, 200, &mut world, false);
+    let after = world.playout.figures().unwrap();
+    assert_eq!(
+        (after.played_ms - before.played_ms, after.concealed_ms - before.concealed_ms),
+        (1000.0, 1000.0)
+    );
+}

@@ -293,8 +293,13 @@ impl Tone {
         let mut packet = rtp::header(self.payload_type, begins, self.sequence, self.timestamp, ssrc).to_vec();
         packet.extend_from_slice(&self.encoded[..len]);
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate() / FRAMES_PER_SECOND);
+        self.pass_over();
         packet
+    }
+
+    /// The time of one packet passes.
+    fn pass_over(&mut self) {
+        self.timestamp = self.timestamp.wrapping_add(self.codec.clock_rate() / FRAMES_PER_SECOND);
     }
 }
 
@@ -367,7 +372,7 @@ impl Play {
         while self.next_deadline().is_some_and(|due| due <= now) {
             // What could not be sent before there was somewhere to send it is not made up for.
             self.next = Some(self.next.unwrap_or(now) + self.pace);
-            self.make(out);
+            if self.held { self.pass_over() } else { self.make(out) }
         }
     }
 
@@ -486,6 +491,16 @@ impl Play {
         if let Some((about, last)) = rtp::sender_report(&buffer[..length]) {
             let report = rtp::receiver_report(self.ssrc, about, last, self.highest.into());
             self.send_rtcp(report, source, out);
+        }
+    }
+
+    /// Time passes on hold. What is not made takes no sequence number, so that a hold is no loss; text waits.
+    fn pass_over(&mut self) {
+        match &mut self.made {
+            Made::Nothing => {}
+            Made::Tone(tone) => tone.pass_over(),
+            Made::Text { timestamp, .. } => *timestamp = timestamp.wrapping_add(TEXT_PACE.as_millis() as u32),
+            Made::Film { timestamp, .. } => *timestamp = timestamp.wrapping_add(PICTURE_TICKS),
         }
     }
 
