@@ -45,7 +45,7 @@ calls() {
   carrier='' folder=''
   folder=$(mktemp -d)
   # also when a call fails
-  trap 'kill "$carrier" 2>/dev/null; rm -rf "$folder"' EXIT
+  trap 'kill "$carrier" 2>/dev/null || true; rm -rf "$folder"' EXIT
   wine "$z5" mock --write-config "$folder/z5.toml" --duration 90s >"$folder/mock.txt" &
   carrier=$!
   for _ in $(seq 120); do

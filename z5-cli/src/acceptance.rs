@@ -121,7 +121,7 @@ pub(crate) const POINTS: &[Point] = &[
         title: "Message waiting",
         scenario: scenario!("v14-message-waiting.yaml"),
         mock_only: true,
-        open: "that the count goes down: mailboxes of the mock carrier do not change",
+        open: "that the count goes down: nothing empties a mailbox of the mock carrier",
     },
     Point {
         id: "V15",
