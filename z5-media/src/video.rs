@@ -81,8 +81,8 @@ pub enum VideoPoll {
 /// Something that gives H.264 access units, pulled by the media worker thread. It should not block for longer than a few
 /// milliseconds.
 pub trait VideoSource: Send {
-    /// Called again and again with the time since the stream's start; writes at most one access unit to `unit`, which comes
-    /// empty.
+    /// Called again and again with the time since the stream's start, at the moment that it named at the latest; writes at most
+    /// one access unit to `unit`, which comes empty.
     fn next(&mut self, now: Duration, unit: &mut Vec<u8>) -> VideoPoll;
 
     /// Called once before the first picture. A source that cannot choose what it sends ignores it.
@@ -137,6 +137,12 @@ pub trait VideoSink: Send {
     /// What was seen in the pictures so far, if the sink decodes them.
     fn seen(&self) -> Option<SeenFigures> {
         None
+    }
+
+    /// Does the sink need a key frame that no loss on the way explains? Asked again and again; yes is said once for each wish, which
+    /// stands until a key frame comes.
+    fn wants_key_frame(&mut self) -> bool {
+        false
     }
 }
 

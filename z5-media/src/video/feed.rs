@@ -136,6 +136,13 @@ pub fn frames() -> (FrameSink, Receiver<OwnedFrame>) {
     (FrameSink { frames, broken: false }, receiver)
 }
 
+impl FrameSink {
+    /// Pictures were left out and no key frame came since.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.broken
+    }
+}
+
 impl VideoSink for FrameSink {
     fn write(&mut self, frame: &VideoFrame<'_>) -> Result<(), SinkError> {
         if self.broken && !frame.key_frame {

@@ -5,13 +5,18 @@ use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
 use crate::clock;
+use crate::codec::h264::Mode;
 use crate::engine::{
     AudioCodec, AudioConfig, AudioOptions, Direction, Engine, EngineConfig, LocalPort, StreamConfig,
-    StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
+    StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes, VideoConfig,
 };
+use crate::loopback;
 use crate::sink::Null;
 use crate::source::Tone;
 use crate::stats::StreamStats;
+use crate::stream::FeedbackConfig;
+use crate::video::tests_support::stream;
+use crate::video::{AnnexBSource, OwnedFrame, VideoSink, VideoSource, feed, frames};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Each datagram takes this long.
@@ -166,4 +171,75 @@ fn ports_are_pairs_are_freed_and_are_never_shared() {
     drop(held);
     assert!(engine.reserve(LOCAL, 20_000..=20_003).is_ok());
     assert!(matches!(engine.share(LOCAL, 0..=0), Err(PortError::Simulated)));
+}
+
+fn pictures(source: impl VideoSource + 'static, sink: impl VideoSink + 'static) -> StreamKind {
+    let feedback = FeedbackConfig { pli: true, reduced_size: true, ..FeedbackConfig::default() };
+    StreamKind::Video(VideoConfig {
+        send_payload_type: 97,
+        receive_payload_type: 97,
+        also_received: Vec::new(),
+        mode: Mode::NonInterleaved,
+        level: None,
+        feedback,
+        max_bits_per_second: 1_000_000,
+        source: Box::new(source),
+        sink: Box::new(sink),
+    })
+}
+
+#[test]
+fn an_echo_gives_pictures_back_byte_for_byte_and_as_far_apart() {
+    let mut world = World::new();
+    let ((a, _events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let bytes = stream(60, 10, 3000);
+    let film = AnnexBSource::of(bytes.clone()).unwrap().at_rate(50.0).unwrap();
+    let ((sink, seen), (echoed, echo)) = (frames(), loopback::pictures());
+    let [caller, callee] = joined(&a, &b, [pictures(film, sink), pictures(echo, echoed)]);
+    let mut back: Vec<OwnedFrame> = Vec::new();
+    for _ in 0..5 {
+        world.live(Duration::from_millis(400), None);
+        back.extend(seen.try_iter());
+    }
+    assert!(back.iter().flat_map(|frame| &frame.data).eq(&bytes), "{} pictures", back.len());
+    let apart = |pair: &[OwnedFrame]| pair[1].timestamp.wrapping_sub(pair[0].timestamp);
+    assert!(back.windows(2).all(|pair| apart(pair) == 1800));
+    let (ours, theirs) = (a.stop_stream(caller).unwrap(), b.stop_stream(callee).unwrap());
+    // What comes leaves in the same turn: there and back are two hops, and the packets of the first picture are spread.
+    let first = ours.video.unwrap().first_frame_ms.unwrap();
+    assert!((20.0..75.0).contains(&first), "{first}");
+    assert_eq!(theirs.video.unwrap().pictures_sent, 60);
+}
+
+#[test]
+fn a_key_frame_that_is_wanted_of_an_echo_is_asked_of_the_far_end() {
+    let mut world = World::new();
+    let ((a, events), (b, _events_b)) = (world.engine(), world.engine());
+    let ((camera, source), (sink, seen), (echoed, echo)) = (feed(), frames(), loopback::pictures());
+    let [caller, _] = joined(&a, &b, [pictures(source, sink), pictures(echo, echoed)]);
+    camera.push(stream(1, 1, 100)).unwrap();
+    world.live(Duration::from_secs(1), None);
+    assert!(seen.try_iter().next().is_some_and(|frame| frame.key_frame));
+    assert!(!camera.take_key_frame_wish());
+    a.request_key_frame(caller).unwrap();
+    world.live(Duration::from_millis(500), None);
+    assert!(camera.take_key_frame_wish(), "the wish went through the echo");
+    camera.push(stream(1, 1, 100)).unwrap();
+    world.live(Duration::from_millis(500), None);
+    assert!(seen.try_iter().any(|frame| frame.key_frame), "and its answer back");
+    let wishes = |event: &StreamEvent| matches!(event, StreamEvent::KeyFrameRequested { .. });
+    assert!(events.try_iter().any(|event| wishes(&event)));
+}
+
+#[test]
+fn an_echo_gives_sound_back() {
+    let mut world = World::new();
+    let ((a, _events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let (sink, source) = loopback::echo(0);
+    let StreamKind::Audio(config) = tone(440.0) else { panic!("a tone is sound") };
+    let echo = AudioConfig { source: Box::new(source), sink: Box::new(sink), ..config };
+    let [caller, _] = joined(&a, &b, [tone(440.0), StreamKind::Audio(echo)]);
+    world.live(Duration::from_secs(3), None);
+    let heard = a.stop_stream(caller).unwrap().heard.unwrap();
+    assert!((heard.dominant_hz.unwrap() - 440.0).abs() < 2.0, "{heard:?}");
 }

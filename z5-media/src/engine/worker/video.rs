@@ -59,6 +59,8 @@ pub(in crate::engine) struct VideoStream {
     opening: Opening,
     /// RTCP can ask for key frames.
     asks_by_rtcp: bool,
+    /// The sink wants one since then.
+    sink_wish: Option<Instant>,
     asked: bool,
     info_at: Option<Instant>,
     told_first: bool,
@@ -112,6 +114,7 @@ impl VideoStream {
             next_picture: start,
             opening: Opening::new(),
             asks_by_rtcp: config.feedback.key_frames(),
+            sink_wish: None,
             asked: false,
             info_at: None,
             told_first: false,
@@ -125,7 +128,7 @@ impl VideoStream {
         let keep_alive = self.opening.due_at().unwrap_or(self.start);
         let picture = self.source.is_some().then_some(self.next_picture);
         let blank = self.blank.filter(|_| self.send).map(|(due, _)| due);
-        let info = self.info_at.filter(|_| self.receiver.wants_key_frame().is_some());
+        let info = self.info_at.filter(|_| self.asked);
         [picture, blank, self.wish_at, self.sender.next_deadline(), self.receiver.next_deadline(), info]
             .into_iter()
             .flatten()
@@ -199,9 +202,14 @@ impl VideoStream {
     }
 
     fn take_incoming(&mut self, now: Instant, events: &EventSender) {
-        let Self { receiver, sink, id, told_first, start, .. } = self;
+        let Self { receiver, sink, id, told_first, start, sink_wish, next_picture, .. } = self;
         let mut failed: Option<SinkError> = None;
         let mut show = |frame: VideoFrame<'_>| {
+            if frame.key_frame {
+                *sink_wish = None;
+            }
+            // An echo has something to send now.
+            *next_picture = (*next_picture).min(now);
             if !std::mem::replace(told_first, true) {
                 let after = frame.at.saturating_duration_since(*start);
                 events(StreamEvent::FirstPicture { stream: *id, after });
@@ -272,7 +280,10 @@ impl VideoStream {
 
     /// Asks once by RTCP, which repeats by itself, and proposes INFO where that does not help.
     fn ask_for_key_frame(&mut self, now: Instant, events: &EventSender) -> bool {
-        let wanted = self.receiver.wants_key_frame();
+        if self.sink.as_mut().is_some_and(|sink| sink.wants_key_frame()) {
+            self.sink_wish.get_or_insert(now);
+        }
+        let wanted = self.receiver.wants_key_frame().or(self.sink_wish);
         if wanted.is_some() != self.asked {
             self.asked = wanted.is_some();
             self.info_at = wanted.map(|since| if self.asks_by_rtcp { since + INFO_AFTER } else { since });
