@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use z5_media::loopback::{self, EchoSink};
 use z5_media::{AudioSink, AudioSource, StreamStats, sink, source};
 
 use crate::error::CallError;
@@ -140,6 +141,8 @@ pub struct CallMedia {
     pub video_in: Option<VideoIn>,
     /// Where the pictures of the far end go.
     pub video_out: VideoOut,
+    /// Text and keys of the far end go back to it as they come, and what is asked for and not licensed is left out.
+    pub echo: bool,
 }
 
 impl Default for CallMedia {
@@ -151,16 +154,30 @@ impl Default for CallMedia {
             text: None,
             video_in: None,
             video_out: VideoOut::Nothing,
+            echo: false,
         }
     }
 }
 
 impl CallMedia {
+    /// An echo: what comes goes back, be it sound, pictures, text or keys; everything that is offered is taken. For a test number. Two
+    /// of them in one call would never fall silent: let an echo follow no transfer.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self {
+            audio_in: AudioIn::Echo,
+            text: Some(true),
+            video_in: Some(VideoIn::Echo),
+            echo: true,
+            ..Self::default()
+        }
+    }
+
     /// Which media are asked for.
     pub(crate) fn wanted(&self) -> Wanted {
         let video = self.video_in.as_ref().map(|video| !matches!(video, VideoIn::Off));
         let record = matches!(self.audio_out, AudioOut::Wav { .. }) || self.video_out.records();
-        Wanted { audio: self.audio, text: self.text, video, record }
+        Wanted { audio: self.audio, text: self.text, video, record, echo: self.echo }
     }
 
     /// Whether the files can be used, without waiting for a call: opens the sources (and closes them again) and checks
@@ -211,6 +228,8 @@ pub enum AudioIn {
         /// Start again at its end.
         looping: bool,
     },
+    /// What is heard, as soon as it is; [`AudioOut`] gets it too.
+    Echo,
     /// The application's own.
     Custom(Box<dyn AudioSource>),
 }
@@ -234,6 +253,7 @@ impl fmt::Debug for AudioIn {
             Self::Silence => f.write_str("Silence"),
             Self::Tone { hz, level_dbm0 } => write!(f, "Tone({hz} Hz, {level_dbm0} dBm0)"),
             Self::Wav { path, .. } => write!(f, "Wav({})", path.display()),
+            Self::Echo => f.write_str("Echo"),
             Self::Custom(_) => f.write_str("Custom"),
         }
     }
@@ -255,15 +275,20 @@ fn open_wav(path: &Path) -> Result<source::Wav, CallError> {
 }
 
 impl AudioIn {
-    /// The running source.
-    pub(crate) fn open(self) -> Result<Box<dyn AudioSource>, CallError> {
-        Ok(match self {
+    /// The running source, and for an echo the sink that feeds it.
+    pub(crate) fn open(self) -> Result<(Box<dyn AudioSource>, Option<EchoSink>), CallError> {
+        let source: Box<dyn AudioSource> = match self {
             Self::Silence => Box::new(source::Silence),
             Self::Tone { hz, level_dbm0 } => Box::new(source::Tone::new(hz, level_dbm0)),
             Self::Wav { path, looping: false } => Box::new(open_wav(&path)?),
             Self::Wav { path, looping: true } => Box::new(open_wav(&path)?.looping()),
+            Self::Echo => {
+                let (sink, source) = loopback::echo(0);
+                return Ok((Box::new(source), Some(sink)));
+            }
             Self::Custom(source) => source,
-        })
+        };
+        Ok((source, None))
     }
 }
 

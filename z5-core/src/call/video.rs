@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use z5_media::loopback::{self, PictureSink};
 #[cfg(feature = "openh264")]
 use z5_media::video::openh264;
 use z5_media::video::{
@@ -31,6 +32,8 @@ pub enum VideoIn {
         /// Pictures a second; none means as the file says.
         rate: Option<f64>,
     },
+    /// What is seen, without decoding it; [`VideoOut`] gets it too.
+    Echo,
     /// The application's own: [`z5_media::video::feed`] takes encoded pictures, `z5_media::video::openh264::camera` raw ones;
     /// neither ever waits.
     Custom(Box<dyn VideoSource>),
@@ -61,6 +64,7 @@ impl fmt::Debug for VideoIn {
             Self::Film => f.write_str("Film"),
             Self::Pattern(rung) => write!(f, "Pattern({}x{}@{})", rung.width, rung.height, rung.frame_rate),
             Self::File { path, .. } => write!(f, "File({})", path.display()),
+            Self::Echo => f.write_str("Echo"),
             Self::Custom(_) => f.write_str("Custom"),
         }
     }
@@ -94,20 +98,31 @@ impl VideoIn {
     /// Whether it can be sent.
     pub(super) fn check(&self) -> Result<(), CallError> {
         match self {
-            Self::Off | Self::Blank | Self::Film | Self::Custom(_) => Ok(()),
+            Self::Off | Self::Blank | Self::Film | Self::Echo | Self::Custom(_) => Ok(()),
             Self::Pattern(rung) => pattern(*rung).map(drop),
             Self::File { path, rate } => file(path, *rate).map(drop),
         }
     }
 
-    /// The running source; without `threads` one that needs no encoder.
-    pub(crate) fn open(self, threads: bool) -> Result<Box<dyn VideoSource>, CallError> {
+    /// The running source, and for an echo the sink that feeds it; without `threads` one that needs no encoder.
+    pub(crate) fn open(
+        self,
+        threads: bool,
+    ) -> Result<(Box<dyn VideoSource>, Option<PictureSink>), CallError> {
+        if let Self::Echo = self {
+            let (sink, source) = loopback::pictures();
+            return Ok((Box::new(source), Some(sink)));
+        }
+        self.source(threads).map(|source| (source, None))
+    }
+
+    fn source(self, threads: bool) -> Result<Box<dyn VideoSource>, CallError> {
         match self {
             Self::Pattern(_) if !threads => Err(refused("pattern", NO_TIME)),
             Self::File { path, .. } if !threads && is_y4m(&path) => {
                 Err(refused(path.display().to_string(), NO_TIME))
             }
-            Self::Off => Ok(Box::new(NoPicture)),
+            Self::Off | Self::Echo => Ok(Box::new(NoPicture)),
             Self::Blank => Ok(Box::new(Blank::default())),
             Self::Pattern(rung) => pattern(rung),
             Self::Film => match AnnexBSource::of(FILM.to_vec()) {

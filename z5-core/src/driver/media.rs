@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use z5_media::capture::{Capture, KeyOf};
 use z5_media::engine::simulated;
+use z5_media::loopback::{EchoSink, PictureSink};
 use z5_media::{
     AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, Reach, Silence,
     SrtpParams, SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
@@ -68,6 +69,9 @@ struct CallStreams {
     video_out: Option<VideoOut>,
     /// Opened before the offer, so that what cannot be sent is not offered.
     film: Option<Box<dyn video::VideoSource>>,
+    /// What feeds the sources of an echo.
+    heard: Option<EchoSink>,
+    watched: Option<PictureSink>,
     streams: BTreeMap<MediaKind, StreamId>,
     /// Where each stream receives.
     local: BTreeMap<MediaKind, SocketAddr>,
@@ -127,7 +131,8 @@ impl Media {
         let streams = self.calls.entry(call).or_default();
         if let Some(wish) = streams.wish.take() {
             wish.check()?;
-            streams.source = Some(wish.audio_in.open()?);
+            let (source, heard) = wish.audio_in.open()?;
+            (streams.source, streams.heard) = (Some(source), heard);
             streams.sink = Some(wish.audio_out);
             streams.video_in = wish.video_in;
             streams.video_out = Some(wish.video_out);
@@ -137,7 +142,8 @@ impl Media {
             let on = |source: &VideoIn| !matches!(source, VideoIn::Off);
             let configured = || Some(VideoIn::from(&self.video)).filter(on);
             let source = streams.video_in.take().filter(on).or_else(configured).unwrap_or(VideoIn::Blank);
-            streams.film = Some(source.open(self.source.threads())?);
+            let (film, watched) = source.open(self.source.threads())?;
+            (streams.film, streams.watched) = (Some(film), watched);
         }
         let mut ready = Vec::new();
         for kind in kinds {
@@ -364,9 +370,15 @@ fn stream_config(
             ptime_ms,
             source: match streams.source.take() {
                 Some(source) => source,
-                None => AudioIn::Silence.open()?,
+                None => AudioIn::Silence.open()?.0,
             },
-            sink: streams.sink.take().unwrap_or(AudioOut::Nothing).open()?,
+            sink: {
+                let sink = streams.sink.take().unwrap_or(AudioOut::Nothing).open()?;
+                match streams.heard.take() {
+                    Some(echo) => Box::new(echo.beside(sink)),
+                    None => sink,
+                }
+            },
         }),
         CodecPlan::Text { send, receive, red, characters_per_second } => StreamKind::Text(TextConfig {
             send: TextPayloadTypes { t140: send, red: red.map(|red| red.0) },
@@ -386,9 +398,15 @@ fn stream_config(
             max_bits_per_second: plan.max_bits_per_second,
             source: match streams.film.take() {
                 Some(source) => source,
-                None => VideoIn::Off.open(origin.threads())?,
+                None => VideoIn::Off.open(origin.threads())?.0,
             },
-            sink: streams.video_out.take().unwrap_or(VideoOut::Nothing).open(origin.threads())?,
+            sink: {
+                let sink = streams.video_out.take().unwrap_or(VideoOut::Nothing).open(origin.threads())?;
+                match streams.watched.take() {
+                    Some(echo) => Box::new(echo.beside(sink)),
+                    None => sink,
+                }
+            },
         }),
     };
     let srtp = plan.srtp.as_ref().map(srtp).transpose().map_err(|error| media(error.to_string()))?;

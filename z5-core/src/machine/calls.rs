@@ -75,6 +75,8 @@ struct Call {
     suppress: bool,
     text_received: String,
     digits_received: String,
+    /// What comes goes back: text and keys by this machine, sound and pictures by the driver.
+    echo: bool,
     /// The far end agreed to telephone events.
     digits: bool,
     /// The far end has been asked for a picture by INFO and has not refused; `None` once it has.
@@ -329,6 +331,7 @@ impl Call {
             suppress: false,
             text_received: String::new(),
             digits_received: String::new(),
+            echo: false,
             digits: false,
             pictures_by_info: Some(false),
             hold: mid_call::Hold::default(),

@@ -326,6 +326,8 @@ pub(crate) struct Wanted {
     pub(crate) video: Option<bool>,
     /// What comes is kept in files.
     pub(crate) record: bool,
+    /// Text and keys go back to whom they came from; what is not licensed is left out.
+    pub(crate) echo: bool,
 }
 
 /// A command of the application. Sources and sinks stay with the driver, the machine knows only what is wanted.

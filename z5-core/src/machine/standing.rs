@@ -339,7 +339,10 @@ impl Machine {
             ua::Event::TransferFailed { call, failure } => {
                 self.calls.on_transfer_failed(call, failure.to_string(), out)
             }
-            ua::Event::Info { call, info } => self.calls.on_info(call, &info, out),
+            ua::Event::Info { call, info } => {
+                let orders = self.calls.on_info(call, &info, out);
+                self.order(orders, now, out);
+            }
             ua::Event::InfoFailed { call, status } => self.calls.on_info_failed(call, status),
             ua::Event::MessageReceived { from, call, content_type, body } => {
                 let call = call.and_then(|key| self.calls.id_of(key));

@@ -17,6 +17,7 @@ use crate::store::{Recalled, Store};
 
 mod book;
 mod carrier;
+mod echo;
 mod flows;
 mod kept;
 mod memory;
@@ -61,7 +62,7 @@ register = 4000
 "#;
 
 /// Sound, and the rest as configured.
-const SOUND: io::Wanted = io::Wanted { audio: true, text: None, video: None, record: false };
+const SOUND: io::Wanted = io::Wanted { audio: true, text: None, video: None, record: false, echo: false };
 
 /// A machine, its time, and what it wished that nobody has done yet.
 struct World {

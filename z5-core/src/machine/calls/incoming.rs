@@ -91,7 +91,7 @@ impl Calls {
             false => kinds_of(&offered),
         };
         // Whose ringing must bring our offer gets what needs no camera; pictures can be added.
-        let usual = Wanted { audio: true, text: None, video: Some(false), record: false };
+        let usual = Wanted { audio: true, text: None, video: Some(false), record: false, echo: false };
         let rung_with = match ring_with_offer {
             true => licensed(usual, desk).unwrap_or_default(),
             false => Vec::new(),
@@ -149,6 +149,7 @@ impl Calls {
 
     /// The user takes an incoming call.
     pub(crate) fn answer(&mut self, id: CallId, wanted: Wanted, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
+        let echo = wanted.echo;
         let wanted = match self.check_answer(id, wanted, desk) {
             Ok(wanted) => wanted,
             Err(error) => {
@@ -160,6 +161,7 @@ impl Calls {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let mut kinds = accepted(call, &wanted);
         call.wanted = wanted;
+        call.echo = echo;
         // Our offer is out already, with its ports: only the sources are missing.
         if !call.ready.is_empty() {
             call.ready.retain(|medium| kinds.contains(&medium.kind));

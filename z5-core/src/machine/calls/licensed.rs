@@ -36,7 +36,7 @@ pub(in crate::machine) fn video_rate(desk: &Desk<'_>) -> u64 {
 
 /// What is asked for, and what is configured where nothing is said, whatever the licence: for emergency calls.
 pub(super) fn configured(wanted: Wanted, desk: &Desk<'_>) -> Vec<MediaKind> {
-    let Wanted { audio, text, video, record: _ } = wanted;
+    let Wanted { audio, text, video, record: _, echo: _ } = wanted;
     let text = text.unwrap_or(desk.plan.media.text);
     let video = video.unwrap_or(desk.plan.media.video.is_on());
     let all = [(MediaKind::Audio, audio), (MediaKind::Text, text), (MediaKind::Video, video)];
@@ -93,7 +93,8 @@ pub(super) fn licensed(wanted: Wanted, desk: &Desk<'_>) -> Result<Vec<MediaKind>
         if licence.allows(feature) {
             continue;
         }
-        if insisted {
+        // An echo takes what it may.
+        if insisted && !wanted.echo {
             return Err(CallError::LicenceForbids { feature });
         }
         kinds.retain(|other| *other != kind);

@@ -132,6 +132,7 @@ impl Calls {
             text: wanted(MediaKind::Text),
             video: wanted(MediaKind::Video),
             record: false,
+            echo: false,
         };
         let licensed = licensed(wanted, desk);
         let Some(call) = self.standing(id, "add", out) else { return };
@@ -229,19 +230,21 @@ impl Calls {
     }
 
     /// The far end says something by INFO: a key counts like one that came with the sound.
-    pub(crate) fn on_info(&mut self, key: CallKey, info: &Info, out: &mut Outbox<Effect>) {
-        let Some((id, call)) = self.by_key(key) else { return };
+    pub(crate) fn on_info(&mut self, key: CallKey, info: &Info, out: &mut Outbox<Effect>) -> Orders {
+        let Some((id, call)) = self.by_key(key) else { return Vec::new() };
         match info {
             Info::Dtmf { digit, duration_ms } => {
                 call.press(*digit);
                 let duration_ms = u64::from(*duration_ms);
                 out.push(Effect::Emit(EventKind::Digit { call: id, digit: *digit, duration_ms }));
+                return self.give_back_key(id, *digit, out);
             }
             Info::PictureFastUpdate if call.runs(MediaKind::Video) => {
                 out.push(Effect::SendKeyFrame { call: id });
             }
             Info::PictureFastUpdate | Info::Other { .. } => {}
         }
+        Vec::new()
     }
 
     /// The far end does not take what we said by INFO. Whoever refuses to make a picture is not asked again (RFC 5168 section

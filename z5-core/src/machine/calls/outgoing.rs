@@ -38,6 +38,7 @@ impl Calls {
                 }
                 call.extras = extras;
                 call.wanted.clone_from(&kinds);
+                call.echo = wanted.echo;
                 self.calls.insert(id, call);
                 self.set_state(id, CallState::Dialling, out);
                 prepare(id, kinds, desk, out);

@@ -54,7 +54,7 @@ impl Calls {
         out: &mut Outbox<Effect>,
     ) -> Orders {
         let Some(call) = self.calls.get_mut(&id) else { return Vec::new() };
-        let mut ends = None;
+        let (mut ends, mut back, mut key) = (None, None, None);
         let after_ms = call.established_at.map_or(0.0, |at| ms(at, now));
         let event = match fact {
             MediaFact::FirstPacket => EventKind::FirstMedia { call: id, kind, after_ms },
@@ -63,6 +63,7 @@ impl Calls {
             MediaFact::Text { text, source } => {
                 call.text_received.push_str(&text);
                 keep_newest(&mut call.text_received);
+                back = call.text_to_give_back(&text).map(|text| Effect::SendText { call: id, text });
                 let source = source.map(|source| format!("{source:08x}"));
                 EventKind::Text { call: id, text, source }
             }
@@ -72,6 +73,7 @@ impl Calls {
             }
             MediaFact::Digit { digit, duration } => {
                 call.press(digit);
+                key = Some(digit);
                 EventKind::Digit { call: id, digit, duration_ms: millis(duration) }
             }
             MediaFact::SourceEnded => EventKind::SourceEnded { call: id, kind },
@@ -91,13 +93,35 @@ impl Calls {
             }
         };
         out.push(Effect::Emit(event));
+        back.into_iter().for_each(|back| out.push(back));
+        if let Some(digit) = key {
+            return self.give_back_key(id, digit, out);
+        }
         let Some(error) = ends else { return Vec::new() };
         out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
         self.hang_up(id, now, out)
     }
+
+    /// A key came: an echo presses it too.
+    pub(super) fn give_back_key(&mut self, id: CallId, digit: char, out: &mut Outbox<Effect>) -> Orders {
+        let echoes = self.calls.get(&id).is_some_and(|call| call.echo && call.established_at.is_some());
+        // Events of RFC 4733 that are no keys stay here.
+        match echoes && (digit.is_ascii_digit() || matches!(digit, '*' | '#' | 'A'..='D')) {
+            true => self.send_digits(id, digit.encode_utf8(&mut [0; 4]), out),
+            false => Vec::new(),
+        }
+    }
 }
 
 impl Call {
+    /// What an echo types of the text that came: all of it but the byte order mark, which each end sends by itself (T.140).
+    fn text_to_give_back(&self, text: &str) -> Option<String> {
+        let kind = MediaKind::Text;
+        let sends = self.media.streams.iter().any(|stream| stream.kind == kind && stream.send);
+        let text = text.replace('\u{feff}', "");
+        (self.echo && sends && self.is_sent(kind) && !text.is_empty()).then_some(text)
+    }
+
     /// A key came.
     pub(super) fn press(&mut self, digit: char) {
         if self.digits_received.len() < DIGITS_KEPT {

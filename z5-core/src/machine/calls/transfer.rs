@@ -125,6 +125,7 @@ impl Calls {
         call.transfer_of = Some(old.key);
         call.emergency = old.emergency;
         call.wanted.clone_from(&kinds);
+        call.echo = wanted.echo;
         self.calls.insert(new, call);
         self.set_state(new, CallState::Dialling, out);
         prepare(new, kinds, desk, out);
@@ -183,13 +184,13 @@ impl Calls {
         desk: &Desk<'_>,
         out: &mut Outbox<Effect>,
     ) -> Orders {
-        let may = Wanted { audio: true, text: None, video: None, record: false };
+        let may = Wanted { audio: true, text: None, video: None, record: false, echo: false };
         let may = licensed(may, desk).unwrap_or_default();
         let Some((id, call)) = self.by_key(key) else { return Vec::new() };
         let runs = |kind| call.media.streams.iter().any(|stream| stream.kind == kind);
         let wanted = |kind: &MediaKind| match kind {
             MediaKind::Audio => true,
-            MediaKind::Text => may.contains(kind),
+            MediaKind::Text => may.contains(kind) || call.echo && call.wanted.contains(kind),
             MediaKind::Video => call.wanted.contains(kind),
         };
         let added: Vec<MediaKind> =
