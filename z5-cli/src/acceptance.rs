@@ -11,10 +11,21 @@ pub(crate) struct Point {
     pub(crate) title: &'static str,
     /// The scenario that judges it: its file's name and text.
     pub(crate) scenario: Option<(&'static str, &'static str)>,
-    /// It needs what only the mock carrier does: short registrations, a mailbox with a message in it.
-    pub(crate) mock_only: bool,
+    /// Whether it is judged at a real carrier too.
+    pub(crate) elsewhere: Elsewhere,
     /// What of it a machine (or z5) does not judge. Without a scenario: why the point is not judged at all.
     pub(crate) open: &'static str,
+}
+
+/// A point at a carrier that is not the mock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Elsewhere {
+    /// Judged as at the mock carrier.
+    Judged,
+    /// Judged when `--set` gives this variable, and what that says.
+    Told(&'static str, &'static str),
+    /// Not judged, and why.
+    Not(&'static str),
 }
 
 macro_rules! scenario {
@@ -29,119 +40,126 @@ pub(crate) const POINTS: &[Point] = &[
         id: "V1",
         title: "Registration; stays registered during calls",
         scenario: scenario!("v01-registration.yaml"),
-        mock_only: true,
+        elsewhere: Elsewhere::Told(
+            "refresh",
+            "how long it takes until a registration is refreshed, as `sip.expires` asks",
+        ),
         open: "",
     },
     Point {
         id: "V2",
         title: "TLS 1.2 or newer, AES-256",
         scenario: scenario!("v02-tls.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Not("needs the mock carrier, which tells what the server saw of TLS"),
         open: "",
     },
     Point {
         id: "V3",
         title: "Geolocation in REGISTER after opt-in; Contact",
         scenario: scenario!("v03-geolocation.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Not("needs the mock carrier, which tells what the server got"),
         open: "the address itself, which the record of the wire hides: a test of z5-sip looks at it",
     },
     Point {
         id: "V4",
         title: "Call from point to point, clean BYE at both ends",
         scenario: scenario!("v04-call.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "whether people find sound and pictures acceptable",
     },
     Point {
         id: "V5",
         title: "Pictures: visible, fluent, no stalls",
         scenario: scenario!("v05-video.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "whether signing can be understood; blur and blocks",
     },
     Point {
         id: "V6",
         title: "Sound: audible, clear, no dropouts",
         scenario: scenario!("v06-audio.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "whether people find it clear",
     },
     Point {
         id: "V7",
         title: "Media are encrypted",
         scenario: scenario!("v07-encryption.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "a look into a capture (`z5 call --capture`)",
     },
     Point {
         id: "V8",
         title: "Video privacy and mute",
         scenario: scenario!("v08-privacy.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "whether the far end shows it",
     },
     Point {
         id: "V9",
         title: "Keys 0-9, *, # as telephone events",
         scenario: scenario!("v09-dtmf.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "long presses: z5 presses every key for 100 ms",
     },
     Point {
         id: "V10",
         title: "Real-time text both ways within a second",
         scenario: scenario!("v10-text.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "",
     },
     Point {
         id: "V11",
         title: "Each side pauses and resumes",
         scenario: scenario!("v11-hold.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "whether the last picture stands still meanwhile",
     },
     Point {
         id: "V12",
         title: "Three devices of one account ring together",
         scenario: scenario!("v12-devices.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "",
     },
     Point {
         id: "V13",
         title: "Anonymous call",
         scenario: scenario!("v13-anonymous.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Judged,
         open: "that the number is in no header: a test of z5-sip looks at every one",
     },
     Point {
         id: "V14",
         title: "Message waiting",
         scenario: scenario!("v14-message-waiting.yaml"),
-        mock_only: true,
+        elsewhere: Elsewhere::Not("needs the mock carrier: a mailbox with a message that nobody has seen"),
         open: "that the count goes down: nothing empties a mailbox of the mock carrier",
     },
     Point {
         id: "V15",
         title: "Contacts as xCard: import, call, export",
         scenario: scenario!("v15-contacts.yaml"),
-        mock_only: true,
+        elsewhere: Elsewhere::Not("needs the mock carrier: a server that has a list of xCards"),
         open: "how the contacts are shown",
     },
     Point {
         id: "V16",
         title: "Dial-around in one stage",
         scenario: scenario!("v16-dial-around.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Not(
+            "needs the mock carrier, which tells what the server got, and knows a second provider",
+        ),
         open: "pairs of real providers",
     },
     Point {
         id: "V17",
         title: "Emergency call with location",
         scenario: scenario!("v17-emergency.yaml"),
-        mock_only: false,
+        elsewhere: Elsewhere::Not(
+            "needs the mock carrier, which tells what the server got: nobody dials 911 for a test",
+        ),
         open: "the way over LoST to a PSAP: the mock carrier's 911 is the far end",
     },
 ];
@@ -161,6 +179,14 @@ mod tests {
                 point.id
             );
             let (file, _) = point.scenario.unwrap_or(("v", ""));
+            // what only the mock carrier does is told as a reason, and what is to be told is a variable
+            let text = point.scenario.map_or("", |(_, text)| text);
+            let sees = text.contains("- wire:") || text.contains("messages:");
+            match point.elsewhere {
+                Elsewhere::Judged => assert!(!sees, "{}", point.id),
+                Elsewhere::Told(name, _) => assert!(text.contains(&format!("${{{name}}}")), "{}", point.id),
+                Elsewhere::Not(why) => assert!(why.starts_with("needs the mock carrier"), "{}", point.id),
+            }
             let number = point.id.trim_start_matches('V');
             assert!(
                 file == "v" || file.starts_with(&format!("v{number:0>2}-")),

@@ -8,6 +8,7 @@ mod config;
 mod contacts;
 mod demo;
 mod describe;
+mod echo;
 mod explain;
 mod firewall;
 mod head;
@@ -90,7 +91,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
                 }
                 let anonymous = args.anonymous;
                 let location = location(args.location.as_deref())?;
-                let media = media(args.media, config)?;
+                let media = media(args.media, false, config)?;
                 Ok(Plan::Call { target: args.target, anonymous, location, media })
             };
             let overrides = (&args.session, Some(&args.offer));
@@ -105,7 +106,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
             let out = out.viewing("z5 answer", args.media.plain);
             let plan = |config: &mut Config| {
                 let (wait, ring) = (args.wait, args.ring);
-                media(args.media, config).map(|media| Plan::Answer { wait, ring, media })
+                media(args.media, args.echo, config).map(|media| Plan::Answer { wait, ring, media })
             };
             let overrides = (&args.session, Some(&args.offer));
             configured("answer", plan, cli.config.as_deref(), overrides, out, process_start).await
@@ -172,7 +173,7 @@ async fn start(
     }
     if let Plan::Call { media, .. } | Plan::Answer { media, .. } = plan {
         // video that is added in the call is sent by the same rule
-        report.still_picture = stands_still(media.video.as_ref(), &config);
+        report.still_picture = media.echo || stands_still(media.video.as_ref(), &config);
     }
     let seed = match seed.map_or_else(seed_of_environment, |seed| Ok(Some(seed))) {
         Ok(seed) => seed,
@@ -312,7 +313,7 @@ fn location(text: Option<&str>) -> Result<Option<Location>, Failure> {
 }
 
 /// Makes the folder of the recordings and picks file names that are free: nothing recorded earlier is lost.
-fn media(args: MediaArgs, config: &Config) -> Result<Media, Failure> {
+fn media(args: MediaArgs, echo: bool, config: &Config) -> Result<Media, Failure> {
     let mut acts = args.at;
     acts.sort_by_key(|act| act.at);
     if let (Some(duration), Some(late)) =
@@ -322,9 +323,10 @@ fn media(args: MediaArgs, config: &Config) -> Result<Media, Failure> {
         let message = format!("--at {at} is not before the end of the call, --duration {duration}");
         return Err(usage("usage.at", message));
     }
-    let kept = keep(args.record.as_deref(), args.video.as_ref(), config, args.y4m)?;
+    let pictures = echo || shows(args.video.as_ref(), config);
+    let kept = keep(args.record.as_deref(), pictures, args.y4m)?;
     let MediaArgs { audio, video, text, duration, .. } = args;
-    Ok(Media { audio, video, kept, text, acts, duration })
+    Ok(Media { audio, video, kept, text, acts, duration, echo })
 }
 
 /// Whether the picture that a call sends stands still.
@@ -332,13 +334,14 @@ pub(crate) fn stands_still(video: Option<&VideoSetting>, config: &Config) -> boo
     matches!(video.unwrap_or(&config.media.video), VideoSetting::Off | VideoSetting::Blank)
 }
 
-/// Reserves the files of a call in this folder; `y4m`: also one of every picture, uncompressed.
-pub(crate) fn keep(
-    folder: Option<&Path>,
-    video: Option<&VideoSetting>,
-    config: &Config,
-    y4m: bool,
-) -> Result<Kept, Failure> {
+/// Whether a call that sends this has pictures.
+pub(crate) fn shows(video: Option<&VideoSetting>, config: &Config) -> bool {
+    video.unwrap_or(&config.media.video).is_on()
+}
+
+/// Reserves the files of a call in this folder; `pictures`: also those of what is seen, `y4m`: also one of every picture,
+/// uncompressed.
+pub(crate) fn keep(folder: Option<&Path>, pictures: bool, y4m: bool) -> Result<Kept, Failure> {
     let mut kept = Kept::default();
     if let Some(folder) = folder {
         let free = |name, extension| {
@@ -351,7 +354,7 @@ pub(crate) fn keep(
             })
         };
         kept.recording = Some(free("heard", "wav")?);
-        if video.unwrap_or(&config.media.video).is_on() {
+        if pictures {
             kept.film = Some(free("seen", "h264")?);
             kept.snapshot = VIDEO_CODEC.then(|| free("seen", "png")).transpose()?;
             kept.pictures = y4m.then(|| free("seen", "y4m")).transpose()?;

@@ -253,6 +253,10 @@ impl Script<'_> {
                 self.call = Some(*call);
                 self.session.answer(*call, media.to_call_media());
             }
+            // An echo stays where it is: with another one it would never fall silent.
+            (EventKind::TransferRequested { call, .. }, Plan::Answer { media, .. }) if media.echo => {
+                self.session.reject_transfer(*call);
+            }
             // The far end hands us over: so does the run.
             (
                 EventKind::TransferRequested { call, .. },

@@ -45,6 +45,9 @@ pub(crate) struct AnswerArgs {
     /// Let it ring for this time before answering
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
     pub(crate) ring: Duration,
+    /// Send back what comes, as a test number does: sound, pictures, text and keys
+    #[arg(long, conflicts_with_all = ["audio", "video"])]
+    pub(crate) echo: bool,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
 }

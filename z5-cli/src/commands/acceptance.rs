@@ -8,14 +8,15 @@ use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, watch};
 use z5_core::Failure;
 
+use super::echo;
 use super::head::Head;
 use super::reports;
 use super::run::{at_once, interrupt, load, reserve};
-use crate::acceptance::{POINTS, Point};
+use crate::acceptance::{Elsewhere, POINTS, Point};
 use crate::args::{AcceptanceArgs, WorldArgs};
 use crate::exit::Exit;
 use crate::expect::{Expectation, nearest};
-use crate::failure::usage;
+use crate::failure::{self, usage};
 use crate::output::{self, Output};
 use crate::result_file::{self, Readers, Replace};
 use crate::scenario::{self, Clock, Mistake, Outcome, Scenario, Stop, World};
@@ -39,9 +40,8 @@ struct Row {
 
 const PASS: &str = "pass";
 const FAIL: &str = "fail";
-/// Why a point is not judged at a real carrier.
+/// Why a point is not judged in simulated time.
 const NEEDS_TIME: &str = "it needs real time: leave --clock simulated out";
-const NEEDS_MOCK: &str = "needs the mock carrier";
 const NOT_JUDGED: &str = "not-judged";
 /// Why a point has no verdict after Ctrl-C.
 const INTERRUPTED: &str = "interrupted";
@@ -54,9 +54,16 @@ struct Line<'a> {
     summary: BTreeMap<&'static str, usize>,
 }
 
+/// The party that is no party of any scenario: z5 answers with it as an echo.
+const ECHO: &str = "echo";
+/// The variable of the scenarios that names whom they call for an echo.
+const FAR: &str = "far";
+
 /// A point that can be run.
 struct Ready {
     place: usize,
+    /// Somebody calls an echo.
+    calls_echo: bool,
     scenario: Scenario,
     world: World,
 }
@@ -66,8 +73,13 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
         return export(folder, out);
     }
     // from here on a signal ends it politely
-    let interrupts = script::interrupts();
-    let (mut rows, ready) = match prepare(args, config) {
+    let mut interrupts = script::interrupts();
+    let echo = match named(&args.world, ECHO).map(echo::Planned::load).transpose() {
+        Ok(echo) => echo,
+        Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
+    };
+    let far = echo.as_ref().map(|echo| echo.target.clone());
+    let (mut rows, ready) = match prepare(args, far, config) {
         Ok(prepared) => prepared,
         Err(failure) => return end(&[], Some(&failure), Exit::Usage, out),
     };
@@ -77,7 +89,27 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
     };
     // accounts of a real carrier are the same for every point: one would take the other's calls
     let jobs = if is_real(args, config) { 1 } else { usize::from(args.jobs) };
+    let echo = match echo.filter(|_| ready.iter().any(|point| point.calls_echo)) {
+        Some(echo) => {
+            let answers = tokio::select! {
+                answers = echo.answer() => answers,
+                _ = interrupts.recv() => Err(failure::interrupted()),
+            };
+            match answers {
+                Ok(echo) => Some(echo),
+                Err(failure) => {
+                    ready.into_iter().for_each(|point| reports::release(point.scenario));
+                    let exit = failure.step.map_or(Exit::Expectation, Exit::Step);
+                    return end(&[], Some(&failure), exit, out);
+                }
+            }
+        }
+        None => None,
+    };
     let (twice, fault) = judge(ready, jobs, interrupts, &mut rows, out).await;
+    if let Some(echo) = echo.filter(|_| !twice) {
+        echo.leave().await;
+    }
     rows.iter().for_each(|row| show(row, out));
     let written = table.map_or(Ok(()), |table| table.write(markdown(&rows).as_bytes()));
     let lost = written.err().map(|why| usage("output.lost", why));
@@ -100,8 +132,17 @@ fn is_real(args: &AcceptanceArgs, config: Option<&Path>) -> bool {
     config.is_some() || !args.world.party.is_empty()
 }
 
-/// Every row as it stands before anything is run, and what is to be run.
-fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Vec<Ready>), Failure> {
+/// The configuration of a party that the command line names.
+fn named<'a>(world: &'a WorldArgs, name: &str) -> Option<&'a Path> {
+    world.party.iter().find(|(party, _)| party == name).map(|(_, file)| Path::new(file))
+}
+
+/// Every row as it stands before anything is run, and what is to be run. `far` is where our own echo answers.
+fn prepare(
+    args: &AcceptanceArgs,
+    far: Option<String>,
+    config: Option<&Path>,
+) -> Result<(Vec<Row>, Vec<Ready>), Failure> {
     for name in &args.only {
         if !POINTS.iter().any(|point| point.id.eq_ignore_ascii_case(name)) {
             let ids = POINTS.iter().map(|point| point.id);
@@ -120,6 +161,10 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
         let why = "--clock simulated has no real carrier: leave --config and --party out";
         return Err(usage("usage.clock", why.to_owned()));
     }
+    let mut given = args.world.by(args.clock);
+    if let (Some(far), false) = (far, args.world.set.iter().any(|(name, _)| name == FAR)) {
+        given.set.push((FAR.to_owned(), far));
+    }
     let (mut rows, mut ready, mut known) = (Vec::new(), Vec::new(), 0);
     for point in POINTS.iter().filter(|point| wanted(point)) {
         let mut row = Row {
@@ -133,20 +178,21 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
             took_ms: None,
         };
         known += point.scenario.map_or(0, |(_, text)| own(&args.world, text).set.len());
-        if point.mock_only && real {
-            row.open = NEEDS_MOCK.to_owned();
+        if let (true, Some(why)) = (real, lacking(point, &given)) {
+            row.open = why;
         } else if let (true, Some(missing)) =
             (real, point.scenario.and_then(|(_, text)| alone(args, config, text)))
         {
             row.open = missing;
         } else if let Some((file, text)) = point.scenario {
-            let own = own(&args.world, text).by(args.clock);
+            let own = own(&given, text);
             match load(text, Path::new(file), Path::new(""), &own, config) {
                 Ok((mut scenario, world)) => {
                     // found before anything is sent; what was reserved before stays empty and harmless
                     let folder = args.report.report.as_ref().map(|folder| folder.join(point.id));
                     reports::record(&mut scenario, folder.as_deref(), args.report.show_numbers)?;
-                    ready.push(Ready { place: rows.len(), scenario, world });
+                    let calls_echo = own.set.iter().any(|(name, _)| name == FAR);
+                    ready.push(Ready { place: rows.len(), calls_echo, scenario, world });
                 }
                 // what needs real time is no mistake of the user's either
                 Err(mistakes)
@@ -154,12 +200,6 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
                         && mistakes.iter().all(|mistake| mistake.why.contains("--clock simulated")) =>
                 {
                     row.open = NEEDS_TIME.to_owned();
-                }
-                // with a real carrier some points have nobody who could judge them; that is no mistake of the user's
-                Err(mistakes)
-                    if real && mistakes.iter().all(|mistake| mistake.why.contains("mock carrier")) =>
-                {
-                    row.open = NEEDS_MOCK.to_owned();
                 }
                 Err(mistakes) => {
                     let told = |Mistake { at, why }: &Mistake| format!("{file}:{at}: {why}");
@@ -178,13 +218,23 @@ fn prepare(args: &AcceptanceArgs, config: Option<&Path>) -> Result<(Vec<Row>, Ve
     }
 }
 
+/// What a real carrier lacks for a point, or what has to be said of it.
+fn lacking(point: &Point, given: &WorldArgs) -> Option<String> {
+    match point.elsewhere {
+        Elsewhere::Judged => None,
+        Elsewhere::Told(name, _) if given.set.iter().any(|(set, _)| set == name) => None,
+        Elsewhere::Told(name, what) => Some(format!("needs --set {name}=TIME: {what}")),
+        Elsewhere::Not(why) => Some(why.to_owned()),
+    }
+}
+
 /// Why a point has not enough accounts of a real carrier: each of its parties needs one of its own, and those that are devices of one
 /// account share one.
 fn alone(args: &AcceptanceArgs, config: Option<&Path>, text: &str) -> Option<String> {
-    let named = |name: &str| {
-        args.world.party.iter().find(|(party, _)| party == name).map(|(_, file)| Path::new(file))
-    };
+    let named = |name: &str| named(&args.world, name);
     let (mut taken, mut missing) = (Vec::new(), Vec::new());
+    // who calls the echo must be somebody else
+    taken.extend(named(ECHO).map(|file| (file, ECHO.to_owned())));
     for (party, account) in scenario::parties(text) {
         let file = named(&party).or_else(|| named(&account)).or(config);
         let others = |(other, of): &(&Path, String)| Some(*other) == file && *of != account;
@@ -217,7 +267,7 @@ async fn judge(
     let (stopper, stop) = watch::channel(Stop::No);
     let places = Arc::new(Semaphore::new(jobs));
     let (send, mut outcomes) = mpsc::unbounded_channel();
-    for Ready { place, scenario, world } in ready {
+    for Ready { place, scenario, world, .. } in ready {
         let (places, stop, send) = (Arc::clone(&places), stop.clone(), send.clone());
         tokio::spawn(async move {
             let _place = places.acquire().await;

@@ -67,6 +67,7 @@ async fn against(carrier: &Carrier, args: &DemoArgs, report: &mut Report, out: &
             text: vec![TEXT.to_owned()],
             acts: Vec::new(),
             duration: Some(DURATION),
+            echo: false,
         },
     };
     start(&plan, config, args.seed, &args.capture, report, out).await

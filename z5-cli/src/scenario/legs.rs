@@ -138,7 +138,8 @@ impl State {
         let is_now = leg.call.as_ref().is_some_and(|now| now.id.number() == number);
         match (&event.kind, leg.left) {
             (EventKind::TransferRequested { call, .. }, _) if is_now => match (session, &leg.call) {
-                (Some(session), Some(now)) if follows => {
+                // an echo stays where it is: with another one it would never fall silent
+                (Some(session), Some(now)) if follows && !now.media.echo => {
                     let media = world::media(&now.media, now.kept.clone()).to_call_media();
                     let new = session.accept_transfer(*call, media);
                     leg.left = Some(now.id);

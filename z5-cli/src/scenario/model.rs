@@ -196,6 +196,8 @@ pub(crate) struct MediaPlan {
     pub(crate) record: Option<PathBuf>,
     /// Sound or pictures that were agreed may stay away.
     pub(crate) silent: bool,
+    /// What comes goes back; `audio` and `video` are not sent.
+    pub(crate) echo: bool,
 }
 
 /// What is waited for.

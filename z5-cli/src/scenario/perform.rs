@@ -15,7 +15,7 @@ use super::run::Running;
 use super::venue::NoMock;
 use super::{contacts, history, wire, words, world};
 use crate::act::Deed;
-use crate::commands::{keep, stands_still};
+use crate::commands::{keep, shows, stands_still};
 use crate::expect::Expectation;
 
 /// What came of a step.
@@ -262,7 +262,8 @@ async fn call(party: &Party, leg: usize, plan: &CallPlan) -> Result<(), Failure>
     let session = session(party)?;
     is_free(party, leg)?;
     let target = contacts::target(&session, &plan.target)?;
-    let kept = keep(plan.media.record.as_deref(), plan.media.video.as_ref(), party.config(), false)?;
+    let pictures = shows(plan.media.video.as_ref(), party.config());
+    let kept = keep(plan.media.record.as_deref(), pictures, false)?;
     let before = {
         let mut state = party.state();
         if let Some(open) = state.report_of(leg).unwanted_failure() {
@@ -293,11 +294,13 @@ async fn answer(
     let id = deadline.wait(party, leg, "an incoming call", incoming).await?;
     pass(after).await;
     let session = session(party)?;
-    let kept = keep(plan.record.as_deref(), plan.video.as_ref(), party.config(), false)?;
+    let pictures = plan.echo || shows(plan.video.as_ref(), party.config());
+    let kept = keep(plan.record.as_deref(), pictures, false)?;
     {
         let mut state = party.state();
         state.begin(leg, id, plan.clone(), kept.clone());
-        state.report_of(leg).still_picture = stands_still(plan.video.as_ref(), party.config());
+        let still = plan.echo || stands_still(plan.video.as_ref(), party.config());
+        state.report_of(leg).still_picture = still;
         session.answer(id, world::media(plan, kept).to_call_media());
     }
     let deadline = Deadline { at: deadline.at + after, ..*deadline };

@@ -74,32 +74,32 @@ pub(crate) struct Media {
     pub(crate) acts: Vec<Act>,
     /// Hang up this long after the answer.
     pub(crate) duration: Option<Duration>,
+    /// What comes goes back; `audio` and `video` are not sent.
+    pub(crate) echo: bool,
 }
 
 impl Media {
     /// As the session takes it.
     pub(crate) fn to_call_media(&self) -> CallMedia {
+        let audio_out = match &self.kept.recording {
+            Some(path) => AudioOut::Wav { path: path.clone() },
+            None => AudioOut::Nothing,
+        };
+        let video_out = VideoOut::Watched {
+            film: self.kept.film.clone(),
+            snapshot: self.kept.snapshot.clone(),
+            pictures: self.kept.pictures.clone(),
+        };
+        if self.echo {
+            return CallMedia { audio_out, video_out, ..CallMedia::echo() };
+        }
         let audio_in = match &self.audio {
             AudioArg::Silence => AudioIn::Silence,
             AudioArg::Tone { hz, dbm0 } => AudioIn::Tone { hz: *hz, level_dbm0: *dbm0 },
             AudioArg::Wav(path) => AudioIn::Wav { path: path.clone(), looping: false },
         };
-        let audio_out = match &self.kept.recording {
-            Some(path) => AudioOut::Wav { path: path.clone() },
-            None => AudioOut::Nothing,
-        };
-        CallMedia {
-            audio: true,
-            audio_in,
-            audio_out,
-            video_in: self.video.as_ref().map(VideoIn::from),
-            video_out: VideoOut::Watched {
-                film: self.kept.film.clone(),
-                snapshot: self.kept.snapshot.clone(),
-                pictures: self.kept.pictures.clone(),
-            },
-            ..CallMedia::default()
-        }
+        let video_in = self.video.as_ref().map(VideoIn::from);
+        CallMedia { audio: true, audio_in, audio_out, video_in, video_out, ..CallMedia::default() }
     }
 
     /// Everything that is typed.

@@ -450,12 +450,17 @@ impl Author<'_> {
 
     fn media(&mut self, fields: &mut Fields<'_>) -> MediaPlan {
         let folder = self.folder;
-        let audio = fields.take("audio").and_then(|node| self.reading.parsed(node, "`audio`", str::parse));
+        let echo = fields.take("echo").and_then(|node| self.reading.flag(node, "`echo`")) == Some(true);
+        let (audio, video) = (fields.take("audio"), fields.take("video"));
+        if let (true, Some(node)) = (echo, audio.or(video)) {
+            self.reading.mistake(node.at, "an echo sends what comes: leave `audio` and `video` out");
+        }
+        let audio = audio.and_then(|node| self.reading.parsed(node, "`audio`", str::parse));
         let audio = match audio.unwrap_or(AudioArg::Silence) {
             AudioArg::Wav(file) => AudioArg::Wav(path(folder, file)),
             other @ (AudioArg::Silence | AudioArg::Tone { .. }) => other,
         };
-        let video = fields.take("video").and_then(|node| self.reading.parsed(node, "`video`", str::parse));
+        let video = video.and_then(|node| self.reading.parsed(node, "`video`", str::parse));
         let video = video.map(|video| match video {
             VideoSetting::File { path: file, rate } => VideoSetting::File { path: path(folder, file), rate },
             other @ (VideoSetting::Off
@@ -464,8 +469,9 @@ impl Author<'_> {
             | VideoSetting::Film) => other,
         });
         let record = fields.take("record").and_then(|node| self.reading.text(node, "`record`"));
-        let silent = fields.take("silent").and_then(|node| self.reading.flag(node, "`silent`"));
-        MediaPlan { audio, video, record: record.map(|to| path(folder, to)), silent: silent == Some(true) }
+        let record = record.map(|to| path(folder, to));
+        let silent = fields.take("silent").and_then(|node| self.reading.flag(node, "`silent`")) == Some(true);
+        MediaPlan { audio, video, record, silent, echo }
     }
 
     fn wait(&mut self, value: &Node, fields: &mut Fields<'_>) -> Option<Wait> {
