@@ -132,7 +132,8 @@ def answers_ping(port):
 class Server:
     """Kamailio (registrar and proxy with digest; TCP and UDP on both versions of IP, TLS) and rtpengine (media relay)."""
 
-    def __init__(self, run, algorithm="MD5", max_expires=60):
+    def __init__(self, run, algorithm="MD5", max_expires=60, devices=False):
+        """`devices`: an address has as many contacts as register for it, and all of them ring."""
         self.run, self.sip_port, self.tls_port, ng_port = run, free_port(), free_port(), free_port(2)
         rtp_first = free_port(80)
         self.processes, self.kamailio, self.starts = [], None, 0
@@ -154,7 +155,7 @@ class Server:
             fill(
                 "kamailio.cfg.in", run / "kamailio.cfg", RUN=run, MODULES=modules("kamailio"), REALM=REALM,
                 SIP_PORT=self.sip_port, TLS_PORT=self.tls_port, NG_PORT=ng_port, ALGORITHM=algorithm,
-                MAX_EXPIRES=max_expires,
+                MAX_EXPIRES=max_expires, SAVE="0x00" if devices else "0x04",
             )
             self.start_kamailio()
         except BaseException:
