@@ -533,7 +533,8 @@ fn the_pattern_is_seen_at_the_far_end_in_order_and_in_time() {
     let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
     a.engine.start_stream(port_a, config_a).unwrap();
     let stamps: Vec<_> = (0..30).map(|_| seen.recv_timeout(PATIENCE).unwrap()).collect();
-    assert!(stamps.iter().all(|(width, stamp)| *width == 352 && stamp.is_some()), "{stamps:?}");
+    // Who has no time for the size that was asked for goes on with a smaller one: a busy machine may.
+    assert!(stamps[0].0 == 352 && stamps.iter().all(|(_, stamp)| stamp.is_some()), "{stamps:?}");
     assert!(stamps.windows(2).all(|pair| pair[0].1.unwrap().number < pair[1].1.unwrap().number));
     b.engine.stop_stream(stream_b).unwrap();
     assert!(thread.join().is_ok());
