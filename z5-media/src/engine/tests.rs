@@ -485,7 +485,9 @@ fn who_joins_late_asks_for_a_key_frame_and_gets_it() {
     assert_eq!((target, feed.target()), (120_000, Some(120_000)));
     a.engine.send_key_frame(stream_a).unwrap();
     // It follows the wish before by less than what keeps wishes apart: it is heard a little later.
+    let asked = std::time::Instant::now();
     while !feed.take_key_frame_wish() {
+        assert!(asked.elapsed() < PATIENCE, "the wish of INFO is not heard");
         std::thread::park_timeout(Duration::from_millis(4));
     }
     let report = b.engine.stop_stream(stream_b).unwrap();
