@@ -103,8 +103,11 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
                 .await
         }
         Command::Answer(args) => {
-            let out = out.viewing("z5 answer", args.media.plain);
+            let out = out.viewing("z5 answer", args.media.plain || args.stay.is_some());
             let plan = |config: &mut Config| {
+                if let Some(stay) = args.stay {
+                    return Ok(Plan::Echo { stay });
+                }
                 let (wait, ring) = (args.wait, args.ring);
                 media(args.media, args.echo, config).map(|media| Plan::Answer { wait, ring, media })
             };

@@ -11,7 +11,7 @@ mod question;
 
 use tokio::sync::mpsc;
 use z5_core::events::Events;
-use z5_core::{Advice, CallId, CallRequest, Event, EventKind, Failure, Session, Side, Step};
+use z5_core::{Advice, CallId, CallMedia, CallRequest, Event, EventKind, Failure, Session, Side, Step};
 
 use self::alarms::{Alarm, Alarms, wait_until};
 use self::deeds::Deeds;
@@ -103,7 +103,10 @@ pub(crate) async fn run(
             }
             return None;
         };
-        report.take(&event);
+        match matches!(plan, Plan::Echo { .. }) && is_of_a_call(&event) {
+            true => report.note(&event),
+            false => report.take(&event),
+        }
         out.event(&event);
         script.on_event(&event, report, out);
     }
@@ -117,6 +120,11 @@ async fn next_input(inputs: &mut Option<mpsc::UnboundedReceiver<Input>>) -> Inpu
         return input;
     }
     std::future::pending().await
+}
+
+/// What an event tells is about one of the calls, not about the session.
+fn is_of_a_call(event: &Event) -> bool {
+    serde_json::to_value(event).is_ok_and(|members| members.get("call").is_some())
 }
 
 struct Script<'a> {
@@ -217,7 +225,7 @@ impl Script<'_> {
         self.deeds.on_event(event);
         match (&event.kind, self.plan) {
             (EventKind::NumberRequired { numbers }, _) => self.question = Some(Question::ask(numbers)),
-            (EventKind::Ready { .. }, Plan::Register { stay }) => {
+            (EventKind::Ready { .. }, Plan::Register { stay } | Plan::Echo { stay }) => {
                 self.goal = true;
                 self.alarms.set(*stay, Alarm::Stay);
             }
@@ -236,6 +244,9 @@ impl Script<'_> {
                 self.call = Some(self.session.call(request));
             }
             (EventKind::Ready { .. }, Plan::Answer { wait, .. }) => self.alarms.set(*wait, Alarm::Wait),
+            (EventKind::Incoming { call, .. }, Plan::Echo { .. }) => {
+                self.session.answer(*call, CallMedia::echo());
+            }
             (EventKind::Incoming { call, .. }, Plan::Answer { media, ring, .. }) if self.call.is_none() => {
                 self.alarms.clear();
                 self.call = Some(*call);
@@ -254,7 +265,7 @@ impl Script<'_> {
                 self.session.answer(*call, media.to_call_media());
             }
             // An echo stays where it is: with another one it would never fall silent.
-            (EventKind::TransferRequested { call, .. }, Plan::Answer { media, .. }) if media.echo => {
+            (EventKind::TransferRequested { call, .. }, plan) if plan.is_echo() => {
                 self.session.reject_transfer(*call);
             }
             // The far end hands us over: so does the run.

@@ -103,6 +103,37 @@ fn answer_with_echo_is_a_test_number_and_can_be_recorded() {
     }
 }
 
+/// Two callers at once, and one after them; then somebody ends it.
+#[test]
+fn a_test_number_takes_every_call_until_it_is_ended() {
+    let world = World::new(&[]);
+    let (bob, carol) = (world.config_of("bob"), world.config_of("carol"));
+    let arguments = ["--config", bob.to_str().unwrap(), "--json", "answer", "--echo", "--stay", "1h"];
+    let mut answering = command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(answering.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
+    let call = |config: &std::path::Path, number: &[&str]| {
+        let call = ["call", "+15555550102", "--audio", "tone", "--text", "HELLO", "--duration", "1500ms"];
+        let base = ["--config", config.to_str().unwrap(), "--json"];
+        let asked = ["--expect", "audio.frequency=998..1002", "--expect", "text.echo=HELLO"];
+        command(&[&base[..], &call, &asked, number].concat()).stdout(Stdio::null()).spawn().unwrap()
+    };
+    let mut first = call(world.config().as_ref(), &[]);
+    let mut second = call(&carol, &["--number", "+15555550103"]);
+    let both = [first.wait().unwrap().code(), second.wait().unwrap().code()];
+    assert_eq!(both, [Some(0), Some(0)]);
+    assert_eq!(call(&carol, &["--number", "+15555550103"]).wait().unwrap().code(), Some(0));
+    let pid = answering.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let events: Vec<Value> = lines.map(|line| serde_json::from_str(&line).unwrap()).collect();
+    let result = events.last().unwrap();
+    assert_eq!(answering.wait().unwrap().code(), Some(0), "{result}");
+    let (calls, ended) = (&result["call"], events.iter().filter(|event| event["event"] == "call-ended"));
+    assert_eq!((calls, ended.count(), &result["unregistered"]), (&Value::Null, 3, &true.into()));
+    let run = z5(&["answer", "--stay", "1h"]);
+    assert_eq!(run.status, 2, "{}", run.stderr);
+}
+
 /// Points that call an echo, at a carrier whose own is not asked.
 #[test]
 fn the_plan_is_judged_with_an_account_that_answers_as_an_echo() {

@@ -48,6 +48,10 @@ pub(crate) struct AnswerArgs {
     /// Send back what comes, as a test number does: sound, pictures, text and keys
     #[arg(long, conflicts_with_all = ["audio", "video"])]
     pub(crate) echo: bool,
+    /// With --echo, take every call that comes in this time, several at once too, instead of one
+    #[arg(long, value_name = "TIME", value_parser = some_time, requires = "echo",
+        conflicts_with_all = ["record", "text", "at", "duration", "wait", "ring"])]
+    pub(crate) stay: Option<Duration>,
     #[command(flatten)]
     pub(crate) session: SessionArgs,
 }

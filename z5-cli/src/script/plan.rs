@@ -47,14 +47,28 @@ pub(crate) enum Plan {
         /// What is sent and kept.
         media: Media,
     },
+    /// Answer every call with its echo. What becomes of one is its caller's business.
+    Echo {
+        /// How long.
+        stay: Duration,
+    },
 }
 
 impl Plan {
+    /// What comes goes back.
+    pub(super) fn is_echo(&self) -> bool {
+        match self {
+            Self::Call { media, .. } | Self::Answer { media, .. } => media.echo,
+            Self::Echo { .. } => true,
+            Self::Register { .. } | Self::Message { .. } => false,
+        }
+    }
+
     /// What is to be done in the call.
     pub(super) fn acts(&self) -> &[Act] {
         match self {
             Self::Call { media, .. } | Self::Answer { media, .. } => &media.acts,
-            Self::Register { .. } | Self::Message { .. } => &[],
+            Self::Register { .. } | Self::Message { .. } | Self::Echo { .. } => &[],
         }
     }
 }
