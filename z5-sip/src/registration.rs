@@ -387,6 +387,8 @@ impl RegisterFailure {
     pub fn from_response(response: &Message) -> Self {
         let status = response.status().unwrap_or_default();
         let reason = response.reason().unwrap_or_default().into_owned();
+        let retry_after = response.retry_after().ok().flatten();
+        let retry_after = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
         match status {
             300..400 => Self::Redirected { status, targets: crate::ua::targets(response) },
             403 => Self::Forbidden { reason },
@@ -395,11 +397,9 @@ impl RegisterFailure {
             423 => Self::IntervalTooBrief {
                 min_expires: response.min_expires().ok().flatten().unwrap_or_default(),
             },
-            480 | 500 | 503 | 600 => {
-                let retry_after = response.retry_after().ok().flatten();
-                let retry_after = retry_after.map(|seconds| Duration::from_secs(u64::from(seconds)));
-                Self::Unavailable { status, reason, retry_after }
-            }
+            // Whatever else comes with a time is not for ever; 429 is what RFC 6585 section 4 has of HTTP, and registrars say it too.
+            429 | 480 | 500 | 503 | 600 => Self::Unavailable { status, reason, retry_after },
+            _ if retry_after.is_some() => Self::Unavailable { status, reason, retry_after },
             _ => {
                 let warning = response.text(Name::Warning).map(|text| crate::ua::warning_text(&text));
                 Self::Refused { status, reason, warning }

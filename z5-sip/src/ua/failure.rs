@@ -50,7 +50,7 @@ pub enum RegisterFailure {
         /// The phrase.
         reason: String,
     },
-    /// 500, 503 or 600 with or without Retry-After.
+    /// 429, 480, 500, 503 or 600 with or without Retry-After; another refusal with it.
     #[error("the registrar is not available now ({status} {reason})")]
     Unavailable {
         /// The status.

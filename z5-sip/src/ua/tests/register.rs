@@ -109,6 +109,12 @@ fn every_status_has_its_failure() {
         RegisterFailure::Unavailable { retry_after: Some(wait), .. } if wait.as_secs() == 30
     ));
     assert!(matches!(failure(500, &[]), RegisterFailure::Unavailable { retry_after: None, .. }));
+    assert!(matches!(failure(429, &[]), RegisterFailure::Unavailable { retry_after: None, .. }));
+    assert!(matches!(failure(409, &[]), RegisterFailure::Refused { status: 409, .. }));
+    assert!(matches!(
+        failure(409, &[(Name::RetryAfter, "30")]),
+        RegisterFailure::Unavailable { status: 409, retry_after: Some(wait), .. } if wait.as_secs() == 30
+    ));
     let moved = failure(302, &[(Name::Contact, "<mailto:x@example.com>")]);
     assert!(matches!(&moved, RegisterFailure::Redirected { status: 302, targets } if targets.len() == 1));
     let refused = failure(420, &[(Name::Warning, "399 x \"no such thing\"")]);
