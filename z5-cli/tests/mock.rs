@@ -51,7 +51,7 @@ fn a_scenario_is_a_carrier_with_its_accounts_faults_and_far_ends() {
     assert_eq!(mock.started["event"], "mock-started", "{}", mock.started);
     let far_ends = &mock.started["far_ends"];
     assert_eq!((&far_ends[0]["number"], &far_ends[0]["name"]), (&"+15555550950".into(), &"clerk".into()));
-    assert_eq!(far_ends.as_array().map(Vec::len), Some(20), "and those of every carrier: {far_ends}");
+    assert_eq!(far_ends.as_array().map(Vec::len), Some(22), "and those of every carrier: {far_ends}");
     let run = z5(&["--config", config, "--json", "call", "clerk"]);
     assert_eq!(run.result()["failure"]["code"], "call.declined", "{}", run.stderr);
     assert!(run.event("call-progress")["status"] == 180, "{}", run.stdout);
@@ -71,7 +71,13 @@ fn a_scenario_that_is_wrong_opens_nothing_and_says_where() {
     .unwrap();
     let run = z5(&["mock", "--scenario", file.to_str().unwrap()]);
     assert_eq!(run.status, 2, "{}", run.stderr);
-    for part in ["s.toml:3: fault.name:", "did you mean zdial.refuse?", "s.toml:5: far_end:", "what to do:"] {
+    for part in [
+        "s.toml:3: fault.name:",
+        "did you mean zdial.refuse?",
+        "s.toml:5: far_end.number:",
+        "s.toml:6: far_end.steps:",
+        "what to do:",
+    ] {
         assert!(run.stderr.contains(part), "{part} is not in {}", run.stderr);
     }
     assert!(run.stdout.is_empty());

@@ -140,6 +140,33 @@ steps:
     assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
 }
 
+/// A REGISTER, its challenge, the REGISTER again and its answer, and as much or half of it at the end; the carrier's file, the scenario and
+/// a step say it alike.
+#[test]
+fn sip_is_late_in_simulated_time_as_it_is_told_to_be() {
+    let took = |text: &str| {
+        let run = simulated(text);
+        assert_eq!(run.status, 0, "{text}: {}\n{}", run.stderr, run.stdout);
+        run.event("scenario")["took_ms"].as_f64().unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("late.toml");
+    std::fs::write(&file, "[sip_impairment]\ndelay = \"150ms\"\n").unwrap();
+    let plain = took("mock:\nsteps: [register, {pause: 60s}]");
+    let by_file = took(&format!("mock: {{carrier: {}}}\nsteps: [register, {{pause: 60s}}]", file.display()));
+    let by_scenario = took("mock: {impair_sip: {delay: 150ms}}\nsteps: [register, {pause: 60s}]");
+    assert_eq!(by_file, by_scenario);
+    assert!((plain + 900.0..plain + 1210.0).contains(&by_scenario), "{plain} ms and {by_scenario} ms");
+    // INVITE, its challenge, INVITE again and 200.
+    let call = |late: &str| {
+        took(&format!(
+            "mock:\nsteps: [register, {late} {{call: echo, audio: tone}}, {{wait: established}}, {{impair: off, of: sip}}, hangup]"
+        ))
+    };
+    let (plain, late) = (call(""), call("{impair: {delay: 150ms}, of: sip},"));
+    assert!((plain + 600.0..plain + 1210.0).contains(&late), "{plain} ms and {late} ms");
+}
+
 /// What a far end does not send on hold is no loss, what it types then comes afterwards, and twenty seconds of our own hold are no bad
 /// quality (what is on its way when it begins does not come back).
 #[test]
@@ -163,15 +190,10 @@ fn what_has_no_place_in_simulated_time_is_refused_before_anything_happens() {
     let config = world.config();
     let calls = |video: &str| format!("mock:\nsteps: [register, {{call: echo, video: {video}}}]");
     let pattern = calls("pattern");
-    let late = world.folder.path().join("late.toml");
-    std::fs::write(&late, "[sip_impairment]\ndelay = \"40ms\"\n").unwrap();
-    let late = format!("mock: {{carrier: {}}}\nsteps: [register]", late.display());
     let cases: &[(&str, &[&str], &str)] = &[
         ("mock:\nsteps: [register]", &["--config", &config], "has no real carrier"),
         ("steps: [register]", &[], "has the mock carrier only"),
         (&pattern, &[], "encodes no pictures"),
-        (&late, &[], "impairs media only"),
-        ("mock: {impair_sip: {delay: 40ms}}\nsteps: [register]", &[], "impairs media only"),
         ("mock:\nparties: {alice: {transport: udp}}\nsteps: [register]", &[], "over tcp and tls only"),
         ("mock:\nsteps: [register, {wire: '[TLS ', has: '1.3'}]", &[], "speaks no TLS"),
     ];

@@ -9,6 +9,7 @@ pub struct Account {
     pub(crate) password: String,
     pub(crate) numbers: Vec<Number>,
     pub(crate) suspended: bool,
+    pub(crate) token: Option<String>,
 }
 
 /// One phone number of a customer; it is also one SIP user.
@@ -30,6 +31,8 @@ pub struct Number {
     pub emergency_address_on_file: bool,
     /// Video messages that wait in the mailbox.
     pub video_messages: u32,
+    /// A token that is as good as the SIP user name and password at the MCS's HTTPS services (RFC 6750).
+    pub token: Option<String>,
 }
 
 /// What the sign-in server says of a number.
@@ -66,6 +69,7 @@ impl Number {
             sip_user: digits,
             emergency_address_on_file: true,
             video_messages: 0,
+            token: None,
         }
     }
 
@@ -83,6 +87,7 @@ impl Account {
             password: password.to_owned(),
             numbers: Vec::new(),
             suspended: false,
+            token: None,
         }
     }
 
@@ -101,6 +106,13 @@ impl Account {
     #[must_use]
     pub fn number_with(mut self, number: Number) -> Self {
         self.numbers.push(number);
+        self
+    }
+
+    /// A token that is as good as the password at the sign-in (RFC 6750).
+    #[must_use]
+    pub fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
         self
     }
 

@@ -195,11 +195,6 @@ impl Builder {
         self
     }
 
-    /// Whether anything happens to SIP on its way. In simulated time nothing can.
-    pub fn impairs_sip(&self) -> bool {
-        self.sip_impairment != Impairment::default()
-    }
-
     /// The `rtp-port-range` that the group policy gives to clients.
     #[must_use]
     pub fn client_rtp_ports(mut self, low: u16, high: u16) -> Self {

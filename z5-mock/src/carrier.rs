@@ -19,6 +19,7 @@ use crate::endpoint::{Endpoint, Reserved};
 use crate::far_end::{FarEnds, Kind as FarEnd};
 use crate::fault::{ArmedId, BadOrder, Fault, Faults, Order};
 use crate::impairment::{Conditions, Impairment};
+use crate::mail::VideoMessage;
 use crate::mcs::address_book::{self, AddressBooks};
 use crate::mcs::licence::{LicenceKey, LicenceKeyError};
 use crate::mcs::list;
@@ -328,13 +329,22 @@ impl Carrier {
     }
 
     /// Leaves a video message for a number of the carrier, as a call to the far end `videomail` does; false when it has no such number.
-    pub async fn leave_video_message(&self, number: &str) -> bool {
+    pub fn leave_video_message(&self, number: &str) -> bool {
         let Some((_, number)) = account::find(self.accounts(), number) else { return false };
-        if let Some(switch) = self.switch.as_ref().and_then(mpsc::WeakSender::upgrade) {
-            // A switch that has ended has no mailboxes.
-            let _ = switch.send(Input::Mail { user: number.sip_user.clone() }).await;
-        }
+        self.state.mail.leave(&number.sip_user, None, None);
         true
+    }
+
+    /// What is in the mailbox of a number, the oldest message first.
+    pub fn video_messages(&self, number: &str) -> Vec<VideoMessage> {
+        let found = account::find(self.accounts(), number);
+        found.map(|(_, number)| self.state.mail.all(&number.sip_user)).unwrap_or_default()
+    }
+
+    /// Removes everything from the mailbox of a number; how many messages there were.
+    pub fn empty_mailbox(&self, number: &str) -> usize {
+        let found = account::find(self.accounts(), number);
+        found.map_or(0, |(_, number)| self.state.mail.remove(&number.sip_user, None))
     }
 
     /// Every far end that can be dialled, by number and name: those of tests and scenario files first.

@@ -18,6 +18,7 @@ use z5_sip::wire::{Message, Method, Name, ResponseBuilder};
 use crate::clock;
 use crate::fault::Fault;
 use crate::imagined::Imagined;
+use crate::impairment::{Burst, Impairment};
 use crate::relay::Ports;
 use crate::sip::proxy::request_user;
 use crate::sip::switch::{SERVER, address};
@@ -30,13 +31,19 @@ mod film;
 mod kind;
 mod location;
 mod media;
+mod offer;
+mod placed;
+mod recording;
 mod rtp;
 pub(crate) mod script;
 mod text;
+mod transfer;
 mod within;
 
 pub use kind::Kind;
 
+/// What far ends take within a call (RFC 3261 section 20.5).
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, MESSAGE, PRACK, REFER, NOTIFY";
 /// Calls of far ends at a time; further ones are answered 486.
 const MAX_CALLS: usize = 2048;
 /// Ports in a simulation.
@@ -68,6 +75,10 @@ enum Later {
     Resume,
     /// An interpreter takes the call out of the queue.
     Interpreter,
+    /// The caller is asked to call the echo.
+    Transfer,
+    /// A call that was placed has rung long enough.
+    GiveUp,
     /// A scripted far end goes on with this step.
     Script(usize),
     /// Its 2xx to the request of this number has no ACK after so long, the last pause included.
@@ -103,6 +114,44 @@ struct Call {
     reinvite: Option<Message>,
     /// Our 2xx to an INVITE of this number, until its ACK is here.
     unacknowledged: Option<(u32, Message)>,
+    /// Of a call that the far end placed itself.
+    placed: Option<placed::Placed>,
+    transfer: transfer::Transfer,
+}
+
+/// What a far end's own network does to its media, for the one that is dialled so; none where it has a good one.
+pub(crate) fn impairment(scripts: &[script::Script], user: &str) -> Option<Impairment> {
+    if let Some(script) = scripts.iter().find(|script| script.is_dialled_by(user)) {
+        return script.impairment.clone();
+    }
+    (Kind::of(user) == Some(Kind::Lossy)).then(|| Impairment {
+        loss: 0.05,
+        burst: Some(Burst::of(0.02, 4.0)),
+        jitter: Duration::from_millis(20),
+        ..Impairment::default()
+    })
+}
+
+impl Call {
+    /// One that has come.
+    fn new(kind: Kind, script: Option<usize>, tag: String, invite: &Message) -> Self {
+        Self {
+            kind,
+            script,
+            typing: text::Typing::default(),
+            tag,
+            invite: invite.clone(),
+            offer: invite.clone(),
+            answered: false,
+            media: media::Lines::default(),
+            description: String::new(),
+            cseq: 0,
+            reinvite: None,
+            unacknowledged: None,
+            placed: None,
+            transfer: transfer::Transfer::default(),
+        }
+    }
 }
 
 /// Plays all far ends.
@@ -193,9 +242,7 @@ impl FarEnds {
     }
 
     fn on_request(&mut self, request: &Message) -> Vec<Message> {
-        let (Some(method), Ok(call_id)) = (request.method(), request.call_id().map(str::to_owned)) else {
-            return Vec::new();
-        };
+        let (Some(method), Some(call_id)) = (request.method(), self.key(request)) else { return Vec::new() };
         let tag = self.calls.get(&call_id).map(|call| call.tag.clone());
         match (method, tag) {
             (Method::Ack, _) => {
@@ -207,9 +254,15 @@ impl FarEnds {
             (Method::Cancel, Some(tag)) => self.on_cancel(request, &call_id, &tag),
             (Method::Bye, Some(tag)) => {
                 self.calls.remove(&call_id);
+                self.state.mail.forget(&call_id);
                 self.reply(request, 200, &tag).into_iter().collect()
             }
-            (Method::Bye | Method::Cancel, None) => self.reply(request, 481, "").into_iter().collect(),
+            (Method::Refer, Some(tag)) => self.on_refer(request, &call_id, &tag),
+            (Method::Refer, None) => self.reply(request, 603, "").into_iter().collect(),
+            (Method::Notify, Some(tag)) => self.on_notify(request, &call_id, &tag),
+            (Method::Bye | Method::Cancel | Method::Notify, None) => {
+                self.reply(request, 481, "").into_iter().collect()
+            }
             (Method::Info, Some(tag)) => {
                 if let Some(call) = self.calls.get(&call_id)
                     && request.body().windows(19).any(|window| window == b"picture_fast_update")
@@ -226,6 +279,16 @@ impl FarEnds {
     }
 
     fn on_invite(&mut self, request: &Message, call_id: String) -> Vec<Message> {
+        let replaced = match self.replaced(request) {
+            Ok(replaced) => replaced,
+            Err(status) => {
+                let tag = self.ident.tag();
+                return self.reply(request, status, &tag).into_iter().collect();
+            }
+        };
+        if let Some(old) = replaced {
+            return self.on_replacing(request, &call_id, &old);
+        }
         let user = request_user(request).unwrap_or_default();
         let script = self.state.scripts.iter().position(|script| script.is_dialled_by(&user));
         if let Some(index) = script.filter(|_| self.calls.len() < MAX_CALLS) {
@@ -262,29 +325,31 @@ impl FarEnds {
                 self.later(&call_id, Later::Answer, SLOW);
             }
             Kind::EarlyMedia => self.later(&call_id, Later::Answer, SLOW),
-            Kind::Echo | Kind::Announcement | Kind::Tone | Kind::Silent => {}
+            Kind::Echo | Kind::Announcement | Kind::Tone | Kind::Silent | Kind::Lossy | Kind::Transfer => {}
             Kind::HangUp | Kind::Emergency | Kind::Reinvite | Kind::Hold => {}
             Kind::Vrs | Kind::Interpreter | Kind::VideoMail => {}
         }
-        let call = Call {
-            kind,
-            script: None,
-            typing: text::Typing::default(),
-            tag,
-            invite: request.clone(),
-            offer: request.clone(),
-            answered: false,
-            media: media::Lines::default(),
-            description: String::new(),
-            cseq: 0,
-            reinvite: None,
-            unacknowledged: None,
-        };
-        self.calls.insert(call_id.clone(), call);
+        self.calls.insert(call_id.clone(), Call::new(kind, None, tag, request));
         if kind == Kind::EarlyMedia {
             out.extend(self.answer(&call_id, 183));
         } else if !matches!(kind, Kind::NoAnswer | Kind::SlowAnswer) {
             out.extend(self.answer(&call_id, 200));
+        }
+        out
+    }
+
+    /// A call that takes the place of another: answered as that was, which is over then (RFC 3891 section 3).
+    fn on_replacing(&mut self, request: &Message, call_id: &str, old: &str) -> Vec<Message> {
+        let Some((kind, script)) = self.calls.get(old).map(|call| (call.kind, call.script)) else {
+            return Vec::new();
+        };
+        let mut call = Call::new(kind, script, self.ident.tag(), request);
+        // What comes later in the life of a far end came, or comes, in the call before.
+        call.answered = true;
+        self.calls.insert(call_id.to_owned(), call);
+        let mut out: Vec<Message> = self.answer(call_id, 200).into_iter().collect();
+        if self.calls.contains_key(call_id) {
+            out.extend(self.on_later(old, Later::HangUp));
         }
         out
     }
@@ -296,7 +361,8 @@ impl FarEnds {
         let tag = call.tag.clone();
         let kind = call.kind;
         let script = call.script.and_then(|index| self.state.scripts.get(index));
-        let says = answer::says(&request, kind, script.map(|script| (script, &call.typing)));
+        let mut says = answer::says(&request, kind, script.map(|script| (script, &call.typing)));
+        says.recording = (kind == Kind::VideoMail).then(|| self.state.mail.record(call_id));
         let now = self.state.clock.now();
         let answered = answer::answer(&request, kind, &says, &mut call.media, &mut self.ports, now);
         let Some(answered) = answered else {
@@ -312,6 +378,7 @@ impl FarEnds {
                 (Kind::Reinvite, Later::Reinvite, CHANGE_AFTER),
                 (Kind::Hold, Later::Hold, CHANGE_AFTER),
                 (Kind::Vrs, Later::Interpreter, QUEUE),
+                (Kind::Transfer, Later::Transfer, CHANGE_AFTER),
             ];
             if let Some((_, later, pause)) = later.into_iter().find(|(which, ..)| *which == kind) {
                 self.later(call_id, later, pause);
@@ -335,7 +402,8 @@ impl FarEnds {
             .record_route(request)
             .contact(&contact)
             .header(Name::Server, SERVER)
-            .header(Name::Allow, "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, MESSAGE, PRACK")
+            .header(Name::Allow, ALLOW)
+            .header(Name::Supported, "replaces, norefersub")
             .body("application/sdp", description);
         built(response.build())
     }
@@ -346,7 +414,8 @@ impl FarEnds {
             return self.reply(request, 200, tag).into_iter().collect();
         }
         let script = call.script.and_then(|index| self.state.scripts.get(index));
-        let says = answer::says(request, call.kind, script.map(|script| (script, &call.typing)));
+        let mut says = answer::says(request, call.kind, script.map(|script| (script, &call.typing)));
+        says.recording = (call.kind == Kind::VideoMail).then(|| self.state.mail.record(call_id));
         let now = self.state.clock.now();
         let answered = answer::answer(request, call.kind, &says, &mut call.media, &mut self.ports, now);
         if let Some(description) = &answered {
@@ -375,6 +444,9 @@ impl FarEnds {
         let mut response = ResponseBuilder::to_request(request, status, "").header(Name::Server, SERVER);
         if !tag.is_empty() {
             response = response.to_tag(tag);
+        }
+        if status == 405 {
+            response = response.header(Name::Allow, ALLOW);
         }
         if (101..300).contains(&status) && request.method() == Some(Method::Invite) {
             let contact = address(&format!("sip:far-end@{};transport=tcp", self.state.addresses.sip))?;

@@ -73,16 +73,20 @@ pub enum Fault {
     BadDocument(Service),
     /// 200 with the first required member missing.
     MissingMember(Service),
-    /// 200 with a body far larger than any real one.
+    /// 200 with a body far larger than any real one; for SIP to REGISTER.
     HugeBody(Service),
     /// 302 to another host.
     Redirect(Service),
-    /// 429, with Retry-After in seconds if given.
+    /// 429, with Retry-After in seconds if given; for SIP to REGISTER.
     RateLimited(Service, Option<Duration>),
+    /// REGISTER is answered 409, with Retry-After in seconds if given, as by a registrar that has another device in its place.
+    Conflict(Option<Duration>),
     /// 503 `maintenance`, with Retry-After in seconds if given; for SIP to REGISTER.
     Maintenance(Service, Option<Duration>),
     /// Even the right credentials are answered 401.
     CredentialsRejected(Service),
+    /// A token that is good is called expired (RFC 6750 section 3.1); only requests with one are occasions.
+    TokenExpired(Service),
     /// Requests over HTTPS are challenged with a scheme nobody has.
     SchemeUnusable(Service),
     /// The account has no number.
@@ -242,6 +246,8 @@ pub enum AnswerFault {
     WrongKey,
     /// Real-time text is refused.
     TextRefused,
+    /// It is far larger than any real one.
+    Huge,
 }
 
 /// When a fault strikes.

@@ -109,6 +109,23 @@ impl Link {
     }
 }
 
+/// How late each copy of a datagram is that passes one link after the other; none where it is lost.
+pub(crate) fn pass(links: &mut [Link], bytes: usize, now: Instant) -> impl Iterator<Item = Duration> + use<> {
+    let mut copies = [Some(Duration::ZERO), None, None, None];
+    for link in links {
+        let mut next = [None; 4];
+        let mut free = next.iter_mut();
+        for late in copies.into_iter().flatten() {
+            if let Fate::Delivered { first, second } = link.fate(bytes, now + late) {
+                let further = [Some(first), second].into_iter().flatten();
+                free.by_ref().zip(further).for_each(|(free, more)| *free = Some(late + more));
+            }
+        }
+        copies = next;
+    }
+    copies.into_iter().flatten()
+}
+
 /// Takes the path to its next state and says whether it loses this packet.
 fn lost_in_burst(burst: &Burst, bad: &mut bool, dice: &mut impl Rng) -> bool {
     if !*bad {

@@ -1,4 +1,4 @@
-//! The MCS over HTTPS (step 3): the licence and the address book, behind the SIP credentials of a number.
+//! The MCS over HTTPS (step 3): the licence, the address book and the mailbox, behind the SIP credentials of a number.
 
 use std::sync::Arc;
 
@@ -7,11 +7,12 @@ use axum::extract::{Request, State as Shared};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, post};
+use axum::routing::{any, get, post};
 
+use crate::account::Number;
 use crate::fault::Fault;
 use crate::http::Here;
-use crate::http::auth::Realm;
+use crate::http::auth::{Proof, Realm};
 use crate::http::problem::Problem;
 use crate::http::trouble;
 use crate::recorder::Service;
@@ -23,6 +24,7 @@ mod discovery;
 pub(crate) mod licence;
 pub(crate) mod list;
 pub(crate) mod policy;
+pub(crate) mod videomail;
 pub(crate) mod xml;
 
 pub(crate) struct Mcs {
@@ -35,7 +37,8 @@ pub(crate) struct Mcs {
 pub(crate) struct SipUser(pub(crate) String);
 
 pub(crate) fn router(state: Arc<State>) -> Router {
-    let mcs = Arc::new(Mcs { state, realm: Realm::new("mcs") });
+    let bearer = numbers(&state).any(|number| number.token.is_some());
+    let mcs = Arc::new(Mcs { state, realm: Realm::new("mcs", bearer) });
     Router::new()
         .route("/mcs/v1/license", post(licence::issue))
         .route("/.well-known/carddav", any(discovery::well_known))
@@ -44,8 +47,14 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/carddav/{user}/default/", any(dav::collection))
         .route("/carddav/{user}/default/{card}", any(dav::card))
         .route("/xcard/{user}/contacts.xml", any(list::list))
+        .route(videomail::PATH, get(videomail::list).delete(videomail::empty))
+        .route("/mcs/v1/videomail/{id}", get(videomail::fetch).delete(videomail::remove))
         .layer(middleware::from_fn_with_state(Arc::clone(&mcs), sign_in))
         .with_state(mcs)
+}
+
+fn numbers(state: &State) -> impl Iterator<Item = &Number> {
+    state.accounts.iter().flat_map(|account| account.numbers())
 }
 
 async fn sign_in(Shared(mcs): Shared<Arc<Mcs>>, mut request: Request, next: Next) -> Response {
@@ -60,14 +69,21 @@ async fn sign_in(Shared(mcs): Shared<Arc<Mcs>>, mut request: Request, next: Next
             .into_response();
     }
     let password = |user: &str| {
-        let mut numbers = state.accounts.iter().flat_map(|account| account.numbers());
-        numbers.find(|number| number.sip_user == user).map(|number| number.sip_password.clone())
+        let found = numbers(state).find(|number| number.sip_user == user);
+        found.map(|number| number.sip_password.clone())
     };
-    let checked = mcs.realm.check(&state.dice, request.method(), request.uri(), request.headers(), password);
-    let user = match checked {
-        Ok(user) => user,
+    let owner = |token: &str| {
+        let found = numbers(state).find(|number| number.token.as_deref() == Some(token));
+        found.map(|number| number.sip_user.clone())
+    };
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let Proof { user, by_token } = match mcs.realm.check(&state.dice, method, uri, headers, password, owner) {
+        Ok(proof) => proof,
         Err(problem) => return problem.into_response(),
     };
+    if by_token && faults.strikes(Fault::TokenExpired(Service::Mcs)) {
+        return mcs.realm.expired(&state.dice).into_response();
+    }
     if faults.strikes(Fault::CredentialsRejected(Service::Mcs)) {
         return mcs.realm.rejected(&state.dice).into_response();
     }

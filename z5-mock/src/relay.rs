@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::fault::Faults;
 use crate::imagined::{Bound, Imagined};
-use crate::impairment::Conditions;
+use crate::impairment::{Conditions, Impairment};
 use crate::link::{Bottleneck, Link, UnderWay};
 
 mod path;
@@ -29,6 +29,8 @@ pub(crate) use ports::Ports;
 
 /// Ports in a simulation.
 const IMAGINED_PORTS: RangeInclusive<u16> = 50_000..=59_999;
+/// Sets the chances of a far end's own network apart from those of the carrier's.
+const ACCESS: u64 = 0xacce_5500_0000_0000;
 /// Streams whose figures are kept after their end.
 const MAX_STATS: usize = 256;
 
@@ -52,6 +54,19 @@ impl Side {
             Self::Caller => 0,
             Self::Callee => 1,
         }
+    }
+}
+
+/// The network of a far end that is bad by itself, both ways; all media lines of its call share the bottleneck.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    conditions: Conditions,
+    ways: [Bottleneck; 2],
+}
+
+impl Access {
+    pub(crate) fn new(impairment: Impairment) -> Self {
+        Self { conditions: Conditions::new(impairment), ways: Default::default() }
     }
 }
 
@@ -138,8 +153,15 @@ impl Relay {
         self.ports.address
     }
 
-    /// Four ports for a media line; `None` when there are no ports left, and the line passes unrelayed.
-    pub(crate) fn open(&mut self, call_id: &str, index: usize, kind: &str) -> Option<Stream> {
+    /// Four ports for a media line; `None` when there are no ports left, and the line passes unrelayed. `access` is what the far end
+    /// has in front of it.
+    pub(crate) fn open(
+        &mut self,
+        call_id: &str,
+        index: usize,
+        kind: &str,
+        access: Option<&Access>,
+    ) -> Option<Stream> {
         let (places, facing) = match self.places() {
             Ok(places) => places,
             Err(error) => {
@@ -168,7 +190,11 @@ impl Relay {
                 faults: self.faults.clone(),
                 links: [0, 1].map(|side| {
                     let seed = self.seed.wrapping_add(2 * self.opened + side as u64);
-                    Link::new(self.impairment.clone(), ways[side].clone(), seed)
+                    let network = Link::new(self.impairment.clone(), ways[side].clone(), seed);
+                    let access = access.map(|Access { conditions, ways }| {
+                        Link::new(conditions.clone(), ways[side].clone(), seed ^ ACCESS)
+                    });
+                    [network].into_iter().chain(access).collect()
                 }),
                 tricks: tricks::Tricks::default(),
                 late: UnderWay::default(),
@@ -276,8 +302,10 @@ struct Destinations {
 mod tests {
     use super::*;
     use crate::clock;
-    use crate::impairment::Impairment;
     use crate::sim::Datagram;
+
+    /// For what loopback carries at once; far more than a busy machine needs.
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
     /// How many of a hundred packets over real sockets are lost, for a seed.
     async fn lost(seed: u64) -> u64 {
@@ -285,14 +313,18 @@ mod tests {
         let figures = RelayFigures::default();
         let here = IpAddr::from([127, 0, 0, 1]);
         let mut relay = Relay::new(here, 0..=0, Faults::default(), impairment, figures.clone(), seed);
-        let stream = relay.open("a call", 0, "audio").unwrap();
+        let stream = relay.open("a call", 0, "audio", None).unwrap();
         let client = UdpSocket::bind((here, 0)).await.unwrap();
         for number in 0..100_u8 {
             client.send_to(&[number; 20], (here, stream.facing(Side::Caller))).await.unwrap();
             // One at a time: what the kernel drops is not what the seed decides.
-            while figures.all()[0].from_caller.rtp_packets <= number.into() {
-                tokio::task::yield_now().await;
-            }
+            let counted = async {
+                while figures.all()[0].from_caller.rtp_packets <= number.into() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            let waited = tokio::time::timeout(PATIENCE, counted).await;
+            assert!(waited.is_ok(), "packet {number} of 100 never reached the relay");
         }
         figures.all()[0].from_caller.lost
     }
@@ -325,7 +357,7 @@ mod tests {
             1,
             Clock::System,
         );
-        let stream = relay.open("a call", 0, "audio").unwrap();
+        let stream = relay.open("a call", 0, "audio", None).unwrap();
         stream.describe(Side::Caller, Described::new(here, 10_000, 10_001));
         stream.describe(Side::Callee, Described::new(here, 20_000, 20_001));
         let at = |port| SocketAddr::new(here, port);

@@ -65,10 +65,6 @@ pub(crate) enum Input {
     Cut {
         here: IpAddr,
     },
-    /// A message is left for a user.
-    Mail {
-        user: String,
-    },
 }
 
 /// Makes a task for each accepted connection.

@@ -13,6 +13,7 @@ use crate::carrier::{StartError, first_address_books};
 use crate::clock::Clock;
 use crate::far_end::script::Script;
 use crate::fault::Faults;
+use crate::mail::Mail;
 use crate::mcs::address_book::AddressBooks;
 use crate::mcs::licence::Signer;
 use crate::mcs::policy::GroupPolicy;
@@ -43,6 +44,7 @@ pub(crate) struct State {
     pub(crate) tls: Option<Tls>,
     pub(crate) signer: Signer,
     pub(crate) address_books: AddressBooks,
+    pub(crate) mail: Mail,
     /// Far ends of the test's own.
     pub(crate) scripts: Vec<Script>,
     pub(crate) client_rtp_ports: (u16, u16),
@@ -69,6 +71,7 @@ impl State {
             tls,
             signer: Signer::new(builder.licence, &builder.names.mcs)?,
             address_books: first_address_books(&builder.accounts),
+            mail: Mail::new(&builder.accounts),
             names: builder.names,
             accounts: builder.accounts,
             addresses,

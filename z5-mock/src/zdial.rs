@@ -15,10 +15,10 @@ use crate::account::{Account, Number, NumberState};
 use crate::builder::ContactsBy;
 use crate::fault::Fault;
 use crate::http::Here;
-use crate::http::auth::Realm;
+use crate::http::auth::{Proof, Realm};
 use crate::http::problem::Problem;
 use crate::http::trouble;
-use crate::mcs::{dav, list};
+use crate::mcs::{dav, list, videomail};
 use crate::recorder::Service;
 use crate::state::State;
 
@@ -34,7 +34,8 @@ struct Zdial {
 }
 
 pub(crate) fn router(state: Arc<State>) -> Router {
-    let zdial = Arc::new(Zdial { state, realm: Realm::new("zdial") });
+    let bearer = state.accounts.iter().any(|account| account.token.is_some());
+    let zdial = Arc::new(Zdial { state, realm: Realm::new("zdial", bearer) });
     Router::new()
         .route("/zdial/v1/numbers", get(numbers))
         .route("/rum/v1/RueConfig", get(rue_config))
@@ -58,12 +59,20 @@ async fn sign_in(Shared(zdial): Shared<Arc<Zdial>>, mut request: Request, next: 
             .into_response();
     }
     let password = |user: &str| account(&state.accounts, user).map(|account| account.password().to_owned());
-    let checked =
-        zdial.realm.check(&state.dice, request.method(), request.uri(), request.headers(), password);
-    let user = match checked {
-        Ok(user) => user,
+    let owner = |token: &str| {
+        let mut accounts = state.accounts.iter();
+        let account = accounts.find(|account| account.token.as_deref() == Some(token));
+        account.map(|account| account.username().to_owned())
+    };
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    let Proof { user, by_token } = match zdial.realm.check(&state.dice, method, uri, headers, password, owner)
+    {
+        Ok(proof) => proof,
         Err(problem) => return problem.into_response(),
     };
+    if by_token && faults.strikes(Fault::TokenExpired(Service::Zdial)) {
+        return zdial.realm.expired(&state.dice).into_response();
+    }
     if faults.strikes(Fault::CredentialsRejected(Service::Zdial)) {
         return zdial.realm.rejected(&state.dice).into_response();
     }
@@ -179,6 +188,7 @@ fn configuration(state: &State, number: &Number) -> Value {
         "x-z5": {
             "mcs": names.mcs_targets(),
             "license-uri": format!("https://{}:{https}/mcs/v1/license", names.mcs),
+            "videomail-uri": format!("https://{}:{https}{}", names.mcs, videomail::PATH),
             "rtp-port-range": [low, high],
             "group": "default",
             "sip-transport": transport,

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
-use z5_mock::{Carrier, CertificateFault, Fault, Service};
+use z5_mock::{Account, Carrier, CertificateFault, Fault, Number, Service, When};
 
 const ID: &str = "3f0e5b1c-6a0d-4f5e-9d5e-0a9a6f0f1a11";
 
@@ -205,6 +205,17 @@ async fn https_faults_have_their_answers() {
     carrier.shutdown().await;
 }
 
+/// Until the sign-in server takes connections, or refuses them.
+async fn until_connects(carrier: &Carrier, wanted: bool) {
+    let tried = async {
+        while tokio::net::TcpStream::connect(carrier.zdial_addr()).await.is_ok() != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = std::time::Duration::from_secs(60);
+    assert!(tokio::time::timeout(patience, tried).await.is_ok(), "connections are taken: never {wanted}");
+}
+
 #[tokio::test]
 async fn transport_faults_come_and_go() {
     let carrier = Carrier::builder().start().await.unwrap();
@@ -221,16 +232,12 @@ async fn transport_faults_come_and_go() {
         carrier.faults().arm(fault);
         if fault == Fault::Refuse(Service::Zdial) {
             // The listener closes as soon as the server's task has run; a connection made before that is cut.
-            while tokio::net::TcpStream::connect(carrier.zdial_addr()).await.is_ok() {
-                tokio::task::yield_now().await;
-            }
+            until_connects(&carrier, false).await;
         }
         assert!(client(&carrier).get(&url).send().await.is_err(), "{fault}");
         carrier.faults().disarm(fault);
         if fault == Fault::Refuse(Service::Zdial) {
-            while tokio::net::TcpStream::connect(carrier.zdial_addr()).await.is_err() {
-                tokio::task::yield_now().await;
-            }
+            until_connects(&carrier, true).await;
         }
     }
     assert_eq!(client(&carrier).get(&url).send().await.unwrap().status(), 401);
@@ -339,7 +346,7 @@ async fn several_carriers_live_side_by_side_and_a_port_taken_is_told() {
 async fn a_silent_a_slow_and_a_cut_server_give_no_answer() {
     let carrier = Carrier::builder().start().await.unwrap();
     let url = format!("{}/zdial/v1/numbers?instanceId={ID}", carrier.zdial_url());
-    for (name, patience_ms) in [("zdial.black-hole", 300), ("zdial.slow", 300), ("zdial.cut", 5000)] {
+    for (name, patience_ms) in [("zdial.black-hole", 300), ("zdial.slow", 300), ("zdial.cut", 60_000)] {
         let patience = std::time::Duration::from_millis(patience_ms);
         let fault: Fault = name.parse().unwrap();
         carrier.faults().arm(fault);
@@ -372,5 +379,46 @@ async fn one_of_two_addresses_can_refuse() {
     };
     assert!(!answers(one).await);
     assert!(answers(two.into()).await);
+    carrier.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_token_is_as_good_as_a_password_until_it_has_expired() {
+    let number = Number { token: Some("mcs-token".to_owned()), ..Number::new("+15555550101", "Alice") };
+    let alice = Account::new("alice", "alice-secret").token("zdial-token").number_with(number);
+    let carrier = Carrier::builder()
+        .account(alice)
+        .account(Account::new("bob", "bob-secret").number("+15555550102"))
+        .fault_when(Fault::TokenExpired(Service::Zdial), When::from_nth(2))
+        .start()
+        .await
+        .unwrap();
+    let numbers = format!("{}/zdial/v1/numbers?instanceId={ID}", carrier.zdial_url());
+    let ask = async |url: &str, token: &str| {
+        let reply = client(&carrier).get(url).bearer_auth(token).send().await.unwrap();
+        let offered = reply.headers().get("www-authenticate").map(|value| value.to_str().unwrap().to_owned());
+        (reply.status().as_u16(), offered.unwrap_or_default(), reply.text().await.unwrap())
+    };
+    let unasked = client(&carrier).get(&numbers).send().await.unwrap();
+    assert_eq!(unasked.headers()["www-authenticate"], "Bearer realm=\"zdial\"", "before Digest and Basic");
+    let wrong = ask(&numbers, "mcs-token").await;
+    assert!(wrong.0 == 401 && wrong.1.contains("error=\"invalid_token\""), "{wrong:?}");
+    assert_eq!(ask(&numbers, "zdial-token").await.0, 200);
+    let expired = ask(&numbers, "zdial-token").await;
+    assert!(expired.0 == 401 && expired.1.contains("expired"), "{expired:?}");
+    assert!(expired.2.contains("\"code\":\"token-expired\""), "{expired:?}");
+    // A password is as good as it was.
+    assert_eq!(
+        zdial(&carrier, &format!("/zdial/v1/numbers?instanceId={ID}"), "alice", "alice-secret").await.0,
+        200
+    );
+    let list = |user: &str| format!("{}/xcard/{user}/contacts.xml", carrier.mcs_url());
+    let seen = ask(&list("15555550101"), "mcs-token").await;
+    assert!(seen.0 == 200 && seen.2.contains("vcards"), "{seen:?}");
+    assert_eq!(ask(&list("15555550102"), "mcs-token").await.0, 403, "of somebody else");
+    carrier.faults().arm(Fault::TokenExpired(Service::Mcs));
+    assert_eq!(ask(&list("15555550101"), "mcs-token").await.0, 401);
+    let record = carrier.recorder().to_text();
+    assert!(record.contains("Bearer [redacted]") && !record.contains("mcs-token"), "{record}");
     carrier.shutdown().await;
 }

@@ -91,7 +91,8 @@ impl World {
     fn new() -> Self {
         let now = Instant::now();
         let accounts = [
-            Account::new("alice", "alice-secret").number("+15555550101"),
+            Account::new("alice", "alice-secret")
+                .number_with(Number { video_messages: 2, ..Number::new("+15555550101", "Alice") }),
             Account::new("bob", "bob-secret").number("+15555550102"),
             Account::new("carol", "carol-secret").number("+15555550103").number("+15555550104"),
             Account::new("dora", "dora-secret")
@@ -176,6 +177,28 @@ impl World {
             check("mcs", "/mcs/v1/license", "post", &reply);
         }
         self.ask_for_contacts(check);
+        self.ask_for_mail(check);
+    }
+
+    fn ask_for_mail(&mut self, check: &mut dyn FnMut(&str, &str, &str, &Reply)) {
+        let alice = Some("15555550101:sip-15555550101");
+        for (method, id, who) in [
+            ("GET", "", alice),
+            ("GET", "", None),
+            ("GET", "/1", alice),
+            ("GET", "/1", None),
+            ("GET", "/none", alice),
+            ("DELETE", "/1", None),
+            ("DELETE", "/1", alice),
+            ("DELETE", "/1", alice),
+            ("DELETE", "", None),
+            ("DELETE", "", alice),
+            ("GET", "/2", alice),
+        ] {
+            let reply = self.ask(method, 8443, &format!("/mcs/v1/videomail{id}"), who, &Value::Null);
+            let path = if id.is_empty() { "/mcs/v1/videomail" } else { "/mcs/v1/videomail/{id}" };
+            check("video-mail", path, &method.to_lowercase(), &reply);
+        }
     }
 
     fn ask_for_contacts(&mut self, check: &mut dyn FnMut(&str, &str, &str, &Reply)) {
@@ -228,11 +251,12 @@ impl World {
     }
 }
 
-fn apis() -> [Api; 3] {
+fn apis() -> [Api; 4] {
     [
         Api::new("zdial", include_str!("../../docs/wire/zdial.openapi.json")),
         Api::new("mcs", include_str!("../../docs/wire/mcs.openapi.json")),
         Api::new("address-book", include_str!("../../docs/wire/address-book.openapi.json")),
+        Api::new("video-mail", include_str!("../../docs/wire/video-mail.openapi.json")),
     ]
 }
 
@@ -316,7 +340,7 @@ fn a_licence_has_the_documented_claims() {
     let document: Value = serde_json::from_slice(&reply.body).unwrap();
     let claims = document["license"].as_str().unwrap().split('.').nth(1).unwrap().to_owned();
     let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
-    let [_, mcs, _] = apis();
+    let [_, mcs, ..] = apis();
     mcs.validates("/components/schemas/Claims", &claims).unwrap();
     // The simulation says what time it is.
     assert_eq!(claims["iat"], UNIX_S + 1);

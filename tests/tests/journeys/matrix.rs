@@ -50,7 +50,7 @@ fn is_passed_by(name: &str) -> bool {
         "zdial" | "mcs" => connection || kind == "server-error" || kind.starts_with("maintenance"),
         "sip" => {
             connection
-                || ["drop-after-register", "register-status=503"].contains(&kind)
+                || ["drop-after-register", "register-status=503", "huge-body"].contains(&kind)
                 || kind.starts_with("maintenance")
         }
         _ => false,

@@ -96,12 +96,14 @@ impl Venue {
     /// Impairs media or SIP otherwise, from the next packet on.
     pub(super) fn impair(&self, of: Impaired, impairment: Impairment) -> Result<(), NoMock> {
         match (self, of) {
-            // SIP in simulated time was refused before anything was sent.
-            (Self::Real, _) | (Self::Simulated(..), Impaired::Sip) => return Err(NoMock),
+            (Self::Real, _) => return Err(NoMock),
             (Self::Mock(carrier), Impaired::Media) => carrier.impair(impairment),
             (Self::Mock(carrier), Impaired::Sip) => carrier.impair_sip(impairment),
             (Self::Simulated(simulated, _), Impaired::Media) => {
                 simulated.with(|sim, _| sim.impair(impairment));
+            }
+            (Self::Simulated(simulated, _), Impaired::Sip) => {
+                simulated.with(|sim, _| sim.impair_sip(impairment));
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use z5_core::config::{Transport, VideoSetting};
 use z5_mock::{Account, Builder, Carrier, ClientConfig, Number};
 
 use super::language::WORDS;
-use super::model::{Action, Impaired, MediaPlan, MockPlan, PartyPlan, Policy, Scenario, Step};
+use super::model::{Action, MediaPlan, MockPlan, PartyPlan, Policy, Scenario, Step};
 use super::read::unknown;
 use super::yaml::{Mistake, Place};
 use crate::script::{Kept, Media};
@@ -93,7 +93,7 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
             match given.clock {
                 Clock::Real => World::Mock(builder),
                 Clock::Simulated => {
-                    real_only(scenario, &builder, &mut mistakes);
+                    real_only(scenario, &mut mistakes);
                     World::Simulated(builder, plan.seed.unwrap_or(1))
                 }
             }
@@ -142,13 +142,8 @@ fn account(party: &PartyPlan) -> &str {
     party.account.as_deref().unwrap_or(&party.name)
 }
 
-const NO_SIP_IMPAIRED: &str = "--clock simulated impairs media only";
-
 /// What simulated time has not.
-fn real_only(scenario: &Scenario, carrier: &Builder, mistakes: &mut Vec<Mistake>) {
-    if carrier.impairs_sip() {
-        mistakes.push(Mistake::new(Place { line: 1, column: 1 }, NO_SIP_IMPAIRED));
-    }
+fn real_only(scenario: &Scenario, mistakes: &mut Vec<Mistake>) {
     for party in &scenario.parties {
         if party.transport == Some(Transport::Udp) {
             let why = format!("party `{}`: --clock simulated carries SIP over tcp and tls only", party.name);
@@ -167,9 +162,6 @@ fn of_real_time(steps: &[Step], mistakes: &mut Vec<Mistake>) {
             .is_some_and(VideoSetting::needs_codec)
         {
             refuse("--clock simulated encodes no pictures: send `film` or an H.264 file");
-        }
-        if matches!(&step.action, Action::Impair(Impaired::Sip, _)) {
-            refuse(NO_SIP_IMPAIRED);
         }
         if matches!(&step.action, Action::Wire(wire) if wire.start.starts_with("[TLS")) {
             refuse("--clock simulated speaks no TLS: there is no handshake to look at");

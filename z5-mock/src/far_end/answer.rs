@@ -14,9 +14,11 @@ use z5_media::srtp::{SrtpParams, SrtpSuite};
 use z5_sip::wire::Message;
 
 use super::media::{Lines, Plan, Sends};
+use super::recording::{Carries, Tape};
 use super::script::Script;
 use super::text::Typing;
 use super::{Kind, location};
+use crate::mail::Recording;
 use crate::relay::Ports;
 use crate::sip::description;
 
@@ -30,13 +32,14 @@ const MADE: &[&str] = &["G722", "PCMU", "PCMA", "CN", "TELEPHONE-EVENT"];
 const TEXT: [&str; 2] = ["RED", "T140"];
 const VIDEO: [&str; 4] = ["H264", "VP8", "H263-1998", "H263"];
 
+/// A media line of a description.
 #[derive(Default)]
-struct Offered<'a> {
-    kind: &'a str,
-    port: u16,
-    profile: &'a str,
-    formats: Vec<&'a str>,
-    attributes: Vec<&'a str>,
+pub(super) struct Offered<'a> {
+    pub(super) kind: &'a str,
+    pub(super) port: u16,
+    pub(super) profile: &'a str,
+    pub(super) formats: Vec<&'a str>,
+    pub(super) attributes: Vec<&'a str>,
 }
 
 /// What a far end types: at once, and what it is told to later.
@@ -44,13 +47,15 @@ struct Offered<'a> {
 pub(super) struct Says {
     text: String,
     typing: Option<Typing>,
+    /// Where what comes is recorded, if it is.
+    pub(super) recording: Option<Recording>,
 }
 
 /// What a far end types to this caller.
 pub(super) fn says(request: &Message, kind: Kind, script: Option<(&Script, &Typing)>) -> Says {
     if let Some((script, typing)) = script {
         let text = if kind.shows_film() { script.says.clone() } else { String::new() };
-        return Says { text, typing: script.types().then(|| typing.clone()) };
+        return Says { text, typing: script.types().then(|| typing.clone()), recording: None };
     }
     #[expect(clippy::wildcard_enum_match_arm, reason = "the others say the usual words or nothing")]
     let text = match kind {
@@ -60,7 +65,7 @@ pub(super) fn says(request: &Message, kind: Kind, script: Option<(&Script, &Typi
         Kind::VideoMail => super::VIDEO_MAIL_TEXT.to_owned(),
         _ => super::ANNOUNCEMENT_TEXT.to_owned(),
     };
-    Says { text, typing: None }
+    Says { text, typing: None, recording: None }
 }
 
 /// The answer's text, with the media it describes running; `None` when nothing can be agreed on.
@@ -178,6 +183,19 @@ fn accept<'a>(
         attributes.push(format!("crypto:{tag} {} inline:{}", suite.name(), STANDARD.encode(&local)));
         srtp = Some(SrtpParams::new(suite, &local, &remote).ok()?);
     }
+    let plan = plan(media, &chosen, sends, kind, says, srtp);
+    Some(MediaAnswer { formats: chosen, attributes, plan: Some(plan) })
+}
+
+/// What is played on a line that both sides have agreed on, with these formats of it.
+pub(super) fn plan(
+    media: &Offered<'_>,
+    chosen: &[&str],
+    sends: bool,
+    kind: Kind,
+    says: &Says,
+    srtp: Option<SrtpParams>,
+) -> Plan {
     let named = |format: &str| Some((format.parse().ok()?, encoding(media, format)));
     let formats: Vec<(u8, String)> = chosen.iter().filter_map(|format| named(format)).collect();
     let fragments = chosen.iter().find(|format| takes_fragments(media, format));
@@ -189,8 +207,20 @@ fn accept<'a>(
         }
         (true, kind, medium) => what_to_send(medium, kind, says, &formats),
     };
-    let video = media.kind == "video";
-    Some(MediaAnswer { formats: chosen, attributes, plan: Some(Plan { sends, video, srtp }) })
+    let tape = says.recording.clone().map(|recording| Tape::new(recording, carries(media.kind, &formats)));
+    Plan { sends, video: media.kind == "video", srtp, tape }
+}
+
+/// How a line is recorded.
+fn carries(media: &str, formats: &[(u8, String)]) -> Carries {
+    match media {
+        "video" => {
+            let h264 = formats.iter().filter(|(_, name)| name == "H264");
+            Carries::Pictures(h264.map(|(number, _)| *number).collect())
+        }
+        "text" => Carries::Text,
+        _ => Carries::Sound,
+    }
 }
 
 /// `formats` are the accepted ones in the offer's order, with their encoding names.
@@ -203,7 +233,7 @@ fn what_to_send(media: &str, kind: Kind, says: &Says, formats: &[(u8, String)]) 
     let numbered = |wanted: &str| formats.iter().find(|(_, name)| name == wanted).map(|(number, _)| *number);
     match (kind, media) {
         (kind, "text") if kind.types() || says.typing.is_some() => {
-            let Says { text, typing } = says.clone();
+            let Says { text, typing, .. } = says.clone();
             numbered("T140").map_or(Sends::Nothing, |t140| Sends::Text {
                 t140,
                 red: numbered("RED"),
@@ -247,11 +277,11 @@ fn encoding(media: &Offered<'_>, format: &str) -> String {
     })
 }
 
-fn direction(line: &str) -> Option<&str> {
+pub(super) fn direction(line: &str) -> Option<&str> {
     ["sendrecv", "sendonly", "recvonly", "inactive"].into_iter().find(|word| *word == line).map(|_| line)
 }
 
-fn crypto(line: &str) -> Option<(&str, SrtpSuite, Vec<u8>)> {
+pub(super) fn crypto(line: &str) -> Option<(&str, SrtpSuite, Vec<u8>)> {
     let mut words = line.strip_prefix("crypto:")?.split(' ').filter(|word| !word.is_empty());
     let tag = words.next()?;
     let suite = SrtpSuite::from_name(words.next()?)?;
@@ -260,7 +290,7 @@ fn crypto(line: &str) -> Option<(&str, SrtpSuite, Vec<u8>)> {
 }
 
 /// The session's attributes and the media lines.
-fn read(offer: &str) -> (Vec<&str>, Vec<Offered<'_>>) {
+pub(super) fn read(offer: &str) -> (Vec<&str>, Vec<Offered<'_>>) {
     let mut session = Vec::new();
     let mut media: Vec<Offered<'_>> = Vec::new();
     for line in offer.lines() {

@@ -46,10 +46,14 @@ pub enum Kind {
     Interpreter,
     /// Greets with a picture and a text, and records; the caller's mailbox gets a message when it is hung up.
     VideoMail,
+    /// Echoes, and hands the call over to the echo after a second (REFER, RFC 3515); hangs up when that has come about.
+    Transfer,
+    /// An echo behind a network that loses media both ways.
+    Lossy,
 }
 
 /// Every far end: its number's last three digits after +15555550, its name, what it does.
-pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 18] = [
+pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 20] = [
     ("900", "echo", Kind::Echo),
     ("901", "busy", Kind::Busy),
     ("902", "decline", Kind::Decline),
@@ -68,6 +72,8 @@ pub(crate) const FAR_ENDS_BY_NUMBER: [(&str, &str, Kind); 18] = [
     ("916", "hold", Kind::Hold),
     ("917", "vrs", Kind::Vrs),
     ("918", "videomail", Kind::VideoMail),
+    ("919", "transfer", Kind::Transfer),
+    ("920", "lossy", Kind::Lossy),
 ];
 
 impl Kind {
@@ -94,6 +100,8 @@ impl Kind {
                 | Self::Interpreter
                 | Self::Reinvite
                 | Self::Hold
+                | Self::Transfer
+                | Self::Lossy
         )
     }
 

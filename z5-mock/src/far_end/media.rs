@@ -20,6 +20,7 @@ use z5_media::{AudioCodec, OpusOptions};
 use self::carried::{Leaving, Seat, run};
 use super::feedback::{self, Feedback, Recovery};
 use super::film::{Film, PICTURE_TICKS};
+use super::recording::Tape;
 use super::rtp;
 use super::text::{Typing, Writer};
 use crate::imagined::{Bound, Imagined, Out};
@@ -67,6 +68,8 @@ pub(super) struct Plan {
     /// What is missing is asked for and given again.
     pub(super) video: bool,
     pub(super) srtp: Option<SrtpParams>,
+    /// Records what comes.
+    pub(super) tape: Option<Tape>,
 }
 
 /// The media lines of one call.
@@ -238,6 +241,7 @@ struct Play {
     ssrc: u32,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
+    tape: Option<Tape>,
     /// Where the media comes from, learned from its first packet and then held, but for the described address, which goes first.
     source: Option<SocketAddr>,
     described: Option<SocketAddr>,
@@ -339,6 +343,7 @@ impl Play {
             ssrc: 0,
             sender,
             receiver,
+            tape: plan.tape,
             source: None,
             described,
             highest: 0,
@@ -403,6 +408,9 @@ impl Play {
         self.source = Some(source);
         self.highest = u16::from_be_bytes([buffer[2], buffer[3]]);
         self.remote_ssrc = u32::from_be_bytes([buffer[8], buffer[9], buffer[10], buffer[11]]);
+        if let Some(tape) = &mut self.tape {
+            tape.packet(&buffer[..length]);
+        }
         if let Some(recovery) = &mut self.recovery {
             recovery.received(self.highest, now);
             let missing = recovery.due(now);

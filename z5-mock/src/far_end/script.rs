@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use z5_sip::wire::{Message, Name, ResponseBuilder};
 
-use super::text::Typing;
-use super::{Call, FarEnds, Kind, Later, built, media};
+use super::{Call, FarEnds, Kind, Later, built};
 use crate::fault::order::duration;
+use crate::impairment::Impairment;
 
 /// A far end with a number of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Script {
     pub(crate) number: String,
     pub(crate) name: String,
     pub(crate) media: Media,
     pub(crate) says: String,
     pub(crate) steps: Vec<Step>,
+    pub(crate) impairment: Option<Impairment>,
 }
 
 /// What a scripted far end sends while its call stands.
@@ -56,6 +57,8 @@ pub enum Step {
     Resume,
     /// A re-INVITE with the description as it was.
     Reinvite,
+    /// REFER to a number of the carrier (RFC 3515). The end: it hangs up when the caller has got there, and stays otherwise.
+    Transfer(String),
     /// BYE; the end.
     HangUp,
 }
@@ -65,39 +68,70 @@ pub enum Step {
 pub enum BadScript {
     /// No such step.
     #[error(
-        "{0:?} is no step; ring, early-media, answer, refuse STATUS, redirect NUMBER, wait TIME, type TEXT, hold, resume, re-invite and hang-up are"
+        "{0:?} is no step; ring, early-media, answer, refuse STATUS, redirect NUMBER, wait TIME, type TEXT, hold, resume, re-invite, transfer NUMBER and hang-up are"
     )]
     Step(String),
+    /// No step at all.
+    #[error(
+        "there is no step, and a caller would wait for ever: write at least one, such as answer or refuse 486"
+    )]
+    Empty,
     /// A step at a place where it means nothing.
-    #[error("{step} makes no sense {place}")]
+    #[error("{step} (step {number}) makes no sense {place}")]
     Place {
         /// Which.
         step: &'static str,
-        /// Where.
+        /// Counted from 1.
+        number: usize,
+        /// Where, and what to do.
         place: &'static str,
     },
     /// A number that is none.
     #[error("{0:?} is no phone number: write it as +15555550950")]
     Number(String),
+    /// It sends callers to itself.
+    #[error("{0} (step {1}) is this far end itself: nobody would ever get anywhere; name another number")]
+    Itself(String, usize),
 }
 
 impl Script {
     /// An echo under this number (`+15555550950`) that does these steps.
     ///
     /// # Errors
-    /// A number that is none, or steps in an order that means nothing.
+    /// A number that is none, no step, steps in an order that means nothing, callers sent to the number itself.
     pub fn new(number: &str, steps: Vec<Step>) -> Result<Self, BadScript> {
+        check(&steps).map_err(|(_, why)| why)?;
+        let script = Self::numbered(number, steps)?;
+        match script.leads_to() {
+            Some((at, target)) if script.is_dialled_by(target) => {
+                Err(BadScript::Itself(target.to_owned(), at + 1))
+            }
+            Some(_) | None => Ok(script),
+        }
+    }
+
+    /// The same with steps that were judged already.
+    pub(crate) fn numbered(number: &str, steps: Vec<Step>) -> Result<Self, BadScript> {
         let digits = number.strip_prefix('+').unwrap_or_default();
         if digits.is_empty() || digits.len() > 15 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(BadScript::Number(number.to_owned()));
         }
-        check(&steps)?;
         Ok(Self {
             number: number.to_owned(),
             name: String::new(),
             media: Media::default(),
             says: super::ANNOUNCEMENT_TEXT.to_owned(),
             steps,
+            impairment: None,
+        })
+    }
+
+    /// The step by which a caller is sent to somebody else, and whom.
+    pub(crate) fn leads_to(&self) -> Option<(usize, &str)> {
+        self.steps.iter().enumerate().find_map(|(at, step)| match step {
+            Step::Redirect(target) | Step::Transfer(target) => Some((at, target.as_str())),
+            Step::Ring | Step::EarlyMedia | Step::Answer | Step::Refuse(_) | Step::Wait(_) => None,
+            Step::Type(_) | Step::Hold | Step::Resume | Step::Reinvite | Step::HangUp => None,
         })
     }
 
@@ -122,6 +156,13 @@ impl Script {
         self
     }
 
+    /// What its own network does to its media, both ways, beside what the carrier's does.
+    #[must_use]
+    pub fn impairment(mut self, impairment: Impairment) -> Self {
+        self.impairment = Some(impairment);
+        self
+    }
+
     pub(crate) fn is_dialled_by(&self, user: &str) -> bool {
         user == self.number
             || self.number.strip_prefix('+') == Some(user)
@@ -143,32 +184,84 @@ impl Script {
     }
 }
 
-/// One answer or refusal; changes only between it and the end; nothing after the end.
-fn check(steps: &[Step]) -> Result<(), BadScript> {
-    let (mut answered, mut over) = (false, false);
-    for step in steps {
-        let place = |place| Err(BadScript::Place { step: step.word(), place });
-        if over {
-            return place("after the end of the call");
-        }
-        match step {
-            Step::Wait(_) => {}
-            Step::Ring | Step::EarlyMedia | Step::Answer if answered => return place("after the answer"),
-            Step::Ring | Step::EarlyMedia => {}
-            Step::Answer => answered = true,
-            Step::Refuse(_) | Step::Redirect(_) if answered => return place("after the answer"),
-            Step::Refuse(_) | Step::Redirect(_) => over = true,
-            Step::Type(_) | Step::Hold | Step::Resume | Step::Reinvite | Step::HangUp if !answered => {
-                return place("before the answer");
+/// What a far end has done by the steps so far, as far as later ones depend on it.
+#[derive(Default)]
+struct SoFar {
+    answered: bool,
+    early: bool,
+    held: bool,
+    /// Since the last pause: rang, offered something, typed.
+    rang: bool,
+    offered: bool,
+    typed: bool,
+}
+
+/// One answer or refusal; changes only between it and the end, one at a time; nothing after the end, and no pause at it. Which step is
+/// wrong, counted from 0, and why.
+pub(crate) fn check(steps: &[Step]) -> Result<(), (usize, BadScript)> {
+    let mut so_far = SoFar::default();
+    for (at, step) in steps.iter().enumerate() {
+        let last = at + 1 == steps.len();
+        let wrong = match so_far.take(step, last) {
+            None if step.ends() && !last => {
+                let place = "before other steps: the call is over then, leave the others out";
+                Some(place)
             }
-            Step::Type(_) | Step::Hold | Step::Resume | Step::Reinvite => {}
-            Step::HangUp => over = true,
+            wrong => wrong,
+        };
+        if let Some(place) = wrong {
+            return Err((at, BadScript::Place { step: step.word(), number: at + 1, place }));
         }
     }
-    Ok(())
+    if steps.is_empty() { Err((0, BadScript::Empty)) } else { Ok(()) }
+}
+
+impl SoFar {
+    /// One more step; where it is wrong, if it is.
+    fn take(&mut self, step: &Step, last: bool) -> Option<&'static str> {
+        let change = matches!(step, Step::Hold | Step::Resume | Step::Reinvite);
+        let within = change || matches!(step, Step::Type(_) | Step::Transfer(_) | Step::HangUp);
+        if within && !self.answered {
+            return Some("before the answer: write answer before it");
+        }
+        if change && self.offered {
+            return Some("right after another change: offers go one at a time, write wait between them");
+        }
+        match step {
+            Step::Wait(Duration::ZERO) => return Some("without a time: write one, or leave it out"),
+            Step::Wait(_) if last => return Some("at the end: write what follows it, or leave it out"),
+            Step::Wait(_) => (self.rang, self.offered, self.typed) = (false, false, false),
+            Step::Ring | Step::EarlyMedia | Step::Answer | Step::Refuse(_) | Step::Redirect(_)
+                if self.answered =>
+            {
+                return Some("after the answer: a call is answered once");
+            }
+            Step::Ring if self.rang => return Some("right after another one: write wait between them"),
+            Step::Ring => self.rang = true,
+            Step::EarlyMedia if self.early => return Some("a second time: the media runs already"),
+            Step::EarlyMedia => self.early = true,
+            Step::Answer => self.answered = true,
+            Step::Hold if self.held => return Some("while it holds already: write resume before it"),
+            Step::Resume if !self.held => return Some("without hold before it"),
+            Step::Hold => (self.held, self.offered) = (true, true),
+            Step::Resume => (self.held, self.offered) = (false, true),
+            Step::Reinvite => self.offered = true,
+            Step::Type(_) => self.typed = true,
+            Step::HangUp if self.typed => {
+                return Some("right after type: nothing of the text would be sent, write wait between them");
+            }
+            Step::Refuse(_) | Step::Redirect(_) | Step::Transfer(_) | Step::HangUp => {}
+        }
+        None
+    }
 }
 
 impl Step {
+    /// Whether nothing can follow.
+    const fn ends(&self) -> bool {
+        matches!(self, Self::Refuse(_) | Self::Redirect(_) | Self::Transfer(_) | Self::HangUp)
+    }
+
     const fn word(&self) -> &'static str {
         match self {
             Self::Ring => "ring",
@@ -181,6 +274,7 @@ impl Step {
             Self::Hold => "hold",
             Self::Resume => "resume",
             Self::Reinvite => "re-invite",
+            Self::Transfer(_) => "transfer",
             Self::HangUp => "hang-up",
         }
     }
@@ -206,32 +300,23 @@ impl FromStr for Step {
                 let status = status.parse().ok().filter(|status| (400..700).contains(status));
                 status.map(Self::Refuse).ok_or_else(bad)
             }
-            ("redirect", number) if Kind::of(number).is_some() || number.starts_with('+') => {
-                Ok(Self::Redirect(number.to_owned()))
-            }
+            ("redirect", number) if is_dialled(number) => Ok(Self::Redirect(number.to_owned())),
+            ("transfer", number) if is_dialled(number) => Ok(Self::Transfer(number.to_owned())),
             _ => Err(bad()),
         }
     }
+}
+
+/// The name of a far end of the carrier's, or a number.
+fn is_dialled(target: &str) -> bool {
+    Kind::of(target).is_some() || target.strip_prefix('+').is_some_and(|digits| !digits.is_empty())
 }
 
 impl FarEnds {
     /// A call for a scripted far end.
     pub(super) fn on_scripted(&mut self, request: &Message, call_id: &str, index: usize) -> Vec<Message> {
         let Some(script) = self.state.scripts.get(index) else { return Vec::new() };
-        let call = Call {
-            kind: script.kind(),
-            script: Some(index),
-            typing: Typing::default(),
-            tag: self.ident.tag(),
-            invite: request.clone(),
-            offer: request.clone(),
-            answered: false,
-            media: media::Lines::default(),
-            description: String::new(),
-            cseq: 0,
-            reinvite: None,
-            unacknowledged: None,
-        };
+        let call = Call::new(script.kind(), Some(index), self.ident.tag(), request);
         self.calls.insert(call_id.to_owned(), call);
         self.go_on(call_id, 0)
     }
@@ -273,6 +358,7 @@ impl FarEnds {
                 Step::Hold => out.extend(self.reinvite(call_id, Some("sendonly"))),
                 Step::Resume => out.extend(self.reinvite(call_id, Some("sendrecv"))),
                 Step::Reinvite => out.extend(self.reinvite(call_id, None)),
+                Step::Transfer(target) => out.extend(self.refer(call_id, &target)),
                 Step::HangUp => out.extend(self.on_later(call_id, Later::HangUp)),
             }
         }
@@ -295,18 +381,35 @@ mod tests {
         );
         assert!(script(&["refuse 486"]).is_ok() && script(&["redirect echo"]).is_ok());
         for (words, part) in [
-            (&["hold"][..], "before the answer"),
+            (&["hold"][..], "step 1) makes no sense before the answer"),
             (&["type Hello"], "before the answer"),
+            (&["transfer echo"], "before the answer"),
             (&["answer", "type"], "is no step"),
-            (&["answer", "ring"], "after the answer"),
-            (&["refuse 486", "answer"], "after the end"),
+            (&["answer", "transfer nobody"], "is no step"),
+            (&["answer", "ring"], "(step 2) makes no sense after the answer"),
+            (&["answer", "answer"], "after the answer"),
+            (&["ring", "ring", "answer"], "write wait between"),
+            (&["early-media", "early-media"], "a second time"),
+            (&["refuse 486", "answer"], "before other steps"),
+            (&["answer", "transfer echo", "hang-up"], "before other steps"),
+            (&["answer", "hold", "wait 1s", "hold"], "holds already"),
+            (&["answer", "resume"], "without hold"),
+            (&["answer", "hold", "resume"], "one at a time"),
+            (&["answer", "re-invite", "re-invite"], "one at a time"),
+            (&["answer", "type Bye.", "hang-up"], "nothing of the text"),
+            (&["answer", "wait 0s", "hang-up"], "without a time"),
+            (&["answer", "wait 1s"], "at the end"),
+            (&[], "there is no step"),
             (&["refuse 200"], "is no step"),
             (&["wait"], "is no step"),
+            (&["redirect +"], "is no step"),
+            (&["redirect +15555550950"], "this far end itself"),
+            (&["answer", "transfer +15555550950"], "+15555550950 (step 2) is this far end itself"),
             (&["sing"], "is no step"),
         ] {
             let why = script(words).unwrap_err().to_string();
             assert!(why.contains(part), "{words:?}: {why}");
         }
-        assert!(Script::new("950", Vec::new()).is_err());
+        assert!(Script::new("950", vec![Step::Answer]).unwrap_err().to_string().contains("+15555550950"));
     }
 }

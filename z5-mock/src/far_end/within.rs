@@ -1,10 +1,11 @@
-//! What far ends send by themselves within a call: BYE and re-INVITE (RFC 3261 sections 14.1 and 15), as the called side.
+//! What far ends send by themselves within a call: BYE and re-INVITE (RFC 3261 sections 14.1 and 15).
 
 use std::time::Duration;
 
 use z5_sip::wire::{Message, Method, Name, RequestBuilder, Transport};
 
-use super::{CHANGE_AFTER, Call, FarEnds, Kind, Later, answer, built};
+use super::placed::PLACED;
+use super::{CHANGE_AFTER, Call, FarEnds, Kind, Later, answer, built, transfer};
 use crate::fault::Fault;
 use crate::sip::switch::{SERVER, address};
 
@@ -21,6 +22,7 @@ impl FarEnds {
             Later::Answer => Vec::new(),
             Later::HangUp => {
                 let Some(mut call) = self.calls.remove(call_id) else { return Vec::new() };
+                self.state.mail.forget(call_id);
                 let bye = self.request(&mut call, call_id, Method::Bye).and_then(|bye| built(bye.build()));
                 let copy = bye.clone().filter(|_| self.state.faults.strikes(Fault::DuplicateBye));
                 bye.into_iter().chain(copy).collect()
@@ -35,6 +37,8 @@ impl FarEnds {
                 self.on_unacknowledged(call_id, cseq, waited, pause)
             }
             Later::Resume => self.reinvite(call_id, Some("sendrecv")).into_iter().collect(),
+            Later::Transfer => self.refer(call_id, Kind::Echo.number().as_str()).into_iter().collect(),
+            Later::GiveUp => self.on_give_up(call_id).into_iter().collect(),
             Later::Interpreter => self.interpreter(call_id).into_iter().collect(),
         }
     }
@@ -104,12 +108,21 @@ impl FarEnds {
         request
     }
 
-    /// Acknowledges the final answer to a re-INVITE. Answers to a BYE need nothing more: the call is gone already.
+    /// Acknowledges the final answer to an INVITE. Answers to a BYE need nothing more: the call is gone already.
     pub(super) fn on_response(&mut self, response: &Message) -> Vec<Message> {
-        let invite = response.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
+        let (Ok(cseq), Some(call_id)) = (response.cseq(), self.key(response)) else { return Vec::new() };
         let status = response.status().unwrap_or_default();
-        let Ok(call_id) = response.call_id().map(str::to_owned) else { return Vec::new() };
-        if !invite || status < 200 {
+        if cseq.method == Method::Refer {
+            self.on_refer_answered(&call_id, status);
+        }
+        if cseq.method != Method::Invite {
+            return Vec::new();
+        }
+        // The first INVITE of a call that was placed has the number 1.
+        if self.calls.get(&call_id).is_some_and(|call| call.placed.is_some()) && cseq.number == 1 {
+            return self.on_placed(&call_id, response);
+        }
+        if status < 200 {
             return Vec::new();
         }
         let Some(mut call) = self.calls.remove(&call_id) else { return Vec::new() };
@@ -125,22 +138,20 @@ impl FarEnds {
         ack.into_iter().collect()
     }
 
-    /// A request of the called side: From and To exchanged, the route as it was recorded (RFC 3261 section 12.1.1).
-    fn request(&mut self, call: &mut Call, call_id: &str, method: Method) -> Option<RequestBuilder> {
-        let invite = &call.invite;
-        let target = invite.contact().ok()?.uri.as_str().to_owned();
+    /// A request within the dialog (RFC 3261 section 12.2.1.1).
+    pub(super) fn request(&mut self, call: &mut Call, key: &str, method: Method) -> Option<RequestBuilder> {
+        let dialog = transfer::dialog(call)?;
         let sent_by = format!("far-end.{}", self.state.names.domain());
-        let from = format!("{};tag={}", invite.text(Name::To)?, call.tag);
         call.cseq += 1;
-        let mut request = RequestBuilder::new(method, target)
+        let mut request = RequestBuilder::new(method, dialog.target)
             .via(Transport::Tcp, sent_by, &self.ident.branch())
             .max_forwards(70)
-            .header(Name::From, from)
-            .header(Name::To, invite.text(Name::From)?.as_bytes())
-            .call_id(call_id)
+            .header(Name::From, dialog.local)
+            .header(Name::To, dialog.remote)
+            .call_id(key.strip_suffix(PLACED).unwrap_or(key))
             .cseq(call.cseq)
             .header(Name::UserAgent, SERVER);
-        for route in invite.values(Name::RecordRoute) {
+        for route in dialog.routes {
             request = request.header(Name::Route, route);
         }
         Some(request)

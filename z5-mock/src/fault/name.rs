@@ -54,6 +54,9 @@ impl Fault {
                 Self::StaleNonce(service),
                 Self::Maintenance(service, None),
                 Self::Maintenance(service, Some(Duration::from_secs(30))),
+                Self::RateLimited(service, None),
+                Self::RateLimited(service, Some(Duration::from_secs(30))),
+                Self::HugeBody(service),
             ]);
         }
         for service in TLS {
@@ -73,12 +76,10 @@ impl Fault {
                 Self::ServerError(service),
                 Self::BadDocument(service),
                 Self::MissingMember(service),
-                Self::HugeBody(service),
                 Self::Redirect(service),
-                Self::RateLimited(service, None),
-                Self::RateLimited(service, Some(Duration::from_secs(30))),
                 Self::CredentialsRejected(service),
                 Self::SchemeUnusable(service),
+                Self::TokenExpired(service),
             ]);
         }
         all.extend([
@@ -125,6 +126,8 @@ impl Fault {
             Self::BookElsewhere,
             Self::RegisterForbidden,
             Self::RegisterStatus(503),
+            Self::Conflict(None),
+            Self::Conflict(Some(Duration::from_secs(30))),
             Self::BindingMissing,
             Self::ChallengeUnusable,
             Self::DropAfterRegister,
@@ -170,7 +173,7 @@ impl Fault {
 }
 
 /// What spoils an answer to a caller.
-const ANSWERS: [(AnswerFault, &str); 8] = [
+const ANSWERS: [(AnswerFault, &str); 9] = [
     (AnswerFault::Missing, "call.no-description"),
     (AnswerFault::Unreadable, "call.bad-description"),
     (AnswerFault::LineMissing, "call.line-missing"),
@@ -179,6 +182,7 @@ const ANSWERS: [(AnswerFault, &str); 8] = [
     (AnswerFault::CryptoForeign, "call.crypto-foreign"),
     (AnswerFault::WrongKey, "media.wrong-key"),
     (AnswerFault::TextRefused, "call.text-refused"),
+    (AnswerFault::Huge, "call.huge-description"),
 ];
 
 impl fmt::Display for Fault {
@@ -228,7 +232,9 @@ impl fmt::Display for Fault {
             Self::Redirect(service) => write!(f, "{}.redirect", service.name()),
             Self::RateLimited(service, after) => with_seconds(f, service, "rate-limited", after),
             Self::Maintenance(service, after) => with_seconds(f, service, "maintenance", after),
+            Self::Conflict(after) => with_seconds(f, Service::Sip, "conflict", after),
             Self::CredentialsRejected(service) => write!(f, "{}.credentials-rejected", service.name()),
+            Self::TokenExpired(service) => write!(f, "{}.token-expired", service.name()),
             Self::SchemeUnusable(service) => write!(f, "{}.scheme-unusable", service.name()),
             Self::NoNumbers => f.write_str("zdial.no-numbers"),
             Self::BindingMissing => f.write_str("sip.binding-missing"),
@@ -327,6 +333,8 @@ impl FromStr for Fault {
             "sip.message-status" if status => Ok(Self::MessageStatus(number)),
             "zdial.rate-limited" => Ok(Self::RateLimited(Service::Zdial, seconds)),
             "mcs.rate-limited" => Ok(Self::RateLimited(Service::Mcs, seconds)),
+            "sip.rate-limited" => Ok(Self::RateLimited(Service::Sip, seconds)),
+            "sip.conflict" => Ok(Self::Conflict(seconds)),
             "zdial.maintenance" => Ok(Self::Maintenance(Service::Zdial, seconds)),
             "mcs.maintenance" => Ok(Self::Maintenance(Service::Mcs, seconds)),
             "sip.maintenance" => Ok(Self::Maintenance(Service::Sip, seconds)),

@@ -1,6 +1,7 @@
-//! HTTP authentication, challenge-driven: Digest with SHA-256 (RFC 7616) and Basic over TLS (RFC 7617).
+//! HTTP authentication, challenge-driven: Digest with SHA-256 (RFC 7616), Basic over TLS (RFC 7617), and Bearer (RFC 6750) where somebody
+//! has a token.
 //!
-//! Bearer is not offered. Nonces are single strings remembered with their highest count, a bounded number of them; an
+//! Where tokens come from is not said here: accounts have them. Nonces are single strings remembered with their highest count, a bounded number of them; an
 //! unknown or worn-out nonce is stale. The arithmetic is the mock's own, so that it can disagree with a client's.
 
 use std::collections::VecDeque;
@@ -21,6 +22,8 @@ const MAX_NONCES: usize = 1024;
 /// One protection space.
 pub(crate) struct Realm {
     name: &'static str,
+    /// Somebody has a token.
+    bearer: bool,
     nonces: Mutex<VecDeque<(String, Counts)>>,
 }
 
@@ -31,6 +34,16 @@ enum Refusal {
     Wrong,
     /// Perhaps right, but for a nonce that is no longer good.
     Stale,
+    /// A token that nobody has.
+    WrongToken,
+    /// A token that was good.
+    ExpiredToken,
+}
+
+/// Who the credentials prove, and by what.
+pub(crate) struct Proof {
+    pub(crate) user: String,
+    pub(crate) by_token: bool,
 }
 
 /// The counts seen of one nonce. Two connections may use a nonce side by side, so a count may come a little late, but
@@ -57,11 +70,12 @@ impl Counts {
 }
 
 impl Realm {
-    pub(crate) fn new(name: &'static str) -> Self {
-        Self { name, nonces: Mutex::new(VecDeque::new()) }
+    pub(crate) fn new(name: &'static str, bearer: bool) -> Self {
+        Self { name, bearer, nonces: Mutex::new(VecDeque::new()) }
     }
 
-    /// The user name the request proved, or the 401 to answer. `password_of` gives the password of a user.
+    /// The user name the request proved, or the 401 to answer. `password_of` gives the password of a user, `owner_of` the user of a
+    /// token.
     pub(crate) fn check(
         &self,
         dice: &Dice,
@@ -69,13 +83,21 @@ impl Realm {
         uri: &Uri,
         headers: &HeaderMap,
         password_of: impl Fn(&str) -> Option<String>,
-    ) -> Result<String, Box<Problem>> {
+        owner_of: impl Fn(&str) -> Option<String>,
+    ) -> Result<Proof, Box<Problem>> {
+        let by_token = |user| Proof { user, by_token: true };
+        let by_password = |user| Proof { user, by_token: false };
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let checked = match value.and_then(|value| value.split_once(' ')) {
             None => Err(Refusal::Missing),
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => basic(rest.trim(), password_of),
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") && self.bearer => {
+                owner_of(rest.trim()).map(by_token).ok_or(Refusal::WrongToken)
+            }
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("basic") => {
+                basic(rest.trim(), password_of).map(by_password)
+            }
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case("digest") => {
-                self.digest(&parameters(rest), method, uri, password_of)
+                self.digest(&parameters(rest), method, uri, password_of).map(by_password)
             }
             Some(_) => Err(Refusal::Wrong),
         };
@@ -89,6 +111,11 @@ impl Realm {
     /// A challenge that calls the nonce of right credentials stale.
     pub(crate) fn stale(&self, dice: &Dice) -> Problem {
         self.unauthorized(dice, &Refusal::Stale)
+    }
+
+    /// A challenge that calls a good token expired.
+    pub(crate) fn expired(&self, dice: &Dice) -> Problem {
+        self.unauthorized(dice, &Refusal::ExpiredToken)
     }
 
     fn unauthorized(&self, dice: &Dice, refusal: &Refusal) -> Problem {
@@ -107,9 +134,21 @@ impl Realm {
             Refusal::Missing => ("credentials-required", "Credentials are required"),
             Refusal::Wrong => ("bad-credentials", "The user name or the password is wrong"),
             Refusal::Stale => ("stale-nonce", "The nonce is no longer good"),
+            Refusal::WrongToken => ("bad-credentials", "The token is not known"),
+            Refusal::ExpiredToken => ("token-expired", "The token has expired"),
         };
-        Problem::new(StatusCode::UNAUTHORIZED, code, title)
-            .challenges(vec![digest, format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")])
+        let mut challenges = vec![digest, format!("Basic realm=\"{realm}\", charset=\"UTF-8\"")];
+        if self.bearer {
+            // RFC 6750 section 3.1: both are an invalid token.
+            let error = match refusal {
+                Refusal::WrongToken | Refusal::ExpiredToken => {
+                    format!(", error=\"invalid_token\", error_description=\"{title}\"")
+                }
+                Refusal::Missing | Refusal::Wrong | Refusal::Stale => String::new(),
+            };
+            challenges.insert(0, format!("Bearer realm=\"{realm}\"{error}"));
+        }
+        Problem::new(StatusCode::UNAUTHORIZED, code, title).challenges(challenges)
     }
 
     fn digest(

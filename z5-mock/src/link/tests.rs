@@ -169,3 +169,16 @@ fn what_is_under_way_arrives_by_time_and_then_in_order_and_has_a_bound() {
     assert_eq!(all, "abcd");
     assert!((0..MAX_UNDER_WAY).all(|_| under_way.push(now, ' ')) && !under_way.push(now, ' '));
 }
+
+#[test]
+fn what_passes_two_links_is_lost_late_and_doubled_by_both() {
+    let now = start();
+    let half = Impairment { loss: 0.5, ..Impairment::default() };
+    let mut links = [link(&half, 1), link(&half, 2)];
+    let through = (0..4000).filter(|_| pass(&mut links, 100, now).next().is_some()).count();
+    assert!((850..1150).contains(&through), "{through} of 4000");
+    let late = |by| Impairment { delay: by * MILLISECOND, duplicate: 1.0, ..Impairment::default() };
+    let mut links = [link(&late(20), 1), link(&late(30), 2)];
+    assert_eq!(pass(&mut links, 100, now).collect::<Vec<_>>(), [50 * MILLISECOND; 4]);
+    assert_eq!(pass(&mut [], 100, now).collect::<Vec<_>>(), [Duration::ZERO]);
+}

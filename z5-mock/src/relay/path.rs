@@ -13,7 +13,7 @@ use super::{Destinations, Side};
 use crate::clock;
 use crate::fault::{Fault, Faults};
 use crate::imagined::{Imagined, Out, Player};
-use crate::link::{Fate, Link, UnderWay};
+use crate::link::{self, Link, UnderWay};
 
 /// The largest datagram that is relayed.
 const MAX_DATAGRAM: usize = 2048;
@@ -57,8 +57,8 @@ pub(super) struct Path {
     pub(super) destinations: Arc<Mutex<Destinations>>,
     pub(super) stats: Arc<Mutex<RelayStats>>,
     pub(super) faults: Faults,
-    /// By the side that sends.
-    pub(super) links: [Link; 2],
+    /// By the side that sends: that of the carrier's network, and that of the far end where it has one of its own.
+    pub(super) links: [Vec<Link>; 2],
     pub(super) tricks: Tricks,
     /// Impaired packets under way.
     pub(super) late: UnderWay<Late>,
@@ -96,12 +96,11 @@ impl Path {
         if !self.take(from, source, packet.len(), now) {
             return;
         }
-        let Fate::Delivered { first, second } = self.links[from.index()].fate(packet.len(), now.into_std())
-        else {
+        let mut copies = link::pass(&mut self.links[from.index()], packet.len(), now.into_std()).peekable();
+        if copies.peek().is_none() {
             self.count(from, |stats| stats.lost += 1);
-            return;
-        };
-        for pause in [Some(first), second].into_iter().flatten() {
+        }
+        for pause in copies {
             if pause == Duration::ZERO {
                 self.deliver(from.other(), packet, out);
                 continue;

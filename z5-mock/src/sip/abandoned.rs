@@ -155,6 +155,9 @@ mod tests {
     use crate::state::State;
     use crate::{Builder, Faults};
 
+    /// For what loopback carries at once; far more than a busy machine needs.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
     /// A switch with a relay of real sockets, whose clock is the test's.
     fn switch(now: Instant) -> Switch {
         let (builder, here) = (Builder::default(), [127, 0, 0, 1].into());
@@ -176,7 +179,7 @@ mod tests {
         let now = clock::now();
         let mut switch = switch(now);
         let party = Party { connection: FAR_ENDS, user: None, contact: None };
-        let stream = switch.relay.as_mut().and_then(|relay| relay.open("a", 0, "audio"));
+        let stream = switch.relay.as_mut().and_then(|relay| relay.open("a", 0, "audio", None));
         let port = stream.as_ref().unwrap().facing(Side::Caller);
         switch.calls.insert(
             "a",
@@ -185,6 +188,7 @@ mod tests {
                 caller: party.clone(),
                 callee: party,
                 streams: vec![stream],
+                access: None,
                 invite: None,
                 established: true,
                 ended: None,
@@ -209,14 +213,20 @@ mod tests {
         let opened = last(&mut switch);
         let client = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         client.send_to(&[0x80; 172], SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
-        while last(&mut switch) == opened {
-            tokio::task::yield_now().await;
-        }
+        let noted = async {
+            while last(&mut switch) == opened {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, noted).await.is_ok(), "the packet never reached the relay");
         pass(&mut switch, now + IDLE + IDLE / 2);
         assert!(!has_line(&mut switch), "so long after that packet too");
-        while UdpSocket::bind(("127.0.0.1", port)).await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        let free = async {
+            while UdpSocket::bind(("127.0.0.1", port)).await.is_err() {
+                tokio::task::yield_now().await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, free).await.is_ok(), "the relay keeps port {port}");
         assert_eq!(switch.calls.len(), 1, "the call itself stands");
         assert!(switch.next_deadline().is_some());
     }

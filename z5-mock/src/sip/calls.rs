@@ -8,7 +8,7 @@ use z5_sip::wire::Message;
 use super::ConnectionId;
 use super::forks::Fork;
 use crate::fault::AnswerFault;
-use crate::relay::{Side, Stream};
+use crate::relay::{Access, Side, Stream};
 
 /// Calls kept at a time; beyond that the oldest is forgotten and its relay closed.
 const MAX_CALLS: usize = 4096;
@@ -30,6 +30,8 @@ pub(crate) struct Call {
     pub(crate) caller: Party,
     pub(crate) callee: Party,
     pub(crate) streams: Vec<Option<Stream>>,
+    /// The network of a far end that has a bad one of its own.
+    pub(crate) access: Option<Access>,
     /// Its first INVITE as it was passed on, for a CANCEL by the carrier itself.
     pub(crate) invite: Option<Message>,
     /// The first INVITE was answered 2xx.

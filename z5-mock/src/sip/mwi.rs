@@ -1,8 +1,7 @@
-//! The mailboxes: SUBSCRIBE to `message-summary` is granted and answered by a NOTIFY at once, and another follows when a message is left
-//! (RFC 6665, RFC 3842).
+//! Who wants to know of a mailbox: SUBSCRIBE to `message-summary` is granted and answered by a NOTIFY at once, and another follows when a
+//! message is left, looked at or removed (RFC 6665, RFC 3842).
 //!
-//! A SUBSCRIBE with `Expires: 0` is told the last state and `terminated` (RFC 6665 section 4.4.1). What waits is only counted: there is
-//! no way to fetch a message, and so none to make it an old one.
+//! A SUBSCRIBE with `Expires: 0` is told the last state and `terminated` (RFC 6665 section 4.4.1). What is in a mailbox is in `mail`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,11 +20,9 @@ const PACKAGE: &str = "message-summary";
 /// Subscriptions that are remembered; beyond that none is prolonged.
 const MAX_SUBSCRIPTIONS: usize = 4096;
 
-/// What is left in the mailboxes, and who wants to know.
+/// Who wants to know.
 #[derive(Default)]
 pub(super) struct Mailboxes {
-    /// Messages that were left since the carrier started, by SIP user name.
-    left: HashMap<String, u32>,
     /// By Call-ID.
     subscriptions: HashMap<String, Subscription>,
 }
@@ -107,9 +104,14 @@ impl Switch {
         true
     }
 
-    /// A message is left for a user; everybody who wants to know of that mailbox is told.
-    pub(super) fn leave_message(&mut self, user: &str) {
-        *self.mailboxes.left.entry(user.to_owned()).or_default() += 1;
+    /// Everybody who wants to know of a mailbox that has changed is told.
+    pub(crate) fn tell_of_mail(&mut self) {
+        for user in self.state.mail.take_changed() {
+            self.tell_of(&user);
+        }
+    }
+
+    fn tell_of(&mut self, user: &str) {
         let now = self.state.clock.now();
         let mut subscriptions = std::mem::take(&mut self.mailboxes.subscriptions);
         subscriptions.retain(|_, known| known.expires > now);
@@ -128,12 +130,6 @@ impl Switch {
         self.mailboxes.subscriptions = subscriptions;
     }
 
-    /// How many messages wait for a user.
-    fn waiting(&self, user: &str) -> u32 {
-        let first = account::find(&self.state.accounts, user).map_or(0, |(_, number)| number.video_messages);
-        first + self.mailboxes.left.get(user).copied().unwrap_or_default()
-    }
-
     fn notification(&mut self, of: &Subscription, now: Instant) -> Option<Message> {
         let Subscription { mailbox, request, tag, connection, cseq, expires } = of;
         let left = expires.saturating_duration_since(now).as_secs();
@@ -141,10 +137,10 @@ impl Switch {
             0 => "terminated;reason=timeout".to_owned(),
             seconds => format!("active;expires={seconds}"),
         };
-        let waiting = self.waiting(mailbox);
+        let (new, old) = self.state.mail.count(mailbox);
         let body = format!(
-            "Messages-Waiting: {}\r\nMessage-Account: sip:{mailbox}@{}\r\nMultimedia-Message: {waiting}/0\r\n",
-            if waiting == 0 { "no" } else { "yes" },
+            "Messages-Waiting: {}\r\nMessage-Account: sip:{mailbox}@{}\r\nMultimedia-Message: {new}/{old}\r\n",
+            if new == 0 { "no" } else { "yes" },
             self.state.names.domain(),
         );
         let contact = request.contact().ok()?.uri.to_uri();

@@ -18,7 +18,7 @@ use super::{ConnectionId, FAR_ENDS};
 use crate::account;
 use crate::far_end;
 use crate::fault::Fault;
-use crate::relay::{Described, Side};
+use crate::relay::{Access, Described, Side};
 
 /// Where a request goes.
 enum Target {
@@ -69,7 +69,7 @@ impl Switch {
         if self.trouble(from, request, method, false) {
             return;
         }
-        let (mut devices, mut mailbox) = (Vec::new(), None);
+        let (mut devices, mut mailbox, mut access) = (Vec::new(), None, None);
         let (connection, contact, user) = match self.locate(request) {
             Target::User { devices: all, newest, user } => {
                 devices = all;
@@ -80,6 +80,7 @@ impl Switch {
                 let user = request_user(request).unwrap_or_default();
                 let is_videomail = far_end::Kind::of(&user) == Some(far_end::Kind::VideoMail);
                 mailbox = caller.clone().filter(|_| is_videomail);
+                access = far_end::impairment(&self.state.scripts, &user).map(Access::new);
                 (FAR_ENDS, None, None)
             }
             Target::Absent => return self.answer(from, request, 480, ""),
@@ -94,6 +95,7 @@ impl Switch {
                     caller: Party { connection: from, user: caller, contact: None },
                     callee: Party { connection, user, contact: contact.clone() },
                     streams: Vec::new(),
+                    access,
                     invite: None,
                     established: false,
                     ended: None,
@@ -159,11 +161,12 @@ impl Switch {
         }
         let mut message_for = None;
         if *method == Method::Bye && !too_late {
-            message_for = call.message_left();
+            message_for = call.message_left().map(|user| (user, call.caller.user.clone()));
             call.end(now);
         }
-        if let Some(user) = message_for {
-            self.leave_message(&user);
+        if let Some((user, from)) = message_for {
+            self.state.mail.leave(&user, from, Some(call_id));
+            self.tell_of_mail();
         }
         let mut connection = target.connection;
         if !self.is_open(connection)
@@ -196,7 +199,9 @@ impl Switch {
     fn locate(&mut self, request: &Message) -> Target {
         let Some(user) = request_user(request) else { return Target::Unknown };
         let scripted = self.state.scripts.iter().any(|script| script.is_dialled_by(&user));
-        if scripted || far_end::Kind::of(&user).is_some() {
+        // By its contact a far end is reached for a call that takes the place of another one only.
+        let replacing = user == "far-end" && request.header(Name::Replaces).is_some();
+        if scripted || replacing || far_end::Kind::of(&user).is_some() {
             return Target::FarEnd;
         }
         let Some((_, number)) = account::find(&self.state.accounts, &user) else { return Target::Unknown };
@@ -353,7 +358,7 @@ impl Switch {
                 continue;
             }
             if slot.is_none() {
-                *slot = relay.open(call_id, index, &line.kind);
+                *slot = relay.open(call_id, index, &line.kind, call.access.as_ref());
             }
             let Some(stream) = slot else {
                 replacements.push(None);

@@ -6,6 +6,7 @@ use z5_sip::wire::{Contact, Message, Name, ResponseBuilder};
 
 use super::bindings::Binding;
 use super::switch::Switch;
+use super::trouble::HUGE_BODY_BYTES;
 use super::{ConnectionId, FAR_ENDS};
 use crate::account;
 use crate::fault::Fault;
@@ -19,6 +20,20 @@ struct Asked {
     contact: String,
     instance: Option<String>,
     seconds: u32,
+}
+
+/// Status, reason and Retry-After of a fault that turns a REGISTER away for a while.
+fn turned_away(fault: &Fault) -> Option<(u16, &'static str, Option<Duration>)> {
+    if let Fault::Maintenance(Service::Sip, after) = *fault {
+        Some((503, "Maintenance", after))
+    } else if let Fault::RateLimited(Service::Sip, after) = *fault {
+        Some((429, "Too Many Requests", after))
+    } else if let Fault::Conflict(after) = *fault {
+        // Of RFC 2543; RFC 3261 has it no more, registrars do.
+        Some((409, "Conflict", after))
+    } else {
+        None
+    }
 }
 
 impl Switch {
@@ -38,14 +53,16 @@ impl Switch {
             self.answer(from, request, status, "");
             return;
         }
-        let maintenance = faults.strike(|fault| {
-            if let Fault::Maintenance(Service::Sip, after) = fault { Some(*after) } else { None }
-        });
-        if let Some(after) = maintenance {
-            let mut response = ResponseBuilder::to_request(request, 503, "Maintenance");
-            if let Some(after) = after {
-                response = response.header(Name::RetryAfter, after.as_secs().to_string());
-            }
+        if let Some((status, reason, after)) = faults.strike(turned_away) {
+            let after = after.map(|after| after.as_secs().to_string());
+            let response =
+                ResponseBuilder::to_request(request, status, reason).header_opt(Name::RetryAfter, after);
+            self.answer_with(from, request, response);
+            return;
+        }
+        if faults.strikes(Fault::HugeBody(Service::Sip)) {
+            let response =
+                ResponseBuilder::to_request(request, 200, "").body("text/plain", vec![b'z'; HUGE_BODY_BYTES]);
             self.answer_with(from, request, response);
             return;
         }

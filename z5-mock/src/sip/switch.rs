@@ -86,6 +86,7 @@ impl Switch {
 
     /// Runs until every sender is gone.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+        let mail = Arc::clone(&self.state);
         loop {
             let at = self.next_deadline();
             tokio::select! {
@@ -93,6 +94,7 @@ impl Switch {
                     Some(input) => self.handle(input),
                     None => return,
                 },
+                () = mail.mail.changed() => self.tell_of_mail(),
                 () = tokio::time::sleep_until(at.unwrap_or_else(clock::now)), if at.is_some() => self.on_deadline(),
             }
         }
@@ -111,7 +113,6 @@ impl Switch {
                 let ids: Vec<ConnectionId> = ids.map(|(id, _)| *id).collect();
                 ids.into_iter().for_each(|id| self.close(id));
             }
-            Input::Mail { user } => self.leave_message(&user),
             Input::Message { id, message } if message.is_request() => self.request(id, message),
             Input::Message { id, message } => self.response(id, &message),
         }

@@ -19,6 +19,8 @@ const FOREIGN_ENCODING: &str = "x-nobody-has-this/8000";
 /// A suite of RFC 4568 section 6.2 that nobody offers, and keys that nobody has: 30 bytes, as AES_CM_128 wants, and 44, 46 and 28.
 const FOREIGN_SUITE: &str = "F8_128_HMAC_SHA1_80";
 const FOREIGN_BYTES: u8 = 0x5a;
+/// Larger than any body of a SIP message may reasonably be.
+pub(super) const HUGE_BODY_BYTES: usize = 512 * 1024;
 
 impl Switch {
     /// True when a request of a client went wrong on purpose: it has been answered, or never will be.
@@ -156,6 +158,7 @@ fn spoil(text: &str, fault: AnswerFault) -> String {
             }
             None => Some(line.to_owned()),
         }),
+        AnswerFault::Huge => format!("{text}a=x-padding:{}\r\n", "z".repeat(HUGE_BODY_BYTES)),
     }
 }
 
@@ -196,6 +199,7 @@ mod tests {
     fn each_fault_changes_what_it_says_and_nothing_else() {
         let of = |fault| spoil(ANSWER, fault);
         assert_eq!(of(AnswerFault::Missing), "");
+        assert!(of(AnswerFault::Huge).starts_with(ANSWER) && of(AnswerFault::Huge).len() > HUGE_BODY_BYTES);
         assert_eq!(of(AnswerFault::LineMissing), ANSWER[..ANSWER.find("m=text").unwrap()]);
         assert_eq!(of(AnswerFault::TextRefused), ANSWER.replace("m=text 4002", "m=text 0"));
         let without: String = ANSWER

@@ -8,7 +8,7 @@ use crate::raw::{self, Raw, datagram, status, udp};
 
 const ALICE: &str = "15555550101";
 
-fn options(number: usize, transport: &str, local: std::net::SocketAddr) -> String {
+pub(crate) fn options(number: usize, transport: &str, local: std::net::SocketAddr) -> String {
     format!(
         "OPTIONS sip:csdvrs.test SIP/2.0\r\nVia: SIP/2.0/{transport} {local};branch=z9hG4bK{number}\r\nMax-Forwards: 70\r\n\
          From: <sip:a@csdvrs.test>;tag=a\r\nTo: <sip:csdvrs.test>\r\nCall-ID: {number}\r\nCSeq: 1 OPTIONS\r\n\
@@ -73,9 +73,7 @@ async fn lost(seed: u64) -> usize {
     for number in 0..100 {
         client.send_to(options(number, "UDP", local).as_bytes(), carrier.sip_addr()).await.unwrap();
         // One at a time: what the kernel drops is not what the seed decides.
-        while received().len() <= number {
-            tokio::task::yield_now().await;
-        }
+        raw::until("one more datagram at the carrier", || received().len() > number).await;
     }
     let lost = received().into_iter().filter(|lost| *lost).count();
     carrier.shutdown().await;

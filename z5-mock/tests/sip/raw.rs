@@ -2,10 +2,32 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
+
+/// For what comes at once on loopback, or at the pace of a far end; far more than a busy machine needs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The outcome of `wait`, which fails with these words when it has no end.
+pub(crate) async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(outcome) => outcome,
+        Err(_) => panic!("{what}: not within {} s", PATIENCE.as_secs()),
+    }
+}
+
+/// Looks again and again, while others go on, until it is so.
+pub(crate) async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    let looked = async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    in_time(what, looked).await;
+}
 
 /// A connection of one user.
 pub(crate) struct Raw {
@@ -32,7 +54,7 @@ pub(crate) struct Request<'a> {
 
 impl Raw {
     pub(crate) async fn connect(addr: SocketAddr, user: &str) -> Self {
-        let stream = TcpStream::connect(addr).await.unwrap();
+        let stream = in_time("a connection", TcpStream::connect(addr)).await.unwrap();
         let local = stream.local_addr().unwrap();
         let tag = format!("t-{user}");
         Self { stream, pending: Vec::new(), user: user.to_owned(), local, tag, branches: 0 }
@@ -44,7 +66,7 @@ impl Raw {
 
     pub(crate) async fn bytes(&mut self, count: usize) -> Vec<u8> {
         let mut bytes = vec![0; count];
-        self.stream.read_exact(&mut bytes).await.unwrap();
+        in_time("so many bytes", self.stream.read_exact(&mut bytes)).await.unwrap();
         bytes
     }
 
@@ -80,14 +102,14 @@ impl Raw {
                 }
             }
             let mut buffer = [0; 4096];
-            let read = self.stream.read(&mut buffer).await.unwrap();
+            let read = in_time("a message of the carrier", self.stream.read(&mut buffer)).await.unwrap();
             assert!(read > 0, "the carrier closed the connection; pending {text:?}");
             self.pending.extend_from_slice(&buffer[..read]);
         }
     }
 
     pub(crate) async fn is_closed(&mut self) -> bool {
-        self.stream.read(&mut [0; 1]).await.is_ok_and(|read| read == 0)
+        in_time("the end of a connection", self.stream.read(&mut [0; 1])).await.is_ok_and(|read| read == 0)
     }
 
     /// Sends a request, answers its challenge, returns the second final or provisional answer.
@@ -223,11 +245,10 @@ pub(crate) async fn udp() -> UdpSocket {
     UdpSocket::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// The next datagram, which must come within two seconds.
+/// The next datagram.
 pub(crate) async fn datagram(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0; 2048];
-    let waited = tokio::time::timeout(std::time::Duration::from_secs(2), socket.recv_from(&mut buffer));
-    let (length, source) = waited.await.expect("a datagram within two seconds").unwrap();
+    let (length, source) = in_time("a datagram", socket.recv_from(&mut buffer)).await.unwrap();
     buffer.truncate(length);
     (buffer, source)
 }

@@ -7,7 +7,7 @@ use super::*;
 use crate::account::vcard::Card;
 use crate::machine::io::BookChange;
 use crate::machine::supervise::{Remedy, remedy};
-use z5_mock::{Carrier, Fault, When};
+use z5_mock::{AnswerFault, Carrier, Fault, When};
 
 /// How a world ended.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +23,10 @@ fn world(seed: u64, retry: RetryMode) -> End {
     let second = IpAddr::from([127, 0, 0, 2]);
     let builder = Carrier::builder().further_address([127, 0, 0, 2].into());
     // 64 MiB in memory for each is more than a thousand worlds need.
-    let faults: Vec<Fault> =
-        Fault::all().into_iter().filter(|fault| !matches!(fault, Fault::HugeBody(_))).collect();
+    let faults: Vec<Fault> = Fault::all()
+        .into_iter()
+        .filter(|fault| !matches!(fault, Fault::HugeBody(_) | Fault::Answer(AnswerFault::Huge)))
+        .collect();
     let listed = |config: &mut Config| {
         config.contacts.protocol = seed.is_multiple_of(3).then_some(crate::config::ContactsProtocol::Xcard);
     };
