@@ -19,6 +19,16 @@ fn read(path: &str) -> Duration {
     Duration::from_nanos(text.split(' ').next().and_then(|n| n.parse().ok()).expect("a number"))
 }
 
+/// How often these threads went to sleep so far.
+pub(crate) fn sleeps(threads: &BTreeSet<u32>) -> u64 {
+    let of = |thread| {
+        let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).expect("it runs");
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.and_then(|count| count.trim().parse::<u64>().ok()).expect("a number")
+    };
+    threads.iter().map(of).sum()
+}
+
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 pub(crate) fn now() -> Instant {
     Instant::now()

@@ -11,14 +11,26 @@ use super::{calls, cpu};
 /// Numbers of calls.
 const CALLS: [usize; 4] = [1, 16, 256, 2000];
 
-/// Measures calls with codec on sockets of their own, and pre-encoded ones on their own and on shared ones.
-pub(crate) fn run(seconds: u64, rounds: usize) {
+/// What a number of calls costs.
+struct Cost {
+    /// Milliseconds of CPU per second and call.
+    ms: f64,
+    /// How often a second both threads went to sleep.
+    sleeps: f64,
+}
+
+/// Measures calls with codec on sockets of their own, and pre-encoded ones on their own and on shared ones; only so many calls
+/// where that is said.
+pub(crate) fn run(only: Option<usize>, seconds: u64, rounds: usize) {
     println!("CPU per G.711 call in the clear, {seconds} s, {rounds} interleaved rounds");
+    let counts = only.map_or(CALLS.to_vec(), |only| vec![only]);
     let media = calls::tone();
     let names = ["with codec, own sockets", "pre-encoded, own sockets", "pre-encoded, shared socket"];
-    let mut results = vec![vec![Vec::new(); CALLS.len()]; names.len()];
+    let mut results = (0..names.len())
+        .map(|_| counts.iter().map(|_| Vec::new()).collect())
+        .collect::<Vec<Vec<Vec<Cost>>>>();
     for _ in 0..rounds {
-        for (n, count) in CALLS.into_iter().enumerate() {
+        for (n, count) in counts.iter().copied().enumerate() {
             for (kind, results) in results.iter_mut().enumerate() {
                 let make = || if kind == 0 { calls::g711() } else { calls::load(&media) };
                 results[n].push(measure(make, kind == 2, count, seconds));
@@ -26,14 +38,21 @@ pub(crate) fn run(seconds: u64, rounds: usize) {
         }
     }
     for (name, results) in names.iter().zip(&results) {
-        let medians: Vec<f64> = results.iter().map(|values| cpu::median(values)).collect();
+        let median = |of: fn(&Cost) -> f64| -> Vec<f64> {
+            results.iter().map(|costs| cpu::median(&costs.iter().map(of).collect::<Vec<_>>())).collect()
+        };
+        let (medians, sleeps) = (median(|cost| cost.ms), median(|cost| cost.sleeps));
         print!("  {name:<28}");
-        for (count, ms) in CALLS.iter().zip(&medians) {
-            print!(" {count:>5}: {ms:.3} ms/s");
+        for ((count, ms), sleeps) in counts.iter().zip(&medians).zip(&sleeps) {
+            print!(" {count:>5}: {ms:.3} ms/s, {sleeps:.0} sleeps/s");
+        }
+        if only.is_some() {
+            println!();
+            continue;
         }
         // The slope of all CPU time over calls, both as logarithms: 1 is linear.
         let points: Vec<(f64, f64)> =
-            CALLS.iter().zip(&medians).map(|(n, ms)| ((*n as f64).ln(), (*n as f64 * ms).ln())).collect();
+            counts.iter().zip(&medians).map(|(n, ms)| ((*n as f64).ln(), (*n as f64 * ms).ln())).collect();
         println!("   exponent {:.2}, from 16 on {:.2}", slope(&points), slope(&points[1..]));
     }
 }
@@ -47,8 +66,7 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     covariance / points.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>()
 }
 
-/// Milliseconds of CPU per second and call.
-fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u64) -> f64 {
+fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u64) -> Cost {
     let far = calls::engine();
     let before = cpu::threads();
     let near = calls::engine();
@@ -80,9 +98,9 @@ fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u
         (sum, start + (cpu::now() - start) / 2)
     };
     let (before, asked) = packets();
-    let (began, start) = (cpu::of(&threads), cpu::now());
+    let (began, slept, start) = (cpu::of(&threads), cpu::sleeps(&threads), cpu::now());
     cpu::pass(Duration::from_secs(seconds));
-    let cpu = cpu::of(&threads) - began;
+    let (cpu, sleeps) = (cpu::of(&threads) - began, cpu::sleeps(&threads) - slept);
     let passed = cpu::now() - start;
     let (after, asked_again) = packets();
     // A machine that is too busy sends less, which must not pass for cheapness.
@@ -97,5 +115,6 @@ fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u
             );
         }
     }
-    cpu.as_secs_f64() * 1000.0 / passed.as_secs_f64() / count as f64
+    let passed = passed.as_secs_f64();
+    Cost { ms: cpu.as_secs_f64() * 1000.0 / passed / count as f64, sleeps: sleeps as f64 / passed }
 }

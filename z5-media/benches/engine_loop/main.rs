@@ -4,9 +4,9 @@
 //!
 //! - `packets`: CPU time per packet (receive, unprotect, parse, count, and seal, send another), AEAD_AES_128_GCM, beside a
 //!   tokio task per call with webrtc-srtp and rtp-rs, and beside socket I/O alone; several designs, rounds interleaved.
-//!   The packets of each call come at its own moments.
+//!   The packets of each call come at its own moments. `packets-1,3,6`: these rows alone.
 //! - `bursts`, not among `all`: the same, but what comes within a millisecond comes at once.
-//! - `growth`: CPU time per G.711 call with codec at 1, 16, 256 and 2000 calls, and pre-encoded.
+//! - `growth`: CPU time per G.711 call with codec at 1, 16, 256 and 2000 calls, and pre-encoded; `growth-16`: at 16 alone.
 //! - `memory`: bytes per G.711 call beyond the first.
 //! - `latency`: from the socket to the callback, quiet and beside a busy runtime, beside a tokio task.
 #![cfg_attr(
@@ -54,13 +54,20 @@ fn main() {
         memory::run();
     }
     if wanted("packets") {
-        packets::run(calls, seconds, rounds, false);
+        packets::run(&[], calls, seconds, rounds, false);
+    }
+    if let Some(rows) = what.strip_prefix("packets-") {
+        let only: Vec<usize> = rows.split(',').map(|row| row.parse().expect("a row's number")).collect();
+        packets::run(&only, calls, seconds, rounds, false);
     }
     if what == "bursts" {
-        packets::run(calls, seconds, rounds, true);
+        packets::run(&[], calls, seconds, rounds, true);
     }
     if wanted("growth") {
-        growth::run(seconds, rounds);
+        growth::run(None, seconds, rounds);
+    }
+    if let Some(count) = what.strip_prefix("growth-") {
+        growth::run(Some(count.parse().expect("a number of calls")), seconds, rounds);
     }
     if wanted("latency") {
         latency::run(seconds);

@@ -112,8 +112,11 @@ const ROWS: [Row; 9] = [
     },
 ];
 
-/// Measures every row in every round; packets come each at its moment, or in a burst each millisecond.
-pub(crate) fn run(count: usize, seconds: u64, rounds: usize, bursts: bool) {
+/// Measures every row in every round, or those that are named by their numbers from 1 on; packets come each at its moment, or in a
+/// burst each millisecond. The first row measured is what the others are compared with.
+pub(crate) fn run(only: &[usize], count: usize, seconds: u64, rounds: usize, bursts: bool) {
+    let numbered = ROWS.iter().enumerate().filter(|(n, _)| only.is_empty() || only.contains(&(n + 1)));
+    let rows: Vec<&Row> = numbered.map(|(_, row)| row).collect();
     for size in [172, 1200] {
         println!(
             "{count} calls x {RATE} packets/s{}, {size} B, {}, {seconds} s, {rounds} interleaved rounds",
@@ -121,17 +124,17 @@ pub(crate) fn run(count: usize, seconds: u64, rounds: usize, bursts: bool) {
             traffic::SUITE.name()
         );
         let traffic = Traffic::seal(count, size, (seconds * RATE) as usize, bursts);
-        let mut results: Vec<Vec<f64>> = vec![Vec::new(); ROWS.len()];
-        let mut missed = vec![0.0_f64; ROWS.len()];
+        let mut results: Vec<Vec<f64>> = vec![Vec::new(); rows.len()];
+        let mut missed = vec![0.0_f64; rows.len()];
         for _ in 0..rounds {
-            for (n, row) in ROWS.iter().enumerate() {
+            for (n, row) in rows.iter().enumerate() {
                 let (ns, share) = measure(row, &traffic, count, size);
                 results[n].push(ns);
                 missed[n] = missed[n].max(share);
             }
         }
         let yardstick = cpu::median(&results[0]);
-        for ((row, values), missed) in ROWS.iter().zip(&results).zip(&missed) {
+        for ((row, values), missed) in rows.iter().zip(&results).zip(&missed) {
             let ns = cpu::median(values);
             let spread = values.iter().copied().fold(f64::INFINITY, f64::min)
                 ..values.iter().copied().fold(0.0, f64::max);
