@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 #[cfg(target_os = "linux")]
 pub use linux::Socket;
 #[cfg(target_os = "linux")]
+pub(crate) use linux::tell_while_readable;
+#[cfg(target_os = "linux")]
 use linux::{coalesce, receive, send};
 #[cfg(not(target_os = "linux"))]
 pub use portable::Socket;
@@ -132,6 +134,20 @@ impl Batch {
     pub fn receive(&mut self, socket: &impl Socket, limit: usize) -> io::Result<usize> {
         self.filled.clear();
         receive(socket, &mut self.arena, self.slot, limit.min(self.capacity), &mut self.filled)
+    }
+
+    /// Replaces the content by one datagram that `take` writes into a slot, saying how long it is and whom it came from.
+    ///
+    /// # Errors
+    /// What `take` says.
+    pub fn receive_one(
+        &mut self,
+        take: impl FnOnce(&mut [u8]) -> io::Result<(usize, SocketAddr)>,
+    ) -> io::Result<usize> {
+        self.filled.clear();
+        let (len, address) = take(&mut self.arena[..self.slot])?;
+        self.filled.push(Piece { start: 0, len: len.min(self.slot), address });
+        Ok(1)
     }
 
     /// Sends every datagram and clears the batch. Returns how many the system refused.
@@ -273,6 +289,32 @@ mod tests {
             assert_eq!((&*datagram, from), (&vec![n as u8; *len][..], a.local_addr().unwrap()));
         }
         assert_eq!(inbox.receive(&b, MAX_BATCH).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_socket_told_of_by_levels_is_told_of_until_it_is_empty() {
+        let mut poll = mio::Poll::new().unwrap();
+        let mut socket = mio::net::UdpSocket::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        poll.registry().register(&mut socket, mio::Token(7), mio::Interest::READABLE).unwrap();
+        tell_while_readable(poll.registry(), &socket, 7).unwrap();
+        let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = socket.local_addr().unwrap();
+        (1..=3_u8).for_each(|n| assert_eq!(far.send_to(&[n], to).unwrap(), 1));
+        let (mut events, mut batch) = (mio::Events::with_capacity(4), Batch::new(1));
+        let mut read = Vec::new();
+        loop {
+            poll.poll(&mut events, Some(std::time::Duration::ZERO)).unwrap();
+            let Some(event) = events.iter().next() else { break };
+            assert_eq!(event.token(), mio::Token(7));
+            assert_eq!(batch.receive_one(|room| socket.recv_from(room)).unwrap(), 1);
+            read.extend(batch.iter_mut().map(|(datagram, from)| (datagram.to_vec(), from)));
+        }
+        let from = far.local_addr().unwrap();
+        assert_eq!(read, [1, 2, 3].map(|n| (vec![n], from)));
+        let error = batch.receive_one(|room| socket.recv_from(room)).unwrap_err();
+        assert!(error.kind() == io::ErrorKind::WouldBlock && batch.is_empty());
+        poll.registry().deregister(&mut socket).unwrap();
     }
 
     #[test]

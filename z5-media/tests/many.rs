@@ -1,10 +1,11 @@
 //! As many streams as a small carrier has, each on ports of its own, over real sockets of the loopback interface.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use z5_media::rtp::{HEADER_LEN, Header};
 use z5_media::source::Tone;
 use z5_media::{
     AudioCodec, Direction, EncodedMedia, Engine, EngineConfig, LoadConfig, LocalPort, StreamConfig,
@@ -70,4 +71,27 @@ fn two_thousand_streams_on_ports_of_their_own_hear_each_other_or_the_system_is_n
         assert!(report.packets_received > 0 && report.packets_sent > 0, "{report:?}");
         assert_eq!((report.dropped.len(), report.send_errors), (0, 0), "{report:?}");
     }
+}
+
+#[test]
+fn packets_that_come_all_at_once_are_taken_to_the_last_one() {
+    const PACKETS: u16 = 100;
+    let engine = Engine::start(EngineConfig::new(drop)).unwrap();
+    let media = EncodedMedia::encode(AudioCodec::Pcmu, &mut Tone::new(1000.0, -12.0), 60, 8).unwrap();
+    let far = UdpSocket::bind((LOCAL, 0)).unwrap();
+    let port = engine.reserve(LOCAL, 0..=0).unwrap();
+    let mut config = config(&media, &port, 1);
+    (config.remote, config.remote_rtcp) = (far.local_addr().unwrap(), far.local_addr().unwrap());
+    let to = port.rtp_addr();
+    let stream = engine.start_stream(port, config).unwrap();
+    for n in 0..PACKETS {
+        let mut packet = [0x55; HEADER_LEN + 160];
+        let timestamp = u32::from(n) * 160;
+        let header = Header { payload_type: 0, marker: n == 0, sequence: n, timestamp, ssrc: 2 };
+        header.write(packet.first_chunk_mut().unwrap());
+        far.send_to(&packet, to).unwrap();
+    }
+    // After the last one nothing comes that could wake anybody.
+    let mut looks = std::iter::repeat_with(|| engine.stats(stream).unwrap()).take(100_000);
+    assert!(looks.any(|stats| stats.packets_received == u64::from(PACKETS)));
 }

@@ -1,5 +1,5 @@
 //! recvmmsg(2), and sendmmsg(2) with generic segmentation offload (UDP_SEGMENT, udp(7)): datagrams of one length to one
-//! address, as a picture makes them, go through the system as one.
+//! address, as a picture makes them, go through the system as one. And epoll(7) by levels, which mio has not.
 //!
 //! Only as many structures are initialised as datagrams are wanted: most calls want few, and clearing kilobytes would
 //! cost as much as the call saves.
@@ -52,6 +52,19 @@ pub(super) fn coalesce(socket: &impl Socket) -> bool {
         )
     };
     result == 0
+}
+
+/// Lets epoll(7) tell of `socket`, which is registered there, as long as something waits and not only when something comes.
+pub(crate) fn tell_while_readable(
+    epoll: &impl AsRawFd,
+    socket: &impl AsRawFd,
+    token: usize,
+) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: token as u64 };
+    let (epoll, socket) = (epoll.as_raw_fd(), socket.as_raw_fd());
+    // SAFETY: the event is live for the call, and the kernel only reads it.
+    let result = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, socket, &raw mut event) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Fills slots of `slot` bytes and says how many messages there were; fewer than `count` means that nothing more waits.

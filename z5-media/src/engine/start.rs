@@ -173,6 +173,7 @@ pub(super) fn build(
         feed,
         send_errors: 0,
         armed: start,
+        read: start,
         local,
         capture,
     });

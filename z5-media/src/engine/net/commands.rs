@@ -1,11 +1,13 @@
 //! What the packet thread is told, and how it obeys: streams and shared sockets come, change and go.
 
 use std::cmp::Reverse;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use mio::{Interest, Token};
+use mio::net::UdpSocket;
+use mio::{Interest, Registry, Token};
 
 use super::send::transmit;
 use super::stream::{Feed, NetFigures, NetStream, Sockets};
@@ -62,6 +64,14 @@ pub(in crate::engine) enum Command {
         from: SocketAddr,
     },
     Shutdown,
+}
+
+/// Lets the packet thread be told when something waits at a stream's socket; see [`LEVELS`](super::LEVELS).
+fn wait_for(registry: &Registry, socket: &mut UdpSocket, token: Token) -> io::Result<()> {
+    registry.register(socket, token, Interest::READABLE)?;
+    #[cfg(target_os = "linux")]
+    crate::batch::tell_while_readable(registry, socket, token.0)?;
+    Ok(())
 }
 
 impl Net {
@@ -134,9 +144,8 @@ impl Net {
         match &mut stream.sockets {
             Sockets::Own { rtp, rtcp } => {
                 let Some(registry) = &self.registry else { return };
-                let registered = registry
-                    .register(rtp, Token(2 * slot), Interest::READABLE)
-                    .and_then(|()| registry.register(rtcp, Token(2 * slot + 1), Interest::READABLE));
+                let registered = wait_for(registry, rtp, Token(2 * slot))
+                    .and_then(|()| wait_for(registry, rtcp, Token(2 * slot + 1)));
                 if let Err(error) = registered {
                     tracing::error!(%error, stream = %stream.id, "cannot wait for the media sockets");
                 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::send::transmit;
 use super::stream::{Feed, Sockets, Taken};
-use super::{DATAGRAMS_PER_SOCKET, DATAGRAMS_PER_TURN, FIRST_BATCH, Net, RECEIVE_BATCH, SHARED};
+use super::{DATAGRAMS_PER_SOCKET, DATAGRAMS_PER_TURN, FIRST_BATCH, LEVELS, Net, RECEIVE_BATCH, SHARED};
 use crate::batch::MAX_BATCH;
 use crate::rtp;
 use crate::stats::DropReason;
@@ -53,10 +53,10 @@ impl Net {
             };
             taken += count;
             if more {
-                // Readiness is told at edges only: until a read would block, it is ours to remember.
                 self.queue(socket);
             }
         }
+        self.behind = !self.ready.is_empty();
         taken
     }
 
@@ -65,12 +65,18 @@ impl Net {
         let Some(Some(stream)) = self.streams.get_mut(socket / 2) else { return (false, 0) };
         let (mut sum, mut taken, mut more) = (Taken::default(), 0, true);
         // Most often one waits, and to ask for many costs more than to ask again.
-        let mut wanted = FIRST_BATCH;
+        let single = LEVELS && !stream.gives_many(now) && !self.behind;
+        let mut wanted = if single { 1 } else { FIRST_BATCH };
         while taken < share {
             wanted = wanted.min(share - taken);
             let Sockets::Own { rtp, rtcp } = &stream.sockets else { return (false, 0) };
             let source = if socket.is_multiple_of(2) { rtp } else { rtcp };
-            let got = match self.inbox.receive(source, wanted) {
+            let received = if single {
+                self.inbox.receive_one(|room| source.recv_from(room))
+            } else {
+                self.inbox.receive(source, wanted)
+            };
+            let got = match received {
                 Ok(got) => got,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     more = false;
@@ -88,8 +94,8 @@ impl Net {
                 sum.woke |= taken.woke;
                 sum.asked |= taken.asked;
             }
-            if got < wanted {
-                // Nothing more waits; asking again would cost a system call to hear it.
+            if single || got < wanted {
+                // Nothing more waits, or it will be told; asking again would cost a system call to hear it.
                 more = false;
                 break;
             }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::UdpSocket;
 
+use super::SOON;
 use crate::batch::{Batch, SLOT};
 use crate::capture::{Capture, Transport};
 use crate::clock;
@@ -36,6 +37,8 @@ pub(in crate::engine) struct NetStream {
     pub(in crate::engine) mux: bool,
     /// The moment its one valid timer is set to.
     pub(in crate::engine) armed: Instant,
+    /// When something was last read from its sockets.
+    pub(in crate::engine) read: Instant,
     pub(in crate::engine) sockets: Sockets,
     pub(in crate::engine) feed: Feed,
     pub(in crate::engine) session: Session,
@@ -92,6 +95,12 @@ impl NetStream {
     /// Asks for what the next packet needs of it.
     pub(super) fn prefetch(&self) {
         prefetch(self, offset_of!(Self, session) + Session::hot());
+    }
+
+    /// May more than one datagram wait? Pictures are of many, and after one that was read just now there is a run of them.
+    pub(super) fn gives_many(&mut self, now: Instant) -> bool {
+        let before = std::mem::replace(&mut self.read, now);
+        matches!(self.feed, Feed::Worker { adapts: true, .. }) || now.saturating_duration_since(before) < SOON
     }
 
     pub(in crate::engine) fn figures(&self) -> NetFigures {
@@ -162,6 +171,13 @@ impl NetStream {
             }
         }
         match &self.sockets {
+            // The call for many costs more.
+            Sockets::Own { rtp, .. } if outbox.len() == 1 => {
+                let refused =
+                    outbox.iter_mut().filter(|(datagram, to)| rtp.send_to(datagram, *to).is_err()).count();
+                self.send_errors += refused as u64;
+                outbox.clear();
+            }
             Sockets::Own { rtp, .. } => self.send_errors += outbox.send(rtp) as u64,
             Sockets::Simulated(ports) => {
                 outbox.iter_mut().for_each(|(datagram, to)| ports.send(0, datagram, to));
