@@ -26,7 +26,7 @@ use sharing::Sharing;
 pub(super) use stream::{Feed, NetFigures, NetStream, Sockets};
 
 use super::config::{EventSender, StreamEvent, StreamId};
-use super::pace::Pace;
+use super::pace::{Pace, TICK};
 use super::wheel::Wheel;
 use crate::batch::{Batch, SLOT};
 use crate::clock::Clock;
@@ -136,17 +136,22 @@ impl Net {
         loop {
             let now = self.clock.now();
             let mut timeout = self.timeout(now);
-            if self.ready.is_empty()
-                && let Some(pause) = self.pace.pause(now)
-            {
+            let pause = if self.ready.is_empty() { self.pace.pause(now) } else { None };
+            if let Some(pause) = pause {
                 std::thread::park_timeout(pause);
-                timeout = Some(Duration::ZERO);
+                // The system waits for whole milliseconds; what is due within one is for the next tick.
+                let left = |timeout: Duration| timeout.saturating_sub(pause);
+                timeout =
+                    timeout.map(|timeout| if left(timeout) < TICK { Duration::ZERO } else { left(timeout) });
             }
             if let Err(error) = poll.poll(&mut events, timeout)
                 && error.kind() != io::ErrorKind::Interrupted
             {
                 tracing::error!(%error, "the media engine cannot wait for its sockets");
                 return;
+            }
+            if pause.is_some() {
+                self.pace.woke(now, self.clock.now());
             }
             for event in &events {
                 if event.token() != WAKE {
