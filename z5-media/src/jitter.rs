@@ -67,6 +67,20 @@ impl ReorderBuffer {
         duration: u32,
         payload: &[u8],
     ) -> Result<(), DropReason> {
+        self.insert_parts(sequence, timestamp, duration, [&[], payload])
+    }
+
+    /// The same with a payload in two parts, which are put together here.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_parts(
+        &mut self,
+        sequence: u64,
+        timestamp: u64,
+        duration: u32,
+        payload: [&[u8]; 2],
+    ) -> Result<(), DropReason> {
         if self.next.is_some_and(|next| sequence < next) {
             return Err(DropReason::Late);
         }
@@ -80,7 +94,7 @@ impl ReorderBuffer {
         slot.timestamp = timestamp;
         slot.duration = duration;
         slot.payload.clear();
-        slot.payload.extend_from_slice(payload);
+        payload.into_iter().for_each(|part| slot.payload.extend_from_slice(part));
         self.filled += 1;
         self.newest_end = self.newest_end.max(timestamp + u64::from(duration));
         Ok(())

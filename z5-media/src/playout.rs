@@ -75,8 +75,6 @@ pub struct AudioPlayout {
     /// The far end described its silence with this level, in -dBov: gaps are filled with such noise.
     noise_level: Option<u8>,
     noise: Noise,
-    /// A packet being put together: which decoder, and its payload.
-    packet: Vec<u8>,
     window: Window,
     rendered: Option<(u32, Instant)>,
     figures: Figures,
@@ -133,7 +131,6 @@ impl AudioPlayout {
             starved: 0,
             noise_level: None,
             noise: Noise::default(),
-            packet: Vec::with_capacity(241),
             window: Window::default(),
             rendered: None,
             figures: Figures::default(),
@@ -199,14 +196,14 @@ impl AudioPlayout {
         {
             return Err(self.late(position - timestamp));
         }
-        self.packet.clear();
-        self.packet.push(codec as u8);
-        self.packet.extend_from_slice(payload);
-        if let Err(reason) = self.buffer.insert(sequence, timestamp, duration, &self.packet) {
+        // Which decoder it is for stands before the payload.
+        let codec = [codec as u8];
+        let parts = [&codec, payload];
+        if let Err(reason) = self.buffer.insert_parts(sequence, timestamp, duration, parts) {
             if reason == DropReason::Overflow {
                 // So far ahead that what is held is history.
                 self.restart();
-                self.buffer.insert(sequence, timestamp, duration, &self.packet)?;
+                self.buffer.insert_parts(sequence, timestamp, duration, parts)?;
             } else {
                 return Err(reason);
             }
@@ -347,20 +344,33 @@ impl AudioPlayout {
                 let n = out.len().min(gap);
                 return self.make_up(&mut out[..n]);
             }
-            // Reached, or passed within: decode it.
+            // Reached, or passed within: decode it; into its place where all of it is played now, as most often.
+            let (len, at) = (head.duration as usize, head.timestamp);
+            let whole = at == position && (1..=out.len()).contains(&len);
             self.decoded.clear();
-            self.decoded.resize(head.duration as usize, 0);
+            let samples = if whole {
+                out[..len].fill(0);
+                &mut out[..len]
+            } else {
+                self.decoded.resize(len, 0);
+                &mut self.decoded[..]
+            };
             if let Some((codec, payload)) = head.payload.split_first()
                 && let Some(decoder) = self.decoders.get_mut(usize::from(*codec))
             {
-                decoder.decode(payload, &mut self.decoded);
+                decoder.decode(payload, samples);
                 self.quiet = decoder.says_silence(payload);
                 self.active = usize::from(*codec);
             }
-            self.decoded_at = head.timestamp;
+            self.decoded_at = at;
             self.noise_level = None;
             self.spare.clear();
             self.buffer.take_head();
+            if whole {
+                self.concealer.real(&mut out[..len]);
+                self.starved = 0;
+                return len;
+            }
         }
     }
 

@@ -79,8 +79,7 @@ impl Listener {
             self.block.extend_from_slice(now);
             frame = later;
             if self.block.len() == BLOCK {
-                let block = std::array::from_fn(|n| f32::from(self.block[n]));
-                fft::add_power(&block, &mut self.spectrum);
+                fft::add_power(&self.block, &mut self.spectrum);
                 self.spectra += 1;
                 self.block.clear();
                 if self.spectra >= DENSE {

@@ -31,14 +31,9 @@ impl Law {
 
     /// Encodes `samples` into the front of `encoded`; returns how many bytes were written.
     pub fn encode(self, samples: &[i16], encoded: &mut [u8]) -> usize {
-        for (byte, sample) in encoded.iter_mut().zip(samples) {
-            // One's complement makes the laws symmetric (ITU-T G.191); it is at most 32767.
-            let magnitude = usize::from((if *sample < 0 { !*sample } else { *sample }).unsigned_abs());
-            let positive = match self {
-                Self::Mu => MU_ENCODE[magnitude >> 2],
-                Self::A => A_ENCODE[magnitude >> 4],
-            };
-            *byte = if *sample < 0 { positive ^ 0x80 } else { positive };
+        match self {
+            Self::Mu => encode(samples, encoded, |magnitude| MU_ENCODE[magnitude >> 2]),
+            Self::A => encode(samples, encoded, |magnitude| A_ENCODE[magnitude >> 4]),
         }
         encoded.len().min(samples.len())
     }
@@ -50,6 +45,17 @@ impl Law {
             Self::Mu => 0xff,
             Self::A => 0xd5,
         }
+    }
+}
+
+/// Encodes each sample by the byte that `positive` knows of its magnitude, at most 32767.
+fn encode(samples: &[i16], encoded: &mut [u8], positive: impl Fn(usize) -> u8) {
+    for (byte, sample) in encoded.iter_mut().zip(samples) {
+        // One's complement makes the laws symmetric (ITU-T G.191): all bits of a negative sample are turned, and its byte has
+        // the highest one turned. Written without a branch, which a signal would mislead at every other sample.
+        let negative = *sample >> 15;
+        let magnitude = usize::from((*sample ^ negative) as u16 & 0x7fff);
+        *byte = positive(magnitude) ^ (negative as u8 & 0x80);
     }
 }
 

@@ -11,6 +11,7 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+use audio::Scratch;
 pub(super) use audio::{AudioParts, AudioStream};
 use mio::Waker;
 use phases::Phases;
@@ -115,9 +116,9 @@ impl Stream {
     }
 
     /// Does what is due; returns whether frames were made.
-    fn handle(&mut self, now: Instant, events: &EventSender) -> bool {
+    fn handle(&mut self, now: Instant, scratch: &mut Scratch, events: &EventSender) -> bool {
         match self {
-            Self::Audio(stream) => stream.tick(now, events),
+            Self::Audio(stream) => stream.tick(now, scratch, events),
             Self::Text(stream) => stream.handle(now, events),
             Self::Video(stream) => stream.handle(now, events),
         }
@@ -151,6 +152,7 @@ pub(super) struct Worker {
     timers: BinaryHeap<Reverse<(Instant, u32)>>,
     armed: Vec<Option<Instant>>,
     phases: Phases,
+    scratch: Box<Scratch>,
 }
 
 /// The way to the packet thread.
@@ -189,6 +191,7 @@ impl Worker {
             timers: BinaryHeap::with_capacity(256),
             armed: Vec::new(),
             phases,
+            scratch: Box::default(),
         }
     }
 
@@ -248,7 +251,7 @@ impl Worker {
     /// Lets a stream do what is due and arms its next deadline.
     fn handle(&mut self, slot: usize, now: Instant) {
         let Some(Some(stream)) = self.streams.get_mut(slot) else { return };
-        if stream.handle(now, &self.events) {
+        if stream.handle(now, &mut self.scratch, &self.events) {
             self.announce(slot);
         }
         self.arm(slot);

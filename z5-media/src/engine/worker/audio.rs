@@ -62,8 +62,22 @@ pub(in crate::engine) struct AudioStream {
     marker: bool,
     /// What leaves while held or muted.
     opening: Opening,
+    /// Samples of a frame.
+    samples: usize,
+}
+
+/// Room that a tick needs, the same for all streams of a worker: with many, room of its own would be in no near cache.
+#[derive(Debug)]
+pub(super) struct Scratch {
     frame: Vec<i16>,
     encoded: Vec<u8>,
+    payload: [u8; MAX_PAYLOAD],
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { frame: Vec::new(), encoded: Vec::new(), payload: [0; MAX_PAYLOAD] }
+    }
 }
 
 /// What a new audio stream is made of.
@@ -115,8 +129,7 @@ impl AudioStream {
             send: parts.send,
             marker: true,
             opening: Opening::new(),
-            frame: vec![0; samples],
-            encoded: vec![0; samples.max(MAX_ENCODED)],
+            samples,
         }
     }
 
@@ -176,7 +189,7 @@ impl AudioStream {
     }
 
     /// One packet interval: plays and sends one frame. Returns whether a packet was made.
-    pub(super) fn tick(&mut self, now: Instant, events: &EventSender) -> bool {
+    pub(super) fn tick(&mut self, now: Instant, scratch: &mut Scratch, events: &EventSender) -> bool {
         if now < self.next_tick {
             return false;
         }
@@ -186,10 +199,13 @@ impl AudioStream {
             self.next_tick += self.tick * skipped;
             self.timestamp = self.timestamp.wrapping_add(skipped.wrapping_mul(self.units()));
         }
-        self.take_incoming(events);
-        self.play(events);
+        let Scratch { frame, encoded, payload } = scratch;
+        frame.resize(self.samples, 0);
+        encoded.resize(self.samples.max(MAX_ENCODED), 0);
+        self.take_incoming(payload, events);
+        self.play(frame, events);
         self.tell_voice();
-        let sent = self.send_frame(now, events);
+        let sent = self.send_frame(now, (frame, encoded), events);
         self.timestamp = self.timestamp.wrapping_add(self.units());
         self.next_tick += self.tick;
         sent
@@ -202,12 +218,11 @@ impl AudioStream {
 
     /// Units of a frame on another clock.
     fn units_at(&self, clock_rate: u32) -> u32 {
-        (self.frame.len() as u64 * u64::from(clock_rate) / u64::from(self.sample_rate)) as u32
+        (self.samples as u64 * u64::from(clock_rate) / u64::from(self.sample_rate)) as u32
     }
 
-    fn take_incoming(&mut self, events: &EventSender) {
-        let mut payload = [0; MAX_PAYLOAD];
-        while let Some((head, len)) = self.incoming.pop(&mut payload) {
+    fn take_incoming(&mut self, payload: &mut [u8; MAX_PAYLOAD], events: &EventSender) {
+        while let Some((head, len)) = self.incoming.pop(payload) {
             if head.restarted {
                 self.playout.restart();
                 self.presses = Presses::default();
@@ -243,12 +258,12 @@ impl AudioStream {
         }
     }
 
-    fn play(&mut self, events: &EventSender) {
-        if !self.playout.pull(&mut self.frame, self.next_tick) {
+    fn play(&mut self, frame: &mut [i16], events: &EventSender) {
+        if !self.playout.pull(frame, self.next_tick) {
             return;
         }
-        self.listener.hear(&self.frame);
-        let written = self.sink.as_mut().map_or(Ok(()), |sink| sink.write(&self.frame));
+        self.listener.hear(frame);
+        let written = self.sink.as_mut().map_or(Ok(()), |sink| sink.write(frame));
         self.check_sink(written, events);
     }
 
@@ -276,21 +291,26 @@ impl AudioStream {
         }
     }
 
-    fn send_frame(&mut self, now: Instant, events: &EventSender) -> bool {
+    fn send_frame(
+        &mut self,
+        now: Instant,
+        (frame, encoded): (&mut [i16], &mut [u8]),
+        events: &EventSender,
+    ) -> bool {
         if self.send {
-            self.fill_frame(events);
+            self.fill_frame(frame, events);
         } else {
             // Held: a frame of silence at the start and now and then, so that the relay learns and keeps our address.
             if !self.opening.is_due(now) {
                 return false;
             }
-            self.frame.fill(0);
+            frame.fill(0);
         }
         if let Some(sent) = self.send_event(now) {
             return sent;
         }
         if let Some((payload_type, detector)) = self.silence.as_mut().filter(|_| self.send) {
-            match detector.judge(&self.frame, self.tick.as_millis() as u32) {
+            match detector.judge(frame, self.tick.as_millis() as u32) {
                 Send::Frame { begins } => self.marker |= begins,
                 Send::Noise(payload) => {
                     let (payload_type, timestamp) = (*payload_type, self.timestamp);
@@ -302,7 +322,7 @@ impl AudioStream {
             }
         }
         let encoder = self.encoder.as_mut();
-        let len = encoder.map_or(0, |encoder| encoder.encode(&self.frame, &mut self.encoded));
+        let len = encoder.map_or(0, |encoder| encoder.encode(frame, encoded));
         if len == 0 {
             // The codec itself describes silence (DTX); what follows begins a talkspurt.
             self.marker = true;
@@ -315,7 +335,7 @@ impl AudioStream {
             ..FrameHead::default()
         };
         self.opening.sent(now);
-        self.outgoing.push(&head, &self.encoded[..len])
+        self.outgoing.push(&head, &encoded[..len])
     }
 
     /// Sends a key press instead of the frame, if one is on; returns whether it fitted the ring.
@@ -332,12 +352,12 @@ impl AudioStream {
         Some(self.outgoing.push(&head, &event.payload.to_bytes()))
     }
 
-    fn fill_frame(&mut self, events: &EventSender) {
+    fn fill_frame(&mut self, frame: &mut [i16], events: &EventSender) {
         let Some(source) = &mut self.source else {
-            self.frame.fill(0);
+            frame.fill(0);
             return;
         };
-        if source.fill(&mut self.frame) == SourceState::Ended {
+        if source.fill(frame) == SourceState::Ended {
             self.source = None;
             events(StreamEvent::SourceEnded { stream: self.id });
         }

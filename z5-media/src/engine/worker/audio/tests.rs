@@ -43,10 +43,10 @@ fn a_held_or_muted_stream_says_something_at_once_and_then_every_fifteen_seconds(
     let (mut stream, _to_worker, mut leaves) = stream(options, false, start);
     let events: EventSender = Arc::new(|_| ());
     let mut left = Vec::new();
-    let mut payload = [0; 400];
+    let (mut payload, mut scratch) = ([0; 400], Scratch::default());
     for n in 0..=60 * 50 {
         let now = start + Duration::from_millis(20) * n;
-        stream.tick(now, &events);
+        stream.tick(now, &mut scratch, &events);
         while let Some((head, len)) = leaves.pop(&mut payload) {
             assert_eq!((head.payload_type, len), (0, 160));
             assert!(payload[..len].iter().all(|byte| *byte == 0xff), "nothing of the source leaves");
@@ -57,7 +57,7 @@ fn a_held_or_muted_stream_says_something_at_once_and_then_every_fifteen_seconds(
     assert_eq!(left, [0, 300, 600, 15_600, 30_600, 45_600]);
     // What was muted speaks again with the marker of a new talkspurt, and at once.
     stream.set_send(true);
-    stream.tick(start + Duration::from_millis(20) * (60 * 50 + 1), &events);
+    stream.tick(start + Duration::from_millis(20) * (60 * 50 + 1), &mut scratch, &events);
     let (head, _) = leaves.pop(&mut payload).unwrap();
     assert!(head.marker);
     assert!(payload[..160].iter().any(|byte| *byte != 0xff), "the tone is back");
@@ -71,7 +71,7 @@ fn what_was_heard_goes_to_the_packet_thread_once_a_second_where_extended_reports
         let options = AudioOptions { feedback, ..AudioOptions::default() };
         let (mut stream, mut to_worker, mut leaves) = stream(options, true, start);
         let events: EventSender = Arc::new(|_| ());
-        let (mut told, mut payload) = (Vec::new(), [0; 400]);
+        let (mut told, mut payload, mut scratch) = (Vec::new(), [0; 400], Scratch::default());
         for n in 0..150_u32 {
             let after = Duration::from_millis(20) * n;
             let at_nanos = after.as_nanos() as u64;
@@ -85,7 +85,7 @@ fn what_was_heard_goes_to_the_packet_thread_once_a_second_where_extended_reports
             if n % 5 != 2 {
                 assert!(to_worker.push(&head, &[0x20; 160]));
             }
-            stream.tick(start + after, &events);
+            stream.tick(start + after, &mut scratch, &events);
             while let Some((head, len)) = leaves.pop(&mut payload) {
                 if head.payload_type == word::VOICE {
                     told.push((n, VoiceHeard::unpack(crate::engine::ring::value(&payload[..len]))));
