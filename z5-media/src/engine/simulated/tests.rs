@@ -16,7 +16,7 @@ use crate::source::Tone;
 use crate::stats::StreamStats;
 use crate::stream::FeedbackConfig;
 use crate::video::tests_support::stream;
-use crate::video::{AnnexBSource, OwnedFrame, VideoSink, VideoSource, feed, frames};
+use crate::video::{AnnexBSource, NoPicture, OwnedFrame, VideoSink, VideoSource, feed, frames};
 
 const LOCAL: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// Each datagram takes this long.
@@ -209,6 +209,33 @@ fn an_echo_gives_pictures_back_byte_for_byte_and_as_far_apart() {
     let first = ours.video.unwrap().first_frame_ms.unwrap();
     assert!((20.0..75.0).contains(&first), "{first}");
     assert_eq!(theirs.video.unwrap().pictures_sent, 60);
+}
+
+#[test]
+fn lost_packets_of_a_film_are_sent_again_between_two_engines() {
+    let mut world = World::new();
+    let ((a, _events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let bytes = stream(60, 10, 3000);
+    let film = AnnexBSource::of(bytes.clone()).unwrap().at_rate(50.0).unwrap();
+    let (sink, seen) = frames();
+    let kinds = [pictures(film, NoPicture), pictures(NoPicture, sink)].map(|mut kind| {
+        if let StreamKind::Video(config) = &mut kind {
+            config.feedback.nack = true;
+        }
+        kind
+    });
+    let [sender, receiver] = joined(&a, &b, kinds);
+    let mut heard = Vec::new();
+    for _ in 0..5 {
+        world.live(Duration::from_millis(400), Some(17));
+        heard.extend(seen.try_iter().flat_map(|frame| frame.data));
+    }
+    assert!(heard == bytes, "the film is the same byte for byte");
+    let (sent, report) = (a.stop_stream(sender).unwrap(), b.stop_stream(receiver).unwrap());
+    let (answered, asked) = (sent.feedback.unwrap(), report.feedback.unwrap());
+    assert!(asked.packets_recovered > 10 && answered.nacks_received > 0, "{asked:?} {answered:?}");
+    assert!(answered.packets_resent >= asked.packets_recovered, "{asked:?} {answered:?}");
+    assert_eq!(report.video.unwrap().pictures_dropped, 0);
 }
 
 #[test]
