@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use crate::sdp::{
-    Capabilities, Negotiated, NegotiationFailure, Origin, SessionDescription, accept_answer, answer_within,
-    make_offer, reoffer,
+    Capabilities, Negotiated, NegotiationFailure, Origin, Security, SessionDescription, accept_answer,
+    answer_within, make_offer, reoffer,
 };
 
 /// The session of one dialog. Each fork of a call has a copy, which shares what was offered.
@@ -53,13 +53,22 @@ impl Session {
     }
 
     /// What this end can do of what flows now, to be offered by a refresh: what was refused is not pressed on the far end
-    /// with each of them.
+    /// with each of them, and what is encrypted keeps its suite and key.
     #[must_use]
     pub fn flowing(&self) -> Capabilities {
         let mut capabilities = Capabilities::clone(&self.capabilities);
-        if let Some(negotiated) = &self.negotiated {
-            capabilities.media.retain(|own| negotiated.media.iter().any(|media| media.kind == own.kind));
-        }
+        let Some(negotiated) = &self.negotiated else { return capabilities };
+        capabilities.media.retain_mut(|own| {
+            let Some(media) = negotiated.media.iter().find(|media| media.kind == own.kind) else {
+                return false;
+            };
+            if let (Security::SdesOptional(keys) | Security::SdesRequired(keys), Some(crypto)) =
+                (&mut own.security, &media.crypto)
+            {
+                keys.retain(|key| key.suite() == crypto.suite);
+            }
+            true
+        });
         capabilities
     }
 
@@ -150,12 +159,14 @@ impl Session {
 
     /// Counts the version up when the description differs from the last one that went out.
     fn renumber(&mut self, description: SessionDescription) -> SessionDescription {
-        match &self.sent {
-            Some(sent) if **sent != description => {
+        let Some(sent) = &self.sent else { return description };
+        let description = description.with_origin_of(sent);
+        match **sent != description {
+            true => {
                 self.origin.version += 1;
                 description.with_version(self.origin.version)
             }
-            Some(_) | None => description,
+            false => description,
         }
     }
 }

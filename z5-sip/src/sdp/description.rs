@@ -124,6 +124,14 @@ impl SessionDescription {
         self
     }
 
+    /// The same with the `o=` line of another one: within a session only its version changes, whatever becomes of our address
+    /// (RFC 3264 section 8).
+    #[must_use]
+    pub fn with_origin_of(mut self, other: &Self) -> Self {
+        self.session.origin = other.session.origin.clone();
+        self
+    }
+
     /// An empty description of ours.
     pub(super) fn ours(address: IpAddr, origin: Origin) -> Self {
         let mut session =
