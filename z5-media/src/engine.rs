@@ -287,6 +287,30 @@ impl Engine {
         if running.works { self.tell_worker(stream, worker::Command::Reopen { id: stream }) } else { Ok(()) }
     }
 
+    /// Goes on on another port of its own, when this machine has another address than before: what was bound is closed. SSRC,
+    /// sequence numbers, keys and figures go on, and a packet opens the path from the new port at once.
+    ///
+    /// # Errors
+    /// When there is no such stream, or either port is a shared one; the new port is freed then.
+    pub fn set_local(&self, stream: StreamId, port: LocalPort) -> Result<(), MediaError> {
+        let running = self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        if self.registry.lock().map_err(|_| MediaError::Stopped)?.is_shared(stream) {
+            return Err(MediaError::SharedPort);
+        }
+        let local = [port.rtp_addr(), port.rtcp_addr()];
+        let sockets = start::sockets(port.ends).ok_or(MediaError::SharedPort)?;
+        let waited = match (&sockets, &self.network) {
+            (net::Sockets::Simulated(ports), Some((_, engine))) => ports.attach(*engine, stream.slot()),
+            _ => Vec::new(),
+        };
+        self.tell_net(stream, net::Command::SetLocal { id: stream, sockets: Box::new(sockets), local })?;
+        for (end, datagram, from) in waited {
+            self.tell_net(stream, net::Command::Waited { id: stream, end, datagram, from })?;
+        }
+        // Behind it in time, as above.
+        if running.works { self.tell_worker(stream, worker::Command::Reopen { id: stream }) } else { Ok(()) }
+    }
+
     /// Opens what comes with the far end's new key, when it changed within a call (a re-INVITE). Only the key of the far
     /// end in `params` counts: ours goes on.
     ///

@@ -111,6 +111,9 @@ pub enum MediaError {
     /// A shared port of another engine.
     #[error("the port belongs to another media engine")]
     ForeignPort,
+    /// A stream moves between ports of its own alone.
+    #[error("a shared port cannot be exchanged: its other streams stay on it")]
+    SharedPort,
     /// On a shared port another stream already takes what comes from there.
     #[error(
         "another stream on the shared port takes media from {remote}; give each stream the SSRC its far end will use, or use a port of its own"

@@ -127,6 +127,11 @@ impl Registry {
         self.streams.get(&id).map(|(running, _)| *running)
     }
 
+    /// Whether a stream runs on a shared port.
+    pub(super) fn is_shared(&self, id: StreamId) -> bool {
+        self.streams.get(&id).is_some_and(|(_, claim)| claim.is_some())
+    }
+
     pub(super) fn remove(&mut self, id: StreamId) {
         let Some((_, claim)) = self.streams.remove(&id) else { return };
         if let Some(claim) = claim

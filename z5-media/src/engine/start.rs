@@ -111,6 +111,18 @@ pub(super) fn claim(port: &LocalPort, config: &StreamConfig) -> Option<SharedCla
     }
 }
 
+/// The sockets of a port of its own.
+pub(super) fn sockets(ends: Ends) -> Option<Sockets> {
+    match ends {
+        Ends::Own { rtp, rtcp } => Some(Sockets::Own {
+            rtp: mio::net::UdpSocket::from_std(rtp),
+            rtcp: mio::net::UdpSocket::from_std(rtcp),
+        }),
+        Ends::Simulated(ports) => Some(Sockets::Simulated(ports)),
+        Ends::Shared { .. } => None,
+    }
+}
+
 /// The moments a stream counts from.
 pub(super) struct Times {
     pub(super) epoch: Instant,
@@ -130,15 +142,7 @@ pub(super) fn build(
     let srtp =
         config.srtp.as_ref().map(|params| params.contexts()).transpose().map_err(|_| MediaError::Keys)?;
     let local = [port.rtp_addr(), port.rtcp_addr()];
-    let sockets = match (port.ends, claim) {
-        (Ends::Own { rtp, rtcp }, _) => Sockets::Own {
-            rtp: mio::net::UdpSocket::from_std(rtp),
-            rtcp: mio::net::UdpSocket::from_std(rtcp),
-        },
-        (Ends::Simulated(ports), _) => Sockets::Simulated(ports),
-        (Ends::Shared { .. }, Some(claim)) => Sockets::Shared(claim),
-        (Ends::Shared { .. }, None) => return Err(MediaError::ForeignPort),
-    };
+    let sockets = claim.map(Sockets::Shared).or_else(|| sockets(port.ends)).ok_or(MediaError::ForeignPort)?;
     let send = config.direction.send;
     let (feed, outer) = match &config.kind {
         StreamKind::Load(load) => {

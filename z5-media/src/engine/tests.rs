@@ -581,3 +581,37 @@ fn a_running_stream_goes_on_with_another_codec() {
     assert!(matches!(a.engine.set_audio_format(stream_a, bad), Err(MediaError::PayloadType { .. })));
     assert!(matches!(b.engine.set_audio_format(stream_b, format), Err(MediaError::NoSuchStream)));
 }
+
+#[test]
+fn text_goes_on_from_another_address_of_this_machine() {
+    let (a, b) = (End::new(), End::new());
+    let (port_a, port_b) = (a.engine.reserve(LOCAL, 0..=0).unwrap(), b.engine.reserve(LOCAL, 0..=0).unwrap());
+    let (config_a, config_b) =
+        (config(text(Some(99)), &port_b, None, 1), config(text(Some(99)), &port_a, None, 2));
+    let stream_a = a.engine.start_stream(port_a, config_a).unwrap();
+    let stream_b = b.engine.start_stream(port_b, config_b).unwrap();
+    a.engine.send_text(stream_a, "here").unwrap();
+    assert_eq!(b.text(4), "here");
+    let elsewhere = a.engine.reserve("127.0.0.2".parse().unwrap(), 0..=0).unwrap();
+    let (rtp, rtcp) = (elsewhere.rtp_addr(), elsewhere.rtcp_addr());
+    b.engine.set_remote(stream_b, rtp, rtcp).unwrap();
+    // Its figures are asked for behind that command: from here on it knows where to send.
+    assert!(b.engine.stats(stream_b).is_some());
+    a.engine.set_local(stream_a, elsewhere).unwrap();
+    a.engine.send_text(stream_a, "there").unwrap();
+    b.engine.send_text(stream_b, "back").unwrap();
+    assert_eq!((b.text(5), a.text(4)), ("there".to_owned(), "back".to_owned()));
+    assert_eq!(b.engine.stop_stream(stream_b).unwrap().text.unwrap().losses_marked, 0);
+}
+
+#[test]
+fn a_stream_on_a_shared_port_stays_there() {
+    let a = End::new();
+    let shared = a.engine.share(LOCAL, 0..=0).unwrap();
+    let far = a.engine.reserve(LOCAL, 0..=0).unwrap();
+    let config = config(text(None), &far, None, 1);
+    let stream = a.engine.start_stream(shared.port(Some(7)), config).unwrap();
+    let elsewhere = a.engine.reserve("127.0.0.2".parse().unwrap(), 0..=0).unwrap();
+    let refused = a.engine.set_local(stream, elsewhere);
+    assert!(matches!(refused, Err(MediaError::SharedPort)), "{refused:?}");
+}

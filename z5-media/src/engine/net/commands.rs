@@ -35,6 +35,12 @@ pub(in crate::engine) enum Command {
         remote: SocketAddr,
         remote_rtcp: SocketAddr,
     },
+    /// Never of a stream on a shared pair.
+    SetLocal {
+        id: StreamId,
+        sockets: Box<Sockets>,
+        local: [SocketAddr; 2],
+    },
     Watch {
         id: StreamId,
         patience: Option<Duration>,
@@ -97,6 +103,7 @@ impl Net {
                 Ok(Command::SetRemote { id, remote, remote_rtcp }) => {
                     self.set_remote(id, remote, remote_rtcp);
                 }
+                Ok(Command::SetLocal { id, sockets, local }) => self.set_local(id, *sockets, local),
                 Ok(Command::Watch { id, patience }) => {
                     if let Some(stream) = self.stream(id) {
                         stream.session.set_patience(patience);
@@ -142,15 +149,7 @@ impl Net {
     fn add(&mut self, mut stream: Box<NetStream>) {
         let slot = stream.id.slot();
         match &mut stream.sockets {
-            Sockets::Own { rtp, rtcp } => {
-                let Some(registry) = &self.registry else { return };
-                let registered = wait_for(registry, rtp, Token(2 * slot))
-                    .and_then(|()| wait_for(registry, rtcp, Token(2 * slot + 1)));
-                if let Err(error) = registered {
-                    tracing::error!(%error, stream = %stream.id, "cannot wait for the media sockets");
-                }
-            }
-            Sockets::Simulated(_) => {}
+            Sockets::Own { .. } | Sockets::Simulated(_) => self.listen(stream.id, &mut stream.sockets),
             Sockets::Shared(claim) => {
                 // The registry holds the same claims and has refused what cannot be.
                 if let Some(sharing) = self.sharing.get_mut(claim.place.index)
@@ -182,6 +181,45 @@ impl Net {
             {
                 wheel.add(slot as u32, id.0 as u32, ticks, now);
             }
+        }
+    }
+
+    /// Waits for what comes to sockets of its own.
+    fn listen(&self, id: StreamId, sockets: &mut Sockets) {
+        let (Sockets::Own { rtp, rtcp }, Some(registry)) = (sockets, &self.registry) else { return };
+        let first = 2 * id.slot();
+        let registered = wait_for(registry, rtp, Token(first))
+            .and_then(|()| wait_for(registry, rtcp, Token(first + 1)));
+        if let Err(error) = registered {
+            tracing::error!(%error, stream = %id, "cannot wait for the media sockets");
+        }
+    }
+
+    /// The opposite.
+    fn unlisten(&self, id: StreamId, sockets: &mut Sockets) {
+        let (Sockets::Own { rtp, rtcp }, Some(registry)) = (sockets, &self.registry) else { return };
+        for socket in [rtp, rtcp] {
+            if let Err(error) = registry.deregister(socket) {
+                tracing::debug!(%error, stream = %id, "cannot deregister a media socket");
+            }
+        }
+    }
+
+    /// A stream goes on on other sockets; the old ones are closed.
+    fn set_local(&mut self, id: StreamId, mut sockets: Sockets, local: [SocketAddr; 2]) {
+        let Some(mut stream) = self.streams.get_mut(id.slot()).and_then(|it| it.take_if(|it| it.id == id))
+        else {
+            return;
+        };
+        self.unlisten(id, &mut stream.sockets);
+        self.listen(id, &mut sockets);
+        (stream.sockets, stream.local) = (sockets, local);
+        let own = matches!(stream.sockets, Sockets::Own { .. });
+        self.streams[id.slot()] = Some(stream);
+        if own {
+            // As of a stream that is new.
+            self.queue(2 * id.slot());
+            self.queue(2 * id.slot() + 1);
         }
     }
 
@@ -234,16 +272,7 @@ impl Net {
             transmit(&mut stream, &mut self.sharing, &self.buffer[..len], (to, true), now);
         }
         match &mut stream.sockets {
-            Sockets::Own { rtp, rtcp } => {
-                for socket in [rtp, rtcp] {
-                    if let Some(Err(error)) =
-                        self.registry.as_ref().map(|registry| registry.deregister(socket))
-                    {
-                        tracing::debug!(%error, stream = %id, "cannot deregister a media socket");
-                    }
-                }
-            }
-            Sockets::Simulated(_) => {}
+            Sockets::Own { .. } | Sockets::Simulated(_) => self.unlisten(id, &mut stream.sockets),
             Sockets::Shared(claim) => {
                 if let Some(sharing) = self.sharing.get_mut(claim.place.index) {
                     registry::take(&mut sharing.tables, claim);

@@ -270,3 +270,29 @@ fn an_echo_gives_sound_back() {
     let heard = a.stop_stream(caller).unwrap().heard.unwrap();
     assert!((heard.dominant_hz.unwrap() - 440.0).abs() < 2.0, "{heard:?}");
 }
+
+/// The address of the machine changes in the middle of a call.
+#[test]
+fn a_stream_goes_on_from_another_address_and_loses_nothing_of_itself() {
+    let mut world = World::new();
+    let ((a, events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let [stream_a, stream_b] = joined(&a, &b, [tone(1000.0), tone(440.0)]);
+    world.live(Duration::from_secs(5), None);
+    let elsewhere = a.reserve("127.0.0.2".parse().unwrap(), 0..=0).unwrap();
+    let (rtp, rtcp) = (elsewhere.rtp_addr(), elsewhere.rtcp_addr());
+    a.set_local(stream_a, elsewhere).unwrap();
+    // The far end hears of it by signalling.
+    b.set_remote(stream_b, rtp, rtcp).unwrap();
+    world.live(Duration::from_secs(5), None);
+    let [figures_a, figures_b] = [a.stop_stream(stream_a).unwrap(), b.stop_stream(stream_b).unwrap()];
+    // What was under way to the old port is lost, and nothing else.
+    for (figures, lost) in [(&figures_a, 2), (&figures_b, 0)] {
+        assert!(figures.lost.unwrap() <= lost && figures.send_errors == 0, "{figures:?}");
+        assert!(figures.heard.as_ref().unwrap().tone_share.unwrap() > 0.95, "{figures:?}");
+        assert!(figures.packets_received >= 495, "{figures:?}");
+    }
+    assert_eq!(events_a.try_iter().filter(|e| matches!(e, StreamEvent::FirstPacket { .. })).count(), 1);
+    // Both ports of the first place are free again.
+    let free = a.reserve(LOCAL, 10_000..=10_001);
+    assert!(free.is_ok(), "{free:?}");
+}
