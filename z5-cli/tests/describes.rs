@@ -75,12 +75,12 @@ fn the_policy_of_the_group_is_shown_beside_the_client_s_settings() {
     let run = world.z5(&["licence"]);
     let policy = &run.result()["policy"];
     assert_eq!(policy["audio_codecs"]["in_force"], serde_json::json!(["PCMU"]), "{}", run.stdout);
-    assert_eq!(policy["video_bitrate"]["in_force"], 300_000);
+    assert_eq!(policy["video_bitrate"]["in_force"], 232_000);
     let config = world.config();
     let shown = z5(&["--config", &config, "licence"]).stdout;
     assert!(shown.contains("RTP ports       client any, group 20000-20999 -> 20000-20999"), "{shown}");
     assert!(shown.contains("group PCMU G729 -> PCMU"), "{shown}");
-    assert!(shown.contains("group 300 kbit/s -> 300 kbit/s"), "{shown}");
+    assert!(shown.contains("group 300 kbit/s -> 232 kbit/s"), "{shown}");
     let plain = World::new(&[]);
     let run = plain.z5(&["licence"]);
     let codecs = &run.result()["policy"]["audio_codecs"];

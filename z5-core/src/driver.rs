@@ -453,6 +453,10 @@ impl Core {
                     let outcome = self.media.start_streams(call, streams);
                     self.machine.handle(Input::MediaStarted { call, outcome }, clock::now(), out);
                 }
+                Effect::MoveMedia { call, bind, ports, streams } => {
+                    let outcome = self.media.relocate(call, bind, ports, &streams);
+                    self.machine.handle(Input::MediaMoved { call, outcome }, clock::now(), out);
+                }
                 Effect::DirectMedia { call, changes } => self.media.direct(call, &changes),
                 Effect::Privacy { call, private } => self.media.set_privacy(call, private),
                 Effect::SendKeyFrame { call } => self.media.send_key_frame(call),

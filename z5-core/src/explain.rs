@@ -31,7 +31,7 @@ pub fn options(srtp: SrtpMode, dtls: bool) -> Result<Options, CallError> {
         fragments: false,
     });
     let media = Media { srtp, ..Media::default() };
-    let mut capabilities = capabilities(&ready, &media, &[], address, false)?;
+    let mut capabilities = capabilities(&ready, (&media, None), &[], address, false)?;
     // Which certificate takes part in no reason either.
     let fingerprint = Fingerprint::new(FingerprintHash::Sha256, &[0; 32]).ok().filter(|_| dtls);
     for medium in &mut capabilities.media {

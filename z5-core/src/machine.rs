@@ -262,6 +262,11 @@ impl Machine {
                 let orders = self.calls.on_media_started(call, outcome, now, out);
                 self.order(orders, now, out);
             }
+            Input::MediaMoved { call, outcome } => {
+                let orders =
+                    self.with_desk(now, |calls, desk| calls.on_media_moved(call, outcome, desk, out));
+                self.order(orders.unwrap_or_default(), now, out);
+            }
             Input::Media { call, kind, fact } => {
                 let when_silent = self.plan.media.when_silent;
                 let orders = self.calls.on_media(call, kind, fact, when_silent, now, out);

@@ -147,9 +147,7 @@ impl Media {
         }
         let mut ready = Vec::new();
         for kind in kinds {
-            let port = engine
-                .reserve(bind, ports.inclusive())
-                .map_err(|error| CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") })?;
+            let port = reserve(engine, bind, ports)?;
             let keys =
                 self.source.entropy.keys().map_err(|error| CallError::Media { why: error.to_string() })?;
             let pair = PortPair { rtp: port.rtp_addr(), rtcp: port.rtcp_addr() };
@@ -191,6 +189,34 @@ impl Media {
         }
         streams.ports.clear();
         Ok(())
+    }
+
+    /// Lets running streams go on on ports of another address: all of them, or none when one finds no port.
+    pub(super) fn relocate(
+        &mut self,
+        call: CallId,
+        bind: IpAddr,
+        ports: PortRange,
+        media: &[(MediaKind, Option<SrtpPlan>)],
+    ) -> Result<Vec<(MediaKind, PortPair)>, CallError> {
+        let (Some(engine), Some(streams)) = (&self.engine, self.calls.get_mut(&call)) else {
+            return Ok(Vec::new());
+        };
+        let running = media.iter().filter_map(|(kind, srtp)| Some((*kind, streams.streams.get(kind)?, srtp)));
+        let reserved = running.map(|medium| Ok((medium, reserve(engine, bind, ports)?)));
+        let reserved = reserved.collect::<Result<Vec<_>, CallError>>()?;
+        let mut moved = Vec::new();
+        for ((kind, stream, srtp), port) in reserved {
+            let pair = PortPair { rtp: port.rtp_addr(), rtcp: port.rtcp_addr() };
+            if let Some(SrtpPlan { suite, local: ours, remote: theirs }) = srtp {
+                note_key(self.capture.as_ref(), KeyOf::SentFrom(pair.rtp), *suite, ours);
+                note_key(self.capture.as_ref(), KeyOf::SentTo(pair.rtp), *suite, theirs);
+            }
+            engine.set_local(*stream, port).map_err(|error| CallError::Media { why: error.to_string() })?;
+            streams.local.insert(kind, pair.rtp);
+            moved.push((kind, pair));
+        }
+        Ok(moved)
     }
 
     /// Ends a call's streams, or gives back what was prepared.
@@ -338,6 +364,12 @@ fn engine<'a>(
         });
     }
     engine.as_ref().ok_or_else(|| CallError::Media { why: "no engine".to_owned() })
+}
+
+fn reserve(engine: &Engine, bind: IpAddr, ports: PortRange) -> Result<LocalPort, CallError> {
+    engine
+        .reserve(bind, ports.inclusive())
+        .map_err(|error| CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") })
 }
 
 /// Writes a key beside the capture. A call goes on without it.

@@ -208,6 +208,7 @@ fn every_wish_that_reaches_somebody_is_judged() {
             | Effect::Write { .. }
             | Effect::Close { .. }
             | Effect::PrepareMedia { .. }
+            | Effect::MoveMedia { .. }
             | Effect::ForgetWish { .. }
             | Effect::StopMedia { .. }
             | Effect::SendText { .. }

@@ -10,6 +10,7 @@ use z5_sip::sdp::{
     Negotiated, NegotiatedCodec, NegotiatedMedia, OpusFormat, SdesKey, Security, characters_per_second,
 };
 
+use super::calls::Limits;
 use super::io::{CodecPlan, KeyAndSalt, ReadyMedium, SrtpPlan, StreamPlan, VideoPlan};
 use crate::call::{EstablishedMedia, StreamAgreement, outcome};
 use crate::config::{Media, SrtpMode};
@@ -34,13 +35,13 @@ const H264_LEVEL: u8 = 31;
 /// Packet time of sound.
 const PTIME_MS: u32 = 20;
 
-/// What we can do, on the ports that were made ready; on hold nothing is wanted from the far end (RFC 3264 section 8.4).
+/// What we can do, on the ports that were made ready, with at most so many bits per second of Opus; on hold nothing is wanted from the far end (RFC 3264 section 8.4).
 ///
 /// A stream that runs keeps its suite: going back to an earlier one would protect new packets with a key and a count that
 /// were used before.
 pub(crate) fn capabilities<'a>(
     ready: impl IntoIterator<Item = &'a ReadyMedium>,
-    media: &Media,
+    (media, opus_limit): (&Media, Option<u32>),
     running: &[(MediaKind, SrtpPlan)],
     address: IpAddr,
     hold: bool,
@@ -49,7 +50,7 @@ pub(crate) fn capabilities<'a>(
         .into_iter()
         .map(|medium| {
             let (kind, codecs, ptime_ms) = match medium.kind {
-                MediaKind::Audio => (SdpKind::Audio, audio_codecs(media), Some(PTIME_MS)),
+                MediaKind::Audio => (SdpKind::Audio, audio_codecs(media, opus_limit), Some(PTIME_MS)),
                 MediaKind::Text => (SdpKind::Text, vec![Codec::text_red(RED, T140), Codec::t140(T140)], None),
                 MediaKind::Video => (SdpKind::Video, video_codecs(medium.fragments), None),
             };
@@ -90,9 +91,14 @@ fn feedback(kind: MediaKind) -> Vec<Feedback> {
     }
 }
 
-fn audio_codecs(media: &Media) -> Vec<Codec> {
+fn audio_codecs(media: &Media, opus_limit: Option<u32>) -> Vec<Codec> {
     // Redundancy against losses is always of use to us; silence that is not sent only where we do the same.
-    let opus = OpusFormat { in_band_fec: true, dtx: media.silence_suppression, ..OpusFormat::default() };
+    let opus = OpusFormat {
+        in_band_fec: true,
+        dtx: media.silence_suppression,
+        max_average_bit_rate: opus_limit,
+        ..OpusFormat::default()
+    };
     let own = media.audio_codecs.iter().filter_map(|codec| match codec {
         AudioCodec::Pcmu => Some(Codec::pcmu()),
         AudioCodec::Pcma => Some(Codec::pcma()),
@@ -136,13 +142,12 @@ fn security(
     })
 }
 
-/// What was agreed, for the media driver and for the application. `suppress`: silence may go unsent; video is sent with at
-/// most `most` bits per second.
+/// What was agreed, for the media driver and for the application. `suppress`: silence may go unsent.
 pub(crate) fn agreed(
     negotiated: &Negotiated,
     ready: &[ReadyMedium],
     suppress: bool,
-    most: u64,
+    limits: Limits,
 ) -> Result<(Vec<StreamPlan>, EstablishedMedia), CallError> {
     let mut plans = Vec::new();
     let mut told = EstablishedMedia::default();
@@ -152,11 +157,11 @@ pub(crate) fn agreed(
             SdpKind::Text => MediaKind::Text,
             SdpKind::Video => MediaKind::Video,
         };
-        let Some(own) = ready.iter().find(|own| own.kind == kind && own.ports.rtp.port() == media.local_port)
-        else {
-            continue;
-        };
-        let (codec, name, payload_type) = codec_plan(media, kind, suppress, most)?;
+        let of_kind = || ready.iter().rev().filter(|own| own.kind == kind);
+        let agreed = |own: &&ReadyMedium| own.ports.rtp.port() == media.local_port;
+        // Media that have moved may still be agreed where they were.
+        let Some(own) = of_kind().find(agreed).or_else(|| of_kind().next()) else { continue };
+        let (codec, name, payload_type) = codec_plan(media, kind, suppress, limits)?;
         let srtp = srtp(media)?;
         let (send, receive) = (media.direction.sends(), media.direction.receives());
         told.streams.push(StreamAgreement {
@@ -206,7 +211,12 @@ fn ptime(wanted: Option<u32>) -> u32 {
 }
 
 /// What goes with the codec that is sent. `suppress`: silence is described in place of being sent.
-fn audio_options(media: &NegotiatedMedia, codec: AudioCodec, suppress: bool) -> AudioOptions {
+fn audio_options(
+    media: &NegotiatedMedia,
+    codec: AudioCodec,
+    suppress: bool,
+    opus_limit: Option<u32>,
+) -> AudioOptions {
     let known = |agreed: &NegotiatedCodec| {
         let other = AudioCodec::from_name(&agreed.codec.name).filter(|other| *other != codec)?;
         Some((agreed.receive_payload_type, other))
@@ -217,7 +227,7 @@ fn audio_options(media: &NegotiatedMedia, codec: AudioCodec, suppress: bool) -> 
             fec: wish.in_band_fec,
             dtx: wish.dtx && suppress,
             constant_rate: wish.constant_rate,
-            max_bits_per_second: wish.max_average_bit_rate,
+            max_bits_per_second: wish.max_average_bit_rate.into_iter().chain(opus_limit).min(),
             max_playback_rate: wish.max_playback_rate,
         }
     });
@@ -239,7 +249,7 @@ fn codec_plan(
     media: &NegotiatedMedia,
     kind: MediaKind,
     suppress: bool,
-    most: u64,
+    limits: Limits,
 ) -> Result<(CodecPlan, String, u8), CallError> {
     let missing = |what: &str| CallError::NoCommonCodec { why: format!("{what} was not agreed") };
     match kind {
@@ -252,7 +262,7 @@ fn codec_plan(
                 send_payload_type: primary.send_payload_type,
                 receive_payload_type: primary.receive_payload_type,
                 telephone_event: telephone_event(media, codec.clock_rate()),
-                options: audio_options(media, codec, suppress),
+                options: audio_options(media, codec, suppress, limits.opus),
             };
             let plan = CodecPlan::Audio { format, ptime_ms: ptime(media.ptime_ms) };
             Ok((plan, name, primary.send_payload_type))
@@ -271,7 +281,7 @@ fn codec_plan(
             Ok((plan, name.to_owned(), red.map_or(t140.send_payload_type, |red| red.0)))
         }
         MediaKind::Video => {
-            let plan = video_plan(media, most).ok_or_else(|| missing("H.264"))?;
+            let plan = video_plan(media, limits.video).ok_or_else(|| missing("H.264"))?;
             let payload_type = plan.send;
             Ok((CodecPlan::Video(plan), "H264".to_owned(), payload_type))
         }

@@ -3,22 +3,26 @@
 //! A call is prepared (ports, keys, files), offered or answered through the user agent, carried by the media driver, and ends
 //! with exactly one `CallFailed` or `CallEnded`. What ends a call never ends the session.
 
+mod bitrate;
 mod ending;
 mod failure;
 mod incoming;
 mod licensed;
 mod mid_call;
+mod moving;
 mod outgoing;
 mod running;
 mod stream;
 mod transfer;
 
+pub(crate) use bitrate::Limits;
+pub(super) use bitrate::Shares;
 pub(super) use failure::side;
 pub(crate) use incoming::Incoming;
 pub(super) use incoming::TEMPORARILY_UNAVAILABLE;
 pub(super) use incoming::about;
 pub(super) use incoming::kinds_of;
-pub(super) use licensed::video_rate;
+pub(super) use licensed::shares;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -99,7 +103,12 @@ struct Call {
     add_offered: bool,
     /// When the far end has not answered until then, we give up.
     patience: Option<Instant>,
+    place: moving::Place,
+    /// Its media are bound to an address that is not ours any more, and that was told.
+    stuck: bool,
     gave_up: bool,
+    /// When it is over here, whether or not the far end has answered our end of it.
+    over_by: Option<Instant>,
     end: Option<(Side, Option<String>)>,
 }
 
@@ -219,7 +228,7 @@ impl Calls {
         &mut self,
         key: CallKey,
         negotiated: &Negotiated,
-        most: u64,
+        shares: Shares,
         now: Instant,
         out: &mut Outbox<Effect>,
     ) -> Orders {
@@ -228,7 +237,7 @@ impl Calls {
         call.established_at = Some(now);
         call.timings.setup_ms = call.sent_at.or(Some(call.asked_at)).map(|sent| ms(sent, now));
         let ending = call.state == CallState::Ending;
-        match call_media::agreed(negotiated, &call.ready, call.suppresses(), most) {
+        match call_media::agreed(negotiated, &call.ready, call.suppresses(), shares.limits(call.emergency)) {
             Err(error) => {
                 out.push(Effect::Emit(EventKind::CallTrouble { call: id, error }));
                 self.hang_up(id, now, out)
@@ -309,7 +318,8 @@ impl Call {
         let ready =
             || self.ready.iter().filter(|medium| flows(medium.kind) || self.adding.contains(&medium.kind));
         let address = ready().next().map_or(desk.local, |medium| medium.ports.rtp.ip());
-        call_media::capabilities(ready(), &licensed::media(desk, self.emergency), &self.keys, address, hold)
+        let (media, limits) = licensed::media(desk, self.emergency);
+        call_media::capabilities(ready(), (&media, limits.opus), &self.keys, address, hold)
     }
 
     fn new(key: CallKey, incoming: bool, now: Instant) -> Self {
@@ -345,7 +355,10 @@ impl Call {
             proposing: false,
             add_offered: false,
             patience: None,
+            place: moving::Place::default(),
+            stuck: false,
             gave_up: false,
+            over_by: None,
             end: None,
         }
     }
@@ -358,7 +371,8 @@ fn capabilities_of(
     desk: &Desk<'_>,
 ) -> Result<Capabilities, CallError> {
     let address = ready.first().map_or(desk.local, |medium| medium.ports.rtp.ip());
-    call_media::capabilities(ready, &licensed::media(desk, emergency), &[], address, false)
+    let (media, limits) = licensed::media(desk, emergency);
+    call_media::capabilities(ready, (&media, limits.opus), &[], address, false)
 }
 
 fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<Effect>) {

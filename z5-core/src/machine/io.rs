@@ -422,6 +422,11 @@ pub(crate) enum Input<'a> {
         call: CallId,
         outcome: Result<(), CallError>,
     },
+    /// Running streams go on on these ports, or where they were.
+    MediaMoved {
+        call: CallId,
+        outcome: Result<Vec<(MediaKind, PortPair)>, CallError>,
+    },
     Media {
         call: CallId,
         kind: MediaKind,
@@ -485,6 +490,13 @@ pub(crate) enum Effect {
     StartMedia {
         call: CallId,
         streams: Vec<StreamPlan>,
+    },
+    /// Let running streams go on on ports of this address; their keys stay. Answered by `MediaMoved`.
+    MoveMedia {
+        call: CallId,
+        bind: IpAddr,
+        ports: PortRange,
+        streams: Vec<(MediaKind, Option<SrtpPlan>)>,
     },
     /// Pause, resume or send elsewhere.
     DirectMedia {

@@ -68,10 +68,11 @@ impl Machine {
         }
     }
 
-    /// Bits per second of video at most.
-    fn video_rate(&mut self, now: Instant) -> u64 {
-        let configured = self.plan.media.video_bits_per_second();
-        self.with_desk(now, |_, desk| calls::video_rate(desk)).unwrap_or(configured)
+    /// How the bits per second of a call are shared.
+    fn shares(&mut self, now: Instant) -> calls::Shares {
+        let media = &self.plan.media;
+        let free = calls::Shares::new(None, &media.audio_codecs, true, media.video_bits_per_second());
+        self.with_desk(now, |_, desk| calls::shares(desk)).unwrap_or(free)
     }
 
     pub(super) fn on_line_lost(&mut self, now: Instant, out: &mut Outbox<Effect>) {
@@ -235,6 +236,14 @@ impl Machine {
         }
     }
 
+    /// Calls follow the address at which we are reached now; that of a spare connection is not ours for long.
+    fn follow_address(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        if matches!(self.state, State::Ready(_)) && self.line.is_up() {
+            let orders = self.with_desk(now, |calls, desk| calls.follow_address(desk, out));
+            self.order(orders.unwrap_or_default(), now, out);
+        }
+    }
+
     /// No offer is open in a call any more: what waits for that is asked for.
     fn on_may_offer(&mut self, call: ua::CallKey, now: Instant, out: &mut Outbox<Effect>) {
         let orders = self.with_desk(now, |calls, desk| calls.on_may_offer(call, desk, out));
@@ -310,15 +319,17 @@ impl Machine {
                 self.calls.on_call_info(call, calls::about(call_info, &parts), out)
             }
             ua::Event::Established { call, negotiated } => {
-                let most = self.video_rate(now);
-                let orders = self.calls.on_established(call, &negotiated, most, now, out);
+                let shares = self.shares(now);
+                let orders = self.calls.on_established(call, &negotiated, shares, now, out);
                 self.order(orders, now, out);
                 let orders = self.with_desk(now, |calls, desk| calls.close_left_over(call, desk));
                 self.order(orders.unwrap_or_default(), now, out);
+                self.follow_address(now, out);
             }
             ua::Event::Renegotiated { call, negotiated, by_us } => {
-                let most = self.video_rate(now);
-                self.calls.on_renegotiated(call, (&negotiated, by_us), most, out);
+                let shares = self.shares(now);
+                self.calls.on_renegotiated(call, (&negotiated, by_us), shares, out);
+                self.follow_address(now, out);
             }
             ua::Event::RenegotiationFailed { call, failure } => {
                 self.calls.on_renegotiation_failed(call, &failure, out);
@@ -428,6 +439,7 @@ impl Machine {
                 }
                 self.watch_mailbox(now, out);
                 self.plan_upkeep(now);
+                self.follow_address(now, out);
                 self.call_parked(now, out);
                 self.keep_up(now, out);
             }
@@ -449,6 +461,7 @@ impl Machine {
                 self.state = State::Ready(ready);
                 self.tell(state, out);
                 out.push(Effect::Emit(EventKind::Refreshed { granted_s: granted.as_secs() }));
+                self.follow_address(now, out);
                 self.call_parked(now, out);
             }
             other @ (State::Idle

@@ -18,10 +18,12 @@ use crate::store::{Recalled, Store};
 mod book;
 mod carrier;
 mod echo;
+mod farewell;
 mod flows;
 mod kept;
 mod memory;
 mod mid_call;
+mod moving;
 mod outage;
 mod retry;
 mod ringing;
@@ -76,6 +78,8 @@ struct World {
     silent: &'static str,
     /// Where every name is.
     address: &'static str,
+    /// Our own address.
+    home: IpAddr,
     /// The last attempt to connect.
     connecting: Option<(FlowId, Vec<z5_sip::locate::Target>)>,
     /// What the registrar answers, with headers of its own.
@@ -135,6 +139,7 @@ impl World {
             trail: Vec::new(),
             silent: "",
             address: "127.0.0.1",
+            home: Ipv4Addr::LOCALHOST.into(),
             connecting: None,
             registrar: (200, Vec::new()),
             proxies: "sip:lb.test:5060;transport=tcp",
@@ -187,7 +192,7 @@ impl World {
                 } else if self.silent != "connect" {
                     // The first is at 40000.
                     let port = 39_999 + u16::try_from(flow.0).unwrap();
-                    let local = ([127, 0, 0, 1], port).into();
+                    let local = (self.home, port).into();
                     let (transport, remote) = (targets[0].transport, targets[0].address);
                     self.input(Input::Connected { flow, transport, local, remote, tried: Vec::new() });
                 }
@@ -203,6 +208,16 @@ impl World {
             Effect::StopMedia { call } => self.input(Input::MediaStopped { call, figures: Box::default() }),
             Effect::DirectMedia { changes, .. } => self.changes = changes,
             Effect::PrepareMedia { kinds, .. } => self.prepared = kinds,
+            Effect::MoveMedia { call, bind, streams, .. } => {
+                let port = |at: u16| (bind, 31_000 + at).into();
+                let pair = |at: u16| io::PortPair { rtp: port(2 * at), rtcp: port(2 * at + 1) };
+                let moved = (0..).zip(&streams).map(|(at, (kind, _))| (*kind, pair(at))).collect();
+                let outcome = match self.silent == "ports" {
+                    true => Err(crate::error::CallError::LocalPort { why: "none".to_owned() }),
+                    false => Ok(moved),
+                };
+                self.input(Input::MediaMoved { call, outcome });
+            }
             Effect::StartMedia { streams, .. } => {
                 self.started = streams.iter().map(|plan| plan.kind).collect();
                 self.plans = streams;

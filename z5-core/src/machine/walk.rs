@@ -7,6 +7,7 @@ use std::time::Instant;
 use z5_sip::ident::Ident;
 use z5_sip::outbox::Outbox;
 
+use super::calls::Shares;
 use super::context::Context;
 use super::io::{self, Effect};
 use super::plan::Plan;
@@ -19,7 +20,7 @@ use super::{Machine, State, book};
 use crate::clock::WallAnchor;
 use crate::config::{Profile, RetryMode};
 use crate::error::{ResolveError, SignInError, Step};
-use crate::events::{EventKind, SessionState, StepDetail};
+use crate::events::{EventKind, MediaKind, SessionState, StepDetail};
 use crate::policy::{Limited, LocalRtpPorts, PolicyReport};
 use crate::session::Goal;
 
@@ -275,6 +276,11 @@ impl Machine {
         };
         let video = media.video_bits_per_second();
         let most = licensed.licence.max_bitrate().into_iter().chain(policy.max_bitrate).min();
+        let allows = |kind: MediaKind| licensed.licence.allows(kind.name());
+        let codecs = media.audio_codecs.iter().copied();
+        let codecs: Vec<_> =
+            codecs.filter(|codec| allows(MediaKind::Audio) && policy.permits(*codec)).collect();
+        let shares = Shares::new(most, &codecs, allows(MediaKind::Text), video);
         PolicyReport {
             group: policy.group.clone().or_else(|| account.group.clone()),
             rtp_ports: LocalRtpPorts { client: media.ports, group: policy.rtp_ports.or(account.rtp_ports) },
@@ -286,7 +292,7 @@ impl Machine {
             video_bitrate: Limited {
                 client: video,
                 group: policy.max_bitrate,
-                in_force: most.map_or(video, |most| most.min(video)),
+                in_force: shares.video().unwrap_or(0),
             },
         }
     }

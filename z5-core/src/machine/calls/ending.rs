@@ -1,16 +1,21 @@
 //! How calls end: hung up, given up, refused, over. Each ends with exactly one `CallFailed` or `CallEnded`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua::{self, CallKey};
 
-use super::{Call, Calls, Orders, failure};
+use super::{Calls, Orders, failure};
 use crate::call::{CallId, CallReport, Side};
 use crate::clock::ms;
 use crate::error::{CallError, millis};
 use crate::events::{CallState, EventKind, MediaKind};
 use crate::machine::io::{Effect, StoppedMedia};
+
+/// How long the far end's word on the end of a call is waited for. What is under way goes on without the call: an INVITE without
+/// a provisional response cannot be cancelled (RFC 3261 section 9.1) and a BYE is repeated, for 64 x T1 each; who is answered
+/// after all hangs up.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 impl Calls {
     /// The user ends a call, whatever its state.
@@ -25,6 +30,8 @@ impl Calls {
             return Vec::new();
         }
         let key = call.key;
+        call.patience = None;
+        call.over_by = Some(now + FAREWELL);
         self.set_state(id, CallState::Ending, out);
         vec![ua::Command::Hangup { call: key }]
     }
@@ -131,21 +138,36 @@ impl Calls {
         }
     }
 
-    /// Gives up calls that nobody answers.
+    /// Gives up calls that nobody answers, and those whose end nobody answers.
     pub(crate) fn on_deadline(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Orders {
-        let due = |call: &Call| call.patience.is_some_and(|at| at <= now);
-        let ids: Vec<CallId> = self.calls.iter().filter(|(_, call)| due(call)).map(|(id, _)| *id).collect();
-        for id in &ids {
-            if let Some(call) = self.calls.get_mut(id) {
-                call.patience = None;
+        let (mut unanswered, mut over) = (Vec::new(), Vec::new());
+        for (id, call) in &mut self.calls {
+            if call.patience.take_if(|at| *at <= now).is_some() {
                 call.gave_up = true;
+                unanswered.push(*id);
+            }
+            if call.over_by.take_if(|at| *at <= now).is_some() {
+                over.push((call.key, call.established_at.is_some()));
             }
         }
-        ids.into_iter().flat_map(|id| self.hang_up(id, now, out)).collect()
+        for (key, stood) in over {
+            match stood {
+                true => self.on_ended(key, Side::Local, None, out),
+                false => {
+                    let failure = ua::CallFailure::Cancelled { by: ua::Side::Local, reason: None };
+                    self.on_failed(key, failure, now, out);
+                }
+            }
+        }
+        unanswered.into_iter().flat_map(|id| self.hang_up(id, now, out)).collect()
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
-        let at = self.calls.values().filter_map(|call| call.patience).min()?;
-        Some(Deadline::new(at, "step 5: nobody answers"))
+        let each = self.calls.values().flat_map(|call| {
+            let patience = call.patience.map(|at| Deadline::new(at, "step 5: nobody answers"));
+            let over = call.over_by.map(|at| Deadline::new(at, "step 5: nobody answers the end of a call"));
+            [patience, over]
+        });
+        each.flatten().min_by_key(|deadline| deadline.at)
     }
 }

@@ -2,17 +2,23 @@
 
 use std::borrow::Cow;
 
+use z5_media::AudioCodec;
+
 use super::Desk;
+use super::bitrate::{Limits, Shares};
 use crate::account::licence::Validity;
 use crate::config::Media;
 use crate::error::CallError;
 use crate::events::MediaKind;
 use crate::machine::io::Wanted;
 
-/// What G.711 needs (RFC 3551 section 4.5.14), in bits per second.
-const AUDIO_BITRATE: u64 = 64_000;
 /// The feature of a licence that lets z5 keep what comes in files; what an application does with its own sinks is not known here.
 const RECORD: &str = "record";
+/// What is lacking when the bits per second of a call, as licence or group have them, do not suffice.
+const SOUND_RATE: &str = "the bit rate that sound needs (max_bitrate of licence and group)";
+const TEXT_RATE: &str = "the bit rate that text needs beside sound (max_bitrate of licence and group)";
+const VIDEO_RATE: &str =
+    "the bit rate that video needs beside sound and text (max_bitrate of licence and group)";
 
 /// A licence that has run out carries no new call, except within its grace while no server can be asked for another; what it
 /// says about media is judged by [`licensed`].
@@ -28,10 +34,19 @@ pub(super) fn check_licence(desk: &Desk<'_>) -> Result<(), CallError> {
     }
 }
 
-/// Bits per second of video at most: what is configured, and what licence and group allow.
-pub(in crate::machine) fn video_rate(desk: &Desk<'_>) -> u64 {
-    let configured = desk.plan.media.video_bits_per_second();
-    desk.account.max_bitrate().map_or(configured, |most| most.min(configured))
+/// How the bits per second that licence and group allow a call are shared.
+pub(in crate::machine) fn shares(desk: &Desk<'_>) -> Shares {
+    let licence = desk.account.licence.as_ref();
+    let licensed = |feature| licence.is_none_or(|licence| licence.allows(feature));
+    let codecs = if licensed(MediaKind::Audio.name()) { permitted(desk) } else { Vec::new() };
+    let video = desk.plan.media.video_bits_per_second();
+    Shares::new(desk.account.max_bitrate(), &codecs, licensed(MediaKind::Text.name()), video)
+}
+
+/// The codecs that client and group both have, in the client's order.
+fn permitted(desk: &Desk<'_>) -> Vec<AudioCodec> {
+    let codecs = desk.plan.media.audio_codecs.iter().copied();
+    codecs.filter(|codec| desk.account.policy.permits(*codec)).collect()
 }
 
 /// What is asked for, and what is configured where nothing is said, whatever the licence: for emergency calls.
@@ -43,21 +58,26 @@ pub(super) fn configured(wanted: Wanted, desk: &Desk<'_>) -> Vec<MediaKind> {
     all.into_iter().filter_map(|(kind, wanted)| wanted.then_some(kind)).collect()
 }
 
-/// Settings of media with the audio codecs that the group permits; in an emergency call with all that are configured.
-pub(super) fn media<'a>(desk: &Desk<'a>, emergency: bool) -> Cow<'a, Media> {
-    let media = &desk.plan.media;
-    let policy = &desk.account.policy;
-    if emergency || media.audio_codecs.iter().all(|codec| policy.permits(*codec)) {
-        return Cow::Borrowed(media);
+/// Settings of media with what the group permits and the bit rate has room for; in an emergency call those that are configured. A
+/// call that stands keeps its sound when no codec is left.
+pub(super) fn media<'a>(desk: &Desk<'a>, emergency: bool) -> (Cow<'a, Media>, Limits) {
+    let (media, shares) = (&desk.plan.media, shares(desk));
+    let limits = shares.limits(emergency);
+    if emergency {
+        return (Cow::Borrowed(media), limits);
     }
     let mut held = media.clone();
-    held.audio_codecs.retain(|codec| policy.permits(*codec));
-    Cow::Owned(held)
+    let left: Vec<AudioCodec> = permitted(desk).into_iter().filter(|codec| shares.fits(*codec)).collect();
+    if !left.is_empty() {
+        held.audio_codecs = left;
+    }
+    held.video_kbps = u32::try_from(limits.video / 1000).unwrap_or(u32::MAX);
+    (Cow::Owned(held), limits)
 }
 
 /// Sound needs a codec that client and group both have.
 fn check_codecs(desk: &Desk<'_>) -> Result<(), CallError> {
-    if !media(desk, false).audio_codecs.is_empty() {
+    if !permitted(desk).is_empty() {
         return Ok(());
     }
     let own: Vec<&str> = desk.plan.media.audio_codecs.iter().map(|codec| codec.name()).collect();
@@ -73,31 +93,28 @@ pub(super) fn licensed(wanted: Wanted, desk: &Desk<'_>) -> Result<Vec<MediaKind>
         check_codecs(desk)?;
     }
     let Some(licence) = &desk.account.licence else { return Ok(kinds) };
-    if wanted.audio && desk.account.max_bitrate().is_some_and(|bitrate| bitrate < AUDIO_BITRATE) {
-        let feature = match licence.max_bitrate().is_some_and(|bitrate| bitrate < AUDIO_BITRATE) {
-            true => "the bit rate of audio (64 kbit/s)",
-            false => "the bit rate of audio (64 kbit/s) within the policy of the group",
-        };
-        return Err(CallError::LicenceForbids { feature });
-    }
-    if wanted.record && !licence.allows(RECORD) {
-        return Err(CallError::LicenceForbids { feature: RECORD });
-    }
+    let shares = shares(desk);
     let insisted = [
         (MediaKind::Audio, wanted.audio),
         (MediaKind::Text, wanted.text == Some(true)),
         (MediaKind::Video, wanted.video == Some(true)),
     ];
     for (kind, insisted) in insisted {
-        let feature = kind.name();
-        if licence.allows(feature) {
-            continue;
-        }
+        let lack = match kind {
+            _ if !licence.allows(kind.name()) => kind.name(),
+            MediaKind::Audio if !permitted(desk).into_iter().any(|codec| shares.fits(codec)) => SOUND_RATE,
+            MediaKind::Text if !shares.has_text() => TEXT_RATE,
+            MediaKind::Video if shares.video().is_none() => VIDEO_RATE,
+            MediaKind::Audio | MediaKind::Text | MediaKind::Video => continue,
+        };
         // An echo takes what it may.
         if insisted && !wanted.echo {
-            return Err(CallError::LicenceForbids { feature });
+            return Err(CallError::LicenceForbids { feature: lack });
         }
         kinds.retain(|other| *other != kind);
+    }
+    if wanted.record && !licence.allows(RECORD) {
+        return Err(CallError::LicenceForbids { feature: RECORD });
     }
     Ok(kinds)
 }

@@ -4,6 +4,7 @@ use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallFailure, CallKey, Info};
 
 use super::licensed::licensed;
+use super::moving::Place;
 use super::{Call, Calls, Desk, Orders, prepare};
 use crate::call::CallId;
 use crate::error::CallError;
@@ -81,7 +82,10 @@ impl Calls {
                 call.hold.next = wanted.filter(|_| wanted != before);
                 adding
             }
-            None => false,
+            None => {
+                call.place_waits();
+                false
+            }
         };
     }
 
@@ -90,13 +94,19 @@ impl Calls {
         let Some((id, call)) = self.by_key(key) else { return Vec::new() };
         let next = call.hold.next.take();
         let orders = next.map(|hold| self.hold(id, hold, desk, out)).unwrap_or_default();
-        let waits = |call: &Call| call.has_proposal() && !call.add_offered;
-        let Some((_, call)) = self.by_key(key).filter(|(_, call)| orders.is_empty() && waits(call)) else {
+        if !orders.is_empty() {
+            self.by_key(key).into_iter().for_each(|(_, call)| call.offers_place());
             return orders;
+        }
+        let waits = |call: &Call| call.has_proposal() && !call.add_offered;
+        let Some((_, call)) = self.by_key(key).filter(|(_, call)| waits(call)) else {
+            let untold = self.by_key(key).filter(|(_, call)| call.place == Place::Untold);
+            return untold.map(|(id, _)| id).map(|id| self.offer_place(id, desk, out)).unwrap_or_default();
         };
         match call.capabilities(call.hold.local, desk) {
             Ok(offer) => {
                 call.offers_addition();
+                call.offers_place();
                 vec![ua::Command::Renegotiate { call: key, offer }]
             }
             Err(error) => {
@@ -116,6 +126,7 @@ impl Calls {
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
         call.hold.wanted = None;
+        call.place_refused(failure);
         // What has not been offered yet will be.
         if call.add_offered {
             call.drop_proposal();

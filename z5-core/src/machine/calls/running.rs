@@ -8,7 +8,7 @@ use z5_sip::sdp::Negotiated;
 use z5_sip::ua::{CallKey, CommandRefusal};
 
 use super::mid_call::Hold;
-use super::{Calls, call_media};
+use super::{Calls, Shares, call_media};
 use crate::call::{Side, StreamAgreement};
 use crate::error::CallError;
 use crate::events::{EventKind, MediaKind};
@@ -52,11 +52,11 @@ impl Calls {
         &mut self,
         key: CallKey,
         (negotiated, by_us): (&Negotiated, bool),
-        most: u64,
+        shares: Shares,
         out: &mut Outbox<Effect>,
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
-        match call_media::agreed(negotiated, &call.ready, call.suppresses(), most) {
+        match call_media::agreed(negotiated, &call.ready, call.suppresses(), shares.limits(call.emergency)) {
             Err(error) => out.push(Effect::Emit(EventKind::CallTrouble { call: id, error })),
             Ok((streams, mut media)) => {
                 let before = std::mem::take(&mut call.media);
@@ -125,6 +125,7 @@ impl Calls {
                     out.push(Effect::Emit(EventKind::CallHold { call: id, local, remote }));
                 }
                 if by_us {
+                    call.place_known();
                     self.settle_proposal(id, out);
                 }
             }

@@ -17,6 +17,7 @@ mod abandoned;
 mod contacts;
 mod day;
 mod leaving;
+mod moving;
 mod nuisances;
 mod policy;
 mod seeds;
@@ -48,12 +49,16 @@ struct Net {
     /// HTTPS requests of an older network are forgotten.
     https_age: u64,
     flows: BTreeMap<FlowId, u64>,
+    /// Our own address.
+    home: IpAddr,
     client_port: u16,
     /// How many questions, requests and connections were made.
     asked: usize,
     registers: usize,
     /// The ports that media were prepared on.
     prepared: Vec<crate::config::PortRange>,
+    /// The last streams that were started.
+    plans: Vec<io::StreamPlan>,
 }
 
 impl Net {
@@ -76,10 +81,12 @@ impl Net {
             owed: 0,
             https_age: 0,
             flows: BTreeMap::new(),
+            home: Ipv4Addr::LOCALHOST.into(),
             client_port: 20_000,
             asked: 0,
             registers: 0,
             prepared: Vec::new(),
+            plans: Vec::new(),
         }
     }
 
@@ -147,7 +154,18 @@ impl Net {
                 let outcome = Ok(ready.collect());
                 self.input(Input::MediaReady { call, outcome });
             }
-            Effect::StartMedia { call, .. } => self.input(Input::MediaStarted { call, outcome: Ok(()) }),
+            Effect::StartMedia { call, streams } => {
+                self.plans = streams;
+                self.input(Input::MediaStarted { call, outcome: Ok(()) });
+            }
+            Effect::MoveMedia { call, bind, streams, .. } => {
+                let pair =
+                    |port: u16| io::PortPair { rtp: (bind, port).into(), rtcp: (bind, port + 1).into() };
+                let moved =
+                    streams.iter().zip((41_000..).step_by(4)).map(|((kind, _), port)| (*kind, pair(port)));
+                let outcome = Ok(moved.collect());
+                self.input(Input::MediaMoved { call, outcome });
+            }
             Effect::StopMedia { call } => self.input(Input::MediaStopped { call, figures: Box::default() }),
             // Nothing that these worlds ask about.
             Effect::EndLookups
@@ -284,7 +302,7 @@ impl Net {
                 outcome,
             };
             self.client_port = if self.client_port > 60_000 { 20_000 } else { self.client_port + 1 };
-            let client = ([127, 0, 0, 1], self.client_port).into();
+            let client = (self.home, self.client_port).into();
             match self.sim.connect(target.address, target.transport.is_secure(), client, self.now) {
                 Opened::Stands(id) => {
                     self.flows.insert(flow, id);
@@ -310,7 +328,7 @@ impl Net {
             Fact::Connected(flow, transport, remote, tried) => {
                 // Closed by us in the meantime.
                 if self.flows.contains_key(&flow) {
-                    let local = ([127, 0, 0, 1], self.client_port).into();
+                    let local = (self.home, self.client_port).into();
                     self.input(Input::Connected { flow, transport, local, remote, tried });
                 }
             }

@@ -87,14 +87,68 @@ fn calls_are_held_to_the_codecs_of_the_group_and_emergency_calls_are_not() {
     assert_eq!(sound(&mut none, 51, "911"), "G722");
 }
 
+fn most(bits: u64) -> GroupPolicy {
+    GroupPolicy { max_bitrate: Some(bits), ..GroupPolicy::default() }
+}
+
 #[test]
 fn the_bit_rate_of_the_group_holds_beside_that_of_the_licence() {
-    let policy = |bits| GroupPolicy { max_bitrate: Some(bits), ..GroupPolicy::default() };
-    let mut low = net(policy(300_000), |_| {});
+    let mut low = net(most(300_000), |_| {});
     let told = report(&low).video_bitrate;
-    assert_eq!((told.group, told.in_force), (Some(300_000), told.client.min(300_000)));
+    assert_eq!((told.client, told.group, told.in_force), (1_500_000, Some(300_000), 232_000));
     assert!(!sound(&mut low, 50, "echo").starts_with("call."));
-    let mut narrow = net(policy(32_000), |_| {});
+    let mut narrow = net(most(32_000), |_| {});
+    assert_eq!(report(&narrow).video_bitrate.in_force, 0);
     assert_eq!(sound(&mut narrow, 50, "echo"), "call.licence-forbids");
     assert!(!sound(&mut narrow, 51, "911").starts_with("call."));
+}
+
+/// What the far end may send of video by our offer, and what we may send of it.
+fn video(net: &mut Net, call: u64, target: &str, wanted: io::Wanted) -> (Option<u32>, Option<u64>) {
+    net.plans.clear();
+    let from = net.sim.recorder().entries().len();
+    let target = target.to_owned();
+    net.command(Command::Call { call: CallId(call), target, wanted, anonymous: false, location: None });
+    net.live(Duration::from_secs(1));
+    let entries = net.sim.recorder().entries();
+    let invite = entries[from..].iter().rev().find(|entry| entry.text.starts_with("INVITE ")).unwrap();
+    let offered = invite.text.split("\nb=TIAS:").nth(1);
+    let offered = offered.map(|rest| rest.split_whitespace().next().unwrap().parse().unwrap());
+    let sent = net.plans.iter().find_map(|plan| {
+        if let io::CodecPlan::Video(plan) = &plan.codec { Some(plan.max_bits_per_second) } else { None }
+    });
+    net.command(Command::Hangup { call: CallId(call) });
+    net.live(Duration::from_secs(1));
+    (offered, sent)
+}
+
+#[test]
+fn video_gets_what_sound_and_text_leave_of_the_bit_rate_of_a_call() {
+    let film = |config: &mut Config| config.media.video = crate::config::VideoSetting::Blank;
+    let mut low = net(most(300_000), film);
+    assert_eq!(video(&mut low, 50, "echo", SOUND), (Some(232_000), Some(232_000)));
+    let silent = io::Wanted { audio: false, text: Some(false), video: Some(true), record: false, echo: false };
+    assert_eq!(
+        video(&mut low, 51, "echo", silent),
+        (Some(232_000), Some(232_000)),
+        "sound can be added at any time"
+    );
+    assert_eq!(video(&mut low, 52, "911", SOUND), (Some(1_500_000), Some(1_500_000)));
+
+    // Too little is left: a call without video, or none where it was asked for.
+    let mut narrow = net(most(120_000), film);
+    assert_eq!(video(&mut narrow, 50, "echo", SOUND), (None, None));
+    assert!(narrow.events.iter().any(|event| matches!(event, EventKind::CallEstablished { .. })));
+    let (call, target) = (CallId(51), "echo".to_owned());
+    let wanted = io::Wanted { video: Some(true), ..SOUND };
+    let before = narrow.events.len();
+    narrow.command(Command::Call { call, target, wanted, anonymous: false, location: None });
+    narrow.live(Duration::from_secs(1));
+    let failed: Vec<_> = narrow.events[before..]
+        .iter()
+        .filter_map(|event| if let EventKind::CallFailed { error, .. } = event { Some(error) } else { None })
+        .collect();
+    assert_eq!(failed.len(), 1, "once: {failed:?}");
+    assert_eq!(failed[0].code(), "call.licence-forbids");
+    assert!(failed[0].to_string().contains("video needs beside sound and text"), "{}", failed[0]);
 }
