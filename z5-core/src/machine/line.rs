@@ -51,8 +51,14 @@ pub(crate) struct Line {
     agent: Option<Box<UserAgent>>,
     again: Option<Instant>,
     failures: u32,
+    /// Since when a registration stands.
+    standing_since: Option<Instant>,
     registering_since: Option<Instant>,
 }
+
+/// How long a registration has to stand for one failure before it to be forgiven. A carrier that comes and goes within minutes is
+/// away for all, again and again: each time its clients spread further, instead of coming back together (`machine::tests::outage`).
+pub(crate) const FORGIVEN: Duration = Duration::from_secs(60);
 
 /// How the connection stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +100,19 @@ pub(crate) fn pause(failures: u32, spread: u64) -> Duration {
     bound.mul_f64(0.5 + (spread % 10_000) as f64 / 20_000.0)
 }
 
+/// Failures that still count after a registration has stood for so long.
+pub(crate) fn left_of(failures: u32, stood: Duration) -> u32 {
+    let forgiven = stood.as_secs() / FORGIVEN.as_secs();
+    failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+}
+
+/// The pause after a refusal: what the server asks for, and up to as much again, so that clients that were sent away together do
+/// not come back together.
+fn pause_at_least(at_least: Duration, failures: u32, spread: u64) -> Duration {
+    let wish = at_least.mul_f64(1.0 + (spread % 10_000) as f64 / 10_000.0);
+    pause(failures, spread).max(wish)
+}
+
 /// As it is written in reports.
 pub(crate) const fn transport_name(transport: Transport) -> &'static str {
     match transport {
@@ -121,6 +140,7 @@ impl Line {
             agent: None,
             again: None,
             failures: 0,
+            standing_since: None,
             registering_since: None,
         }
     }
@@ -390,7 +410,10 @@ impl Line {
         if matches!(self.link, Link::Connecting(_) | Link::Up { .. }) {
             return;
         }
-        self.again = Some(now + pause(self.failures, spread).max(at_least));
+        if let Some(since) = self.standing_since.take() {
+            self.failures = left_of(self.failures, now.saturating_duration_since(since));
+        }
+        self.again = Some(now + pause_at_least(at_least, self.failures, spread));
         self.failures = self.failures.saturating_add(1);
     }
 
@@ -423,9 +446,9 @@ impl Line {
         self.registering_since = None;
     }
 
-    /// Registered again: the next loss starts with the shortest pause.
-    pub(crate) const fn healthy(&mut self) {
-        self.failures = 0;
+    /// Registered again: what failed before is forgiven little by little.
+    pub(crate) fn healthy(&mut self, now: Instant) {
+        self.standing_since.get_or_insert(now);
         self.served = true;
         self.registering_since = None;
     }

@@ -414,7 +414,7 @@ impl Machine {
                     granted_s: granted.as_secs(),
                     refresh_s: refresh_in.as_secs(),
                 };
-                self.line.healthy();
+                self.line.healthy(now);
                 self.line.open_spares(now, out);
                 self.timings.register_ms = Some(self.end_step(Step::Register, detail, now, out));
                 self.timings.ready_ms = Some(ms(self.started, now));
@@ -452,7 +452,7 @@ impl Machine {
                     let transport = transport_name(transport);
                     out.push(Effect::Emit(EventKind::FlowRegistered { reg_id: 1, transport, local, server }));
                 }
-                self.line.healthy();
+                self.line.healthy(now);
                 self.line.open_spares(now, out);
                 let state = self.standing_state(&ready.registered.account);
                 if state == SessionState::Ready {

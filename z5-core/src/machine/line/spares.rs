@@ -12,7 +12,7 @@ use z5_sip::locate::Target;
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua::{self, FlowId, Transport};
 
-use super::{Line, Link, pause, transport_name};
+use super::{Line, Link, pause_at_least, transport_name};
 use crate::error::Attempt;
 use crate::events::EventKind;
 use crate::machine::io::Effect;
@@ -240,7 +240,7 @@ impl Spare {
     }
 
     fn wait(&mut self, loss: Loss, at_least: Duration) {
-        self.again = Some(loss.now + pause(self.failures, loss.spread).max(at_least));
+        self.again = Some(loss.now + pause_at_least(at_least, self.failures, loss.spread));
         self.failures = self.failures.saturating_add(1);
     }
 }

@@ -18,10 +18,12 @@ fn dial(world: &mut World, call: CallId) {
 fn end(world: &mut World, call: CallId) -> (&'static str, Side, Duration) {
     let began = world.now;
     loop {
-        let told = world.events.iter().find_map(|event| match event {
-            EventKind::CallFailed { call: of, by, error, .. } if *of == call => Some((error.code(), *by)),
-            EventKind::CallEnded { call: of, by, .. } if *of == call => Some(("ended", *by)),
-            _ => None,
+        let told = world.events.iter().find_map(|event| {
+            if let EventKind::CallFailed { call: of, by, error, .. } = event {
+                return (*of == call).then_some((error.code(), *by));
+            }
+            let EventKind::CallEnded { call: of, by, .. } = event else { return None };
+            (*of == call).then_some(("ended", *by))
         });
         if let Some((code, by)) = told {
             return (code, by, world.now - began);

@@ -188,8 +188,8 @@ impl Net {
     fn listen(&self, id: StreamId, sockets: &mut Sockets) {
         let (Sockets::Own { rtp, rtcp }, Some(registry)) = (sockets, &self.registry) else { return };
         let first = 2 * id.slot();
-        let registered = wait_for(registry, rtp, Token(first))
-            .and_then(|()| wait_for(registry, rtcp, Token(first + 1)));
+        let registered =
+            wait_for(registry, rtp, Token(first)).and_then(|()| wait_for(registry, rtcp, Token(first + 1)));
         if let Err(error) = registered {
             tracing::error!(%error, stream = %id, "cannot wait for the media sockets");
         }

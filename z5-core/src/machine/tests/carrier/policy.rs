@@ -127,7 +127,8 @@ fn video_gets_what_sound_and_text_leave_of_the_bit_rate_of_a_call() {
     let film = |config: &mut Config| config.media.video = crate::config::VideoSetting::Blank;
     let mut low = net(most(300_000), film);
     assert_eq!(video(&mut low, 50, "echo", SOUND), (Some(232_000), Some(232_000)));
-    let silent = io::Wanted { audio: false, text: Some(false), video: Some(true), record: false, echo: false };
+    let silent =
+        io::Wanted { audio: false, text: Some(false), video: Some(true), record: false, echo: false };
     assert_eq!(
         video(&mut low, 51, "echo", silent),
         (Some(232_000), Some(232_000)),
