@@ -120,12 +120,33 @@ def echo(world):
             raise world.failed(f"{wrong} ({path})")
 
 
+def echo_text(world):
+    """What linphone types to an echo comes back, letter by letter, and so does its tone."""
+    typed = "Who is there? äöü €"
+    answer = world.z5("answer", "--echo", "--duration", "5s", text=True)
+    answer.wait_event("ready")
+    peer = Linphone(
+        world.run / "bob", world.server, world.media / "theirs-16000.wav", "--dial", f"sip:alice@{REALM}", "--type", typed
+    )
+    try:
+        answer.result()
+        peer.wait_event("ended")
+    finally:
+        peer.close()
+    if peer.text().strip("\n") != typed:
+        raise world.failed(f"linphone read {peer.text()!r}")
+    wrong = judge.tone(peer.heard, 1000, world.level, tolerance_db=1.5)
+    if wrong:
+        raise world.failed(f"{wrong} ({peer.heard})")
+
+
 JOURNEYS = {
     "acceptance": (acceptance, {"devices": True}),
     "scenario-joined": (joined, {}),
     "scenario-baresip": (baresip, {}),
     "scenario-linphone": (linphone, {}),
     "echo-baresip": (echo, {}),
+    "echo-linphone": (echo_text, {}),
 }
 # takes as long as all calls of the plan one after the other
 BESIDE = {"acceptance"}

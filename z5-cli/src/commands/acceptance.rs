@@ -99,7 +99,11 @@ pub(super) async fn run(args: &AcceptanceArgs, config: Option<&Path>, out: &mut 
                 Ok(echo) => Some(echo),
                 Err(failure) => {
                     ready.into_iter().for_each(|point| reports::release(point.scenario));
-                    let exit = failure.step.map_or(Exit::Expectation, Exit::Step);
+                    let exit = match failure.step {
+                        Some(step) => Exit::Step(step),
+                        None if failure.code == failure::interrupted().code => Exit::Expectation,
+                        None => Exit::Usage,
+                    };
                     return end(&[], Some(&failure), exit, out);
                 }
             }
