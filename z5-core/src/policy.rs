@@ -246,7 +246,8 @@ pub struct PolicyReport {
     pub rtp_ports: LocalRtpPorts,
     /// Encoding names, in the client's order.
     pub audio_codecs: Limited<Vec<String>>,
-    /// Bits per second of video at most; the licence has a say in what holds, too.
+    /// Bits per second of video at most. What holds is what sound and text leave of the lower limit of group and licence; 0 where
+    /// that is too little for pictures.
     pub video_bitrate: Limited<u64>,
 }
 
