@@ -63,6 +63,14 @@ pub enum StartError {
         /// Where.
         at: IpAddr,
     },
+    /// A far end has a number or a name that somebody has already.
+    #[error("far end {number}: {why}")]
+    FarEnd {
+        /// Its number.
+        number: String,
+        /// Whose it is.
+        why: String,
+    },
     /// The licence key could not be made.
     #[error(transparent)]
     LicenceKey(#[from] LicenceKeyError),

@@ -11,7 +11,7 @@ use crate::account::Account;
 use crate::builder::{Builder, ContactsBy};
 use crate::carrier::{StartError, first_address_books};
 use crate::clock::Clock;
-use crate::far_end::script::Script;
+use crate::far_end::script::{self, Script};
 use crate::fault::Faults;
 use crate::mail::Mail;
 use crate::mcs::address_book::AddressBooks;
@@ -67,6 +67,8 @@ impl State {
         recorder: Recorder,
         clock: Clock,
     ) -> Result<Self, StartError> {
+        script::check_all(&builder.scripts, &builder.accounts)
+            .map_err(|(number, why)| StartError::FarEnd { number, why })?;
         Ok(Self {
             tls,
             signer: Signer::new(builder.licence, &builder.names.mcs)?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use z5_sip::wire::{Message, Name, ResponseBuilder};
 
 use super::{Call, FarEnds, Kind, Later, built};
+use crate::account::{self, Account};
 use crate::fault::order::duration;
 use crate::impairment::Impairment;
 
@@ -182,6 +183,36 @@ impl Script {
             Media::Silent => Kind::Silent,
         }
     }
+}
+
+/// Why a number or a name cannot be that of one more far end: whoever has it already.
+pub(crate) fn taken<'a>(
+    dialled: &str,
+    mut others: impl Iterator<Item = &'a Script>,
+    accounts: &[Account],
+) -> Option<String> {
+    if let Some(other) = others.find(|other| other.is_dialled_by(dialled)) {
+        return Some(format!("{dialled} is far end {} already: give each its own", other.number));
+    }
+    let (account, number) = account::find(accounts, dialled)?;
+    let (number, name) = (&number.e164, account.username());
+    Some(format!("{dialled} is {number} of account {name}, whom nobody could call any more: take another"))
+}
+
+/// The far ends that a carrier is to start with, one beside the other.
+///
+/// # Errors
+/// The number of the first that has what another has, and why.
+pub(crate) fn check_all(scripts: &[Script], accounts: &[Account]) -> Result<(), (String, String)> {
+    for (at, script) in scripts.iter().enumerate() {
+        let name = Some(&script.name).filter(|name| !name.is_empty());
+        for dialled in [Some(&script.number), name].into_iter().flatten() {
+            if let Some(why) = taken(dialled, scripts[..at].iter(), accounts) {
+                return Err((script.number.clone(), why));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a far end has done by the steps so far, as far as later ones depend on it.
@@ -369,6 +400,23 @@ impl FarEnds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn far_ends_do_not_stand_in_for_each_other_or_for_customers() {
+        let script = |number| Script::new(number, vec![Step::Answer]).unwrap();
+        let accounts = account::default_accounts();
+        let judged = |scripts: &[Script]| check_all(scripts, &accounts).map_err(|(_, why)| why);
+        // One of the carrier's may be replaced.
+        assert_eq!(judged(&[script("+15555550950"), script("+15555550900").name("echo")]), Ok(()));
+        for scripts in [
+            [script("+15555550950"), script("+15555550950")],
+            [script("+15555550950").name("clerk"), script("+15555550951").name("clerk")],
+            [script("+15555550950"), script("+15555550101")],
+            [script("+15555550950"), script("+15555550951").name("alice")],
+        ] {
+            assert!(judged(&scripts).is_err(), "{scripts:?}");
+        }
+    }
 
     #[test]
     fn steps_are_read_and_their_order_judged() {

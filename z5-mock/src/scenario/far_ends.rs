@@ -95,17 +95,7 @@ fn alone(
     let name = entry.name.as_ref().filter(|name| !name.get_ref().is_empty());
     for (what, key) in [(Some(&entry.number), "far_end.number"), (name, "far_end.name")] {
         let Some(text) = what else { continue };
-        let dialled = text.get_ref();
-        let other = others.iter().find(|(_, other)| other.is_dialled_by(dialled));
-        if let Some((_, other)) = other {
-            let why = format!("{dialled} is far end {} already: give each its own", other.number);
-            judge.wrong(text, key, why);
-        } else if let Some((account, number)) = account::find(accounts, dialled) {
-            let why = format!(
-                "{dialled} is {} of account {}, whom nobody could call any more: take another",
-                number.e164,
-                account.username()
-            );
+        if let Some(why) = script::taken(text.get_ref(), others.iter().map(|(_, other)| other), accounts) {
             judge.wrong(text, key, why);
         }
     }
