@@ -118,7 +118,8 @@ pub(crate) fn pass(links: &mut [Link], bytes: usize, now: Instant) -> impl Itera
         for late in copies.into_iter().flatten() {
             if let Fate::Delivered { first, second } = link.fate(bytes, now + late) {
                 let further = [Some(first), second].into_iter().flatten();
-                free.by_ref().zip(further).for_each(|(free, more)| *free = Some(late + more));
+                // The copies go first: who asks for a place before it knows that there is one more loses the place.
+                further.zip(free.by_ref()).for_each(|(more, free)| *free = Some(late + more));
             }
         }
         copies = next;

@@ -142,7 +142,7 @@ async fn a_video_mail_that_is_left_is_told_as_waiting() {
     client.until("media", |kind| matches!(kind, EventKind::FirstMedia { .. })).await;
     // The greeting may be here before anything of ours is there, and nothing recorded is no message.
     let recorded = async {
-        while carrier.relay_stats().iter().all(|line| line.from_caller.forwarded == 0) {
+        while carrier.relay_stats().iter().all(|line| line.from_caller.rtp_packets == 0) {
             tokio::task::yield_now().await;
         }
     };
