@@ -3,12 +3,12 @@
 //! libFuzzer; `tests/tests/fuzz_corpora.rs` replays the committed corpora on every test run.
 
 mod media;
+#[cfg(feature = "session")]
+mod session;
 
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use z5_core::config::SrtpMode;
-use z5_core::explain::{Framing, Options, Verdict, options};
 use z5_media::{SrtpParams, SrtpSuite, clock, rtcp, rtp, text, video};
 use z5_sip::auth::{Asker, Authenticator, Credentials};
 use z5_sip::ident::Ident;
@@ -16,6 +16,8 @@ use z5_sip::sdp::{Capabilities, Codec, MediaCapability, MediaKind, Origin, Sessi
 use z5_sip::wire::{Edit, Framer, Limits, Message, Method, Name, Rules, redact};
 
 pub use media::{media_session, srtp_operations, telephone_event};
+#[cfg(feature = "session")]
+pub use session::{config, explain};
 
 /// One target.
 pub type Target = fn(&[u8]);
@@ -25,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("sip_message", sip_message),
     ("sip_stream", sip_stream),
     ("sip_challenge", sip_challenge),
+    #[cfg(feature = "session")]
     ("explain", explain),
     ("sdp", sdp),
     ("rtp", rtp_packet),
@@ -35,6 +38,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("media_session", media_session),
     ("srtp_operations", srtp_operations),
     ("telephone_event", telephone_event),
+    #[cfg(feature = "session")]
     ("config", config),
 ];
 
@@ -108,35 +112,6 @@ pub fn sip_challenge(bytes: &[u8]) {
     for (_, value) in authenticator.authorize(&Method::Register, "sip:h", b"", &mut ident) {
         assert!(!value.contains(['\r', '\n', '\0']), "no line break of a challenge reaches our header");
     }
-}
-
-/// `z5 explain`: every way to read the bytes comes to a verdict, and no place lies outside them.
-///
-/// # Panics
-/// When a verdict has no reason or a place is outside the input.
-pub fn explain(bytes: &[u8]) {
-    let Ok(options) = options(SrtpMode::Optional, true) else { return };
-    for framing in [None, Some(Framing::Datagram), Some(Framing::Stream)] {
-        let told = z5_core::explain::explain(bytes, &Options { framing, ..options.clone() }, clock::now());
-        let judgement = &told.judgement;
-        assert!(
-            judgement.verdict == Verdict::Accept || judgement.reason.is_some(),
-            "a bad verdict has a reason"
-        );
-        assert_eq!(
-            judgement.verdict == Verdict::Refuse,
-            judgement.status.is_some(),
-            "and a refusal a status"
-        );
-        for message in &told.messages {
-            assert!(message.offset + message.length <= bytes.len(), "a message lies inside the input");
-            for fault in &message.faults {
-                assert!((message.offset..=bytes.len()).contains(&fault.offset), "so does its fault");
-            }
-        }
-    }
-    let fixed = Options { fix_newlines: true, ..options };
-    let _ = z5_core::explain::explain(bytes, &fixed, clock::now());
 }
 
 /// An offer: answered with every m-line in its place.
@@ -241,13 +216,4 @@ pub fn video_packets(mut bytes: &[u8]) {
     receiver.expire(now + std::time::Duration::from_secs(1), &mut |frame| shown += frame.data.len());
     // a start code is four bytes, and an aggregate may hold a unit in every three
     assert!(shown <= 5 * given, "{shown} bytes shown of {given}");
-}
-
-/// A configuration file.
-pub fn config(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Err(error) = z5_core::Config::parse(text, "fuzz.toml") {
-        assert!(error.code().starts_with("config."), "every refusal has a code");
-        assert!(!error.to_string().is_empty(), "and words");
-    }
 }
