@@ -33,26 +33,36 @@ pub(crate) fn run(only: Option<usize>, seconds: u64, rounds: usize) {
         for (n, count) in counts.iter().copied().enumerate() {
             for (kind, results) in results.iter_mut().enumerate() {
                 let make = || if kind == 0 { calls::g711() } else { calls::load(&media) };
-                results[n].push(measure(make, kind == 2, count, seconds));
+                match measure(make, kind == 2, count, seconds) {
+                    Some(cost) => results[n].push(cost),
+                    None => println!(
+                        "  {count} calls, {}: not measured, the engine did not answer within 5 s: the machine is too busy",
+                        names[kind]
+                    ),
+                }
             }
         }
     }
     for (name, results) in names.iter().zip(&results) {
-        let median = |of: fn(&Cost) -> f64| -> Vec<f64> {
-            results.iter().map(|costs| cpu::median(&costs.iter().map(of).collect::<Vec<_>>())).collect()
-        };
-        let (medians, sleeps) = (median(|cost| cost.ms), median(|cost| cost.sleeps));
+        let median =
+            |costs: &[Cost], of: fn(&Cost) -> f64| cpu::median(&costs.iter().map(of).collect::<Vec<_>>());
         print!("  {name:<28}");
-        for ((count, ms), sleeps) in counts.iter().zip(&medians).zip(&sleeps) {
+        // All CPU time over calls, both as logarithms.
+        let mut points = Vec::new();
+        for (count, costs) in counts.iter().zip(results) {
+            if costs.is_empty() {
+                print!(" {count:>5}: not measured");
+                continue;
+            }
+            let (ms, sleeps) = (median(costs, |cost| cost.ms), median(costs, |cost| cost.sleeps));
             print!(" {count:>5}: {ms:.3} ms/s, {sleeps:.0} sleeps/s");
+            points.push(((*count as f64).ln(), (*count as f64 * ms).ln()));
         }
-        if only.is_some() {
+        // Its slope: 1 is linear.
+        if only.is_some() || points.len() < counts.len() {
             println!();
             continue;
         }
-        // The slope of all CPU time over calls, both as logarithms: 1 is linear.
-        let points: Vec<(f64, f64)> =
-            counts.iter().zip(&medians).map(|(n, ms)| ((*n as f64).ln(), (*n as f64 * ms).ln())).collect();
         println!("   exponent {:.2}, from 16 on {:.2}", slope(&points), slope(&points[1..]));
     }
 }
@@ -66,7 +76,8 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     covariance / points.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>()
 }
 
-fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u64) -> Cost {
+/// What it costs; none when the engine is so far behind that it does not answer.
+fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u64) -> Option<Cost> {
     let far = calls::engine();
     let before = cpu::threads();
     let near = calls::engine();
@@ -92,17 +103,19 @@ fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u
     // What was counted so far, and the middle of the time that asking took.
     let packets = || {
         let start = cpu::now();
-        let stats = streams.iter().map(|stream| near.stats(*stream).expect("running"));
-        let sum =
-            stats.fold((0, 0), |sum, stats| (sum.0 + stats.packets_sent, sum.1 + stats.packets_received));
-        (sum, start + (cpu::now() - start) / 2)
+        let mut sum = (0, 0);
+        for stream in &streams {
+            let stats = near.stats(*stream)?;
+            sum = (sum.0 + stats.packets_sent, sum.1 + stats.packets_received);
+        }
+        Some((sum, start + (cpu::now() - start) / 2))
     };
-    let (before, asked) = packets();
+    let (before, asked) = packets()?;
     let (began, slept, start) = (cpu::of(&threads), cpu::sleeps(&threads), cpu::now());
     cpu::pass(Duration::from_secs(seconds));
     let (cpu, sleeps) = (cpu::of(&threads) - began, cpu::sleeps(&threads) - slept);
     let passed = cpu::now() - start;
-    let (after, asked_again) = packets();
+    let (after, asked_again) = packets()?;
     // A machine that is too busy sends less, which must not pass for cheapness.
     let wanted = count as f64 * RATE as f64 * (asked_again - asked).as_secs_f64();
     for (what, share) in
@@ -116,5 +129,5 @@ fn measure(make: impl Fn() -> StreamKind, shared: bool, count: usize, seconds: u
         }
     }
     let passed = passed.as_secs_f64();
-    Cost { ms: cpu.as_secs_f64() * 1000.0 / passed / count as f64, sleeps: sleeps as f64 / passed }
+    Some(Cost { ms: cpu.as_secs_f64() * 1000.0 / passed / count as f64, sleeps: sleeps as f64 / passed })
 }
