@@ -219,6 +219,9 @@ pub enum EventKind {
         /// Who said it in a call of several (RFC 9071): the CSRC that the mixer gave them, as eight hexadecimal digits.
         #[serde(skip_serializing_if = "Option::is_none")]
         source: Option<String>,
+        /// What the mixer calls them, if it had said so by then (RTCP SDES: NAME, or else CNAME). Its word alone.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        label: Option<String>,
     },
     /// Real-time text of ours left in a packet for the first time.
     TextSent {

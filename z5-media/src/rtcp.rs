@@ -1,14 +1,16 @@
-//! RTCP (RFC 3550 section 6): reading and writing SR, RR, SDES (CNAME) and BYE, feedback (RFC 4585, RFC 5104) and extended
+//! RTCP (RFC 3550 section 6): reading and writing SR, RR, SDES (CNAME; NAME is read) and BYE, feedback (RFC 4585, RFC 5104) and extended
 //! reports (RFC 3611).
 //!
 //! Reading is lenient about unknown packet types (they are skipped) and strict about structure: one bad length
 //! makes the whole compound bad. Reduced-size packets (RFC 5506) are accepted.
 
+mod description;
 mod extended;
 mod feedback;
 mod interval;
 mod write;
 
+pub use description::{Called, descriptions};
 use extended::XR;
 pub use extended::{ExtendedReport, VoipMetrics, write_extended};
 pub use feedback::{Feedback, write_feedback};

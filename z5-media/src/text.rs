@@ -3,11 +3,13 @@
 //! One primary and two redundant generations, text buffered 300 ms at most, lost text shown as U+FFFD. Of a mixer that
 //! names its sources (RFC 9071) each is told apart.
 
+mod names;
 mod parties;
 mod receiver;
 mod red;
 mod sender;
 
+pub use names::Labels;
 pub use parties::Said;
 pub use receiver::TextReceiver;
 pub use red::{Block, Blocks, blocks};

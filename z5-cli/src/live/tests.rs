@@ -80,7 +80,12 @@ fn a_call_that_stands_is_shown_with_its_streams_and_its_text() {
     state.typed("HELLP\u{8}O");
     state.take(&event(
         72_000.0,
-        EventKind::Text { call: call(), text: "Good\u{2028}day \u{1b}[2J".to_owned(), source: None },
+        EventKind::Text {
+            call: call(),
+            text: "Good\u{2028}day \u{1b}[2J".to_owned(),
+            source: None,
+            label: None,
+        },
     ));
     state.take(&event(72_100.0, EventKind::CallHold { call: call(), local: true, remote: false }));
     state.take(&event(72_200.0, EventKind::CallMuted { call: call(), kind: MediaKind::Audio, muted: true }));
@@ -99,7 +104,10 @@ fn a_call_that_stands_is_shown_with_its_streams_and_its_text() {
 fn a_narrow_terminal_shows_one_side_above_the_other() {
     let mut state = standing(&[MediaKind::Text]);
     state.typed(&"words that need more than one line ".repeat(4));
-    state.take(&event(72_000.0, EventKind::Text { call: call(), text: "yes".to_owned(), source: None }));
+    state.take(&event(
+        72_000.0,
+        EventKind::Text { call: call(), text: "yes".to_owned(), source: None, label: None },
+    ));
     insta::assert_snapshot!(screen(&state, 40, 18));
 }
 
@@ -198,7 +206,7 @@ fn without_colour_everything_is_still_said() {
 fn few_rows_are_the_text_s() {
     let mut state = standing(&ALL);
     state.typed("our words");
-    let theirs = EventKind::Text { call: call(), text: "their words".to_owned(), source: None };
+    let theirs = EventKind::Text { call: call(), text: "their words".to_owned(), source: None, label: None };
     state.take(&event(72_000.0, theirs));
     for (width, height) in [(80, 12), (60, 12), (40, 12), (60, 8), (60, 5)] {
         let shown = screen(&state, width, height);

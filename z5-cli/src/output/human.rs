@@ -204,8 +204,9 @@ impl Human {
                 self.call_line("first picture", &format!("after {after_ms:.1} ms"));
             }
             EventKind::Text { text, source: None, .. } => self.call_line("text came", &typed(text)),
-            EventKind::Text { text, source: Some(source), .. } => {
-                self.call_line("text came", &format!("from {source}: {}", typed(text)))
+            EventKind::Text { text, source: Some(source), label, .. } => {
+                let who = label.as_ref().map_or_else(|| source.clone(), |label| typed(label));
+                self.call_line("text came", &format!("from {who}: {}", typed(text)));
             }
             EventKind::CallChanged { media, .. } => {
                 let flows = |stream: &z5_core::call::StreamAgreement| match (stream.send, stream.receive) {

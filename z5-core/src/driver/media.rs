@@ -321,7 +321,9 @@ impl Media {
     pub(super) fn translate(&self, event: StreamEvent) -> Option<(CallId, MediaKind, MediaFact)> {
         let (stream, fact) = match event {
             StreamEvent::FirstPacket { stream, .. } => (stream, MediaFact::FirstPacket),
-            StreamEvent::Text { stream, text, source } => (stream, MediaFact::Text { text, source }),
+            StreamEvent::Text { stream, text, source, label } => {
+                (stream, MediaFact::Text { text, source, label })
+            }
             StreamEvent::TextSent { stream, text, waits } => (stream, MediaFact::TextSent { text, waits }),
             StreamEvent::SourceEnded { stream } => (stream, MediaFact::SourceEnded),
             StreamEvent::SinkFailed { stream, why } => (stream, MediaFact::SinkFailed(why)),

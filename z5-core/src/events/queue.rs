@@ -162,7 +162,7 @@ mod tests {
     use crate::call::CallId;
 
     fn text(n: u64) -> EventKind {
-        EventKind::Text { call: CallId(n), text: String::new(), source: None }
+        EventKind::Text { call: CallId(n), text: String::new(), source: None, label: None }
     }
 
     fn all(events: &mut Events) -> Vec<EventKind> {

@@ -278,8 +278,9 @@ pub(crate) enum MediaFact {
     FirstPacket,
     Text {
         text: String,
-        /// The CSRC of who said it, in a stream of several.
+        /// The CSRC of who said it, in a stream of several, and what the mixer calls them.
         source: Option<u32>,
+        label: Option<String>,
     },
     /// Text of ours left; how long each character of it waited.
     TextSent {

@@ -390,6 +390,8 @@ pub enum StreamEvent {
         text: String,
         /// Who said it, by the CSRC of a mixer (RFC 9071); `None` from a far end that is one person.
         source: Option<u32>,
+        /// What the mixer calls them by then (RTCP SDES: NAME, or else CNAME).
+        label: Option<String>,
     },
     /// Text of ours was put into a packet for the first time; its repetitions are not told.
     TextSent {

@@ -20,6 +20,8 @@ pub(super) mod word {
     pub(in crate::engine) const LOSS: u8 = 0x83;
     /// To the worker: the far end said goodbye.
     pub(in crate::engine) const BYE: u8 = 0x85;
+    /// To the worker: a compound, which may say what sources are called.
+    pub(in crate::engine) const COMPOUND: u8 = 0x86;
 }
 
 /// What travels beside a payload.

@@ -152,7 +152,8 @@ pub(super) fn build(
             let ((to_worker, incoming), (outgoing, from_worker)) = rings(&config.kind);
             let wake = !matches!(config.kind, StreamKind::Audio(_));
             let adapts = matches!(config.kind, StreamKind::Video(_));
-            (Feed::Worker { to_worker, from_worker, wake, adapts }, Some((incoming, outgoing)))
+            let names = matches!(config.kind, StreamKind::Text(_));
+            (Feed::Worker { to_worker, from_worker, wake, adapts, names }, Some((incoming, outgoing)))
         }
     };
     let net = Box::new(NetStream {

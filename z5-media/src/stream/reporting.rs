@@ -52,6 +52,8 @@ pub struct Told {
     pub resend: bool,
     /// A report block on our packets came.
     pub reported: bool,
+    /// Bytes of the compound, opened, at the beginning of its datagram.
+    pub len: usize,
 }
 
 /// Where news of a compound goes besides the figures.
@@ -153,7 +155,7 @@ impl Reporting {
         mut ears: Ears<'_>,
         now: Instant,
     ) -> Result<Told, DropReason> {
-        let mut told = Told::default();
+        let mut told = Told { len: compound.len(), ..Told::default() };
         let stamp = middle(self.anchor.ntp(now));
         let (ours, remote) = (ears.ours, ears.remote);
         rtcp::read(compound, |news| match news {

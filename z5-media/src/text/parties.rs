@@ -2,7 +2,7 @@
 //! redundancy of a packet is of that source too.
 //!
 //! Sequence numbers count the packets of all sources, so what a source said before is known by timestamps: a block later than
-//! the last one shown of its source is new, whichever packet brought it. Names of sources (RTCP SDES) are not read.
+//! the last one shown of its source is new, whichever packet brought it. What sources are called is read elsewhere.
 
 use super::{BOM, LOST};
 

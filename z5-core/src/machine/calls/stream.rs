@@ -60,12 +60,12 @@ impl Calls {
             MediaFact::FirstPacket => EventKind::FirstMedia { call: id, kind, after_ms },
             MediaFact::FirstPicture => EventKind::FirstPicture { call: id, after_ms },
             MediaFact::KeyFrameWanted => return call.ask_for_picture(),
-            MediaFact::Text { text, source } => {
+            MediaFact::Text { text, source, label } => {
                 call.text_received.push_str(&text);
                 keep_newest(&mut call.text_received);
                 back = call.text_to_give_back(&text).map(|text| Effect::SendText { call: id, text });
                 let source = source.map(|source| format!("{source:08x}"));
-                EventKind::Text { call: id, text, source }
+                EventKind::Text { call: id, text, source, label }
             }
             MediaFact::TextSent { text, waits } => {
                 let waits_ms = waits.into_iter().map(|wait| Some(wait?.as_secs_f64() * 1000.0)).collect();

@@ -67,6 +67,8 @@ pub(in crate::engine) enum Feed {
         wake: bool,
         /// The worker wants to hear of wanted key frames, limits and losses (video).
         adapts: bool,
+        /// The worker wants to read what sources are called (text).
+        names: bool,
     },
     /// Media encoded beforehand; what comes ends here.
     Load(LoadSource),
@@ -123,6 +125,13 @@ impl NetStream {
         } else if end == 1 || (self.mux && rtp::is_rtcp(datagram)) {
             if let Ok(told) = self.session.receive_rtcp(datagram, from, now) {
                 taken.woke = self.pass_on(told, events);
+                if let Feed::Worker { to_worker, names: true, .. } = &mut self.feed
+                    && let Some(compound) = datagram.get(..told.len)
+                {
+                    let head = FrameHead { payload_type: word::COMPOUND, ..FrameHead::default() };
+                    // Without room it is read when it is repeated.
+                    taken.woke |= to_worker.push(&head, compound);
+                }
                 taken.asked = told.resend;
             }
         } else {

@@ -158,6 +158,89 @@ fn text_arrives_in_simulated_time_and_what_came_before_the_stream_is_not_lost() 
     assert_eq!(texts.collect::<String>().trim_start_matches('\u{feff}'), "hello");
 }
 
+/// A compound of a mixer: a receiver report, and the names of these people.
+fn described(people: &[usize]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for person in people {
+        body.extend((100 + *person as u32).to_be_bytes());
+        body.extend([2, NAMES[*person].len() as u8]);
+        body.extend(NAMES[*person].bytes());
+        body.resize(body.len() / 4 * 4 + 4, 0);
+    }
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    [&report[..], &[0x80 | people.len() as u8, 202, 0, (body.len() / 4) as u8], &body].concat()
+}
+
+const NAMES: [&str; 3] = ["Ann", "Bo", "Chloé"];
+
+#[test]
+fn the_sources_of_a_mixer_are_labelled_whatever_is_lost_or_late() {
+    let mut labelled = 0;
+    for seed in 1..=40_u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut below = |end: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random >> 11) % end
+        };
+        let mut world = World::new();
+        let (engine, events) = world.engine();
+        let [mixer, mixer_rtcp] = [40_000, 40_001].map(|port| SocketAddr::new(LOCAL, port));
+        let port = engine.reserve(LOCAL, 0..=0).unwrap();
+        let [rtp, rtcp] = [port.rtp_addr(), port.rtcp_addr()];
+        let types = TextPayloadTypes { t140: 98, red: None };
+        let kind = StreamKind::Text(TextConfig { send: types, receive: types, characters_per_second: 30 });
+        let config = StreamConfig { remote: mixer, remote_rtcp: mixer_rtcp, ..config(kind, &port, 1) };
+        engine.start_stream(port, config).unwrap();
+        // What arrives when: words of somebody, or names.
+        let mut arrivals = Vec::new();
+        for n in 0..60_u64 {
+            let at = 100 * n + below(250);
+            let person = below(3) as usize;
+            if below(5) == 0 {
+                continue;
+            }
+            if below(3) == 0 {
+                let people: Vec<usize> = (0..3).filter(|_| below(2) == 0).collect();
+                arrivals.push((at, Err(people)));
+            } else {
+                let mut packet = vec![0x81, 98];
+                packet.extend((n as u16).to_be_bytes());
+                packet.extend((100 * n as u32).to_be_bytes());
+                packet.extend(9_u32.to_be_bytes());
+                packet.extend((100 + person as u32).to_be_bytes());
+                packet.extend(b"word");
+                arrivals.push((at, Ok((person, packet))));
+            }
+        }
+        arrivals.sort_by_key(|(at, _)| *at);
+        let mut named = [false; 3];
+        let start = *world.now.lock().unwrap();
+        for (at, what) in arrivals {
+            let now = *world.now.lock().unwrap();
+            world.live((start + Duration::from_millis(at)).saturating_duration_since(now), None);
+            let (from, to, bytes) = match &what {
+                Ok((_, packet)) => (mixer, rtp, packet.clone()),
+                Err(people) => (mixer_rtcp, rtcp, described(people)),
+            };
+            assert!(world.network.deliver(Datagram { from, to, bytes }));
+            world.network.turn();
+            if let Err(people) = &what {
+                people.iter().for_each(|person| named[*person] = true);
+            }
+            for event in events.try_iter() {
+                let StreamEvent::Text { text, source: Some(source), label, .. } = event else { continue };
+                let Ok((person, _)) = what else { panic!("names are no text") };
+                assert_eq!((source, text.as_str()), (100 + person as u32, "word"), "seed {seed}");
+                assert_eq!(label.as_deref(), named[person].then_some(NAMES[person]), "seed {seed}");
+                labelled += usize::from(label.is_some());
+            }
+        }
+    }
+    assert!(labelled > 200, "{labelled} labelled words");
+}
+
 #[test]
 fn ports_are_pairs_are_freed_and_are_never_shared() {
     let world = World::new();

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
 use crate::engine::config::{EventSender, StreamEvent, StreamId, TextConfig};
-use crate::engine::ring::{FrameHead, FrameReader, FrameWriter};
+use crate::engine::ring::{FrameHead, FrameReader, FrameWriter, word};
 use crate::stats::{DropCounts, TextFigures};
-use crate::text::{Said, TextNews, TextReceiver, TextSender};
+use crate::text::{Labels, Said, TextNews, TextReceiver, TextSender};
 
 /// Largest payload taken from the ring or written.
 const MAX_PAYLOAD: usize = 2048;
@@ -16,6 +16,7 @@ pub(in crate::engine) struct TextStream {
     pub(super) id: StreamId,
     sender: TextSender,
     receiver: TextReceiver,
+    labels: Labels,
     incoming: FrameReader,
     outgoing: FrameWriter,
     epoch: Instant,
@@ -44,6 +45,7 @@ impl TextStream {
             id,
             sender: TextSender::new(to.t140, to.red, config.characters_per_second, start, first_timestamp),
             receiver: TextReceiver::new(from.t140, from.red),
+            labels: Labels::default(),
             incoming,
             outgoing,
             epoch,
@@ -87,8 +89,12 @@ impl TextStream {
             if head.restarted {
                 self.receiver.restart(&mut shown);
             }
-            let at = self.epoch + Duration::from_nanos(head.at_nanos);
             let payload = &self.payload[..len];
+            if head.payload_type == word::COMPOUND {
+                self.labels.take(payload);
+                continue;
+            }
+            let at = self.epoch + Duration::from_nanos(head.at_nanos);
             let (sequence, payload_type) = (head.sequence, head.payload_type);
             let taken = match head.csrc {
                 Some(source) => {
@@ -125,7 +131,8 @@ impl TextStream {
 
     fn tell(&self, source: Option<u32>, text: String, events: &EventSender) {
         if !text.is_empty() {
-            events(StreamEvent::Text { stream: self.id, text, source });
+            let label = source.and_then(|source| self.labels.of(source)).map(str::to_owned);
+            events(StreamEvent::Text { stream: self.id, text, source, label });
         }
     }
 
