@@ -328,6 +328,9 @@ pub struct Media {
     pub bind: Option<IpAddr>,
     /// Local RTP ports, `first-last`; left out, the system picks. The group's range on the MCS wins over it.
     pub ports: Option<PortRange>,
+    /// All calls of the session share one pair of ports for each medium, told apart by the far end's address: for many calls at a
+    /// time. The far end must send from the address that it announces. Emergency calls have ports of their own.
+    pub shared_ports: bool,
     /// Audio codecs in order of preference. Comfort noise and telephone events come along by themselves.
     #[serde(deserialize_with = "values::audio_codecs")]
     pub audio_codecs: Vec<AudioCodec>,
@@ -354,6 +357,7 @@ impl Default for Media {
         Self {
             bind: None,
             ports: None,
+            shared_ports: false,
             audio_codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722],
             silence_suppression: false,
             srtp: SrtpMode::Off,
@@ -367,6 +371,11 @@ impl Default for Media {
 }
 
 impl Media {
+    /// How many pairs of ports a call takes at most, one for each medium.
+    pub(crate) fn pairs_of_a_call(&self) -> u32 {
+        1 + u32::from(self.text) + u32::from(self.video != VideoSetting::Off)
+    }
+
     /// What is sent of video at most.
     pub(crate) fn video_bits_per_second(&self) -> u64 {
         u64::from(self.video_kbps) * 1000

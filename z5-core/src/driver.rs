@@ -35,7 +35,7 @@ use z5_sip::ua::{FlowEnd, FlowId};
 
 use crate::call::{CallId, CallMedia};
 use crate::clock::{self, WallAnchor};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Problem};
 use crate::egress::{Guard, Passage};
 use crate::entropy::Entropy;
 use crate::error::{Attempt, AttemptOutcome, InternalError, StartError, StoreError};
@@ -132,6 +132,10 @@ pub(crate) fn start(
 ) -> Result<(mpsc::UnboundedSender<Order>, Events), StartError> {
     let started = clock::now();
     let real = matches!(world, World::Real);
+    if !real && config.media.shared_ports {
+        let why = "in simulated time there are no sockets that calls could share; leave it out";
+        return Err(ConfigError::Invalid(vec![Problem::bad("media.shared_ports", why)]).into());
+    }
     let entropy = match &world {
         World::Real => Entropy::System,
         World::Simulated(simulation) => Entropy::Seeded(Dice::new(simulation.seed)),
@@ -445,8 +449,8 @@ impl Core {
                 Effect::EndHttps => self.wires.end_https(),
                 Effect::Https { id, request } => self.wires.https(id, request),
                 Effect::Connect { flow, targets } => self.wires.connect(flow, targets),
-                Effect::PrepareMedia { call, bind, ports, kinds } => {
-                    let outcome = self.media.prepare(call, bind, ports, &kinds);
+                Effect::PrepareMedia { call, bind, ports, kinds, shared } => {
+                    let outcome = self.media.prepare(call, bind, (ports, shared), &kinds);
                     self.machine.handle(Input::MediaReady { call, outcome }, clock::now(), out);
                 }
                 Effect::StartMedia { call, streams } => {

@@ -16,6 +16,7 @@ mod extras;
 mod faults;
 mod matrix;
 mod privacy;
+mod shared;
 mod steps;
 mod support;
 mod transports;

@@ -1,8 +1,11 @@
 //! A carrier, a session on it, and the reading of events with a limit on patience.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::mpsc;
+use z5_core::media::{AudioSink, SinkError};
 use z5_core::{Config, Event, EventKind, Events, RetryMode, Session, SessionError, StartOptions};
 use z5_mock::{Builder, Carrier, ClientConfig};
 
@@ -108,4 +111,37 @@ impl Client {
         assert!(told, "the failed step is told: {:#?}", client.seen);
         (error.step().number(), error.code(), error.to_string())
     }
+}
+
+/// Sound as it comes, frame by frame.
+pub(crate) struct Ear(pub(crate) mpsc::UnboundedSender<Vec<i16>>);
+
+impl AudioSink for Ear {
+    fn open(&mut self, _: u32) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn write(&mut self, frame: &[i16]) -> Result<(), SinkError> {
+        self.0.send(frame.to_vec()).map_err(|_| SinkError::Closed)
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// Listens until a fifth of a second holds a tone of so many hertz, by how often it crosses zero.
+pub(crate) async fn hear(sound: &mut mpsc::UnboundedReceiver<Vec<i16>>, hz: usize) {
+    let mut window = VecDeque::new();
+    for _ in 0..3000 {
+        let frame = tokio::time::timeout(PATIENCE, sound.recv()).await.expect("sound in time");
+        window.extend(frame.expect("the call goes on"));
+        window.drain(..window.len().saturating_sub(1600));
+        let signs: Vec<bool> = window.iter().map(|sample| *sample > 0).collect();
+        let crossings = signs.windows(2).filter(|pair| pair[0] != pair[1]).count();
+        if signs.len() == 1600 && crossings.abs_diff(2 * hz / 5) <= 2 {
+            return;
+        }
+    }
+    panic!("no tone of {hz} Hz in a minute of sound");
 }

@@ -72,6 +72,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
         &[
             "bind",
             "ports",
+            "shared_ports",
             "audio_codecs",
             "silence_suppression",
             "srtp",

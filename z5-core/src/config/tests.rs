@@ -111,6 +111,23 @@ fn a_location_that_is_to_be_sent_has_to_be_there() {
 }
 
 #[test]
+fn shared_ports_need_a_pair_for_each_medium() {
+    let with = |ports: &str, more: &str| {
+        let media = format!("[media]\nports = \"{ports}\"\nshared_ports = true\n{more}");
+        complaint(&format!(
+            "profile = \"generic\"\n[sip]\ndomain = \"example.test\"\nusername = \"a\"\npassword = \"b\"\n\
+             proxy = \"127.0.0.1:5060\"\n{media}"
+        ))
+    };
+    assert_eq!(with("20000-20003", ""), "fine");
+    assert_eq!(with("20000-20001", "text = false\n"), "fine");
+    for (ports, more) in [("20000-20002", ""), ("20001-20005", "video = \"blank\"\n")] {
+        let told = with(ports, more);
+        assert!(told.contains("`media.shared_ports`") && told.contains(ports), "{told}");
+    }
+}
+
+#[test]
 fn load_gives_the_line_of_what_check_finds() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("z5.toml");

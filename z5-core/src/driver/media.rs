@@ -1,6 +1,7 @@
 //! Step 5 on the wire: ports, keys and streams of `z5_media`, kept per call.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,9 +13,9 @@ use z5_media::capture::{Capture, KeyOf};
 use z5_media::engine::simulated;
 use z5_media::loopback::{EchoSink, PictureSink};
 use z5_media::{
-    AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, Reach, Silence,
-    SrtpParams, SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes,
-    VideoConfig, codec::h264, video,
+    AudioConfig, Direction, Engine, EngineConfig, Flow, KeyLengthError, LocalPort, MediaError, PortError,
+    Reach, SharedPort, Silence, SrtpParams, SrtpSuite, StreamConfig, StreamEvent, StreamId, StreamKind,
+    TextConfig, TextPayloadTypes, VideoConfig, codec::h264, video,
 };
 use zeroize::Zeroizing;
 
@@ -38,11 +39,16 @@ pub(super) struct Media {
     /// How long sound may stay away.
     patience: Duration,
     calls: BTreeMap<CallId, CallStreams>,
+    /// Ports that calls share, by what they are for.
+    shared: BTreeMap<SharedFor, SharedPort>,
     made: AtomicU64,
     source: Source,
     /// What is sent as video when a call does not say.
     video: VideoSetting,
 }
+
+/// A medium, and where its ports are: an address and the first and last port.
+type SharedFor = (MediaKind, IpAddr, (u16, u16));
 
 /// Where chance comes from and datagrams go.
 pub(super) struct Source {
@@ -95,6 +101,7 @@ impl Media {
             reach,
             patience,
             calls: BTreeMap::new(),
+            shared: BTreeMap::new(),
             made,
             video,
         })
@@ -123,7 +130,7 @@ impl Media {
         &mut self,
         call: CallId,
         bind: IpAddr,
-        ports: PortRange,
+        (ports, shared): (PortRange, bool),
         kinds: &[MediaKind],
     ) -> Result<Vec<ReadyMedium>, CallError> {
         let engine =
@@ -147,7 +154,10 @@ impl Media {
         }
         let mut ready = Vec::new();
         for kind in kinds {
-            let port = reserve(engine, bind, ports)?;
+            let port = match shared {
+                false => reserve(engine, bind, ports)?,
+                true => place(&mut self.shared, engine, (*kind, bind, ports))?,
+            };
             let keys =
                 self.source.entropy.keys().map_err(|error| CallError::Media { why: error.to_string() })?;
             let pair = PortPair { rtp: port.rtp_addr(), rtcp: port.rtcp_addr() };
@@ -175,9 +185,15 @@ impl Media {
                 note_key(self.capture.as_ref(), KeyOf::SentTo(local), *suite, theirs);
             }
             let config = stream_config(plan, streams, serial, &self.source)?;
-            let stream = engine
-                .start_stream(port, config)
-                .map_err(|error| CallError::Media { why: error.to_string() })?;
+            let stream = engine.start_stream(port, config).map_err(|error| CallError::Media {
+                why: match error {
+                    MediaError::Claimed { remote } => format!(
+                        "another call has its far end at {remote} as well, and calls on shared ports are told apart by that; \
+                         leave `media.shared_ports` out"
+                    ),
+                    other => other.to_string(),
+                },
+            })?;
             // Text may rightly be idle (RFC 4103 section 5.2).
             if kind != MediaKind::Text {
                 engine
@@ -369,9 +385,27 @@ fn engine<'a>(
 }
 
 fn reserve(engine: &Engine, bind: IpAddr, ports: PortRange) -> Result<LocalPort, CallError> {
-    engine
-        .reserve(bind, ports.inclusive())
-        .map_err(|error| CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") })
+    engine.reserve(bind, ports.inclusive()).map_err(|error| no_port(bind, ports, &error))
+}
+
+fn no_port(bind: IpAddr, ports: PortRange, error: &PortError) -> CallError {
+    CallError::LocalPort { why: format!("{bind}, ports {ports}: {error}") }
+}
+
+/// A place on the ports that all calls share for a medium; they are opened for the first one and stay.
+fn place(
+    opened: &mut BTreeMap<SharedFor, SharedPort>,
+    engine: &Engine,
+    (kind, bind, ports): (MediaKind, IpAddr, PortRange),
+) -> Result<LocalPort, CallError> {
+    let port = match opened.entry((kind, bind, (ports.first(), ports.last()))) {
+        Entry::Occupied(port) => port.into_mut(),
+        Entry::Vacant(vacant) => {
+            let opened = engine.share(bind, ports.inclusive());
+            vacant.insert(opened.map_err(|error| no_port(bind, ports, &error))?)
+        }
+    };
+    Ok(port.port(None))
 }
 
 /// Writes a key beside the capture. A call goes on without it.

@@ -375,10 +375,15 @@ fn capabilities_of(
     call_media::capabilities(ready, (&media, limits.opus), &[], address, false)
 }
 
-fn prepare(id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
-    let bind = desk.plan.media.bind.unwrap_or(desk.local);
-    let (ports, _) = desk.account.rtp_ports.in_force();
-    out.push(Effect::PrepareMedia { call: id, bind, ports, kinds });
+impl Calls {
+    fn prepare(&self, id: CallId, kinds: Vec<MediaKind>, desk: &Desk<'_>, out: &mut Outbox<Effect>) {
+        let media = &desk.plan.media;
+        let bind = media.bind.unwrap_or(desk.local);
+        let (ports, _) = desk.account.rtp_ports.in_force();
+        // Who answers an emergency call may send from anywhere, which only a port of its own allows.
+        let shared = media.shared_ports && !self.calls.get(&id).is_some_and(|call| call.emergency);
+        out.push(Effect::PrepareMedia { call: id, bind, ports, kinds, shared });
+    }
 }
 
 fn nothing_to_carry() -> CallError {

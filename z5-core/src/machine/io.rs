@@ -487,6 +487,8 @@ pub(crate) enum Effect {
         bind: IpAddr,
         ports: PortRange,
         kinds: Vec<MediaKind>,
+        /// On the ports that all calls share.
+        shared: bool,
     },
     StartMedia {
         call: CallId,

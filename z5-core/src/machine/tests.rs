@@ -508,6 +508,32 @@ fn the_ports_of_the_group_are_used_for_media() {
     assert_eq!(prepared, Some(("30000-30099".to_owned(), 2)));
 }
 
+#[test]
+fn emergency_calls_have_ports_of_their_own() {
+    for shared_ports in [false, true] {
+        let mut world = World::new().start();
+        world.machine.plan.media.shared_ports = shared_ports;
+        let mut shared = |call, target: &str| {
+            world.input(Input::Command(Command::Call {
+                call: CallId(call),
+                target: target.into(),
+                wanted: SOUND,
+                anonymous: false,
+                location: None,
+            }));
+            let prepared = |wish: &Effect| match wish {
+                Effect::PrepareMedia { shared, .. } => Some(*shared),
+                _ => None,
+            };
+            let found = world.wishes.iter().find_map(prepared);
+            world.settle();
+            found
+        };
+        assert_eq!(shared(9, "echo"), Some(shared_ports));
+        assert_eq!(shared(10, "911"), Some(false));
+    }
+}
+
 impl World {
     fn call(&mut self, call: u64, target: &str) -> &'static str {
         let (call, before) = (CallId(call), self.events.len());

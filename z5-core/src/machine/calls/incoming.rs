@@ -8,7 +8,7 @@ use z5_sip::ua::{self, BodyPart, CallInfo, CallKey};
 use z5_sip::wire::Uri;
 
 use super::licensed::{self, check_licence, licensed};
-use super::{Call, Calls, Desk, Orders, capabilities_of, nothing_to_carry, prepare};
+use super::{Call, Calls, Desk, Orders, capabilities_of, nothing_to_carry};
 use crate::call::{CallId, Refusal};
 use crate::config::Profile;
 use crate::error::CallError;
@@ -117,7 +117,7 @@ impl Calls {
             video,
         }));
         if !rung_with.is_empty() {
-            prepare(id, rung_with, desk, out);
+            self.prepare(id, rung_with, desk, out);
             return Vec::new();
         }
         vec![ua::Command::Ring { call: key, offer: None }]
@@ -169,7 +169,7 @@ impl Calls {
         }
         call.asked_at = desk.now;
         self.set_state(id, CallState::Answering, out);
-        prepare(id, kinds, desk, out);
+        self.prepare(id, kinds, desk, out);
     }
 
     /// Whether the call can be taken like this, and what it may carry.

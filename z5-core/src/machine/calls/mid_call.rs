@@ -5,7 +5,7 @@ use z5_sip::ua::{self, CallFailure, CallKey, Info};
 
 use super::licensed::licensed;
 use super::moving::Place;
-use super::{Call, Calls, Desk, Orders, prepare};
+use super::{Call, Calls, Desk, Orders};
 use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{CallState, EventKind, MediaKind};
@@ -166,7 +166,7 @@ impl Calls {
         if !call.wanted.contains(&kind) {
             call.wanted.push(kind);
         }
-        prepare(id, vec![kind], desk, out);
+        self.prepare(id, vec![kind], desk, out);
     }
 
     /// The far end's answer is here: a medium that we wanted and that does not flow is told and forgotten.

@@ -4,7 +4,7 @@ use z5_sip::outbox::Outbox;
 use z5_sip::ua::{CallKey, CallOptions, Privacy};
 
 use super::licensed::{self, check_licence, licensed};
-use super::{Call, Calls, Desk, Extras, nothing_to_carry, prepare};
+use super::{Call, Calls, Desk, Extras, nothing_to_carry};
 use crate::call::{CallId, Side};
 use crate::config::Profile;
 use crate::error::CallError;
@@ -41,7 +41,7 @@ impl Calls {
                 call.echo = wanted.echo;
                 self.calls.insert(id, call);
                 self.set_state(id, CallState::Dialling, out);
-                prepare(id, kinds, desk, out);
+                self.prepare(id, kinds, desk, out);
             }
         }
     }

@@ -6,7 +6,7 @@ use z5_sip::ua::{self, CallKey, TransferTarget};
 use z5_sip::wire::Uri;
 
 use super::licensed::licensed;
-use super::{Call, Calls, Desk, Orders, nothing_to_carry, prepare};
+use super::{Call, Calls, Desk, Orders, nothing_to_carry};
 use crate::call::CallId;
 use crate::config::Profile;
 use crate::error::CallError;
@@ -128,7 +128,7 @@ impl Calls {
         call.echo = wanted.echo;
         self.calls.insert(new, call);
         self.set_state(new, CallState::Dialling, out);
-        prepare(new, kinds, desk, out);
+        self.prepare(new, kinds, desk, out);
     }
 
     fn check_referred(
@@ -200,7 +200,7 @@ impl Calls {
             return self.answer_offer(id, desk, out);
         }
         call.adding.clone_from(&added);
-        prepare(id, added, desk, out);
+        self.prepare(id, added, desk, out);
         Vec::new()
     }
 
