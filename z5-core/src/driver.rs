@@ -33,13 +33,13 @@ use z5_sip::ident::Ident;
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{FlowEnd, FlowId};
 
-use crate::call::{CallId, CallMedia};
+use crate::call::{AudioIn, CallId, CallMedia, VideoIn};
 use crate::clock::{self, WallAnchor};
 use crate::config::{Config, ConfigError, Problem};
 use crate::egress::{Guard, Passage};
 use crate::entropy::Entropy;
 use crate::error::{Attempt, AttemptOutcome, InternalError, StartError, StoreError};
-use crate::events::{EventKind, EventSender, Events, event_channel};
+use crate::events::{EventKind, EventSender, Events, MediaKind, event_channel};
 use crate::machine::Machine;
 use crate::machine::io::{
     Command, Effect, HttpsFailure, HttpsReply, Input, LookupAnswer, LookupFailure, LookupId, MediaFact,
@@ -62,8 +62,28 @@ pub(crate) enum Order {
         media: Box<CallMedia>,
         command: Command,
     },
+    /// Another source for a call that stands.
+    Source {
+        call: CallId,
+        source: NewSource,
+    },
     /// Everything before this was handled.
     Settled(oneshot::Sender<()>),
+}
+
+/// What is sent instead from now on.
+pub(crate) enum NewSource {
+    Audio(AudioIn),
+    Video(VideoIn),
+}
+
+impl NewSource {
+    fn kind(&self) -> MediaKind {
+        match self {
+            Self::Audio(_) => MediaKind::Audio,
+            Self::Video(_) => MediaKind::Video,
+        }
+    }
 }
 
 /// What the tasks of the driver report.
@@ -181,6 +201,7 @@ pub(crate) fn start(
         tracer: options.trace.map(|trace| tracer::Tracer::new(trace, started)),
         figures_every: options.figures_every,
         keeper,
+        new_source: None,
         last_words: None,
     };
     let running = watched(core, orders_in, facts_in);
@@ -244,6 +265,8 @@ struct Core {
     media: media::Media,
     guard: Guard,
     keeper: Option<store::Keeper>,
+    /// The source of the order of this turn; nobody's when the machine refuses it.
+    new_source: Option<NewSource>,
     /// The last event, told when everything is kept.
     last_words: Option<EventKind>,
     tracer: Option<tracer::Tracer>,
@@ -331,6 +354,11 @@ impl Core {
             Order::Call { call, media, command } => {
                 self.media.keep(call, *media);
                 command
+            }
+            Order::Source { call, source } => {
+                let kind = source.kind();
+                self.new_source = Some(source);
+                Command::Source { call, kind }
             }
             // what the orders before it led to was performed at the end of their turns; who no longer waits has not missed it
             Order::Settled(done) => {
@@ -463,6 +491,15 @@ impl Core {
                 }
                 Effect::DirectMedia { call, changes } => self.media.direct(call, &changes),
                 Effect::Privacy { call, private } => self.media.set_privacy(call, private),
+                Effect::SwitchSource { call, .. } => {
+                    let switched = self
+                        .new_source
+                        .take()
+                        .map_or(Ok(()), |source| self.media.switch_source(call, source));
+                    if let Err(error) = switched {
+                        self.emit(EventKind::CommandRefused { call, error });
+                    }
+                }
                 Effect::SendKeyFrame { call } => self.media.send_key_frame(call),
                 Effect::ForgetWish { call } => self.media.forget_wish(call),
                 Effect::StopMedia { call } => {
@@ -473,6 +510,7 @@ impl Core {
                 Effect::SendDigits { call, digits } => self.media.send_digits(call, &digits),
             }
         }
+        self.new_source = None;
         for (flow, messages) in writes {
             self.wires.write(flow, messages);
         }

@@ -414,6 +414,7 @@ impl Machine {
             }
             Command::Contacts { change } => self.change_contacts(change, now, out),
             Command::SyncContacts => self.sync_contacts(now, out),
+            Command::Source { call, kind } => self.calls.switch_source(call, kind, out),
             Command::Mute { call, kind, muted } => self.calls.mute(call, kind, muted, out),
             Command::SendDigits { call, digits } => {
                 let orders = self.calls.send_digits(call, &digits, out);

@@ -13,9 +13,9 @@ use z5_media::capture::Capture;
 use crate::account::book::Book;
 use crate::account::contacts::Contact;
 use crate::account::vcard::Card;
-use crate::call::{CallId, CallMedia, CallRequest, MessageId, Refusal};
+use crate::call::{AudioIn, CallId, CallMedia, CallRequest, MessageId, Refusal, VideoIn};
 use crate::config::{Config, RetryMode};
-use crate::driver::{self, Order, World};
+use crate::driver::{self, NewSource, Order, World};
 use crate::error::StartError;
 use crate::events::{CallState, Events, MediaKind, SessionState, StepTimings};
 use crate::machine::io::{BookChange, Command};
@@ -197,6 +197,20 @@ impl Session {
     /// `CallChanged` tells that the far end agreed, `CallTrouble` that it did not.
     pub fn add(&self, call: CallId, kind: MediaKind) {
         self.send(Order::Plain(Command::Add { call, kind }));
+    }
+
+    /// Sends another sound in a call that stands, from the next packet on: a tone, a file, silence, the application's own. The
+    /// one before is dropped; nothing is signalled, time stamps go on. What cannot be sent is told by `CommandRefused`, and the
+    /// one before goes on.
+    pub fn set_audio_in(&self, call: CallId, source: AudioIn) {
+        self.send(Order::Source { call, source: NewSource::Audio(source) });
+    }
+
+    /// The same of video: the far end sees the new source from its first key frame on. Refused besides where its pictures fit
+    /// no packet whole and the far end takes no fragments (packetization mode 0), and for [`VideoIn::Off`]: a blank picture in
+    /// place of any source is [`Self::mute`]. What is an echo stays one.
+    pub fn set_video_in(&self, call: CallId, source: VideoIn) {
+        self.send(Order::Source { call, source: NewSource::Video(source) });
     }
 
     /// Presses keys: 0-9, *, #, A-D, one after another (RFC 4733).

@@ -212,6 +212,44 @@ impl Engine {
         self.tell_worker(stream, worker::Command::Digits { id: stream, events, duration })
     }
 
+    /// Sends another source's sound from the next frame on, in place of the one before, which is dropped; also after that one
+    /// has ended. The stream's packets and time stamps go on as if nothing had happened.
+    ///
+    /// # Errors
+    /// When there is no such audio stream, or it sends what was encoded before.
+    pub fn set_audio_source(
+        &self,
+        stream: StreamId,
+        source: Box<dyn crate::source::AudioSource>,
+    ) -> Result<(), MediaError> {
+        let running = self.running(stream).ok_or(MediaError::NoSuchStream)?;
+        if running.kind != MediaKind::Audio || !running.works {
+            return Err(MediaError::WrongKind { wanted: "audio of a source" });
+        }
+        self.tell_worker(stream, worker::Command::AudioSource { id: stream, source })
+    }
+
+    /// Sends another source's pictures in place of the one's before, which is dropped; also after that one has ended. What
+    /// was made already still leaves; then comes a key frame of the new source, and what it gives before one is left out.
+    /// Time stamps go on. The blank picture of a private stream stays.
+    ///
+    /// # Errors
+    /// When there is no such video stream, or the source's pictures fit no packet whole where none may be split
+    /// (packetization mode 0); then the one before goes on.
+    pub fn set_video_source(
+        &self,
+        stream: StreamId,
+        source: Box<dyn crate::video::VideoSource>,
+    ) -> Result<(), MediaError> {
+        self.video(stream)?;
+        let whole = self.running(stream).is_some_and(|running| running.whole_units);
+        let limit = crate::video::LARGEST_WHOLE_UNIT;
+        match source.largest_unit() {
+            Some(largest) if whole && largest > limit => Err(MediaError::UnitTooLarge { largest, limit }),
+            Some(_) | None => self.tell_worker(stream, worker::Command::VideoSource { id: stream, source }),
+        }
+    }
+
     /// Makes our next picture a key frame, as soon as the source can: the far end asked for one by INFO (RFC 5168).
     ///
     /// # Errors

@@ -4,12 +4,13 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::mpsc;
 use z5_core::events::MediaKind;
-use z5_core::{CallId, CallMedia, CallRequest, Config, EventKind, VideoIn, VideoOut};
+use z5_core::{AudioIn, AudioOut, CallId, CallMedia, CallRequest, Config, EventKind, VideoIn, VideoOut};
 use z5_media::video::{FILM, OwnedFrame, VideoFeed, blank, feed, frames};
 use z5_mock::{Carrier, Impairment};
 
-use crate::support::{Client, carrier, config};
+use crate::support::{Client, Ear, carrier, config, hear};
 
 /// No single picture takes longer.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -97,6 +98,46 @@ impl Client {
 /// The film from its first picture on, as far as it is part of it.
 fn is_of_the_film(picture: &OwnedFrame) -> bool {
     FILM.windows(picture.data.len()).any(|part| part == picture.data)
+}
+
+#[tokio::test]
+async fn another_sound_and_other_pictures_are_sent_within_a_call() {
+    let carrier = carrier(|carrier| carrier).await;
+    let mut client = Client::ready(config(&carrier, "alice", |_| {})).await;
+    let (media, mut screen) = Screen::new(VideoIn::Film);
+    let (ear, mut sound) = mpsc::unbounded_channel();
+    let tone = |hz| AudioIn::Tone { hz, level_dbm0: -10.0 };
+    let media = CallMedia { audio_in: tone(400.0), audio_out: AudioOut::Custom(Box::new(Ear(ear))), ..media };
+    let call = client.session.call(CallRequest::to("+15555550900").with(media));
+    client.until("a picture", |kind| matches!(kind, EventKind::FirstPicture { .. })).await;
+    hear(&mut sound, 400).await;
+    let mut seen = screen.take(2).await;
+    assert!(seen.iter().all(is_of_the_film));
+
+    client.session.set_audio_in(call, tone(1000.0));
+    client.session.set_video_in(call, VideoIn::Blank);
+    hear(&mut sound, 1000).await;
+    seen.extend(screen.until(|picture| !is_of_the_film(picture)).await);
+    assert!(seen.last().is_some_and(|picture| picture.key_frame));
+    let later = |pair: &[OwnedFrame]| (pair[1].timestamp.wrapping_sub(pair[0].timestamp) as i32) > 0;
+    assert!(seen.windows(2).all(later), "time goes on");
+
+    // What cannot be sent is told, and nothing changes.
+    let nowhere = std::path::PathBuf::from("no-such-file");
+    client.session.set_video_in(call, VideoIn::Off);
+    client.session.set_video_in(call, VideoIn::File { path: nowhere.clone(), rate: None });
+    client.session.set_audio_in(call, AudioIn::Wav { path: nowhere, looping: false });
+    client.session.set_audio_in(call, AudioIn::Echo);
+    for code in ["call.video-source", "call.video-source", "call.audio-file", "call.media"] {
+        let refused = client.until("refused", |kind| matches!(kind, EventKind::CommandRefused { .. })).await;
+        let EventKind::CommandRefused { error, .. } = refused else { unreachable!() };
+        assert_eq!(error.code(), code, "{error}");
+    }
+    hear(&mut sound, 1000).await;
+    client.session.set_video_in(call, VideoIn::Film);
+    screen.until(is_of_the_film).await;
+    let figures = client.figures(call).await;
+    assert_eq!(figures.video.map(|video| video.pictures_left_out), Some(0));
 }
 
 #[tokio::test]

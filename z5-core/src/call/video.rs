@@ -95,6 +95,19 @@ impl From<&VideoSetting> for VideoIn {
 }
 
 impl VideoIn {
+    /// What it is called in an error: the file, or its kind.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Off => "off".to_owned(),
+            Self::Blank => "blank".to_owned(),
+            Self::Pattern(_) => "pattern".to_owned(),
+            Self::Film => "film".to_owned(),
+            Self::File { path, .. } => path.display().to_string(),
+            Self::Echo => "echo".to_owned(),
+            Self::Custom(_) => "source of the application".to_owned(),
+        }
+    }
+
     /// Whether it can be sent.
     pub(super) fn check(&self) -> Result<(), CallError> {
         match self {

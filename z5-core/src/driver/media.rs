@@ -19,7 +19,7 @@ use z5_media::{
 };
 use zeroize::Zeroizing;
 
-use super::{Fact, Facts};
+use super::{Fact, Facts, NewSource};
 use crate::call::{AudioIn, AudioOut, CallFigures, CallId, CallMedia, VideoIn, VideoOut};
 use crate::config::{PortRange, VideoSetting};
 use crate::entropy::Entropy;
@@ -78,6 +78,8 @@ struct CallStreams {
     /// What feeds the sources of an echo.
     heard: Option<EchoSink>,
     watched: Option<PictureSink>,
+    /// What of the call is an echo, for its whole life.
+    echoes: Vec<MediaKind>,
     streams: BTreeMap<MediaKind, StreamId>,
     /// Where each stream receives.
     local: BTreeMap<MediaKind, SocketAddr>,
@@ -185,14 +187,16 @@ impl Media {
                 note_key(self.capture.as_ref(), KeyOf::SentTo(local), *suite, theirs);
             }
             let config = stream_config(plan, streams, serial, &self.source)?;
-            let stream = engine.start_stream(port, config).map_err(|error| CallError::Media {
-                why: match error {
-                    MediaError::Claimed { remote } => format!(
+            let stream = engine.start_stream(port, config).map_err(|error| {
+                let why = if let MediaError::Claimed { remote } = error {
+                    format!(
                         "another call has its far end at {remote} as well, and calls on shared ports are told apart by that; \
                          leave `media.shared_ports` out"
-                    ),
-                    other => other.to_string(),
-                },
+                    )
+                } else {
+                    error.to_string()
+                };
+                CallError::Media { why }
             })?;
             // Text may rightly be idle (RFC 4103 section 5.2).
             if kind != MediaKind::Text {
@@ -267,11 +271,7 @@ impl Media {
     }
 
     /// Does something with a call's video, if it runs.
-    fn with_video(
-        &self,
-        call: CallId,
-        what: impl FnOnce(&Engine, StreamId) -> Result<(), z5_media::MediaError>,
-    ) {
+    fn with_video(&self, call: CallId, what: impl FnOnce(&Engine, StreamId) -> Result<(), MediaError>) {
         let stream = self.calls.get(&call).and_then(|streams| streams.streams.get(&MediaKind::Video));
         if let (Some(engine), Some(stream)) = (&self.engine, stream)
             && let Err(error) = what(engine, *stream)
@@ -283,6 +283,38 @@ impl Media {
     /// Shows the far end a blank picture, or the source's again.
     pub(super) fn set_privacy(&self, call: CallId, private: bool) {
         self.with_video(call, |engine, stream| engine.set_privacy(stream, private));
+    }
+
+    /// Sends another source of a call's sound or video.
+    pub(super) fn switch_source(&self, call: CallId, source: NewSource) -> Result<(), CallError> {
+        let kind = source.kind();
+        let streams = self.calls.get(&call);
+        let stream = streams.and_then(|streams| streams.streams.get(&kind)).copied();
+        let (Some(engine), Some(streams), Some(stream)) = (&self.engine, streams, stream) else {
+            return Err(CallError::Media { why: format!("the call carries no {}", kind.name()) });
+        };
+        // The two ends of an echo are tied together when it begins.
+        let echo = matches!(source, NewSource::Audio(AudioIn::Echo) | NewSource::Video(VideoIn::Echo));
+        if echo || streams.echoes.contains(&kind) {
+            let why =
+                format!("the {} of a call is an echo from its beginning to its end, or never", kind.name());
+            return Err(CallError::Media { why });
+        }
+        match source {
+            NewSource::Audio(source) => engine
+                .set_audio_source(stream, source.open()?.0)
+                .map_err(|error| CallError::Media { why: error.to_string() }),
+            NewSource::Video(source) => {
+                let what = source.name();
+                if matches!(source, VideoIn::Off) {
+                    let why = "a call that carries video mutes it; it is not taken away".to_owned();
+                    return Err(CallError::VideoSource { what, why });
+                }
+                engine
+                    .set_video_source(stream, source.open(self.source.threads())?.0)
+                    .map_err(|error| CallError::VideoSource { what, why: error.to_string() })
+            }
+        }
     }
 
     /// Our next picture is to be a key frame.
@@ -301,7 +333,7 @@ impl Media {
                 change.moved.map_or(Ok(()), |(remote, rtcp)| engine.set_remote(*stream, remote, rtcp));
             let keyed = change.srtp.as_ref().map_or(Ok(()), |plan| {
                 srtp(plan)
-                    .map_err(|_| z5_media::MediaError::Keys)
+                    .map_err(|_| MediaError::Keys)
                     .and_then(|params| engine.set_remote_key(*stream, &params))
             });
             if let (Some(plan), Some(local)) = (&change.srtp, streams.local.get(&change.kind)) {
@@ -443,7 +475,10 @@ fn stream_config(
             sink: {
                 let sink = streams.sink.take().unwrap_or(AudioOut::Nothing).open()?;
                 match streams.heard.take() {
-                    Some(echo) => Box::new(echo.beside(sink)),
+                    Some(echo) => {
+                        streams.echoes.push(MediaKind::Audio);
+                        Box::new(echo.beside(sink))
+                    }
                     None => sink,
                 }
             },
@@ -471,7 +506,10 @@ fn stream_config(
             sink: {
                 let sink = streams.video_out.take().unwrap_or(VideoOut::Nothing).open(origin.threads())?;
                 match streams.watched.take() {
-                    Some(echo) => Box::new(echo.beside(sink)),
+                    Some(echo) => {
+                        streams.echoes.push(MediaKind::Video);
+                        Box::new(echo.beside(sink))
+                    }
                     None => sink,
                 }
             },

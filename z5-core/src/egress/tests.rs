@@ -213,6 +213,7 @@ fn every_wish_that_reaches_somebody_is_judged() {
             | Effect::StopMedia { .. }
             | Effect::SendText { .. }
             | Effect::Privacy { .. }
+            | Effect::SwitchSource { .. }
             | Effect::SendKeyFrame { .. }
             | Effect::SendDigits { .. }
             | Effect::Recall

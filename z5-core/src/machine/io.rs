@@ -342,6 +342,7 @@ pub(crate) enum Command {
     Hold { call: CallId, hold: bool },
     Mute { call: CallId, kind: MediaKind, muted: bool },
     Add { call: CallId, kind: MediaKind },
+    Source { call: CallId, kind: MediaKind },
     SendDigits { call: CallId, digits: String },
     Transfer { call: CallId, target: String },
     Connect { call: CallId, other: CallId },
@@ -510,6 +511,11 @@ pub(crate) enum Effect {
     Privacy {
         call: CallId,
         private: bool,
+    },
+    /// Send the source that came with the command in place of the one that is sent.
+    SwitchSource {
+        call: CallId,
+        kind: MediaKind,
     },
     /// The far end asked for a key frame by INFO.
     SendKeyFrame {

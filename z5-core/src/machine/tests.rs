@@ -237,6 +237,7 @@ impl World {
             }
             Effect::EndLookups
             | Effect::ForgetWish { .. }
+            | Effect::SwitchSource { .. }
             | Effect::SendText { .. }
             | Effect::SendDigits { .. } => {}
         }

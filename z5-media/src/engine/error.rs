@@ -122,6 +122,16 @@ pub enum MediaError {
         /// The far end's address.
         remote: std::net::SocketAddr,
     },
+    /// Another source of video cannot be sent: the far end takes no fragments.
+    #[error(
+        "the source has a NAL unit of {largest} bytes, and the far end takes none above {limit} (packetization mode 0); encode it in smaller slices"
+    )]
+    UnitTooLarge {
+        /// Bytes of the source's largest unit.
+        largest: usize,
+        /// The most that fits a packet.
+        limit: usize,
+    },
     /// As many streams run as one engine can carry.
     #[error("the media engine carries {limit} streams already")]
     TooManyStreams {

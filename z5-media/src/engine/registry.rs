@@ -12,6 +12,7 @@ use super::shared::SharedPlace;
 use super::start::clock_rate;
 use super::worker::WorkerFigures;
 use crate::clock::WallAnchor;
+use crate::codec::h264::Mode;
 use crate::quality::emodel;
 use crate::stats::{DropCounts, DropReason, MediaKind, RemoteVoice, StreamStats};
 
@@ -30,6 +31,8 @@ pub(super) struct Running {
     pub(super) clock_rate: u32,
     /// It has a half on the worker thread.
     pub(super) works: bool,
+    /// Video whose far end takes no fragments (packetization mode 0).
+    pub(super) whole_units: bool,
 }
 
 /// A stream's claim on a shared socket pair.
@@ -53,8 +56,10 @@ impl Running {
             StreamKind::Load(load) => (MediaKind::Audio, load.codec.name(), false),
         };
         let works = !matches!(config.kind, StreamKind::Load(_));
+        let whole_units = matches!(&config.kind, StreamKind::Video(video) if video.mode == Mode::SingleNal);
         let security = config.srtp.as_ref().map(|srtp| srtp.suite().name());
-        Self { kind, codec, security, telephone_event, clock_rate: clock_rate(&config.kind), works }
+        let clock_rate = clock_rate(&config.kind);
+        Self { kind, codec, security, telephone_event, clock_rate, works, whole_units }
     }
 }
 

@@ -21,7 +21,9 @@ pub(super) use video::VideoStream;
 
 use super::config::{AudioFormat, Direction, EventSender, StreamId};
 use crate::clock::Clock;
+use crate::source::AudioSource;
 use crate::stats::{DropCounts, Heard, Playout, TextFigures, VideoFigures};
+use crate::video::VideoSource;
 
 /// Deadlines this close are served together, which saves wake-ups with many streams.
 const TOGETHER: Duration = Duration::from_micros(500);
@@ -42,6 +44,15 @@ pub(super) enum Command {
     Text {
         id: StreamId,
         text: String,
+    },
+    /// Another source in place of the one before.
+    AudioSource {
+        id: StreamId,
+        source: Box<dyn AudioSource>,
+    },
+    VideoSource {
+        id: StreamId,
+        source: Box<dyn VideoSource>,
     },
     /// A key frame is wanted: of ours, or of the far end.
     KeyFrame {
@@ -315,6 +326,17 @@ impl Worker {
                 Ok(Command::Privacy { id, private }) => {
                     if let Some(Stream::Video(stream)) = self.stream(id) {
                         stream.set_privacy(private);
+                        self.handle(id.slot(), now);
+                    }
+                }
+                Ok(Command::AudioSource { id, source }) => {
+                    if let Some(Stream::Audio(stream)) = self.stream(id) {
+                        stream.set_source(source);
+                    }
+                }
+                Ok(Command::VideoSource { id, source }) => {
+                    if let Some(Stream::Video(stream)) = self.stream(id) {
+                        stream.set_source(source, now);
                         self.handle(id.slot(), now);
                     }
                 }

@@ -114,6 +114,12 @@ impl VideoSender {
         pushed
     }
 
+    /// The next pictures are of another source, which brings parameter sets of its own.
+    pub fn forget_sets(&mut self) {
+        self.sps.clear();
+        self.pps.clear();
+    }
+
     /// When the next wish will be admitted; `None` before the first.
     #[must_use]
     pub fn next_wish(&self) -> Option<Instant> {

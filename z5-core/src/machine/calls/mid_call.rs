@@ -186,6 +186,17 @@ impl Calls {
         }
     }
 
+    /// Another source is sent of a medium that flows; the far end is told nothing.
+    pub(crate) fn switch_source(&mut self, id: CallId, kind: MediaKind, out: &mut Outbox<Effect>) {
+        let Some(call) = self.standing(id, "source", out) else { return };
+        if call.runs(kind) {
+            out.push(Effect::SwitchSource { call: id, kind });
+        } else {
+            let error = CallError::Media { why: format!("the call carries no {}", kind.name()) };
+            out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
+        }
+    }
+
     /// Sends nothing of a medium, or sends it again; the far end is told nothing.
     pub(crate) fn mute(&mut self, id: CallId, kind: MediaKind, muted: bool, out: &mut Outbox<Effect>) {
         let Some(call) = self.standing(id, "mute", out) else { return };

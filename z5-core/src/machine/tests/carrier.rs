@@ -171,6 +171,7 @@ impl Net {
             Effect::EndLookups
             | Effect::DirectMedia { .. }
             | Effect::Privacy { .. }
+            | Effect::SwitchSource { .. }
             | Effect::SendKeyFrame { .. }
             | Effect::ForgetWish { .. }
             | Effect::SendText { .. }

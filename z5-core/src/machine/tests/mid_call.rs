@@ -198,6 +198,22 @@ fn keys_are_pressed_only_where_they_can_be_heard() {
     assert!(world.wishes.contains(&Effect::SendDigits { call, digits: "12#A".into() }), "{:?}", world.wishes);
 }
 
+#[test]
+fn another_source_is_sent_of_a_medium_that_flows_and_nothing_is_signalled() {
+    let (mut world, call) = World::standing(AUDIO);
+    let sent = world.sent.len();
+    let kind = MediaKind::Audio;
+    world.input(Input::Command(Command::Source { call, kind }));
+    assert_eq!(world.wishes, [Effect::SwitchSource { call, kind }]);
+    world.settle();
+    world.input(Input::Command(Command::Source { call, kind: MediaKind::Video }));
+    let switch = |wish: &Effect| matches!(wish, Effect::SwitchSource { .. });
+    assert!(!world.wishes.iter().any(switch), "{:?}", world.wishes);
+    world.settle();
+    assert_eq!(world.refused(), "call.media", "there is no video");
+    assert_eq!(world.sent.len(), sent);
+}
+
 impl World {
     /// The user adds text, and its port is there.
     fn add_text(&mut self, call: CallId) {
@@ -274,6 +290,7 @@ fn nothing_is_done_to_a_call_that_does_not_stand() {
         Command::Mute { call, kind: MediaKind::Audio, muted: true },
         Command::SendDigits { call, digits: "1".into() },
         Command::Add { call, kind: MediaKind::Text },
+        Command::Source { call, kind: MediaKind::Audio },
     ] {
         world.command(command);
         assert_eq!(world.refused(), "call.wrong-state");

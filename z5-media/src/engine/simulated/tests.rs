@@ -7,11 +7,12 @@ use super::*;
 use crate::clock;
 use crate::codec::h264::Mode;
 use crate::engine::{
-    AudioCodec, AudioConfig, AudioOptions, Direction, Engine, EngineConfig, LocalPort, StreamConfig,
-    StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes, VideoConfig,
+    AudioCodec, AudioConfig, AudioOptions, Direction, Engine, EngineConfig, LocalPort, MediaError,
+    StreamConfig, StreamEvent, StreamId, StreamKind, TextConfig, TextPayloadTypes, VideoConfig,
 };
 use crate::loopback;
-use crate::sink::Null;
+use crate::quality::Listener;
+use crate::sink::{AudioSink, Null, SinkError};
 use crate::source::Tone;
 use crate::stats::StreamStats;
 use crate::stream::FeedbackConfig;
@@ -136,6 +137,100 @@ fn the_same_world_gives_the_same_figures_and_another_one_others() {
     let [a, _] = call(Some(50));
     let share = a.lost.unwrap() as f64 / 6000.0;
     assert!((0.01..0.05).contains(&share), "{share}");
+}
+
+/// Keeps what is heard, for the test to read.
+struct Heard(Arc<Mutex<Vec<i16>>>);
+
+impl AudioSink for Heard {
+    fn open(&mut self, _: u32) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    fn write(&mut self, frame: &[i16]) -> Result<(), SinkError> {
+        self.0.lock().unwrap().extend_from_slice(frame);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+#[test]
+fn another_source_is_heard_from_the_next_frame_on_and_nothing_is_missing() {
+    let mut world = World::new();
+    let ((a, events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let samples = Arc::new(Mutex::new(Vec::new()));
+    let mut listens = tone(0.0);
+    let StreamKind::Audio(audio) = &mut listens else { panic!("audio") };
+    audio.sink = Box::new(Heard(Arc::clone(&samples)));
+    let [stream_a, stream_b] = joined(&a, &b, [tone(440.0), listens]);
+    let tone_of = |from: usize, to: usize| {
+        let mut listener = Listener::new(8000);
+        listener.hear(&samples.lock().unwrap()[from * 8000..to * 8000]);
+        listener.heard().unwrap()
+    };
+    world.live(Duration::from_secs(4), None);
+    a.set_audio_source(stream_a, Box::new(Tone::new(1000.0, -12.0).lasting(Duration::from_secs(4)))).unwrap();
+    world.live(Duration::from_secs(6), None);
+    // It has ended meanwhile, which is told, and is followed all the same.
+    let ended = |event| matches!(event, StreamEvent::SourceEnded { .. });
+    assert_eq!(events_a.try_iter().filter(|event| ended(event.clone())).count(), 1);
+    a.set_audio_source(stream_a, Box::new(Tone::new(600.0, -12.0))).unwrap();
+    world.live(Duration::from_secs(4), None);
+    for (from, hz) in [(1, 440.0), (5, 1000.0), (11, 600.0)] {
+        let heard = tone_of(from, from + 2);
+        assert!((heard.dominant_hz.unwrap() - hz).abs() < 2.0, "{from} s: {heard:?}");
+        assert!(heard.tone_share.unwrap() > 0.95, "{from} s: {heard:?}");
+    }
+    // The change itself: no gap and no hole between two tones.
+    let quiet = samples.lock().unwrap()[3 * 8000..7 * 8000]
+        .chunks(80)
+        .filter(|part| part.iter().all(|sample| sample.unsigned_abs() < 1000))
+        .count();
+    assert_eq!(quiet, 0);
+    let [_, report] = [a.stop_stream(stream_a).unwrap(), b.stop_stream(stream_b).unwrap()];
+    assert_eq!((report.lost, report.reordered, report.dropped.len()), (Some(0), 0, 0), "{report:?}");
+    assert!((695..=701).contains(&report.packets_received), "{report:?}");
+    assert_eq!(report.playout.unwrap().concealed_ms, 0.0, "time stamps went on: {report:?}");
+    assert!(matches!(
+        a.set_audio_source(stream_a, Box::new(Tone::new(1.0, 0.0))),
+        Err(MediaError::NoSuchStream)
+    ));
+}
+
+#[test]
+fn another_source_must_fit_the_stream() {
+    let mut world = World::new();
+    let ((a, _events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let video = |mode| {
+        StreamKind::Video(VideoConfig {
+            send_payload_type: 97,
+            receive_payload_type: 97,
+            also_received: Vec::new(),
+            mode,
+            level: None,
+            feedback: FeedbackConfig::default(),
+            max_bits_per_second: 1_000_000,
+            source: Box::new(NoPicture),
+            sink: Box::new(NoPicture),
+        })
+    };
+    let [whole, split] = joined(&a, &b, [video(Mode::SingleNal), video(Mode::NonInterleaved)]);
+    let film = |slice| Box::new(AnnexBSource::of(stream(20, 10, slice)).unwrap());
+    let refused = a.set_video_source(whole, film(1181)).unwrap_err();
+    assert!(matches!(refused, MediaError::UnitTooLarge { largest: 1181, limit: 1180 }), "{refused}");
+    a.set_video_source(whole, film(1180)).unwrap();
+    b.set_video_source(split, film(20_000)).unwrap();
+    world.live(Duration::from_secs(1), None);
+    for (engine, stream) in [(&a, whole), (&b, split)] {
+        let video = engine.stats(stream).unwrap().video.unwrap();
+        assert_eq!((video.pictures_sent, video.pictures_left_out), (20, 0), "{video:?}");
+        assert_eq!((video.pictures_received, video.pictures_dropped), (20, 0), "{video:?}");
+    }
+    let sound = Box::new(Tone::new(440.0, -12.0));
+    assert!(matches!(a.set_audio_source(whole, sound), Err(MediaError::WrongKind { .. })));
 }
 
 #[test]

@@ -155,6 +155,12 @@ impl AudioStream {
         self.check_sink(opened, events);
     }
 
+    /// Another source in place of the one before, from the next frame on.
+    pub(super) fn set_source(&mut self, mut source: Box<dyn AudioSource>) {
+        source.open(self.sample_rate);
+        self.source = Some(source);
+    }
+
     pub(super) fn next_deadline(&self) -> Instant {
         self.next_tick
     }

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::WorkerFigures;
 use super::opening::Opening;
-use crate::codec::h264::Mode;
+use crate::codec::h264::{Mode, nal_units};
 use crate::engine::config::{EventSender, StreamEvent, StreamId, VideoConfig};
 use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::sink::SinkError;
 use crate::stats::{DropCounts, VideoFigures};
 use crate::video::{
-    Adaptation, CLOCK_RATE, LARGEST_WHOLE_UNIT, Terms, VideoFrame, VideoPoll, VideoReceiver, VideoSender,
-    VideoSink, VideoSource, blank,
+    Adaptation, CLOCK_RATE, LARGEST_WHOLE_UNIT, Level, Terms, VideoFrame, VideoPoll, VideoReceiver,
+    VideoSender, VideoSink, VideoSource, blank,
 };
 
 /// Largest payload taken from the ring or written.
@@ -27,6 +27,12 @@ const INFO_AFTER: Duration = Duration::from_secs(2);
 const BLANK_EVERY: Duration = Duration::from_secs(5);
 /// Size of a blank picture where none was sent before, and the largest that fits a packet whole (packetization mode 0).
 const BLANK_SIZE: (u32, u32) = (352, 288);
+/// Least time between the last picture of one source and the first of the next.
+const LEAST_APART: Duration = Duration::from_millis(1);
+/// A new source that was asked for a key frame is asked again after this.
+const KEY_FRAME_AGAIN: Duration = Duration::from_millis(500);
+/// Type of a NAL unit that is a slice of a key frame.
+const IDR: u8 = 5;
 /// An idle source is asked again after this.
 const IDLE: Duration = Duration::from_millis(500);
 /// Filler data: a NAL unit that decoders pass over (ITU-T H.264 section 7.3.2.7), sent when there is nothing else.
@@ -46,7 +52,14 @@ pub(in crate::engine) struct VideoStream {
     receiver: VideoReceiver,
     adaptation: Adaptation,
     adapted: bool,
+    level: Option<Level>,
     first_timestamp: u32,
+    /// The source's time began then, after the stream's start.
+    source_began: Duration,
+    /// When the last picture of a source was, after the stream's start.
+    last_picture: Option<Duration>,
+    /// The source is new: nothing of it is sent before a key frame.
+    awaits_key_frame: bool,
     send: bool,
     /// While private, when the next blank picture is due, and how many there were.
     blank: Option<(Instant, u32)>,
@@ -84,19 +97,12 @@ impl VideoStream {
     ) -> Self {
         let patience = if config.feedback.nack { PATIENCE_WITH_NACK } else { PATIENCE };
         let whole_units = config.mode == Mode::SingleNal;
-        let mut source = config.source;
         let most = config.level.map_or(u64::MAX, |level| level.bits_per_second);
         let adaptation = Adaptation::new(config.max_bits_per_second.min(most));
-        source.begin(&Terms {
-            level: config.level,
-            largest_unit: whole_units.then_some(SEND_PAYLOAD),
-            bits_per_second: adaptation.target(),
-        });
-        source.set_target(adaptation.target());
-        Self {
+        let mut stream = Self {
             id,
             payload_type: config.send_payload_type,
-            source: Some(source),
+            source: None,
             sink: Some(config.sink),
             incoming,
             outgoing,
@@ -106,7 +112,11 @@ impl VideoStream {
             receiver: VideoReceiver::new(patience, start),
             adaptation,
             adapted: false,
+            level: config.level,
             first_timestamp,
+            source_began: Duration::ZERO,
+            last_picture: None,
+            awaits_key_frame: false,
             send,
             blank: None,
             whole_units,
@@ -121,7 +131,35 @@ impl VideoStream {
             drops: DropCounts::default(),
             unit: Vec::new(),
             payload: Box::new([0; MAX_PAYLOAD]),
+        };
+        stream.begin(config.source);
+        stream
+    }
+
+    /// Tells a source what was agreed and takes it into use.
+    fn begin(&mut self, mut source: Box<dyn VideoSource>) {
+        source.begin(&Terms {
+            level: self.level,
+            largest_unit: self.whole_units.then_some(SEND_PAYLOAD),
+            bits_per_second: self.adaptation.target(),
+        });
+        source.set_target(self.adaptation.target());
+        self.source = Some(source);
+    }
+
+    /// Another source in place of the one before. Its time begins now, or just behind the last picture, whose time may be ahead.
+    pub(super) fn set_source(&mut self, source: Box<dyn VideoSource>, now: Instant) {
+        let since = now.saturating_duration_since(self.start);
+        let behind = self.last_picture.map_or(Duration::ZERO, |last| last + LEAST_APART);
+        self.source_began = since.max(behind);
+        self.begin(source);
+        // The parameter sets of the one before fit none of its pictures.
+        self.sender.forget_sets();
+        self.awaits_key_frame = true;
+        if let Some(source) = &mut self.source {
+            source.want_key_frame();
         }
+        self.next_picture = now;
     }
 
     pub(super) fn next_deadline(&self) -> Instant {
@@ -304,15 +342,25 @@ impl VideoStream {
         while self.next_picture <= now {
             let Some(source) = &mut self.source else { return };
             self.unit.clear();
-            match source.next(now.saturating_duration_since(self.start), &mut self.unit) {
+            let began = self.start + self.source_began;
+            match source.next(now.saturating_duration_since(began), &mut self.unit) {
                 VideoPoll::Picture { .. } if !self.send || self.blank.is_some() => {}
+                VideoPoll::Picture { .. } if self.awaits_key_frame && !is_key_frame(&self.unit) => {
+                    // It was asked for one; should that be lost on it, it is asked again.
+                    self.wish_at.get_or_insert(now + KEY_FRAME_AGAIN);
+                }
                 VideoPoll::Picture { at } => {
+                    if std::mem::take(&mut self.awaits_key_frame) {
+                        self.wish_at = None;
+                    }
+                    let at = self.source_began + at;
+                    self.last_picture = Some(at);
                     let timestamp = self.first_timestamp.wrapping_add(units(at));
                     if let Err(error) = self.sender.push(&self.unit, timestamp, now) {
                         tracing::debug!(%error, stream = %self.id, "a picture was left out");
                     }
                 }
-                VideoPoll::Wait { until } => self.next_picture = (self.start + until).min(now + IDLE),
+                VideoPoll::Wait { until } => self.next_picture = (began + until).min(now + IDLE),
                 VideoPoll::Ended => {
                     self.source = None;
                     events(StreamEvent::SourceEnded { stream: self.id });
@@ -393,7 +441,15 @@ impl VideoStream {
     }
 }
 
+/// Decoding may start with this access unit.
+fn is_key_frame(unit: &[u8]) -> bool {
+    nal_units(unit).any(|nal| nal[0] & 0x1f == IDR)
+}
+
 /// RTP timestamp units of a time, rounded to the nearest; they wrap.
 fn units(time: Duration) -> u32 {
     ((time.as_nanos() * u128::from(CLOCK_RATE) + 500_000_000) / 1_000_000_000) as u32
 }
+
+#[cfg(test)]
+mod tests;
