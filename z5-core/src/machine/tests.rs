@@ -522,9 +522,8 @@ fn emergency_calls_have_ports_of_their_own() {
                 anonymous: false,
                 location: None,
             }));
-            let prepared = |wish: &Effect| match wish {
-                Effect::PrepareMedia { shared, .. } => Some(*shared),
-                _ => None,
+            let prepared = |wish: &Effect| {
+                if let Effect::PrepareMedia { shared, .. } = wish { Some(*shared) } else { None }
             };
             let found = world.wishes.iter().find_map(prepared);
             world.settle();

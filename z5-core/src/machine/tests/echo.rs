@@ -21,7 +21,11 @@ impl World {
     }
 
     fn typed(&mut self, call: CallId, text: &str) -> Vec<Effect> {
-        self.gives_back(call, MediaKind::Text, MediaFact::Text { text: text.to_owned(), source: None })
+        self.gives_back(
+            call,
+            MediaKind::Text,
+            MediaFact::Text { text: text.to_owned(), source: None, label: None },
+        )
     }
 
     fn pressed(&mut self, call: CallId, digit: char) -> Vec<Effect> {
