@@ -88,6 +88,7 @@ fn a_misspelt_fault_or_one_at_a_place_that_is_not_there_is_refused() {
     for (fault, part) in [
         ("zdial.refussed", "did you mean zdial.refuse?"),
         ("zdial.refuse,tmes=2", "did you mean times=?"),
+        ("zdial.refuse,from=1,from=2", "from stands twice"),
         ("media.none,at=127.0.0.1", "the same at all"),
         ("zdial.refuse,at=127.0.0.9", "no address of this carrier"),
     ] {
@@ -101,9 +102,12 @@ fn a_misspelt_fault_or_one_at_a_place_that_is_not_there_is_refused() {
 #[test]
 fn a_bad_network_is_described_on_the_command_line_and_a_mistake_in_it_refused() {
     for flag in ["--impair", "--impair-sip"] {
-        for (given, part) in
-            [("los=2%", "did you mean loss?"), ("loss=3", "2.5%"), ("queue=1s", "beside rate")]
-        {
+        for (given, part) in [
+            ("los=2%", "did you mean loss?"),
+            ("loss=3", "2.5%"),
+            ("queue=1s", "beside rate"),
+            ("loss=1%,loss=2%", "\"loss=1%\" at character 1 and \"loss=2%\" at character 9"),
+        ] {
             let run = z5(&["mock", "--duration", "1ms", flag, given]);
             assert_eq!(run.status, 2, "{flag} {given}: {}", run.stderr);
             assert!(run.stderr.contains(part), "{part} is not in {}", run.stderr);
@@ -220,4 +224,22 @@ fn people_see_with_which_suite_a_call_is_encrypted() {
     let run = z5(&["--config", &world.config(), "call", "echo", "--srtp", "required", "--duration", "200ms"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
     assert!(run.stdout.contains("(SRTP AEAD_AES_256_GCM)"), "{}", run.stdout);
+}
+
+/// What is lost of a stream TCP sends again: who asks for loss of SIP is told where it acts.
+#[test]
+fn loss_of_sip_is_told_to_act_over_udp_alone() {
+    let told = |given: &str| {
+        let run = z5(&["mock", "--duration", "1ms", "--impair-sip", given]);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        run.stdout
+    };
+    let lossy = told("loss=2%,delay=20ms,duplicate=1%");
+    assert!(
+        lossy.contains("note   loss, duplicate of SIP: over UDP alone (z5 --sip-transport udp)"),
+        "{lossy}"
+    );
+    assert!(!told("delay=20ms").contains("note"));
+    let mock = Mock::start(&["--impair-sip", "loss=2%"]);
+    assert_eq!(mock.started["notes"].as_array().map(Vec::len), Some(1), "{}", mock.started);
 }

@@ -195,6 +195,12 @@ impl Builder {
         self
     }
 
+    /// What of it happens to SIP over UDP alone ([`Impairment::of_datagrams`]): a tester whose clients come by TCP or TLS sees nothing of
+    /// it.
+    pub fn sip_impairment_of_datagrams(&self) -> Vec<&'static str> {
+        self.sip_impairment.of_datagrams()
+    }
+
     /// The `rtp-port-range` that the group policy gives to clients.
     #[must_use]
     pub fn client_rtp_ports(mut self, low: u16, high: u16) -> Self {

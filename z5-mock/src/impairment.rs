@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::fault::name::nearest;
 use crate::fault::order::duration;
+use crate::twice::{self, Twice};
 
 /// How packets are impaired on their way; the default is not at all.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -106,6 +107,9 @@ pub enum BadImpairment {
         /// What may.
         wanted: &'static str,
     },
+    /// A key with two values.
+    #[error(transparent)]
+    Twice(#[from] Twice),
     /// A key that means something only beside another.
     #[error("{key} says something only beside {beside}")]
     Alone {
@@ -197,6 +201,19 @@ pub fn length(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|length| (1.0..=1e6).contains(length))
 }
 
+impl Impairment {
+    /// The keys of it that only datagrams feel: what is lost, doubled or overtakes in a stream is TCP's to mend.
+    pub fn of_datagrams(&self) -> Vec<&'static str> {
+        let keys = [
+            ("loss", self.loss > 0.0),
+            ("burst", self.burst.is_some()),
+            ("reorder", self.reorder > 0.0),
+            ("duplicate", self.duplicate > 0.0),
+        ];
+        keys.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect()
+    }
+}
+
 impl FromStr for Impairment {
     type Err = BadImpairment;
 
@@ -206,6 +223,7 @@ impl FromStr for Impairment {
         if text == "off" {
             return parts.whole();
         }
+        twice::check(text)?;
         for entry in text.split(',') {
             let (word, value) = entry.split_once('=').unwrap_or((entry, ""));
             let (word, value) = (word.trim(), value.trim());
@@ -300,6 +318,16 @@ mod tests {
     }
 
     #[test]
+    fn what_only_datagrams_feel_is_known() {
+        let keys = |text: &str| text.parse::<Impairment>().unwrap().of_datagrams();
+        assert_eq!(
+            keys("loss=1%,burst=1%,reorder=1%,duplicate=1%"),
+            ["loss", "burst", "reorder", "duplicate"]
+        );
+        assert!(keys("delay=1s,jitter=1s,rate=1M").is_empty() && keys("off").is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_meant_is_refused_with_what_may_stand_there() {
         for (text, part) in [
             ("los=2%", "did you mean loss?"),
@@ -313,6 +341,7 @@ mod tests {
             ("queue=1s", "beside rate"),
             ("rate=0", "300k"),
             ("rate=inf", "300k"),
+            ("loss=1%,delay=1s,loss=2%", "\"loss=1%\" at character 1 and \"loss=2%\" at character 18"),
         ] {
             let why = text.parse::<Impairment>().unwrap_err().to_string();
             assert!(why.contains(part), "{text}: {why}");

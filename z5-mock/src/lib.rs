@@ -33,6 +33,7 @@ mod shaped;
 mod sip;
 mod state;
 mod tls;
+mod twice;
 mod way;
 mod zdial;
 
@@ -62,3 +63,4 @@ pub use names::Names;
 pub use recorder::{Direction, Entry, Recorder, Service};
 pub use relay::{PathStats, RelayStats};
 pub use tls::TlsSetupError;
+pub use twice::Twice;

@@ -23,6 +23,8 @@ struct Started {
     configurations: Vec<String>,
     /// Those of a scenario file first.
     far_ends: Vec<FarEnd>,
+    /// What was asked for and acts only for some clients.
+    notes: Vec<String>,
 }
 
 /// Somebody who can be called.
@@ -82,6 +84,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
     if let Some(impairment) = &args.impair_sip {
         builder = builder.sip_impairment(impairment.clone());
     }
+    let notes = of_datagrams(&builder);
     let mut interrupts = script::interrupts();
     let carrier = match builder.start().await {
         Ok(carrier) => carrier,
@@ -102,7 +105,7 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
             }
         }
     }
-    tell(&carrier, written, &mut out);
+    tell(&carrier, written, notes, &mut out);
     let end = args
         .duration
         .and_then(|duration| tokio::time::Instant::from_std(z5_core::clock::now()).checked_add(duration));
@@ -150,7 +153,20 @@ fn write_config(carrier: &Carrier, request: &str, overwrite: bool) -> Result<Str
 /// The first line of what z5 mock writes; text before the certificate is no part of it (RFC 7468 section 2).
 const MARK: &str = "# Written by z5 mock for one run of it; the next one replaces it.";
 
-fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
+/// What was asked for and does nothing to most clients.
+fn of_datagrams(builder: &Builder) -> Vec<String> {
+    let keys = builder.sip_impairment_of_datagrams();
+    match keys.is_empty() {
+        true => Vec::new(),
+        false => vec![format!(
+            "{} of SIP: over UDP alone (z5 --sip-transport udp); over TCP and TLS delay, jitter and rate act, and loss is TCP's \
+             to mend",
+            keys.join(", ")
+        )],
+    }
+}
+
+fn tell(carrier: &Carrier, configurations: Vec<String>, notes: Vec<String>, out: &mut Output) {
     let far_ends: Vec<FarEnd> =
         carrier.far_ends().into_iter().map(|(number, name)| FarEnd { number, name }).collect();
     out.object(&Started {
@@ -162,6 +178,7 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
         sips: carrier.sips_addr().to_string(),
         configurations: configurations.clone(),
         far_ends: far_ends.clone(),
+        notes: notes.clone(),
     });
     out.note(&format!("mock carrier, on {} only; Ctrl-C stops it", carrier.sip_addr().ip()));
     out.note(&format!("  DNS    {} (UDP and TCP)", carrier.dns_addr()));
@@ -181,6 +198,9 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, out: &mut Output) {
     for ends in far_ends.chunks(4) {
         let words: Vec<String> = ends.iter().map(|end| format!("{} {}", end.number, end.name)).collect();
         out.note(&format!("    {}", words.join(", ").replace(" ,", ",").trim_end()));
+    }
+    for note in &notes {
+        out.note(&format!("  note   {note}"));
     }
     for file in &configurations {
         out.note(&format!("wrote {file}; next: z5 --config {file} call echo --text HELLO --duration 5s"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::name::nearest;
 use super::{Fault, UnknownFault, When};
+use crate::twice::{self, Twice};
 
 /// A fault to be armed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,9 @@ pub enum BadOrder {
         /// What stands there.
         wanted: &'static str,
     },
+    /// A word with two values.
+    #[error(transparent)]
+    Twice(#[from] Twice),
     /// Not every fault has an address: see [`Fault::has_address`].
     #[error("{fault} cannot be at one address: it is the same at all")]
     Nowhere {
@@ -77,6 +81,7 @@ impl FromStr for Order {
     type Err = BadOrder;
 
     fn from_str(text: &str) -> Result<Self, BadOrder> {
+        twice::check(text)?;
         let mut words = text.split(',');
         let mut order = Self::from(words.next().unwrap_or_default().parse::<Fault>()?);
         for word in words {
@@ -162,6 +167,7 @@ mod tests {
             ("zdial.refuse,from=0", "whole number"),
             ("zdial.refuse,at=here", "IP address"),
             ("zdial.refuse,for=5", "500ms"),
+            ("zdial.refuse,for=1s,for=2s", "\"for=1s\" at character 14 and \"for=2s\" at character 21"),
             ("media.none,at=127.0.0.1", "the same at all"),
         ] {
             let why = text.parse::<Order>().unwrap_err().to_string();
