@@ -76,15 +76,27 @@ fn the_policy_of_the_group_is_shown_beside_the_client_s_settings() {
     let policy = &run.result()["policy"];
     assert_eq!(policy["audio_codecs"]["in_force"], serde_json::json!(["PCMU"]), "{}", run.stdout);
     assert_eq!(policy["video_bitrate"]["in_force"], 232_000);
+    assert!(policy["video_bitrate"]["group"].is_null(), "the group says nothing of video: {policy}");
+    let whole = serde_json::json!({"licence": 4_000_000, "group": 300_000, "in_force": 300_000});
+    assert_eq!(policy["max_bitrate"], whole);
     let config = world.config();
     let shown = z5(&["--config", &config, "licence"]).stdout;
-    assert!(shown.contains("RTP ports       client any, group 20000-20999 -> 20000-20999"), "{shown}");
-    assert!(shown.contains("group PCMU G729 -> PCMU"), "{shown}");
-    assert!(shown.contains("group 300 kbit/s -> 232 kbit/s"), "{shown}");
+    for line in [
+        "RTP ports       client any (default), sign-in 10000-65535, group 20000-20999 -> 20000-20999\n",
+        "(default), group PCMU G729 -> PCMU\n",
+        "call bit rate   licence 4000 kbit/s, group 300 kbit/s -> 300 kbit/s for all media together\n",
+        "video bit rate  client 1500 kbit/s (default) -> 232 kbit/s\n",
+    ] {
+        assert!(shown.contains(line), "{line} is not in {shown}");
+    }
     let plain = World::new(&[]);
     let run = plain.z5(&["licence"]);
     let codecs = &run.result()["policy"]["audio_codecs"];
     assert!(codecs["group"].is_null() && codecs["client"] == codecs["in_force"], "{}", run.stdout);
+    let ports = &run.result()["policy"]["rtp_ports"];
+    assert!(ports["group"].is_null() && !ports["sign_in"].is_null(), "only the sign-in named ports: {ports}");
+    let shown = z5(&["--config", &plain.config(), "licence"]).stdout;
+    assert!(shown.contains("sign-in 10000-65535, group says nothing -> 10000-65535\n"), "{shown}");
 }
 
 #[test]

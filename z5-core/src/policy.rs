@@ -171,29 +171,34 @@ pub const RULES: [Rule; 20] = [
 pub enum PortSource {
     /// The group's policy on the MCS.
     Group,
+    /// What the sign-in says, where the group's policy is silent.
+    SignIn,
     /// The client's configuration.
     Client,
-    /// Neither said anything: the system picks.
+    /// Nobody said anything: the system picks.
     System,
 }
 
 /// Local UDP ports for RTP: "client configurable, and group configurable on the MCS". The group's range wins, because the
-/// customer's firewall follows the group; both are kept so that a user can see them.
+/// customer's firewall follows the group; all are kept so that a user can see them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct LocalRtpPorts {
     /// From the configuration.
     pub client: Option<PortRange>,
-    /// From the MCS.
+    /// From ZDial, with the sign-in.
+    pub sign_in: Option<PortRange>,
+    /// From the MCS: what the group itself names.
     pub group: Option<PortRange>,
 }
 
 impl LocalRtpPorts {
     /// The range in force and who set it. [`PortRange::ANY`] means the system picks.
     pub fn in_force(&self) -> (PortRange, PortSource) {
-        match (self.group, self.client) {
-            (Some(range), _) => (range, PortSource::Group),
-            (None, Some(range)) => (range, PortSource::Client),
-            (None, None) => (PortRange::ANY, PortSource::System),
+        match (self.group, self.sign_in, self.client) {
+            (Some(range), _, _) => (range, PortSource::Group),
+            (None, Some(range), _) => (range, PortSource::SignIn),
+            (None, None, Some(range)) => (range, PortSource::Client),
+            (None, None, None) => (PortRange::ANY, PortSource::System),
         }
     }
 }
@@ -246,9 +251,33 @@ pub struct PolicyReport {
     pub rtp_ports: LocalRtpPorts,
     /// Encoding names, in the client's order.
     pub audio_codecs: Limited<Vec<String>>,
-    /// Bits per second of video at most. What holds is what sound and text leave of the lower limit of group and licence; 0 where
-    /// that is too little for pictures.
-    pub video_bitrate: Limited<u64>,
+    /// Bits per second of all media of a call together at most.
+    pub max_bitrate: BitRates,
+    /// Bits per second of video at most. What holds is what sound and text leave of the call's; 0 where that is too little for pictures.
+    pub video_bitrate: VideoRate,
+}
+
+/// Who has a say in the bit rate of a call, all its media together; nobody need say anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BitRates {
+    /// From the licence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub licence: Option<u64>,
+    /// From the group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<u64>,
+    /// What holds for calls: the lower one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<u64>,
+}
+
+/// The bit rate of video: the client's setting, within what sound and text leave of that of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct VideoRate {
+    /// From the configuration.
+    pub client: u64,
+    /// What holds for calls.
+    pub in_force: u64,
 }
 
 #[cfg(test)]

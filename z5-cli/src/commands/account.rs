@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use serde::Serialize;
-use z5_core::config::PortRange;
-use z5_core::config::Profile;
+use z5_core::config::{Media, PortRange, Profile};
 use z5_core::events::{LicenceReport, NumberOffer, StepDetail};
-use z5_core::policy::{LocalRtpPorts, PolicyReport};
+use z5_core::policy::{BitRates, LocalRtpPorts, PolicyReport, PortSource, VideoRate};
 use z5_core::{Advice, Config, EventKind, Failure, Step};
 
 use super::asking::{Asking, Next};
@@ -207,33 +206,56 @@ fn number_line(number: &NumberOffer) -> String {
     format!("{line}  ({state}{default}{address})")
 }
 
-/// What the group has a say in, as client and group have it; an arrow leads to what holds.
+/// What the group has a say in, with everybody who has one and what each of them says; an arrow leads to what holds.
 fn policy_lines(policy: &PolicyReport) -> Vec<String> {
-    let said = |text: Option<String>| text.unwrap_or_else(|| "says nothing".to_owned());
-    let LocalRtpPorts { client, group } = policy.rtp_ports;
-    let (ports, _) = policy.rtp_ports.in_force();
-    let of_client = client.map_or_else(|| "any".to_owned(), |ports| ports.to_string());
-    let of_group = said(group.map(|ports| ports.to_string()));
-    let in_force = if ports == PortRange::ANY { "any".to_owned() } else { ports.to_string() };
-    let codecs = &policy.audio_codecs;
+    let usual = Media::default();
+    let silent = || "says nothing".to_owned();
     let kbps = |bits: u64| format!("{} kbit/s", bits / 1000);
-    let video = &policy.video_bitrate;
-    let line = |what: &str, client: &str, group: &str, in_force: &str| {
-        format!("{what:<16}client {client}, group {group} -> {in_force}")
+    let said = |bits: Option<u64>| bits.map_or_else(silent, kbps);
+    let default = |is_usual: bool| if is_usual { " (default)" } else { "" };
+
+    let LocalRtpPorts { client, sign_in, group } = policy.rtp_ports;
+    let range = |ports: Option<PortRange>| ports.map_or_else(silent, |ports| ports.to_string());
+    let of_client = client.map_or_else(|| "any (default)".to_owned(), |ports| ports.to_string());
+    let ports = match policy.rtp_ports.in_force() {
+        (_, PortSource::System) => "any that is free".to_owned(),
+        (ports, PortSource::Group | PortSource::SignIn | PortSource::Client) => ports.to_string(),
     };
+
+    let codecs = &policy.audio_codecs;
+    let usual_codecs = usual.audio_codecs.iter().map(|codec| codec.name());
+    let of_codecs = match codecs.in_force.is_empty() {
+        true => "none: no call with sound".to_owned(),
+        false => codecs.in_force.join(" "),
+    };
+
+    let BitRates { licence, group: bits_of_group, in_force } = policy.max_bitrate;
+    let VideoRate { client: video, in_force: video_in_force } = policy.video_bitrate;
     vec![
         format!("group           {}", policy.group.as_deref().unwrap_or("without a name")),
-        line("RTP ports", &of_client, &of_group, &in_force),
-        line(
-            "audio codecs",
-            &codecs.client.join(" "),
-            &said(codecs.group.as_ref().map(|names| names.join(" "))),
-            &match codecs.in_force.is_empty() {
-                true => "none: no call with sound".to_owned(),
-                false => codecs.in_force.join(" "),
-            },
+        format!(
+            "RTP ports       client {of_client}, sign-in {}, group {} -> {ports}",
+            range(sign_in),
+            range(group)
         ),
-        line("video bit rate", &kbps(video.client), &said(video.group.map(kbps)), &kbps(video.in_force)),
+        format!(
+            "audio codecs    client {}{}, group {} -> {of_codecs}",
+            codecs.client.join(" "),
+            default(usual_codecs.eq(codecs.client.iter().map(String::as_str))),
+            codecs.group.as_ref().map_or_else(silent, |names| names.join(" ")),
+        ),
+        format!(
+            "call bit rate   licence {}, group {} -> {} for all media together",
+            said(licence),
+            said(bits_of_group),
+            in_force.map_or_else(|| "any".to_owned(), kbps)
+        ),
+        format!(
+            "video bit rate  client {}{} -> {}",
+            kbps(video),
+            default(video == u64::from(usual.video_kbps) * 1000),
+            kbps(video_in_force)
+        ),
     ]
 }
 

@@ -72,7 +72,7 @@ impl LineAccount {
 
     /// What the MCS says of the group goes before what ZDial says of it.
     pub(crate) fn obey(&mut self, policy: Arc<GroupPolicy>) {
-        self.rtp_ports.group = policy.rtp_ports.or(self.rtp_ports.group);
+        self.rtp_ports.group = policy.rtp_ports;
         self.policy = policy;
     }
 
@@ -125,7 +125,7 @@ impl LineAccount {
         Self {
             address: format!("sip:{user}@{}{phone}", account.domain),
             targets,
-            rtp_ports: LocalRtpPorts { client: plan.media.ports, group: account.rtp_ports },
+            rtp_ports: LocalRtpPorts { client: plan.media.ports, sign_in: account.rtp_ports, group: None },
             policy: Arc::default(),
             licence: None,
             lack: None,
@@ -151,7 +151,7 @@ impl LineAccount {
             address: format!("sip:{}@{domain}", account.username),
             domain,
             targets: resolved.sip_targets().to_vec(),
-            rtp_ports: LocalRtpPorts { client: plan.media.ports, group: None },
+            rtp_ports: LocalRtpPorts { client: plan.media.ports, ..LocalRtpPorts::default() },
             policy: Arc::default(),
             licence: None,
             lack: None,

@@ -21,7 +21,7 @@ use crate::clock::WallAnchor;
 use crate::config::{Profile, RetryMode};
 use crate::error::{ResolveError, SignInError, Step};
 use crate::events::{EventKind, MediaKind, SessionState, StepDetail};
-use crate::policy::{Limited, LocalRtpPorts, PolicyReport};
+use crate::policy::{BitRates, Limited, LocalRtpPorts, PolicyReport, VideoRate};
 use crate::session::Goal;
 
 /// What was proved last.
@@ -198,7 +198,11 @@ impl Machine {
             display_name: account.display_name.clone(),
             domain: account.domain.clone(),
             group: account.group.clone(),
-            rtp_ports: LocalRtpPorts { client: self.plan.media.ports, group: account.rtp_ports },
+            rtp_ports: LocalRtpPorts {
+                client: self.plan.media.ports,
+                sign_in: account.rtp_ports,
+                group: None,
+            },
             authentication: signed_in.authentication,
         };
         self.number = Some(account.number.clone());
@@ -275,7 +279,8 @@ impl Machine {
             codecs.map(|codec| codec.name().to_owned()).collect::<Vec<_>>()
         };
         let video = media.video_bits_per_second();
-        let most = licensed.licence.max_bitrate().into_iter().chain(policy.max_bitrate).min();
+        let licence = licensed.licence.max_bitrate();
+        let most = licence.into_iter().chain(policy.max_bitrate).min();
         let allows = |kind: MediaKind| licensed.licence.allows(kind.name());
         let codecs = media.audio_codecs.iter().copied();
         let codecs: Vec<_> =
@@ -283,17 +288,18 @@ impl Machine {
         let shares = Shares::new(most, &codecs, allows(MediaKind::Text), video);
         PolicyReport {
             group: policy.group.clone().or_else(|| account.group.clone()),
-            rtp_ports: LocalRtpPorts { client: media.ports, group: policy.rtp_ports.or(account.rtp_ports) },
+            rtp_ports: LocalRtpPorts {
+                client: media.ports,
+                sign_in: account.rtp_ports,
+                group: policy.rtp_ports,
+            },
             audio_codecs: Limited {
                 client: names(false),
                 group: policy.audio_codecs.clone(),
                 in_force: names(true),
             },
-            video_bitrate: Limited {
-                client: video,
-                group: policy.max_bitrate,
-                in_force: shares.video().unwrap_or(0),
-            },
+            max_bitrate: BitRates { licence, group: policy.max_bitrate, in_force: most },
+            video_bitrate: VideoRate { client: video, in_force: shares.video().unwrap_or(0) },
         }
     }
 

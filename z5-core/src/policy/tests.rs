@@ -92,11 +92,11 @@ fn the_group_decides_the_local_ports_over_the_client() {
     let group = Some(PortRange::new(30_000, 30_099));
     assert_eq!(LocalRtpPorts::default().in_force(), (PortRange::ANY, PortSource::System));
     assert_eq!(
-        LocalRtpPorts { client, group: None }.in_force(),
+        LocalRtpPorts { client, ..LocalRtpPorts::default() }.in_force(),
         (PortRange::new(20_000, 20_999), PortSource::Client)
     );
     assert_eq!(
-        LocalRtpPorts { client, group }.in_force(),
+        LocalRtpPorts { client, sign_in: client, group }.in_force(),
         (PortRange::new(30_000, 30_099), PortSource::Group)
     );
 }

@@ -4,6 +4,7 @@
 use super::*;
 use crate::config::{PortRange, audio_codec};
 use crate::events::MediaKind;
+use crate::policy::PortSource;
 use z5_mock::{Carrier, GroupPolicy};
 
 fn net(policy: GroupPolicy, change: impl FnOnce(&mut Config)) -> Net {
@@ -51,11 +52,12 @@ fn report(net: &Net) -> Box<crate::policy::PolicyReport> {
 #[test]
 fn the_ports_of_the_mcs_go_before_those_of_the_sign_in_and_of_the_client() {
     let own = |config: &mut Config| config.media.ports = Some(PortRange::new(20_000, 20_099));
-    for (policy, ports) in [
-        (GroupPolicy::default(), PortRange::new(30_000, 30_099)),
+    for (policy, ports, source) in [
+        (GroupPolicy::default(), PortRange::new(30_000, 30_099), PortSource::SignIn),
         (
             GroupPolicy { rtp_ports: Some((40_000, 40_099)), ..GroupPolicy::default() },
             PortRange::new(40_000, 40_099),
+            PortSource::Group,
         ),
     ] {
         let mut net = net(policy, own);
@@ -63,7 +65,12 @@ fn the_ports_of_the_mcs_go_before_those_of_the_sign_in_and_of_the_client() {
         sound(&mut net, 51, "911");
         assert_eq!(net.prepared, [ports, ports]);
         let told = report(&net).rtp_ports;
-        assert_eq!((told.client, told.in_force().0), (Some(PortRange::new(20_000, 20_099)), ports));
+        assert_eq!((told.client, told.in_force()), (Some(PortRange::new(20_000, 20_099)), (ports, source)));
+        assert_eq!(
+            told.group.is_some(),
+            source == PortSource::Group,
+            "what the sign-in says is not the group's"
+        );
     }
 }
 
@@ -94,8 +101,10 @@ fn most(bits: u64) -> GroupPolicy {
 #[test]
 fn the_bit_rate_of_the_group_holds_beside_that_of_the_licence() {
     let mut low = net(most(300_000), |_| {});
-    let told = report(&low).video_bitrate;
-    assert_eq!((told.client, told.group, told.in_force), (1_500_000, Some(300_000), 232_000));
+    let (whole, video) = (report(&low).max_bitrate, report(&low).video_bitrate);
+    assert_eq!((whole.group, whole.in_force), (Some(300_000), Some(300_000)));
+    assert!(whole.licence.is_some_and(|bits| bits > 300_000));
+    assert_eq!((video.client, video.in_force), (1_500_000, 232_000));
     assert!(!sound(&mut low, 50, "echo").starts_with("call."));
     let mut narrow = net(most(32_000), |_| {});
     assert_eq!(report(&narrow).video_bitrate.in_force, 0);
