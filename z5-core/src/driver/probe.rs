@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use z5_sip::locate::{self, Miss, RecordKind};
+use z5_sip::stun::{self, TransactionId};
 
 use super::tls;
 use crate::clock::{self, WallAnchor};
@@ -37,6 +38,7 @@ const MEDIA_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(crate) struct Prober {
     patience: Duration,
+    media_patience: Duration,
     https: tls::Recording,
     sips: tls::Recording,
     /// Holds a preflight to the same destinations as a session.
@@ -54,7 +56,7 @@ impl Prober {
         let https = tls::Recording::new(trust, tls::Names::OfHttps).map_err(bad)?;
         let sips = tls::Recording::new(trust, tls::Names::OfSip).map_err(bad)?;
         let guard = Arc::new(Guard::new(config.egress.guard, &config.egress.allow));
-        Ok(Self { patience, https, sips, guard })
+        Ok(Self { patience, media_patience: patience.min(MEDIA_PATIENCE), https, sips, guard })
     }
 
     pub(crate) async fn probe(&self, probe: &Probe) -> Finding {
@@ -72,9 +74,11 @@ impl Prober {
                 self.sip(*protocol, *tls, host, *address, began).await
             }
             Probe::Rtp { address, .. } => {
-                let patience = self.patience.min(MEDIA_PATIENCE);
-                let answer = datagram(*address, &stun_request(), patience).await;
-                let finding = verdict::of_rtp(answer.map(drop));
+                // without entropy a fixed identifier does no harm: one request, one socket
+                let number = entropy::number().unwrap_or(0).to_be_bytes();
+                let id = TransactionId(std::array::from_fn(|at| number.get(at).copied().unwrap_or(0)));
+                let answer = datagram(*address, &stun::request(id), self.media_patience).await;
+                let finding = verdict::of_rtp(id, answer);
                 if finding.verdict == Verdict::Reachable { finding.after(since(began)) } else { finding }
             }
             Probe::Nothing { why, .. } => Finding::new(Verdict::NotJudged, *why),
@@ -438,11 +442,35 @@ fn options(transport: &str, host: &str, address: SocketAddr) -> Option<String> {
     ))
 }
 
-/// RFC 8489 section 5: binding request, no attributes, magic cookie, transaction identifier.
-fn stun_request() -> [u8; 20] {
-    let mut request = [0; 20];
-    request[..8].copy_from_slice(&[0x00, 0x01, 0x00, 0x00, 0x21, 0x12, 0xa4, 0x42]);
-    // without entropy a fixed identifier does no harm: one request, one socket
-    request[8..16].copy_from_slice(&entropy::number().unwrap_or(0).to_be_bytes());
-    request
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::PortRange;
+
+    /// A relay that answers STUN outside calls, one that is silent, and a port that is closed.
+    #[tokio::test]
+    async fn media_ports_are_asked_by_stun() {
+        let config =
+            Config::parse("profile = \"generic\"\n[sip]\ndomain = \"a.test\"\nusername = \"a\"\n", "a.toml");
+        let prober = Prober::new(&config.unwrap(), Duration::from_secs(60)).unwrap();
+        let ask = |address: SocketAddr, media_patience: Duration| {
+            let prober = Prober { media_patience, ..prober.clone() };
+            let probe = Probe::Rtp { address, ports: PortRange::single(address.port()) };
+            tokio::spawn(async move { prober.probe(&probe).await })
+        };
+        let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let asked = ask(relay.local_addr().unwrap(), Duration::from_secs(60));
+        let mut bytes = [0; 100];
+        let (length, us) = relay.recv_from(&mut bytes).await.unwrap();
+        relay.send_to(&stun::answer(&bytes[..length], us).unwrap(), us).await.unwrap();
+        let found = asked.await.unwrap();
+        assert_eq!(
+            (found.verdict, found.detail),
+            (Verdict::Reachable, format!("answers STUN: it sees us at {us}"))
+        );
+        assert!(found.latency.is_some());
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let found = ask(silent.local_addr().unwrap(), Duration::from_millis(50)).await.unwrap();
+        assert_eq!((found.verdict, found.latency), (Verdict::NotJudged, None), "{}", found.detail);
+    }
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
+use z5_sip::stun::{self, Answer, TransactionId};
 
 use super::certificate::CertificateFacts;
 use crate::error::{AttemptOutcome, TlsFailure};
@@ -182,13 +183,21 @@ pub(crate) fn of_sip(answer: &[u8]) -> Finding {
     }
 }
 
-/// A media port outside a call. A relay is rightly silent; a host that says "nobody here" was reached.
-pub(crate) fn of_rtp(answer: Result<(), AttemptOutcome>) -> Finding {
-    match answer {
-        Ok(()) => Finding::new(Verdict::Reachable, "answers"),
-        Err(AttemptOutcome::Refused) => {
-            Finding::new(Verdict::Reachable, "the host was reached; the port is closed outside a call")
+/// A media port outside a call, asked by STUN under this identifier. A relay is rightly silent; "nobody here" may be said by the host or by
+/// a firewall that rejects. Only an answer shows that the way is open.
+pub(crate) fn of_rtp(id: TransactionId, answer: Result<Vec<u8>, AttemptOutcome>) -> Finding {
+    match answer.map(|datagram| stun::read_answer(&datagram)) {
+        Ok(Ok((theirs, Answer::Mapped(us)))) if theirs == id => {
+            Finding::new(Verdict::Reachable, format!("answers STUN: it sees us at {us}"))
         }
+        Ok(Ok((theirs, Answer::Refused(code)))) if theirs == id => {
+            Finding::new(Verdict::Reachable, format!("answers STUN with an error, {code}"))
+        }
+        Ok(_) => Finding::new(Verdict::Reachable, "answers, though not STUN"),
+        Err(AttemptOutcome::Refused) => Finding::new(
+            Verdict::NotJudged,
+            "told to be closed: by the host, as outside a call, or by a firewall that rejects",
+        ),
         Err(AttemptOutcome::TimedOut { .. }) => {
             Finding::new(Verdict::NotJudged, "silent, as a relay may be outside a call")
         }
@@ -249,10 +258,33 @@ mod tests {
 
     #[test]
     fn media_ports_may_be_silent() {
-        let silent = of_rtp(Err(AttemptOutcome::TimedOut { after_ms: 500 }));
-        assert_eq!((silent.verdict, silent.verdict.is_failure()), (Verdict::NotJudged, false));
-        assert_eq!(of_rtp(Err(AttemptOutcome::Refused)).verdict, Verdict::Reachable);
-        assert_eq!(of_rtp(Err(AttemptOutcome::NotPermitted)).verdict, Verdict::Blocked);
+        let id = TransactionId([7; 12]);
+        let of = |answer| of_rtp(id, answer);
+        for silence in [AttemptOutcome::TimedOut { after_ms: 500 }, AttemptOutcome::Refused] {
+            let silent = of(Err(silence));
+            assert_eq!((silent.verdict, silent.verdict.is_failure()), (Verdict::NotJudged, false));
+        }
+        assert_eq!(of(Err(AttemptOutcome::NotPermitted)).verdict, Verdict::Blocked);
+    }
+
+    #[test]
+    fn a_media_port_that_answers_is_reachable_and_says_where_we_are() {
+        let id = TransactionId([7; 12]);
+        let us = "203.0.113.9:4000".parse().unwrap();
+        let answer = stun::answer(&stun::request(id), us).unwrap();
+        let found = of_rtp(id, Ok(answer.clone()));
+        assert_eq!(
+            (found.verdict, found.detail.as_str()),
+            (Verdict::Reachable, "answers STUN: it sees us at 203.0.113.9:4000")
+        );
+        // somebody else's answer, and something else altogether, show an open way and nothing more
+        for (asked, answer) in [(TransactionId([8; 12]), answer), (id, vec![0x80; 12])] {
+            let found = of_rtp(asked, Ok(answer));
+            assert_eq!(
+                (found.verdict, found.detail.as_str()),
+                (Verdict::Reachable, "answers, though not STUN")
+            );
+        }
     }
 
     #[test]
