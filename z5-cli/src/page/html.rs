@@ -2,6 +2,11 @@
 
 use std::fmt::Write as _;
 
+/// A word of so many characters fits any column.
+const WHOLE: usize = 9;
+/// What has more characters than this without a point is no word.
+const LONGEST: usize = 16;
+
 /// A piece of a page.
 #[derive(Debug, Default)]
 pub(super) struct Html(String);
@@ -58,16 +63,32 @@ impl Html {
 
     /// A table cell.
     pub(super) fn cell(&mut self, text: &str) -> &mut Self {
-        self.raw("<td>").text(text).raw("</td>")
+        self.raw("<td>").breakable(text).raw("</td>")
     }
 
-    /// A table cell with a name such as `audio.packets_received`, which a narrow column may break after its points.
-    pub(super) fn name_cell(&mut self, name: &str) -> &mut Self {
-        self.raw("<td class=\"name\">");
-        for piece in name.split_inclusive(['.', '_']) {
-            self.text(piece).raw("<wbr>");
+    /// Text that a narrow column may break within names such as `audio.packets_received` and `telephone-event/8000`, after their points, and
+    /// within what has none and is too long for any column. Words stay whole.
+    pub(super) fn breakable(&mut self, text: &str) -> &mut Self {
+        for word in text.split_inclusive([' ', '\n']) {
+            if word.chars().count() <= WHOLE {
+                self.text(word);
+                continue;
+            }
+            let mut run = 0;
+            for c in word.chars() {
+                self.text(c.encode_utf8(&mut [0; 4]));
+                run = if matches!(c, '.' | '_' | '/' | ';' | ',' | ':' | '=' | '@' | '-') {
+                    LONGEST
+                } else {
+                    run + 1
+                };
+                if run >= LONGEST {
+                    self.raw("<wbr>");
+                    run = 0;
+                }
+            }
         }
-        self.raw("</td>")
+        self
     }
 
     /// The head of a table: its caption and the names of its columns.
@@ -125,6 +146,16 @@ mod tests {
             html.finish(),
             "<p title=\"&quot;&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;\\u{202e}x\\u{1b}[2J\">"
         );
+    }
+
+    #[test]
+    fn names_may_break_after_their_points_and_words_stay_whole() {
+        let told = |text: &str| Html::new().breakable(text).0.clone();
+        assert_eq!(told("established, encrypted"), "established,<wbr> encrypted");
+        assert_eq!(told("audio.packets_received"), "audio.<wbr>packets_<wbr>received");
+        assert_eq!(told("PCMU/8000"), "PCMU/8000");
+        assert_eq!(told(&"x".repeat(17)), format!("{}<wbr>x", "x".repeat(16)));
+        assert_eq!(told("a<b>&c.defgh"), "a&lt;b&gt;&amp;c.<wbr>defgh");
     }
 
     #[test]

@@ -110,9 +110,9 @@ fn chosen(html: &mut Html, format: &Value) {
         }
         Some(_) | None => ("–", "no reason is known"),
     };
-    html.raw("<tr><td>").text(encoding);
+    html.raw("<tr><td>").breakable(encoding);
     if let Some(fmtp) = text_at(format, "/fmtp") {
-        html.raw("<br><span class=\"soft\">").text(fmtp).raw("</span>");
+        html.raw("<br><span class=\"soft\">").breakable(fmtp).raw("</span>");
     }
     html.raw("</td>").cell(&types).raw("<td>").raw(outcome).raw("</td><td>").raw(why).raw("</td></tr>");
 }

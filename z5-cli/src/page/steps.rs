@@ -123,7 +123,11 @@ fn milestones(html: &mut Html, result: &Value) {
     }
     html.table("Other times", &["What", "Time"]);
     for (name, ms) in there {
-        html.raw("<tr><th scope=\"row\">").text(name).raw("</th><td>").text(&duration(ms)).raw("</td></tr>");
+        html.raw("<tr><th scope=\"row\">")
+            .text(name)
+            .raw("</th><td class=\"t\">")
+            .text(&duration(ms))
+            .raw("</td></tr>");
     }
     html.end_table();
 }

@@ -274,7 +274,7 @@ fn expectations(html: &mut Html, result: &Value) {
             Some(true) => "<tr><td><span class=\"good\">✓ held</span></td>",
             Some(false) | None => "<tr><td><strong class=\"bad\">✗ failed</strong></td>",
         });
-        html.name_cell(text_at(one, "/what").unwrap_or("–"));
+        html.cell(text_at(one, "/what").unwrap_or("–"));
         for member in ["/wanted", "/measured"] {
             html.cell(text_at(one, member).unwrap_or("–"));
         }
