@@ -24,7 +24,8 @@ pub(crate) use explain::{ExpectedVerdict, ExplainArgs, PageArgs};
 pub(crate) use mock::{DemoArgs, MockArgs};
 pub(crate) use scenario::{AcceptanceArgs, MonitorArgs, RunArgs, WorldArgs};
 pub(crate) use session::{
-    AccountArgs, CaptureArgs, HistoryAction, HistoryArgs, MessageArgs, RegisterArgs, ReportArgs, SessionArgs,
+    AccountArgs, CaptureArgs, HistoryAction, HistoryArgs, MessageArgs, RegisterArgs, ReportArgs, ReportsArgs,
+    SessionArgs,
 };
 
 /// Test calls of a video-relay videophone, from the command line.

@@ -1,4 +1,4 @@
-//! The `--audio` argument: a tone, silence or a WAV file.
+//! The `--audio` argument: a tone, silence, a WAV file, or no sound at all.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,6 +7,8 @@ use std::str::FromStr;
 /// What a call sends.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum AudioArg {
+    /// No sound at all: the call has none.
+    None,
     /// Digital silence, sent as packets so that the path stays open.
     Silence,
     /// A sine of `hz` at `dbm0`.
@@ -32,6 +34,7 @@ impl FromStr for AudioArg {
         let mut parts = text.split(':');
         match parts.next() {
             Some("silence") if text == "silence" => Ok(Self::Silence),
+            Some("none") if text == "none" => Ok(Self::None),
             Some("tone") => {
                 let hz = number(parts.next(), TONE_HZ, "frequency in hertz", 50.0, 3800.0)?;
                 let dbm0 = number(parts.next(), TONE_DBM0, "level in dBm0", -60.0, 3.0)?;
@@ -40,7 +43,7 @@ impl FromStr for AudioArg {
                     Some(more) => Err(format!("\":{more}\" is one part too many; a tone is tone:HZ:DBM0")),
                 }
             }
-            _ if text.is_empty() => Err("name a WAV file, \"tone\" or \"silence\"".to_owned()),
+            _ if text.is_empty() => Err("name a WAV file, \"tone\", \"silence\" or \"none\"".to_owned()),
             _ => Ok(Self::Wav(PathBuf::from(text))),
         }
     }
@@ -57,6 +60,7 @@ fn number(part: Option<&str>, default: f64, what: &str, low: f64, high: f64) -> 
 impl fmt::Display for AudioArg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::None => f.write_str("none"),
             Self::Silence => f.write_str("silence"),
             Self::Tone { hz, dbm0 } => write!(f, "tone {hz} Hz, {dbm0} dBm0"),
             Self::Wav(path) => write!(f, "{}", path.display()),
@@ -87,6 +91,8 @@ mod tests {
 
     #[test]
     fn anything_else_is_a_file() {
+        assert_eq!("none".parse(), Ok(AudioArg::None));
+        assert_eq!("none.wav".parse(), Ok(AudioArg::Wav("none.wav".into())));
         assert_eq!("tones/a.wav".parse(), Ok(AudioArg::Wav("tones/a.wav".into())));
     }
 }

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use z5_core::media::file::{self, FileError, Limit};
 
 pub(crate) use folder::ReportFiles;
 pub(crate) use mask::Mask;
@@ -105,9 +106,7 @@ pub(crate) struct Message {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CapsuleError {
     #[error("{0}: {1}")]
-    Read(String, std::io::Error),
-    #[error("{0} is larger than {LARGEST} bytes: this is no capsule")]
-    TooLarge(String),
+    Read(String, FileError),
     #[error("{0} is no capsule: {1}")]
     NotOne(String, String),
     #[error("{0} is a capsule of version {1}, and this z5 knows versions up to {VERSION}: use a newer z5")]
@@ -119,11 +118,8 @@ impl Capsule {
     pub(crate) fn load(path: &Path) -> Result<Self, CapsuleError> {
         let file = if path.is_dir() { path.join(FILE) } else { path.to_owned() };
         let name = file.display().to_string();
-        let read = |error| CapsuleError::Read(name.clone(), error);
-        if std::fs::metadata(&file).map_err(read)?.len() > LARGEST {
-            return Err(CapsuleError::TooLarge(name));
-        }
-        let text = std::fs::read(&file).map_err(read)?;
+        let limit = Limit::once("a capsule", LARGEST);
+        let text = file::read(&file, limit).map_err(|error| CapsuleError::Read(name.clone(), error))?;
         Self::parse(&text, &name)
     }
 

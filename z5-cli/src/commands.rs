@@ -42,16 +42,13 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
     cli.config.as_deref().into_iter().for_each(output::configured_by);
     match cli.command {
         Command::Explain(_) if cli.config.is_some() => {
-            output::error("usage.config: explain needs no configuration and takes no --config");
-            Exit::Usage
+            refused("explain needs no configuration and takes no --config")
         }
         Command::Capabilities | Command::Completions { .. } | Command::Man if cli.config.is_some() => {
-            output::error("usage.config: this command needs no configuration and takes no --config");
-            Exit::Usage
+            refused("this command needs no configuration and takes no --config")
         }
         Command::Demo(_) | Command::Mock(_) if cli.config.is_some() => {
-            output::error("usage.config: demo and mock make their own configuration and take no --config");
-            Exit::Usage
+            refused("demo and mock make their own configuration and take no --config")
         }
         Command::Demo(args) => demo::run(&args, out, process_start).await,
         Command::Mock(args) => mock::run(&args, out).await,
@@ -60,8 +57,7 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
         Command::Monitor(args) => monitor::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Run(args) => run::run(&args, cli.config.as_deref(), &mut out).await,
         Command::Page(_) if cli.config.is_some() => {
-            output::error("usage.config: report needs no configuration and takes no --config");
-            Exit::Usage
+            refused("report needs no configuration and takes no --config")
         }
         Command::Page(args) => page::run(&args, &mut out),
         Command::Numbers(args) => {
@@ -115,6 +111,12 @@ pub(crate) async fn run(cli: Cli, process_start: Instant) -> Exit {
             configured("answer", plan, cli.config.as_deref(), overrides, out, process_start).await
         }
     }
+}
+
+/// A configuration where there can be none.
+fn refused(why: &str) -> Exit {
+    output::failure(&usage("usage.config", why));
+    Exit::Usage
 }
 
 /// A run with the user's configuration.
@@ -256,9 +258,7 @@ fn seed_of_environment() -> Result<Option<u64>, Failure> {
 /// The configuration as its file says.
 fn load_file(path: Option<&Path>) -> Result<Config, Failure> {
     let Some(path) = path else {
-        let message = "no configuration: name one with --config FILE. `z5 mock --write-config z5.toml` writes one for the \
-                       mock carrier, docs/configuration.md lists every key";
-        return Err(usage("usage.no-configuration", message));
+        return Err(usage("usage.no-configuration", "this command needs a configuration, and none is named"));
     };
     Config::load(path).map_err(|error| usage(error.code(), error.to_string()))
 }
@@ -328,8 +328,8 @@ fn media(args: MediaArgs, echo: bool, config: &Config) -> Result<Media, Failure>
     }
     let pictures = echo || shows(args.video.as_ref(), config);
     let kept = keep(args.record.as_deref(), pictures, args.y4m)?;
-    let MediaArgs { audio, video, text, duration, .. } = args;
-    Ok(Media { audio, video, kept, text, acts, duration, echo })
+    let MediaArgs { audio, video, text, typing, duration, .. } = args;
+    Ok(Media { audio, video, kept, text, typing, acts, duration, echo })
 }
 
 /// Whether the picture that a call sends stands still.

@@ -5,6 +5,7 @@
 
 mod acceptance;
 mod act;
+mod advice;
 mod args;
 mod audio;
 mod capsule;
@@ -14,6 +15,7 @@ mod exit;
 mod expect;
 mod failure;
 mod firewall;
+mod input;
 mod junit;
 mod live;
 mod logging;

@@ -16,8 +16,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use z5_core::explain::Explanation;
-use z5_core::{Advice, Event, Failure};
+use z5_core::{Event, Failure};
 
+use crate::advice;
 use crate::failure::in_words;
 use crate::live::{Action, Input, Live};
 use crate::report::Report;
@@ -164,26 +165,11 @@ pub(crate) fn configured_by(file: &Path) {
 pub(crate) fn failure(failure: &Failure) {
     let step = failure.step.map_or_else(String::new, |step| format!("step {} ({step}): ", step.number()));
     let retry = failure.retry_after_s.map_or_else(String::new, |seconds| format!(" (in {seconds} s)"));
-    let next = match failure.advice {
-        // which is what has just been run
-        Advice::CheckNetwork if failure.code == "check.failed" => None,
-        Advice::CheckNetwork => {
-            CONFIG.get().map(|file| format!("; z5 --config {file} check tells what is blocked"))
-        }
-        Advice::RetryNow
-        | Advice::RetryAfter
-        | Advice::CheckSettings
-        | Advice::SignInAgain
-        | Advice::UpdateApp
-        | Advice::AskCarrier
-        | Advice::ReportBug => None,
-    };
     error(&format!(
-        "{step}{}: {}\n  what to do: {}{retry}{}",
+        "{step}{}: {}\n  what to do: {}{retry}",
         failure.code,
         failure.message,
-        failure.advice.text(),
-        next.unwrap_or_default()
+        advice::of(failure, CONFIG.get().map(String::as_str))
     ));
 }
 

@@ -204,6 +204,9 @@ impl Script<'_> {
                 let (Plan::Call { media, .. } | Plan::Answer { media, .. }) = self.plan else { return };
                 self.session.answer(call, media.to_call_media());
             }
+            (Some(Alarm::Type(character)), Some(call)) => {
+                self.session.send_text(call, character.encode_utf8(&mut [0; 4]));
+            }
             (Some(Alarm::Act(number)), Some(call)) => {
                 let (Plan::Call { media, .. } | Plan::Answer { media, .. }) = self.plan else { return };
                 let Some(act) = media.acts.get(number) else { return };
@@ -305,7 +308,12 @@ impl Script<'_> {
                 result.snapshot.clone_from(&media.kept.snapshot);
                 result.pictures.clone_from(&media.kept.pictures);
                 if let Some(text) = media.typed() {
-                    self.session.send_text(*call, &text);
+                    match media.typing {
+                        None => self.session.send_text(*call, &text),
+                        Some(_) => text.chars().enumerate().for_each(|(number, character)| {
+                            self.alarms.set(media.typed_after(number), Alarm::Type(character));
+                        }),
+                    }
                     out.note(&format!("5 call  {:<19} {}", "typed", output::typed(&text)));
                     result.text_sent = Some(text);
                 }

@@ -185,3 +185,55 @@ fn a_folder_that_cannot_be_recorded_in() {
     assert_failure(&run, 2, "call.recording", Some("call"));
     assert!(Path::new(&file).is_file());
 }
+
+/// Of two values one would be passed over without a word.
+#[test]
+fn what_is_given_twice_is_refused_with_both() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    std::fs::write(&file, "mock:\nvars: {talk: 1s}\nsteps: [{pause: $talk}]").unwrap();
+    let file = file.to_str().unwrap();
+    for arguments in [
+        &["run", file, "--set", "talk=1s", "--set", "talk=2s"][..],
+        &["monitor", file, "--set", "talk=1s", "--set", "talk=2s"],
+        &["acceptance", "--set", "talk=1s", "--set", "talk=2s"],
+    ] {
+        let run = z5(&[arguments, &["--json"]].concat());
+        assert_failure(&run, 2, "usage.twice", None);
+        assert!(run.stderr.contains("--set gives talk twice: talk=1s and then talk=2s"), "{}", run.stderr);
+    }
+    let run = z5(&["run", file, "--json", "--party", "bob=a.toml", "--party", "bob=b.toml"]);
+    assert_failure(&run, 2, "usage.twice", None);
+}
+
+/// A mistake on the command line ends with the command to run next.
+#[test]
+fn what_to_do_names_the_next_command() {
+    let world = World::new(&[]);
+    let config = world.config();
+    for (arguments, words) in [
+        (&["register"][..], "z5 config init FILE writes one to fill in"),
+        (&["--config", "no-such.toml", "register"], "z5 config init FILE"),
+        (&["--config", "x.toml", "explain", "-"], "leave --config out"),
+        (&["run", "no-such.yaml"], "z5 acceptance --export DIR"),
+        (&["--config", &config, "register", "--ca", "no-such.pem"], "--ca or tls.ca_file"),
+        (&["--config", &config, "call", "911", "--location", "nowhere"], "--location geo:38.8977,-77.0365"),
+        (
+            &["--config", &config, "contacts", "remove", "nobody"],
+            &format!("z5 --config {config} contacts list"),
+        ),
+        (&["report", "no-such-folder"], "z5 report DIR"),
+        (&["acceptance", "--only", "V99"], "--only V4,V9"),
+    ] {
+        let data = world.folder.path().join("data");
+        let run = common::run(common::command(arguments).env("XDG_DATA_HOME", data));
+        assert_eq!(run.status, 2, "{arguments:?}: {}", run.stderr);
+        let advice = run.stderr.split("what to do: ").nth(1).unwrap_or_default();
+        assert!(advice.contains(words), "{arguments:?}: {}", run.stderr);
+        assert!(!advice.contains("check the configuration or what was asked for"), "{arguments:?}: {advice}");
+    }
+    // the configuration of the run stands in the command
+    world.edit("username =", "usrname =");
+    let run = z5(&["--config", &config, "register"]);
+    assert!(run.stderr.contains(&format!("z5 --config {config} config check")), "{}", run.stderr);
+}

@@ -129,7 +129,7 @@ fn a_change_on_both_sides_is_merged_and_told() {
     assert_eq!(kept.json(&["import", "--offline", &file]).result()["imported"]["merged"], 1);
     books.put(ALICE, "d.vcf", &z5_mock::vcard("d", "Dora", "+15555550199"));
     let synced = kept.plain(&["sync"]);
-    assert!(synced.stdout.contains("`d` was changed on both sides"), "{}", synced.stdout);
+    assert!(synced.stdout.contains("`Dora` was changed on both sides"), "{}", synced.stdout);
     let text = books.get(ALICE, "d.vcf").unwrap();
     assert!(text.contains("TEL:411") && text.contains("+15555550199"), "{text}");
 }
@@ -193,8 +193,8 @@ fn faults_of_an_address_book_cost_no_contact() {
 #[test]
 fn a_change_that_meets_trouble_is_sent_once_or_stays_here() {
     for (name, first, later) in [
-        ("conflict", (0, 1), 0),
-        ("change-refused", (0, 1), 0),
+        ("conflict", (1, 1), 0),
+        ("change-refused", (1, 1), 0),
         ("change-unavailable", (13, 1), 0),
         ("answer-lost", (13, 1), 0),
     ] {
@@ -312,4 +312,29 @@ fn what_is_there_is_not_doubled_and_what_cannot_be_dialled_is_refused() {
         );
     }
     assert!(kept.world.carrier.recorder().entries().is_empty(), "nothing was sent");
+}
+
+/// Whoever reads the status of a script is not told that the server has what it refused.
+#[test]
+fn what_the_server_refuses_is_no_success_and_named_as_people_do() {
+    let kept = Kept::new(&[]);
+    assert_eq!(kept.json(&["add", "Eve", "+15555550188"]).status, 0);
+    kept.world.carrier.faults().arm("address-book.change-refused".parse().unwrap());
+    let folder = kept.world.folder.path();
+    let cards = write(folder, "zed.vcf", "BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Zed\r\nTEL:411\r\nEND:VCARD\r\n");
+    for (arguments, name) in [
+        (&["add", "Dora", "+15555550177"][..], "`Dora`"),
+        (&["import", &cards], "`Zed`"),
+        (&["remove", "Eve"], "`Eve`"),
+        (&["sync"], "`Dora`"),
+    ] {
+        let run = kept.json(arguments);
+        let failure = &run.result()["failure"];
+        assert_eq!((run.status, &failure["code"]), (1, &"contacts.refused".into()), "{}", run.stdout);
+        let message = failure["message"].as_str().unwrap();
+        assert!(message.contains(name) && message.contains("(HTTP 403)"), "{message}");
+        assert_eq!(failure["advice"], "ask-carrier");
+        let shown = kept.plain(arguments);
+        assert!(!shown.stdout.contains("urn:uuid") && !shown.stderr.contains("urn:uuid"), "{}", shown.stdout);
+    }
 }

@@ -28,7 +28,10 @@ struct Running(Child);
 
 impl Running {
     fn start(arguments: &[&str]) -> (Self, impl Iterator<Item = Value> + use<>) {
-        let mut command = command(arguments);
+        Self::of(command(arguments))
+    }
+
+    fn of(mut command: Command) -> (Self, impl Iterator<Item = Value> + use<>) {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         (Self(child), lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()))
@@ -161,13 +164,66 @@ fn a_second_interrupt_ends_an_acceptance_at_once_with_its_table() {
     assert!(!out.join("V9/alice/capsule.json").exists(), "its turn did not come");
 }
 
+/// The run that goes on leaves its report, on the shelf where it began.
+#[test]
+fn a_second_interrupt_ends_a_monitor_at_once_with_the_report_of_its_run() {
+    let world = World::new(&[]);
+    let folder = world.folder.path();
+    let file = write(folder, "long.yaml", &LONG.replace("mock:\n", ""));
+    let (config, out) = (world.config(), folder.join("out"));
+    let (reports, listen) = (out.display().to_string(), "127.0.0.1:0");
+    let arguments =
+        ["--config", &config, "--json", "monitor", "--listen", listen, &file, "--report", &reports];
+    let (mut running, mut lines) = Running::start(&arguments);
+    assert_eq!(lines.next().unwrap()["event"], "monitor-started");
+    // a monitor tells nothing of a run before its end; the ACK is the last message before the pause
+    while !world.carrier.recorder().to_text().contains("\nACK ") {
+        assert!(running.0.try_wait().unwrap().is_none(), "it ended before the call stood");
+        std::thread::yield_now();
+    }
+    let _frozen = world.freeze();
+    assert_eq!(running.interrupt_twice(), Some(130));
+    let runs: Vec<_> = std::fs::read_dir(out.join("Long")).unwrap().map(|run| run.unwrap().path()).collect();
+    assert_eq!(runs.len(), 1, "{runs:?}");
+    let capsule = std::fs::read_to_string(runs[0].join("alice/capsule.json")).unwrap();
+    let capsule: Value = serde_json::from_str(&capsule).unwrap();
+    assert_eq!(capsule["result"]["verdict"], "failed");
+    assert!(runs[0].join("alice/report.html").exists());
+}
+
+/// Disks fill in the night: each run says so and is a failed one, and the next one comes.
+#[test]
+fn a_monitor_on_a_full_disk_tells_it_with_each_run_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(folder.path(), "short.yaml", SHORT);
+    let out = folder.path().join("out").display().to_string();
+    let arguments =
+        ["--json", "monitor", "--listen", "127.0.0.1:0", "--every", "50ms", &file, "--report", &out];
+    let (mut running, mut lines) = Running::of(limited(&arguments));
+    assert_eq!(lines.next().unwrap()["event"], "monitor-started");
+    for _ in 0..2 {
+        let line = lines.next().unwrap();
+        let told = (&line["event"], &line["verdict"], &line["failure"]["code"]);
+        assert_eq!(told, (&"scenario".into(), &"failed".into(), &"report.not-written".into()), "{line}");
+    }
+    running.signal("-TERM");
+    let result = lines.last().unwrap();
+    assert_eq!((running.0.wait().unwrap().code(), &result["failure"]), (Some(0), &Value::Null));
+    assert_eq!(result["runs"], result["failed"], "{result}");
+}
+
 /// As a disk that is full: files may have a kilobyte, the first bytes of a report.
 fn on_a_full_disk(arguments: &[&str]) -> Run {
+    run(&mut limited(arguments))
+}
+
+fn limited(arguments: &[&str]) -> Command {
     let limited = "trap '' XFSZ; ulimit -f 1; exec \"$0\" \"$@\"";
     let program = command(&[]).get_program().to_owned();
     let mut shell = Command::new("sh");
     shell.args(["-c", limited]).arg(program).args(arguments).stdin(Stdio::null());
-    run(shell.env_remove("XDG_DATA_HOME").env_remove("HOME"))
+    shell.env_remove("XDG_DATA_HOME").env_remove("HOME");
+    shell
 }
 
 const SHORT: &str =

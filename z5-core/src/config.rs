@@ -18,6 +18,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use z5_media::file::{self, FileError, Limit};
 
 pub use error::{ConfigError, Problem, ProblemKind};
 pub use template::TEMPLATE;
@@ -157,6 +158,16 @@ pub struct Tls {
     pub ca_file: Option<PathBuf>,
     /// The same, written here instead of in a file.
     pub ca_pem: Option<String>,
+}
+
+impl Tls {
+    /// The authorities to believe, as PEM; none where those of the system are.
+    pub(crate) fn authorities(&self) -> Result<Option<Vec<u8>>, FileError> {
+        match (&self.ca_file, &self.ca_pem) {
+            (Some(path), _) => file::read(path, Limit::of("a list of authorities", 4 << 20)).map(Some),
+            (None, pem) => Ok(pem.as_ref().map(|pem| pem.clone().into_bytes())),
+        }
+    }
 }
 
 /// Ports of the MCS.

@@ -5,11 +5,12 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use z5_media::file::{self, FileError, Limit};
 use z5_sip::ua;
 use z5_sip::wire::Uri;
 
 /// The longest document that goes with a call.
-const LONGEST: usize = 64 * 1024;
+const LONGEST: u64 = 64 * 1024;
 
 /// The namespace of every PIDF document (RFC 3863 section 4.1.1).
 const PIDF: &str = "urn:ietf:params:xml:ns:pidf";
@@ -64,11 +65,11 @@ impl Location {
     /// When it cannot be read or is no such document.
     pub fn load(path: &Path) -> Result<Self, LocationError> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| LocationError::File { path: name.clone(), why: error.to_string() })?;
-        if text.len() > LONGEST {
-            return Err(LocationError::TooLong(name));
-        }
+        let text = match file::read_text(path, Limit::of("a location", LONGEST)) {
+            Ok(text) => text,
+            Err(FileError::TooLong { .. }) => return Err(LocationError::TooLong(name)),
+            Err(error) => return Err(LocationError::File { path: name, why: error.to_string() }),
+        };
         if !text.contains(PIDF) {
             return Err(LocationError::NoPidf(name));
         }

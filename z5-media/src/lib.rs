@@ -51,6 +51,7 @@ pub mod clock;
 pub mod codec;
 pub mod conceal;
 pub mod engine;
+pub mod file;
 pub mod jitter;
 pub mod loopback;
 pub mod playout;

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use z5_media::file::{Limit, read_text};
+
 use crate::builder::Builder;
 use crate::fault::name::nearest;
 
@@ -65,7 +67,7 @@ impl std::error::Error for ScenarioError {}
 /// Reads a file.
 pub(crate) fn load(path: &Path) -> Result<Builder, ScenarioError> {
     let fails = |problems| ScenarioError { file: path.to_owned(), problems };
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = read_text(path, Limit::once("a scenario file", 1 << 20)).map_err(|error| {
         fails(vec![Problem { line: None, key: String::new(), why: format!("it cannot be read: {error}") }])
     })?;
     read(&text).map_err(fails)

@@ -7,7 +7,7 @@ use clap::Args;
 use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, VideoSetting, audio_codec, srtp_suite};
 
 use super::session::SessionArgs;
-use super::value::{duration, some_time, target};
+use super::value::{duration, some_time, speed, target};
 use crate::act::Act;
 use crate::audio::AudioArg;
 
@@ -16,7 +16,7 @@ pub(crate) struct CallArgs {
     /// A number (+15555550900, 911), a SIP URI, or a user name of the provider's domain
     #[arg(value_parser = target)]
     pub(crate) target: String,
-    /// Give up when nobody has answered for this time, in place of the configuration's timeouts.call (185s)
+    /// Give up when nobody has answered for this time, in place of timeouts.call (185s)
     #[arg(long, value_name = "TIME", value_parser = some_time)]
     pub(crate) ring_timeout: Option<Duration>,
     /// Do not let the far end learn who calls (RFC 3323)
@@ -59,8 +59,8 @@ pub(crate) struct AnswerArgs {
 /// What a call sends, where it is recorded, how long it lasts.
 #[derive(Debug, Args)]
 pub(crate) struct MediaArgs {
-    /// What to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0", "silence"
-    #[arg(long, value_name = "WHAT", default_value = "silence")]
+    /// Sound to send: a WAV file, "tone", "tone:HZ", "tone:HZ:DBM0", "none", or "silence" (default)
+    #[arg(long, value_name = "WHAT", default_value = "silence", hide_default_value = true)]
     pub(crate) audio: AudioArg,
     /// What to send as video: FILE.h264 or FILE.y4m (either with @FPS), "pattern", "pattern:WIDTHxHEIGHT@FPS", "film"
     /// (built in), "blank" or "off"
@@ -75,6 +75,9 @@ pub(crate) struct MediaArgs {
     /// Text to type once the call is up; may be given several times, each is one line
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
+    /// Characters a second at which --text is typed, such as 5; at once when nothing is said
+    #[arg(long, value_name = "SPEED", requires = "text", value_parser = speed)]
+    pub(crate) typing: Option<f64>,
     /// Do this so long after the answer: hold, resume, mute, mute:video,
     /// unmute (also :audio, :text), dtmf:KEYS, text:TEXT, add:text, add:video, transfer:TARGET, hangup
     #[arg(long, value_name = "TIME=ACTION")]

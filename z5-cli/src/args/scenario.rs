@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::session::ReportArgs;
+use super::session::ReportsArgs;
 use super::value::{duration, pair, some_time};
 use crate::scenario::Clock;
 
@@ -27,7 +27,7 @@ pub(crate) struct RunArgs {
     #[arg(long, requires = "junit")]
     pub(crate) overwrite: bool,
     #[command(flatten)]
-    pub(crate) report: ReportArgs,
+    pub(crate) report: ReportsArgs,
     /// Judge the files and configurations only; nothing is sent
     #[arg(long)]
     pub(crate) check: bool,
@@ -53,7 +53,7 @@ pub(crate) struct AcceptanceArgs {
     #[arg(long, requires = "markdown")]
     pub(crate) overwrite: bool,
     #[command(flatten)]
-    pub(crate) report: ReportArgs,
+    pub(crate) report: ReportsArgs,
     /// How many points are judged at a time; one against a real carrier
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: u16,
@@ -79,7 +79,7 @@ pub(crate) struct MonitorArgs {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9650")]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
-    pub(crate) report: ReportArgs,
+    pub(crate) report: ReportsArgs,
     /// Reports that are kept of each scenario: the newest, and those of runs that failed before others
     #[arg(long, value_name = "N", requires = "report", default_value_t = 50,
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -101,6 +101,17 @@ pub(crate) struct WorldArgs {
 }
 
 impl WorldArgs {
+    /// A name that `--set` or `--party` gives twice, with both values as they stand.
+    pub(crate) fn twice(&self) -> Option<String> {
+        let find = |flag: &str, given: &[(String, String)]| {
+            given.iter().enumerate().find_map(|(at, (name, value))| {
+                let (_, first) = given[..at].iter().find(|(other, _)| other == name)?;
+                Some(format!("{flag} gives {name} twice: {name}={first} and then {name}={value}"))
+            })
+        };
+        find("--set", &self.set).or_else(|| find("--party", &self.party))
+    }
+
     /// The same by this clock.
     pub(crate) fn by(&self, clock: Clock) -> Self {
         Self { clock, ..self.clone() }

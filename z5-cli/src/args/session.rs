@@ -33,7 +33,7 @@ pub(crate) struct SessionArgs {
     /// Transport of SIP in place of the configuration's: tcp, tls, udp or auto (RFC 3263)
     #[arg(long, value_name = "TRANSPORT")]
     pub(crate) sip_transport: Option<Transport>,
-    /// Believe the authorities of this PEM file in place of the configuration's
+    /// Believe the authorities of this PEM file, not the configuration's
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// Seed of branches, tags and Call-IDs; Z5_SEED does the same
@@ -63,6 +63,17 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) report: Option<PathBuf>,
     /// Show numbers, users and names in the report
+    #[arg(long, requires = "report")]
+    pub(crate) show_numbers: bool,
+}
+
+/// The reports of many runs; the same flags, and more than one report.
+#[derive(Debug, Args)]
+pub(crate) struct ReportsArgs {
+    /// Reports below this folder, one for each scenario and party in a folder of its own: capsule.json and report.html
+    #[arg(long, value_name = "DIR")]
+    pub(crate) report: Option<PathBuf>,
+    /// Show numbers, users and names in the reports
     #[arg(long, requires = "report")]
     pub(crate) show_numbers: bool,
 }

@@ -23,6 +23,14 @@ pub(super) fn some_time(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Characters a second.
+pub(super) fn speed(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(speed) if (0.1..=100.0).contains(&speed) => Ok(speed),
+        Ok(_) | Err(_) => Err("write characters a second from 0.1 to 100, for example 5".to_owned()),
+    }
+}
+
 /// Somebody; what else is wrong with it is told when the domain is known.
 pub(super) fn target(text: &str) -> Result<String, String> {
     match text.trim().is_empty() {

@@ -14,6 +14,7 @@ use super::mask::Mask;
 use super::series::Measured;
 use super::transcript::{Piece, Speaker, Transcript};
 use super::{Capsule, FORMAT, Message, VERSION};
+use crate::advice;
 use crate::report::Report;
 
 /// How often a call is measured.
@@ -161,7 +162,8 @@ impl Recorder {
             started_unix_s: self.started_unix_s,
             numbers_shown: self.mask == Mask::Off,
             result,
-            advice: report.unwanted_failure().map(|failure| failure.advice.text().to_owned()),
+            // where the configuration is stays on this machine
+            advice: report.unwanted_failure().map(|failure| advice::of(failure, None)),
             events: self.first.iter().chain(&self.newest).cloned().collect(),
             events_left_out: self.events_left_out,
             messages: traced.messages.into_iter().filter_map(message).collect(),

@@ -11,7 +11,7 @@ use z5_core::Failure;
 use super::echo;
 use super::head::Head;
 use super::reports;
-use super::run::{at_once, interrupt, load, reserve};
+use super::run::{at_once, given_once, interrupt, load, reserve};
 use crate::acceptance::{Elsewhere, POINTS, Point};
 use crate::args::{AcceptanceArgs, WorldArgs};
 use crate::exit::Exit;
@@ -147,6 +147,7 @@ fn prepare(
     far: Option<String>,
     config: Option<&Path>,
 ) -> Result<(Vec<Row>, Vec<Ready>), Failure> {
+    given_once(&args.world)?;
     for name in &args.only {
         if !POINTS.iter().any(|point| point.id.eq_ignore_ascii_case(name)) {
             let ids = POINTS.iter().map(|point| point.id);

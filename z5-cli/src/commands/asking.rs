@@ -1,9 +1,11 @@
 //! A session that is started for an answer and ends with it: its events, and the politeness that a call has too. One Ctrl-C (SIGTERM,
 //! SIGHUP) stops it, a second one leaves at once.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 use z5_core::config::RetryMode;
-use z5_core::{Config, Event, Events, Failure, Goal, Session, StartOptions};
+use z5_core::{Book, Config, Event, Events, Failure, Goal, Session, StartOptions};
 
 use crate::failure::{interrupted, usage};
 use crate::script;
@@ -56,6 +58,11 @@ impl Asking {
                 Next::Interrupted(interrupted())
             }
         }
+    }
+
+    /// The address book as it is now.
+    pub(super) fn address_book(&self) -> Arc<Book> {
+        self.session.address_book()
     }
 
     /// The answer is there, or cannot be had.

@@ -98,7 +98,7 @@ fn unreadable(path: &Path, why: &str) -> Failure {
 
 /// What a file says, secrets as `***`.
 pub(super) fn settings(path: &Path) -> Result<Table, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    let text = Config::text(path).map_err(|error| usage(error.code(), error.to_string()))?;
     let mut settings: Table = toml::from_str(&text).map_err(|error| unreadable(path, error.message()))?;
     mask(&mut settings);
     Ok(settings)

@@ -2,7 +2,6 @@
 //!
 //! Changes are made in the store first and sent afterwards, so that nothing is lost when the server is away.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -10,8 +9,9 @@ use z5_core::account::book::Imported;
 use z5_core::account::contacts::check_number;
 use z5_core::account::vcard::{self, BadCard, Found, MAX_FILE_BYTES, Version};
 use z5_core::config::Profile;
+use z5_core::media::file::Limit;
 use z5_core::{
-    Book, Card, Config, Contact, DirStore, EventKind, Failure, Goal, Store, StoreError, SyncReport,
+    Advice, Book, Card, Config, Contact, DirStore, EventKind, Failure, Goal, Store, StoreError, SyncReport,
 };
 
 use super::asking::{Asking, Next};
@@ -20,6 +20,7 @@ use super::{account, load_file};
 use crate::args::{AccountArgs, CardFormat, ContactAddArgs, ContactExportArgs, ContactsCommand, SendArgs};
 use crate::exit::Exit;
 use crate::failure::usage;
+use crate::input;
 use crate::output::{self, Output};
 use crate::result_file::{self, Readers, Replace};
 use crate::store;
@@ -67,7 +68,7 @@ struct Done {
     exported: Option<usize>,
     sync: Option<SyncReport>,
     failure: Option<Failure>,
-    /// Some cards of a file were bad, or what was fetched cannot be kept: not everything was done.
+    /// Some cards of a file were bad, the server did not take a change, or what was fetched cannot be kept: not everything was done.
     partly: bool,
     fault: bool,
     /// Ctrl-C came twice.
@@ -301,16 +302,9 @@ fn remove(book: &mut Book, text: &str) -> Result<Done, Failure> {
 type Cards = Vec<Result<Found, BadCard>>;
 
 fn read(file: &Path) -> Result<Cards, Failure> {
-    let unreadable = |error: std::io::Error| usage("usage.cards", format!("{}: {error}", file.display()));
-    let mut bytes = Vec::new();
-    // one byte more, so that what is too large is seen to be
-    let most = MAX_FILE_BYTES as u64 + 1;
-    if file == Path::new("-") {
-        std::io::stdin().take(most).read_to_end(&mut bytes).map_err(unreadable)?;
-    } else {
-        let from = std::fs::File::open(file).map_err(unreadable)?;
-        from.take(most).read_to_end(&mut bytes).map_err(unreadable)?;
-    }
+    let limit = Limit::once("a file of cards", MAX_FILE_BYTES as u64);
+    let bytes =
+        input::read(file, limit).map_err(|why| usage("usage.cards", format!("{}: {why}", file.display())))?;
     let is_xml = bytes.trim_ascii_start().starts_with(b"<")
         || bytes.strip_prefix(b"\xef\xbb\xbf").is_some_and(|rest| rest.trim_ascii_start().starts_with(b"<"));
     let cards = if is_xml { vcard::read_xml(&bytes) } else { vcard::read(&bytes) };
@@ -376,6 +370,7 @@ async fn sync(config: Config, out: &mut Output) -> Done {
         Err(failure) => return failure.into(),
     };
     let mut done = Done { fault: true, ..Done::default() };
+    let mut refused = Vec::new();
     loop {
         let event = match session.next().await {
             Next::Event(event) => event,
@@ -388,12 +383,22 @@ async fn sync(config: Config, out: &mut Output) -> Done {
         };
         if matches!(out, Output::Json) {
             out.event(&event);
-        } else if let Some(text) = output::contacts::told(&event.kind) {
+        } else if let Some(text) = output::contacts::told(&event.kind, Some(&session.address_book())) {
             out.note(&output::plain(&text));
         }
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others are only shown")]
         match event.kind {
-            EventKind::ContactsSynced { report } => done.sync = Some(report),
+            EventKind::ContactRefused { id, status } => {
+                let book = session.address_book();
+                refused.push(output::contacts::refused(&id, status, Some(&book)));
+            }
+            EventKind::ContactsSynced { report } => {
+                if report.unsent > 0 {
+                    done.failure.get_or_insert_with(|| not_taken(&refused, &session.address_book()));
+                    done.partly = true;
+                }
+                done.sync = Some(report);
+            }
             EventKind::NumberRequired { .. } => {
                 done.failure.get_or_insert(account::number_required());
                 session.stop();
@@ -416,5 +421,19 @@ async fn sync(config: Config, out: &mut Output) -> Done {
             }
             _ => {}
         }
+    }
+}
+
+/// A sync has ended, and the server does not have all that was changed here.
+fn not_taken(refused: &[String], book: &Book) -> Failure {
+    match refused {
+        [] => {
+            let names = book.unsent_names().join("`, `");
+            let message = format!(
+                "the server does not have the change of `{names}`: others changed the same each time; it is kept here"
+            );
+            Failure::outside_steps("contacts.unsent", message, Advice::RetryAfter)
+        }
+        all => Failure::outside_steps("contacts.refused", all.join("\n  "), Advice::AskCarrier),
     }
 }

@@ -65,6 +65,7 @@ async fn against(carrier: &Carrier, args: &DemoArgs, report: &mut Report, out: &
             video: Some(video()),
             kept: Kept::default(),
             text: vec![TEXT.to_owned()],
+            typing: None,
             acts: Vec::new(),
             duration: Some(DURATION),
             echo: false,

@@ -1,16 +1,17 @@
 //! `z5 explain`: what the wire layer and a user agent make of a file.
 
-use std::io::Read;
 use std::path::Path;
 
 use serde::Serialize;
 use z5_core::Failure;
 use z5_core::explain::{Explanation, Framing, Kind, Verdict, explain, options};
+use z5_core::media::file::Limit;
 
 use crate::args::{ExpectedVerdict, ExplainArgs};
 use crate::exit::Exit;
 use crate::expect::Expectation;
 use crate::failure::usage;
+use crate::input;
 use crate::output::{self, Output};
 
 /// More is not read: a capture of that size belongs in another tool.
@@ -50,7 +51,7 @@ pub(super) fn run(args: &ExplainArgs, mut out: Output) -> Exit {
             result.verdict = Some("failed");
             result.failure = Some(&failure);
             out.object(&result);
-            output::error(&format!("{}: {}", failure.code, failure.message));
+            output::failure(&failure);
             return Exit::Usage;
         }
     };
@@ -89,20 +90,14 @@ fn explained(args: &ExplainArgs, bytes: &[u8]) -> std::result::Result<Explanatio
 /// The whole of a file, or of standard input for `-`.
 fn read(path: &Path) -> std::result::Result<Vec<u8>, Failure> {
     let refused = |why: String| usage("usage.input", format!("{}: {why}", path.display()));
-    let mut bytes = Vec::new();
-    let read = if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes)
-    } else {
-        std::fs::File::open(path).and_then(|file| file.take(MOST + 1).read_to_end(&mut bytes))
-    };
-    match read {
-        Ok(_) if bytes.len() as u64 > MOST => Err(refused(format!("longer than {MOST} bytes"))),
-        Ok(_) if is_capture(&bytes) => Err(refused(
+    let limit = Limit::once("an input of explain", MOST);
+    match input::read(path, limit) {
+        Ok(bytes) if is_capture(&bytes) => Err(refused(
             "a packet capture, not the SIP in it: take that out of it first, for example in Wireshark by Follow > TCP stream, \
              saved as raw, then z5 explain --stream FILE; or by tshark -r FILE -q -z follow,tcp,ascii,0"
                 .to_owned(),
         )),
-        Ok(_) => Ok(bytes),
+        Ok(bytes) => Ok(bytes),
         Err(error) => Err(refused(error.to_string())),
     }
 }

@@ -243,10 +243,10 @@ impl Schedule {
 }
 
 fn sources(args: &MonitorArgs, config: Option<&Path>) -> Result<Vec<Source>, Failure> {
+    super::run::given_once(&args.world)?;
     let mut all = Vec::new();
     for file in &args.files {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| usage("scenario.unreadable", format!("{}: {error}", file.display())))?;
+        let text = super::run::text(file)?;
         let mut source = Source { file: file.clone(), text, name: String::new(), shelf: None };
         let (scenario, _) = read(&source, args, config)?;
         if all.iter().any(|other: &Source| other.name == scenario.name) {

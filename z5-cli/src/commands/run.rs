@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tokio::sync::watch;
 use z5_core::Failure;
+use z5_core::media::file::{Limit, read_text};
 
 use super::head::Head;
 use super::reports::{self, slug};
-use crate::args::{ReportArgs, RunArgs, WorldArgs};
+use crate::args::{ReportsArgs, RunArgs, WorldArgs};
 use crate::exit::Exit;
 use crate::failure::usage;
 use crate::junit;
@@ -98,7 +99,7 @@ pub(super) fn at_once(lost: Option<&Failure>) -> Exit {
 }
 
 /// Begins the reports, in DIR/SCENARIO/PARTY.
-fn record(mut loaded: Vec<(Scenario, World)>, args: &ReportArgs) -> Result<Vec<(Scenario, World)>, Failure> {
+fn record(mut loaded: Vec<(Scenario, World)>, args: &ReportsArgs) -> Result<Vec<(Scenario, World)>, Failure> {
     for (scenario, _) in &mut loaded {
         let folder = args.report.as_ref().map(|folder| folder.join(slug(&scenario.name)));
         reports::record(scenario, folder.as_deref(), args.show_numbers)?;
@@ -219,10 +220,10 @@ pub(super) fn load_all(
     args: &WorldArgs,
     config: Option<&Path>,
 ) -> Result<Vec<(Scenario, World)>, Failure> {
+    given_once(args)?;
     let (mut loaded, mut mistakes) = (Vec::new(), Vec::new());
     for file in files {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| usage("scenario.unreadable", format!("{}: {error}", file.display())))?;
+        let text = text(file)?;
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
         match load(&text, file, &folder, args, config) {
             Ok(one) => loaded.push(one),
@@ -236,6 +237,17 @@ pub(super) fn load_all(
         true => Ok(loaded),
         false => Err(usage("scenario.invalid", mistakes.join("\n  "))),
     }
+}
+
+/// What is named is given once: of two values one would be passed over without a word.
+pub(super) fn given_once(args: &WorldArgs) -> Result<(), Failure> {
+    args.twice().map_or(Ok(()), |why| Err(usage("usage.twice", why)))
+}
+
+/// The text of a scenario file.
+pub(super) fn text(file: &Path) -> Result<String, Failure> {
+    read_text(file, Limit::once("a scenario", 1 << 20))
+        .map_err(|why| usage("scenario.unreadable", format!("{}: {why}", file.display())))
 }
 
 /// Reads and judges one scenario.

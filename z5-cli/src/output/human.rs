@@ -307,7 +307,7 @@ impl Human {
             | EventKind::ContactMerged(_)
             | EventKind::ContactRefused { .. }
             | EventKind::ContactsSynced { .. } => {
-                if let Some(text) = contacts::told(&event.kind) {
+                if let Some(text) = contacts::told(&event.kind, None) {
                     self.line(&format!("3 MCS   {:<19} {}", "address book", plain(&text)));
                 }
             }

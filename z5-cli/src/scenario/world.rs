@@ -237,7 +237,7 @@ fn media_of(action: &Action) -> Option<&MediaPlan> {
 /// As a call takes it.
 pub(super) fn media(plan: &MediaPlan, kept: Kept) -> Media {
     let MediaPlan { audio, video, echo, .. } = plan.clone();
-    Media { audio, video, kept, text: Vec::new(), acts: Vec::new(), duration: None, echo }
+    Media { audio, video, kept, text: Vec::new(), typing: None, acts: Vec::new(), duration: None, echo }
 }
 
 /// The configuration of a party at a real carrier.

@@ -1,4 +1,4 @@
-//! What happens at a time of its own: `--stay`, `--wait`, `--ring`, `--duration` and each `--at`.
+//! What happens at a time of its own: `--stay`, `--wait`, `--ring`, `--duration`, each `--at` and each character that is typed slowly.
 
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(super) enum Alarm {
     HangUp,
     /// The deed of `--at` with this number is due.
     Act(usize),
+    /// The next character of `--text` is due.
+    Type(char),
 }
 
 /// Every clock that runs.

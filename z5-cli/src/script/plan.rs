@@ -84,6 +84,8 @@ pub(crate) struct Media {
     pub(crate) kept: Kept,
     /// Lines to type.
     pub(crate) text: Vec<String>,
+    /// At how many characters a second; at once when nothing is said.
+    pub(crate) typing: Option<f64>,
     /// What is done in the call, by time.
     pub(crate) acts: Vec<Act>,
     /// Hang up this long after the answer.
@@ -108,12 +110,19 @@ impl Media {
             return CallMedia { audio_out, video_out, ..CallMedia::echo() };
         }
         let audio_in = match &self.audio {
-            AudioArg::Silence => AudioIn::Silence,
+            AudioArg::None | AudioArg::Silence => AudioIn::Silence,
             AudioArg::Tone { hz, dbm0 } => AudioIn::Tone { hz: *hz, level_dbm0: *dbm0 },
             AudioArg::Wav(path) => AudioIn::Wav { path: path.clone(), looping: false },
         };
         let video_in = self.video.as_ref().map(VideoIn::from);
-        CallMedia { audio: true, audio_in, audio_out, video_in, video_out, ..CallMedia::default() }
+        let audio = self.audio != AudioArg::None;
+        CallMedia { audio, audio_in, audio_out, video_in, video_out, ..CallMedia::default() }
+    }
+
+    /// When the character with this number (from 0) is typed, after the first.
+    pub(super) fn typed_after(&self, number: usize) -> Duration {
+        let speed = self.typing.unwrap_or(f64::INFINITY);
+        Duration::try_from_secs_f64(number as f64 / speed).unwrap_or(Duration::MAX)
     }
 
     /// Everything that is typed.

@@ -151,6 +151,18 @@ impl Book {
         self.by_id(id).map(|(_, entry)| entry.card().without_marks())
     }
 
+    /// What a contact is called, also one that was removed here and not yet on the server.
+    pub fn name_of(&self, id: &str) -> Option<&str> {
+        let contacts = self.entries.values().map(|entry| &entry.indexed.contact);
+        contacts.into_iter().find(|contact| contact.id == id).map(|contact| contact.name.as_str())
+    }
+
+    /// The names of contacts whose changes the server does not have, removed ones included.
+    pub fn unsent_names(&self) -> Vec<&str> {
+        let unsent = self.entries.values().filter(|entry| entry.state != State::Clean);
+        unsent.map(|entry| entry.indexed.contact.name.as_str()).collect()
+    }
+
     /// Every card, for an export; in the order of [`Self::contacts`].
     pub fn cards(&self) -> Vec<Card> {
         let mut all: Vec<&Entry> = self.visible().map(|(_, entry)| entry).collect();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use z5_media::file::{self, Limit};
 
 use super::{
     AudioCodec, Config, ConfigError, LicenceKey, PortRange, Problem, Profile, SrtpSuite, Transport, ZDial,
@@ -19,8 +20,8 @@ pub(crate) const FLOWS: std::ops::RangeInclusive<u32> = 1..=4;
 /// Seconds: bindings in NATs last 30 s over UDP and some minutes over TCP (RFC 5626 section 4.4).
 const KEEP_ALIVE: std::ops::RangeInclusive<u32> = 1..=840;
 
-/// Bytes of a document that goes with calls.
-const PART: usize = 64 * 1024;
+/// The most bytes of a document that goes with calls.
+const PART: u64 = 64 * 1024 - 1;
 
 /// Seconds: the shortest registration worth asking for and the longest any registrar grants in practice.
 const EXPIRES: std::ops::RangeInclusive<u32> = 5..=604_800;
@@ -365,10 +366,10 @@ impl Config {
 /// A document that goes with calls: XML of reasonable length.
 pub(crate) fn read_part(path: &Path) -> Result<Vec<u8>, String> {
     let name = path.display();
-    let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
+    let bytes =
+        file::read(path, Limit::of("a part of a call", PART)).map_err(|why| format!("{name}: {why}"))?;
     match bytes.len() {
         0 => Err(format!("{name} is empty")),
-        PART.. => Err(format!("{name} has {} bytes; a call carries less than {PART}", bytes.len())),
         _ if !bytes.trim_ascii_start().starts_with(b"<") => Err(format!("{name} is no XML document")),
         _ => Ok(bytes),
     }
@@ -478,7 +479,7 @@ fn read(
         (None, Some(name), _) => std::env::var(name)
             .map(Secret::new)
             .map_err(|error| Problem::bad(&format!("{table}.password_env"), unset(name, &error))),
-        (None, None, Some(path)) => std::fs::read_to_string(path)
+        (None, None, Some(path)) => file::read_text(path, Limit::of("a password", 4096))
             .map(|text| Secret::new(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| {
                 Problem::bad(&format!("{table}.password_file"), format!("{}: {error}", path.display()))

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
+use z5_media::file::{self, Limit};
 
 use super::{Config, ConfigError, Problem, ProblemKind, schema};
 
@@ -13,11 +14,20 @@ impl Config {
     /// Every problem found, with file, line and key.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::Unreadable { file: path.to_owned(), why: error.to_string() })?;
+        let text = Self::text(path)?;
         let config = Self::parse(&text, path)?;
         config.check().map_err(|error| placed(error, &text, path))?;
         Ok(config)
+    }
+
+    /// The text of a file, as [`Config::load`] reads it.
+    ///
+    /// # Errors
+    /// When it cannot be read, is no file, is no text, or has more than 1 MiB.
+    pub fn text(path: impl AsRef<Path>) -> Result<String, ConfigError> {
+        let path = path.as_ref();
+        file::read_text(path, Limit::of("a configuration", 1 << 20))
+            .map_err(|error| ConfigError::Unreadable { file: path.to_owned(), why: error.to_string() })
     }
 
     /// Parses text as the content of `path`, without judging whether the values make sense together.

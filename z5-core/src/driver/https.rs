@@ -87,11 +87,7 @@ impl Client {
     /// Reads the authorities; where none are named the system's are believed.
     pub(super) fn new(trust: &Tls) -> Result<Self, StartError> {
         let bad = |why: String| StartError::CaFile { path: trust.ca_file.clone(), why };
-        let pem = match (&trust.ca_file, &trust.ca_pem) {
-            (Some(path), _) => Some(std::fs::read(path).map_err(|error| bad(error.to_string()))?),
-            (None, pem) => pem.as_ref().map(|pem| pem.clone().into_bytes()),
-        };
-        let authorities = match pem {
+        let authorities = match trust.authorities().map_err(|why| bad(why.to_string()))? {
             None => None,
             Some(pem) => {
                 let authorities =

@@ -46,15 +46,15 @@ impl Trust {
 
 fn connector(tls: &Tls, capture: Option<Arc<Capture>>) -> Result<TlsConnector, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    connector_with(Arc::new(verifier(tls, &provider)?), provider, capture)
+    let named = |why| match &tls.ca_file {
+        Some(file) => format!("{}: {why}", file.display()),
+        None => why,
+    };
+    connector_with(Arc::new(verifier(tls, &provider).map_err(named)?), provider, capture)
 }
 
 fn verifier(tls: &Tls, provider: &Arc<CryptoProvider>) -> Result<SipVerifier, String> {
-    let pem = match (&tls.ca_file, &tls.ca_pem) {
-        (Some(path), _) => Some(std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?),
-        (None, pem) => pem.as_ref().map(|pem| pem.clone().into_bytes()),
-    };
-    match pem {
+    match tls.authorities().map_err(|why| why.to_string())? {
         Some(pem) => SipVerifier::believing(&pem, provider),
         None => {
             let system = rustls_platform_verifier::Verifier::new(Arc::clone(provider))

@@ -8,6 +8,10 @@ use hound::{SampleFormat, WavReader, WavSpec};
 
 use super::resample::Resampler;
 use super::{AudioSource, SourceState};
+use crate::file::{self, Limit};
+
+/// It is read while it plays, so that its length does not matter.
+const SOUND: Limit = Limit::of("a WAV file", u64::MAX);
 
 /// Sample rates that are read.
 const RATES: [u32; 9] = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000];
@@ -79,9 +83,9 @@ impl Wav {
     /// When it cannot be read, is no WAV file, or is of a kind that is not read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WavError> {
         let path = path.as_ref().to_owned();
-        let file = match File::open(&path) {
+        let file = match file::open(&path, SOUND) {
             Ok(file) => file,
-            Err(source) => return Err(WavError::Unreadable { path, source }),
+            Err(why) => return Err(WavError::Unreadable { path, source: why.into() }),
         };
         let reader = match WavReader::new(BufReader::new(file)) {
             Ok(reader) => reader,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::{SequenceParameters, VideoFrame, VideoPoll, VideoSink, VideoSource, sequence_parameters};
 use crate::codec::h264::nal_units;
+use crate::file::{self, FileError, Limit};
 use crate::sink::SinkError;
 
 /// Largest file that is played: it is kept in memory.
@@ -77,12 +78,12 @@ impl AnnexBSource {
     /// When it cannot be read or holds no key frame.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, AnnexBError> {
         let path = path.as_ref().to_owned();
-        let unreadable = |source| AnnexBError::Unreadable { path: path.clone(), source };
-        if std::fs::metadata(&path).map_err(unreadable)?.len() > MAX_FILE {
-            return Err(AnnexBError::TooLarge { path });
+        let limit = Limit::of("a video file", MAX_FILE);
+        match file::read(&path, limit) {
+            Ok(bytes) => Self::of(bytes).ok_or(AnnexBError::NoVideo { path }),
+            Err(FileError::TooLong { .. }) => Err(AnnexBError::TooLarge { path }),
+            Err(why) => Err(AnnexBError::Unreadable { path, source: why.into() }),
         }
-        let bytes = std::fs::read(&path).map_err(unreadable)?;
-        Self::of(bytes).ok_or(AnnexBError::NoVideo { path })
     }
 
     /// Plays a byte stream in memory; `None` when it holds no key frame.

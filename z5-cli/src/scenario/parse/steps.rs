@@ -458,7 +458,7 @@ impl Author<'_> {
         let audio = audio.and_then(|node| self.reading.parsed(node, "`audio`", str::parse));
         let audio = match audio.unwrap_or(AudioArg::Silence) {
             AudioArg::Wav(file) => AudioArg::Wav(path(folder, file)),
-            other @ (AudioArg::Silence | AudioArg::Tone { .. }) => other,
+            other @ (AudioArg::None | AudioArg::Silence | AudioArg::Tone { .. }) => other,
         };
         let video = video.and_then(|node| self.reading.parsed(node, "`video`", str::parse));
         let video = video.map(|video| match video {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::{CodecError, PictureEncoder};
 use crate::clock::{self, WallAnchor};
+use crate::file::{self, Limit};
 use crate::video::{
     Chooser, FeedSource, Picture, Rung, Stamp, Terms, VideoFeed, VideoPoll, VideoSource, Y4mError, Y4mReader,
     feed,
@@ -19,6 +20,9 @@ use crate::video::{
 
 /// Bits per second where nobody told any.
 const START_RATE: u64 = 500_000;
+
+/// It is read while it plays, so that its length does not matter.
+const FILM: Limit = Limit::of("a video file", u64::MAX);
 
 /// What a thread draws.
 enum Drawing {
@@ -159,7 +163,8 @@ struct Film {
 
 impl Film {
     fn open(path: &Path, rate: Option<f64>) -> Result<Self, Y4mError> {
-        let mut reader = Y4mReader::new(BufReader::new(File::open(path)?))?;
+        let film = file::open(path, FILM).map_err(std::io::Error::from)?;
+        let mut reader = Y4mReader::new(BufReader::new(film))?;
         let empty = || Y4mError::Header { seen: "no picture".into() };
         let latest = reader.next_picture()?.ok_or_else(empty)?;
         let rate = rate.unwrap_or_else(|| reader.frame_rate());
