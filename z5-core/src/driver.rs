@@ -162,8 +162,10 @@ pub(crate) fn start(
     };
     let system = if real && config.dns.system { system_nameservers() } else { Vec::new() };
     let plan = Plan::new(&config, &system, entropy.uuid()?, &options)?;
-    let configured = || store::Place::configured(&config).filter(|_| real);
-    let place = options.store.map(store::Place::Given).or_else(configured);
+    let place = options.store.map(store::Place::Given).or_else(|| store::Place::configured(&config));
+    if !real && place.is_some() {
+        return Err(StartError::Simulated { setting: "store" });
+    }
     let seed = match options.seed {
         Some(seed) => seed,
         None => entropy.number()?,

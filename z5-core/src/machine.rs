@@ -244,7 +244,7 @@ impl Machine {
                 }
             }
             Input::Received { flow, bytes } => {
-                let events = self.line.agent(ua::Input::Received { flow, bytes }, now, out);
+                let events = self.line.on_received(flow, bytes, now, out);
                 self.on_agent(events, now, out);
             }
             Input::Closed { flow, why } => {

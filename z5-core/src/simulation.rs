@@ -5,7 +5,7 @@
 //! (`tokio::runtime::Builder::start_paused`): it then goes from one deadline to the next as soon as nothing more is to be done, and
 //! [`clock::now`](crate::clock::now) follows it. One seed and the same commands at the same moments give the same events.
 //!
-//! Nothing is kept on disk by what the configuration says (`store`), the machine's addresses are not looked at, and UDP carries no SIP.
+//! Nothing can be kept (`store` is refused: a disk takes time that is not counted), the machine's addresses are not looked at, and UDP carries no SIP.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -169,7 +169,9 @@ pub enum HttpsAnswer {
     },
     /// The port is closed.
     Refused,
-    /// The connection ended in the middle.
+    /// The connection was reset as soon as it stood.
+    Reset,
+    /// The connection ended in the middle of an answer.
     Broken,
     /// No TLS, or a certificate that must not be accepted.
     Tls(TlsFailure),
@@ -222,5 +224,54 @@ impl Dice {
             let number = self.number().to_le_bytes();
             chunk.copy_from_slice(&number[..chunk.len()]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::clock;
+    use crate::config::Config;
+    use crate::session::{Session, StartOptions};
+
+    /// A network on which nobody is.
+    struct Nobody;
+
+    impl Network for Nobody {
+        fn name(&self, _: &Question) -> NameAnswer {
+            NameAnswer::Silent
+        }
+
+        fn https(&self, _: &HttpsRequest) -> HttpsAnswer {
+            HttpsAnswer::Silent
+        }
+
+        fn connect(&self, _: SocketAddr, _: bool, _: Hear) -> ConnectAnswer {
+            ConnectAnswer::Refused
+        }
+
+        fn send(&self, _: u64, _: &[u8]) {}
+
+        fn close(&self, _: u64) {}
+    }
+
+    #[test]
+    fn what_a_simulation_cannot_keep_is_refused() {
+        let text = "profile = \"generic\"\nstore = \"kept\"\n[sip]\ndomain = \"sip.test\"\nusername = \"a\"\npassword = \"b\"\nproxy = \"127.0.0.1:5060\"\n";
+        let config = Config::parse(text, Path::new("z5.toml")).unwrap();
+        let wall = WallAnchor { at: clock::now(), unix_s: 0 };
+        let simulation = Simulation {
+            network: Arc::new(Nobody),
+            media: simulated::Network::new(clock::now, Duration::ZERO, || ()),
+            round_trip: Duration::from_millis(1),
+            wall,
+            seed: 1,
+        };
+        let Err(error) = Session::simulated(config, StartOptions::default(), simulation) else {
+            panic!("it was started")
+        };
+        assert_eq!((error.code(), error.to_string().contains("`store`")), ("start.simulated", true));
     }
 }

@@ -102,6 +102,15 @@ impl Builder {
         self
     }
 
+    /// The accounts there will be.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<Account> {
+        match self.accounts.is_empty() {
+            true => account::default_accounts(),
+            false => self.accounts.clone(),
+        }
+    }
+
     /// Replaces the five names.
     #[must_use]
     pub fn names(mut self, names: Names) -> Self {

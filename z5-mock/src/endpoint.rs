@@ -149,7 +149,7 @@ impl Endpoint {
             swallow(&mut stream).await;
         } else if faults.strikes(Fault::Garbage(service)) {
             self.note(peer, "[garbage sent]");
-            let _ = stream.write_all(b"\x00\xff\x17 this is no protocol \x80\x81\r\n\r\n").await;
+            let _ = stream.write_all(GARBAGE).await;
             swallow(&mut stream).await;
         } else {
             let shape = Shape::decide(faults, service);
@@ -168,6 +168,9 @@ impl Endpoint {
         self.recorder.record(self.service, Direction::Sent, peer, text);
     }
 }
+
+/// What is said in place of any protocol.
+pub(crate) const GARBAGE: &[u8] = b"\x00\xff\x17 this is no protocol \x80\x81\r\n\r\n";
 
 /// Reads and forgets until the other side closes.
 async fn swallow(stream: &mut TcpStream) {

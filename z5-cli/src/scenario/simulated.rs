@@ -1,7 +1,7 @@
 //! The mock carrier and the media of everybody in simulated time, as sessions reach them: names, HTTPS, SIP and datagrams, without
 //! threads and sockets. One runtime with a paused clock holds all of it ([`z5_core::simulation`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,9 +18,12 @@ use z5_mock::CertificateFault;
 use z5_mock::sim::{self, Answered, Datagram, HttpsOutcome, Opened, Said, Sim};
 
 /// What the calendar says when a simulation begins: 2027-01-15 08:00 UTC, whenever it is run.
-const BEGINS: Duration = Duration::from_secs(1_800_000_000);
-/// How long names, HTTPS and SIP take there and back.
+pub(super) const BEGINS: Duration = Duration::from_secs(1_800_000_000);
+/// How long names and HTTPS take there and back, and what the carrier says of SIP.
 const ROUND_TRIP: Duration = Duration::from_millis(2);
+/// How long what a client says of SIP takes: the way to the proxy and on, as long as media take by the relay, so that neither overtakes
+/// the other.
+const SIP_THERE: Duration = Duration::from_millis(2);
 /// How long a datagram takes between a client and the relay, or the relay and a far end.
 const HOP: Duration = Duration::from_millis(1);
 /// Ports of clients' connections for SIP.
@@ -43,6 +46,8 @@ struct Carrier {
     /// Datagrams on their way, in the order they arrive.
     flying: BTreeMap<(Instant, u64), Datagram>,
     flown: u64,
+    /// SIP on its way to the carrier: the connection, and its bytes or its end.
+    said: VecDeque<(Instant, u64, Option<Vec<u8>>)>,
     client_port: u16,
 }
 
@@ -54,9 +59,10 @@ impl Simulated {
         let changed = Arc::<Notify>::default();
         let tell = Arc::clone(&changed);
         let media = simulated::Network::new(clock::now, BEGINS, move || tell.notify_one());
-        let (hears, flying) = (BTreeMap::new(), BTreeMap::new());
+        let (hears, flying, said) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
+        let carrier = Carrier { sim, hears, flying, flown: 0, said, client_port: FIRST_CLIENT_PORT };
         Ok(Arc::new(Self {
-            carrier: Mutex::new(Carrier { sim, hears, flying, flown: 0, client_port: FIRST_CLIENT_PORT }),
+            carrier: Mutex::new(carrier),
             media,
             changed,
             wall: WallAnchor { at: now, unix_s: BEGINS.as_secs() },
@@ -85,6 +91,12 @@ impl Simulated {
         drop(carrier);
         self.changed.notify_one();
         done
+    }
+
+    /// A client says something of SIP, or ends its connection behind it.
+    fn say(&self, connection: u64, bytes: Option<Vec<u8>>) {
+        self.carrier().said.push_back((clock::now() + SIP_THERE, connection, bytes));
+        self.changed.notify_one();
     }
 
     fn carrier(&self) -> MutexGuard<'_, Carrier> {
@@ -121,6 +133,7 @@ impl Simulated {
         }
         self.media.turn();
         let mut carrier = self.carrier();
+        carrier.hear(now);
         carrier.sim.on_deadline(now);
         carrier.pass_on();
         for simulated::Datagram { from, to, bytes } in self.media.sent() {
@@ -135,12 +148,23 @@ impl Simulated {
 impl Carrier {
     fn next_deadline(&self) -> Option<Instant> {
         let landing = self.flying.first_key_value().map(|((at, _), _)| *at);
-        landing.into_iter().chain(self.sim.next_deadline()).min()
+        let heard = self.said.front().map(|(at, ..)| *at);
+        landing.into_iter().chain(heard).chain(self.sim.next_deadline()).min()
     }
 
     fn fly(&mut self, datagram: Datagram, now: Instant) {
         self.flown += 1;
         self.flying.insert((now + HOP, self.flown), datagram);
+    }
+
+    /// What clients have said of SIP arrives, in the order in which it was said.
+    fn hear(&mut self, now: Instant) {
+        while let Some((_, connection, bytes)) = self.said.pop_front_if(|(at, ..)| *at <= now) {
+            match bytes {
+                Some(bytes) => self.sim.received(connection, &bytes, now),
+                None => self.sim.closed(connection, now),
+            }
+        }
     }
 
     fn landed(&mut self, now: Instant) -> Vec<Datagram> {
@@ -205,6 +229,7 @@ impl Network for Simulated {
                 HttpsAnswer::Reply { status, headers: headers.collect(), body }
             }
             HttpsOutcome::Refused => HttpsAnswer::Refused,
+            HttpsOutcome::Reset => HttpsAnswer::Reset,
             HttpsOutcome::Broken => HttpsAnswer::Broken,
             HttpsOutcome::NoTls => HttpsAnswer::Tls(TlsFailure::Protocol),
             HttpsOutcome::Certificate(fault) => HttpsAnswer::Tls(judged(fault)),
@@ -231,12 +256,12 @@ impl Network for Simulated {
     }
 
     fn send(&self, connection: u64, bytes: &[u8]) {
-        self.with(|sim, now| sim.received(connection, bytes, now));
+        self.say(connection, Some(bytes.to_vec()));
     }
 
     fn close(&self, connection: u64) {
         self.carrier().hears.remove(&connection);
-        self.with(|sim, now| sim.closed(connection, now));
+        self.say(connection, None);
     }
 }
 

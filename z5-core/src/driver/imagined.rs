@@ -120,6 +120,11 @@ impl Imagined {
                     attempts.push(failed(AttemptOutcome::Refused));
                     continue;
                 }
+                // Before anything was asked: nobody was reached.
+                HttpsAnswer::Reset => {
+                    attempts.push(failed(AttemptOutcome::Reset));
+                    continue;
+                }
                 HttpsAnswer::Silent if index + 1 < request.addresses.len() => {
                     attempts.push(failed(AttemptOutcome::TimedOut { after_ms: millis(SILENCE) }));
                     after += SILENCE;

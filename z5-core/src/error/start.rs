@@ -41,12 +41,18 @@ pub enum StartError {
         /// The system's words.
         why: String,
     },
+    /// A setting has no place in simulated time.
+    #[error("`{setting}` has no place in simulated time: a disk takes its own")]
+    Simulated {
+        /// Which.
+        setting: &'static str,
+    },
 }
 
 impl StartError {
     /// The codes that are not the configuration's.
     pub const OWN_CODES: &'static [&'static str] =
-        &["start.ca-file", "start.licence-key", "start.entropy", "start.system"];
+        &["start.ca-file", "start.licence-key", "start.entropy", "start.system", "start.simulated"];
 
     /// The stable code.
     pub fn code(&self) -> &'static str {
@@ -56,13 +62,16 @@ impl StartError {
             Self::LicenceKey { .. } => "start.licence-key",
             Self::Entropy { .. } => "start.entropy",
             Self::System { .. } => "start.system",
+            Self::Simulated { .. } => "start.simulated",
         }
     }
 
     /// What the user can do.
     pub const fn advice(&self) -> Advice {
         match self {
-            Self::Config(_) | Self::CaFile { .. } | Self::LicenceKey { .. } => Advice::CheckSettings,
+            Self::Config(_) | Self::CaFile { .. } | Self::LicenceKey { .. } | Self::Simulated { .. } => {
+                Advice::CheckSettings
+            }
             Self::Entropy { .. } | Self::System { .. } => Advice::RetryAfter,
         }
     }

@@ -31,6 +31,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// (`machine::tests::outage`). A network that returns, an emergency call and the user end any pause at once.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// What a server may say before it was asked anything. One that says more is left; step 4 tries again.
+const MAX_EARLY: usize = 64 * 1024;
+
 /// The connection and the user agent.
 pub(crate) struct Line {
     targets: Vec<Target>,
@@ -49,6 +52,10 @@ pub(crate) struct Line {
     spares: Vec<Spare>,
     last_flow: u64,
     agent: Option<Box<UserAgent>>,
+    /// The connection that the user agent knows as the first.
+    introduced: Option<FlowId>,
+    /// What came on the first connection before the user agent knew it.
+    early: Vec<u8>,
     again: Option<Instant>,
     failures: u32,
     /// Since when a registration stands.
@@ -138,6 +145,8 @@ impl Line {
             spares: Vec::new(),
             last_flow: 0,
             agent: None,
+            introduced: None,
+            early: Vec::new(),
             again: None,
             failures: 0,
             standing_since: None,
@@ -342,6 +351,7 @@ impl Line {
     /// Puts the user agent on the line.
     pub(crate) fn install(&mut self, config: ua::UaConfig, ident: Ident) {
         self.agent = Some(Box::new(UserAgent::new(config, ident)));
+        self.introduced = None;
     }
 
     /// True when this connection is the current one.
@@ -365,6 +375,7 @@ impl Line {
             self.cross_out(tried, out);
             self.server = Some((transport, remote));
             self.served = false;
+            self.early.clear();
             self.link = Link::Up { flow, transport, local, remote };
         }
         current
@@ -500,10 +511,38 @@ impl Line {
         events
     }
 
-    /// Tells the user agent that the connection stands.
+    /// Tells the user agent that the connection stands, and what has come on it.
     pub(crate) fn introduce(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
         let Link::Up { flow, transport, local, remote } = self.link else { return Vec::new() };
-        self.agent(ua::Input::FlowUp { flow, transport, local, remote, reg_id: 1 }, now, out)
+        self.introduced = Some(flow);
+        let mut events =
+            self.agent(ua::Input::FlowUp { flow, transport, local, remote, reg_id: 1 }, now, out);
+        let early = std::mem::take(&mut self.early);
+        if !early.is_empty() {
+            events.extend(self.agent(ua::Input::Received { flow, bytes: &early }, now, out));
+        }
+        events
+    }
+
+    /// Bytes came. A connection that is opened before there is a user agent keeps them for it: a server that speaks something else than
+    /// SIP is known by what it says unasked.
+    pub(crate) fn on_received(
+        &mut self,
+        flow: FlowId,
+        bytes: &[u8],
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) -> Vec<ua::Event> {
+        if !self.is_current(flow) || self.introduced == Some(flow) {
+            return self.agent(ua::Input::Received { flow, bytes }, now, out);
+        }
+        self.early.extend_from_slice(bytes);
+        if self.early.len() > MAX_EARLY {
+            self.early = Vec::new();
+            out.push(Effect::Close { flow });
+            self.on_closed(flow, FlowDeath::Down(FlowEnd::Local), out);
+        }
+        Vec::new()
     }
 
     /// Closes a connection that is of no use any more, and tells the user agent.

@@ -32,8 +32,11 @@ impl Machine {
                     step.on_server(now);
                 }
                 let mut events = self.line.introduce(now, out);
-                let register = ua::Command::RegisterWay { reg_id: 1 };
-                events.extend(self.line.agent(ua::Input::Command(register), now, out));
+                // What the server has said unasked may have ended it already.
+                if self.line.is_up() {
+                    let register = ua::Command::RegisterWay { reg_id: 1 };
+                    events.extend(self.line.agent(ua::Input::Command(register), now, out));
+                }
                 self.on_agent(events, now, out);
             }
             State::Idle

@@ -80,6 +80,8 @@ struct World {
     address: &'static str,
     /// Our own address.
     home: IpAddr,
+    /// What the server at this port says to whoever connects.
+    greeting: (u16, &'static [u8]),
     /// The last attempt to connect.
     connecting: Option<(FlowId, Vec<z5_sip::locate::Target>)>,
     /// What the registrar answers, with headers of its own.
@@ -140,6 +142,7 @@ impl World {
             silent: "",
             address: "127.0.0.1",
             home: Ipv4Addr::LOCALHOST.into(),
+            greeting: (0, b""),
             connecting: None,
             registrar: (200, Vec::new()),
             proxies: "sip:lb.test:5060;transport=tcp",
@@ -195,6 +198,9 @@ impl World {
                     let local = (self.home, port).into();
                     let (transport, remote) = (targets[0].transport, targets[0].address);
                     self.input(Input::Connected { flow, transport, local, remote, tried: Vec::new() });
+                    if remote.port() == self.greeting.0 {
+                        self.input(Input::Received { flow, bytes: self.greeting.1 });
+                    }
                 }
             }
             Effect::Write { flow, bytes } => {

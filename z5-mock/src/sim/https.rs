@@ -46,7 +46,9 @@ pub enum HttpsOutcome {
     },
     /// The port is closed, or nobody is at this address and port.
     Refused,
-    /// The connection is reset, or ends in the middle.
+    /// The connection is reset as soon as it stands.
+    Reset,
+    /// The connection ends in the middle of an answer.
     Broken,
     /// What comes is no TLS.
     NoTls,
@@ -75,7 +77,7 @@ impl Sim {
             return HttpsOutcome::Refused;
         }
         if faults.strikes(Fault::Reset(service)) {
-            return HttpsOutcome::Broken;
+            return HttpsOutcome::Reset;
         }
         let silent = [Fault::BlackHole(service), Fault::Slow(service), Fault::HalfOpen(service)];
         if silent.into_iter().any(|fault| faults.strikes(fault)) {

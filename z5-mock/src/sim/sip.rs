@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use z5_sip::wire::{Frame, Framer, Limits, Transport};
 
 use super::Sim;
+use crate::endpoint::GARBAGE;
 use crate::fault::{CertificateFault, Fault};
 use crate::recorder::{Direction, Service};
 use crate::sip::{ConnectionId, FAR_ENDS, Input, OUTBOUND_MESSAGES};
@@ -74,10 +75,11 @@ impl Sim {
         if let Some(certificate) = certificate {
             return Opened::Certificate(certificate);
         }
-        let reset =
-            faults.strikes(Fault::Reset(Service::Sip)) || faults.strikes(Fault::Garbage(Service::Sip));
-        let dumb =
-            faults.strikes(Fault::BlackHole(Service::Sip)) || faults.strikes(Fault::Slow(Service::Sip));
+        let reset = faults.strikes(Fault::Reset(Service::Sip));
+        let garbage = faults.strikes(Fault::Garbage(Service::Sip));
+        let dumb = garbage
+            || faults.strikes(Fault::BlackHole(Service::Sip))
+            || faults.strikes(Fault::Slow(Service::Sip));
         let cut = [Fault::Cut(Service::Sip), Fault::ResetMidway(Service::Sip)];
         let left = cut.into_iter().any(|fault| faults.strikes(fault)).then_some(CUT_AFTER);
         let answers = faults.strikes(Fault::HalfOpen(Service::Sip)).then_some(1);
@@ -86,6 +88,9 @@ impl Sim {
         if reset {
             self.out.push(Said::Closed(id));
             return Opened::Stands(id);
+        }
+        if garbage {
+            self.out.push(Said::Bytes(id, Bytes::from_static(GARBAGE)));
         }
         let (outlet, outbound) = mpsc::channel(OUTBOUND_MESSAGES);
         let transport = if tls { Transport::Tls } else { Transport::Tcp };

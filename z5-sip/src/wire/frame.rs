@@ -2,6 +2,7 @@
 //!
 //! Content-Length must stand there exactly once: a stream whose framing is in doubt cannot be trusted any
 //! further, so every fault ends it; the head of the message at fault is handed out, so that its sender can be told why.
+//! What can be no SIP message any more, whatever follows, ends it at once: the rest of its head is not waited for.
 //! Datagrams do not come here; see [`Message::parse_datagram`].
 
 #[cfg(test)]
@@ -11,7 +12,7 @@ use std::fmt;
 
 use bytes::{Buf, BytesMut};
 
-use super::index::{ContentLength, Index, Limits, ParseError};
+use super::index::{self, ContentLength, Index, Limits, ParseError};
 use super::message::Message;
 
 /// What a stream yields.
@@ -76,6 +77,17 @@ enum Side {
     Acceptor,
 }
 
+/// How far the first line of a message was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FirstLine {
+    /// Its first word, a method or a version, is on its way.
+    Word,
+    /// That is there.
+    Rest,
+    /// The whole line is one of SIP.
+    Judged,
+}
+
 /// Collects bytes and gives out frames.
 pub struct Framer {
     limits: Limits,
@@ -85,6 +97,8 @@ pub struct Framer {
     searched: usize,
     /// Where the line that is not whole yet begins, as far as was searched.
     open_line: usize,
+    /// What is known of the first line.
+    first: FirstLine,
     /// Bytes that the searches looked at, to show that none is looked at again and again.
     #[cfg(test)]
     looked_at: usize,
@@ -113,6 +127,7 @@ impl Framer {
             buffer: BytesMut::new(),
             searched: 0,
             open_line: 0,
+            first: FirstLine::Word,
             #[cfg(test)]
             looked_at: 0,
             pending: None,
@@ -183,6 +198,7 @@ impl Framer {
             Some((index, length)) => {
                 self.searched = 0;
                 self.open_line = 0;
+                self.first = FirstLine::Word;
                 Ok(Some(Frame::Message(Message::new(self.buffer.split_to(length).freeze(), index))))
             }
         }
@@ -220,7 +236,9 @@ impl Framer {
         if matches!(&self.buffer[..], [] | [b'\r'] | [b'\r', b'\n'] | [b'\r', b'\n', b'\r']) {
             return Ok(());
         }
+        let seen = self.searched;
         let Some(end) = self.head_end() else {
+            self.early_first_line(seen)?;
             if self.buffer.len() >= self.limits.head {
                 return Err(ParseError::HeadTooLong { limit: self.limits.head }.into());
             }
@@ -256,6 +274,26 @@ impl Framer {
         }
         self.searched = self.buffer.len();
         found.map(|at| from + at + 4)
+    }
+
+    /// What can begin no message need not be waited for any longer; `seen` bytes were judged before.
+    fn early_first_line(&mut self, seen: usize) -> Result<(), FrameError> {
+        if self.first == FirstLine::Word {
+            let fresh = &self.buffer[seen..];
+            let end = fresh.iter().position(|byte| matches!(byte, b' ' | b'\n'));
+            if fresh[..end.unwrap_or(fresh.len())].iter().any(|byte| index::is_binary(*byte)) {
+                return Err(ParseError::NotSip.into());
+            }
+            if end.is_some() {
+                self.first = FirstLine::Rest;
+            }
+        }
+        // A line has ended behind the beginning of the message: the first one has.
+        if self.first == FirstLine::Rest && self.open_line > 0 {
+            Index::may_begin(&self.buffer, &self.limits)?;
+            self.first = FirstLine::Judged;
+        }
+        Ok(())
     }
 
     /// A line that is too long already need not be waited for.

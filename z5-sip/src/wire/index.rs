@@ -218,12 +218,7 @@ impl Index {
         let too_long =
             if bytes.len() > limit { ParseError::HeadTooLong { limit } } else { ParseError::NoEmptyLine };
 
-        let line = line_end(head, 0).ok_or(too_long)?;
-        if line.end > limits.line {
-            return Err(ParseError::LineTooLong { limit: limits.line });
-        }
-        let mut index = Self::new(Start::Response { version_end: 0, status: 0, reason: (0, 0) });
-        index.start_line(&head[..line.end])?;
+        let (mut index, line) = Self::first_line(head, limits)?.ok_or(too_long)?;
         index.check_line(&line);
 
         let mut at = line.next;
@@ -243,6 +238,22 @@ impl Index {
         let body = bytes.len().min(at + 2) as u32;
         index.body = (body, body);
         Ok(index)
+    }
+
+    /// Indexes the first line, once its end has come; [`Self::head`] refuses what this refuses.
+    fn first_line(head: &[u8], limits: &Limits) -> Result<Option<(Self, Line)>, ParseError> {
+        let Some(line) = line_end(head, 0) else { return Ok(None) };
+        if line.end > limits.line {
+            return Err(ParseError::LineTooLong { limit: limits.line });
+        }
+        let mut index = Self::new(Start::Response { version_end: 0, status: 0, reason: (0, 0) });
+        index.start_line(&head[..line.end])?;
+        Ok(Some((index, line)))
+    }
+
+    /// Whether the first line begins a SIP message; true as well while its end has not come.
+    pub(crate) fn may_begin(head: &[u8], limits: &Limits) -> Result<(), ParseError> {
+        Self::first_line(head, limits).map(drop)
     }
 
     /// Indexes one field; returns where the next one begins, `None` when its last line does not end.
@@ -303,6 +314,9 @@ impl Index {
 
     fn start_line(&mut self, line: &[u8]) -> Result<(), ParseError> {
         let first = memchr::memchr(b' ', line).ok_or(ParseError::NotSip)?;
+        if line[..first].iter().any(|byte| is_binary(*byte)) {
+            return Err(ParseError::NotSip);
+        }
         if is_version(&line[..first]) {
             return self.status_line(line, first);
         }
@@ -426,6 +440,12 @@ struct Line {
 
 /// The end of the line that `at` lies in. A bare LF ends a line too, so that what stands behind it is never
 /// taken for a part of it by one reader and for a field of its own by another; it is a flaw all the same.
+/// A byte that no text has: where one stands in the first word of a message, something else than SIP is spoken. White space and line
+/// ends are a flaw at most.
+pub(crate) fn is_binary(byte: u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n')
+}
+
 fn line_end(bytes: &[u8], mut at: usize) -> Option<Line> {
     let mut clean = true;
     loop {

@@ -273,6 +273,10 @@ impl Net {
                     attempts.push(failed(AttemptOutcome::Refused));
                     continue;
                 }
+                HttpsOutcome::Reset => {
+                    attempts.push(failed(AttemptOutcome::Reset));
+                    continue;
+                }
                 HttpsOutcome::Silent if index + 1 < request.addresses.len() => {
                     attempts.push(failed(AttemptOutcome::TimedOut { after_ms: 4000 }));
                     after += SILENCE;

@@ -75,6 +75,40 @@ fn a_bad_certificate_is_told_as_such_and_nothing_in_the_clear_follows() {
 }
 
 #[test]
+fn a_server_that_speaks_something_else_is_left_at_once_however_early_it_speaks() {
+    let mut world = patient();
+    world.greeting = (5060, b"SSH-2.0-sshd\r\n");
+    let mut world = world.start();
+    let began = world.now;
+    while !world.machine.is_stopped() {
+        world.wait();
+    }
+    let (code, error) = world.failure();
+    assert_eq!(code, "register.connection-lost");
+    let message = error.unwrap().to_string();
+    assert!(message.contains("not SIP: the first line is neither"), "{message}");
+    assert_eq!(world.now, began, "nothing is waited for");
+    // It was connected to early, and what it said then is known in step 4.
+    let connects = |world: &World| world.trail.iter().filter(|line| *line == "connect").count();
+    assert_eq!(connects(&world), 1, "{:?}", world.trail);
+    let mut world = patient();
+    world.proxies = TWO;
+    world.greeting = (5060, b"\x15\x03\x01");
+    let world = world.start();
+    assert_eq!(world.machine.view().state, SessionState::Ready);
+    let [failed] = &world.failed_servers()[..] else { panic!("{:?}", world.failed_servers()) };
+    assert!(failed.starts_with("tcp 127.0.0.1:5060: the stream is not SIP"), "{failed}");
+    // Who says more than anybody would is not listened to, and connected to again by the steps that could do with it.
+    let mut world = patient();
+    world.greeting = (5060, &[b' '; 65 * 1024]);
+    let mut world = world.start();
+    while !world.machine.is_stopped() {
+        world.wait();
+    }
+    assert_eq!((world.failure().0, connects(&world)), ("register.connection-lost", 3));
+}
+
+#[test]
 fn an_unreachable_transport_leads_to_the_next_one() {
     let mut world = patient();
     world.proxies = "sip:lb.test:5061;transport=tls\",\"sip:mcs.test:5060;transport=tcp";

@@ -166,3 +166,43 @@ fn the_search_for_the_end_of_a_head_is_linear_however_the_bytes_come() {
         assert!(framer.looked_at <= most, "{} of {most} in pieces of {step}", framer.looked_at);
     }
 }
+
+#[test]
+fn what_can_be_no_message_any_more_ends_the_stream_before_its_head_is_there() {
+    let not_sip: FrameError = ParseError::NotSip.into();
+    for (stream, upto) in [
+        // a line that is whole
+        ("HTTP/1.1 400 Bad Request\r\nConte", "HTTP/1.1 400 Bad Request\r\n".len()),
+        ("SSH-2.0-x\r\n", "SSH-2.0-x\r\n".len()),
+        ("220 mail ESMTP\n", "220 mail ESMTP\n".len()),
+        // no text: the alert of a server that speaks TLS, and the garbage of the mock carrier
+        ("\x15\x03\x01\x00\x02\x02\x46", 1),
+        ("\x00\x7f\x17 this is no protocol", 1),
+        ("AB\x00", 3),
+    ] {
+        for before in ["", SECOND] {
+            let mut framer = Framer::new(Limits::default());
+            framer.push(before.as_bytes());
+            assert_eq!(frames(&mut framer).len(), usize::from(!before.is_empty()));
+            let mut ended = None;
+            for (index, byte) in stream.bytes().enumerate() {
+                framer.push(&[byte]);
+                if let Some(frame) = framer.next() {
+                    ended.get_or_insert((index + 1, frame));
+                }
+            }
+            assert_eq!(ended, Some((upto, Err(not_sip))), "{stream:?}");
+            let mut framer = Framer::new(Limits::default());
+            framer.push(stream.as_bytes());
+            assert_eq!(frames(&mut framer), [Err(not_sip)], "{stream:?} at once");
+        }
+    }
+    // A beginning that may still become one is waited for.
+    for start in
+        ["OPT", "OPTIONS sip:a@h SIP/2.0", "OPTIONS sip:a@h SIP/2.0\r\nVia: x\r\n", "SIP/2.0 200 \u{fc}\r\n"]
+    {
+        let mut framer = Framer::new(Limits::default());
+        framer.push(start.as_bytes());
+        assert_eq!(frames(&mut framer), [], "{start:?}");
+    }
+}
