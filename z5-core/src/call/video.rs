@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use z5_media::engine::simulated::Network;
 use z5_media::loopback::{self, PictureSink};
 #[cfg(feature = "openh264")]
 use z5_media::video::openh264;
@@ -117,24 +118,27 @@ impl VideoIn {
         }
     }
 
-    /// The running source, and for an echo the sink that feeds it; without `threads` one that needs no encoder.
+    /// The running source, and for an echo the sink that feeds it; `network` for one in simulated time.
     pub(crate) fn open(
         self,
-        threads: bool,
+        network: Option<&Network>,
     ) -> Result<(Box<dyn VideoSource>, Option<PictureSink>), CallError> {
         if let Self::Echo = self {
             let (sink, source) = loopback::pictures();
             return Ok((Box::new(source), Some(sink)));
         }
-        self.source(threads).map(|source| (source, None))
+        let source = match (self, network) {
+            (Self::Pattern(rung), Some(network)) => simulated_pattern(rung, network),
+            (Self::File { path, rate }, Some(network)) if is_y4m(&path) => {
+                simulated_y4m(&path, rate, network)
+            }
+            (source, _) => source.running(),
+        };
+        source.map(|source| (source, None))
     }
 
-    fn source(self, threads: bool) -> Result<Box<dyn VideoSource>, CallError> {
+    fn running(self) -> Result<Box<dyn VideoSource>, CallError> {
         match self {
-            Self::Pattern(_) if !threads => Err(refused("pattern", NO_TIME)),
-            Self::File { path, .. } if !threads && is_y4m(&path) => {
-                Err(refused(path.display().to_string(), NO_TIME))
-            }
             Self::Off | Self::Echo => Ok(Box::new(NoPicture)),
             Self::Blank => Ok(Box::new(Blank::default())),
             Self::Pattern(rung) => pattern(rung),
@@ -152,9 +156,6 @@ fn refused(what: impl Into<String>, why: impl fmt::Display) -> CallError {
     CallError::VideoSource { what: what.into(), why: why.to_string() }
 }
 
-/// Why what takes time of the processor has no place in a simulation.
-const NO_TIME: &str = "in simulated time no picture is encoded; the film and H.264 files can be sent";
-
 #[cfg(not(feature = "openh264"))]
 const NO_CODEC: &str =
     "this z5 was built without OpenH264 (`--features openh264`); an H.264 file can be sent";
@@ -165,6 +166,16 @@ fn pattern(most: Rung) -> Result<Box<dyn VideoSource>, CallError> {
         Ok(source) => Ok(Box::new(source)),
         Err(error) => Err(refused("pattern", error)),
     }
+}
+
+#[cfg(feature = "openh264")]
+fn simulated_pattern(most: Rung, network: &Network) -> Result<Box<dyn VideoSource>, CallError> {
+    openh264::simulated_pattern(most, network).map_err(|error| refused("pattern", error))
+}
+
+#[cfg(not(feature = "openh264"))]
+fn simulated_pattern(_most: Rung, _network: &Network) -> Result<Box<dyn VideoSource>, CallError> {
+    Err(refused("pattern", NO_CODEC))
 }
 
 #[cfg(not(feature = "openh264"))]
@@ -190,6 +201,24 @@ fn y4m(path: &Path, rate: Option<f64>) -> Result<Box<dyn VideoSource>, CallError
         Ok(source) => Ok(Box::new(source)),
         Err(error) => Err(refused(path.display().to_string(), error)),
     }
+}
+
+#[cfg(feature = "openh264")]
+fn simulated_y4m(
+    path: &Path,
+    rate: Option<f64>,
+    network: &Network,
+) -> Result<Box<dyn VideoSource>, CallError> {
+    openh264::simulated_y4m(path, rate, network).map_err(|error| refused(path.display().to_string(), error))
+}
+
+#[cfg(not(feature = "openh264"))]
+fn simulated_y4m(
+    path: &Path,
+    _rate: Option<f64>,
+    _network: &Network,
+) -> Result<Box<dyn VideoSource>, CallError> {
+    Err(refused(path.display().to_string(), NO_CODEC))
 }
 
 #[cfg(not(feature = "openh264"))]
@@ -247,12 +276,12 @@ impl VideoOut {
         film.iter().chain(snapshot).chain(pictures).try_for_each(|path| check_folder(path))
     }
 
-    /// The running sink; without `threads` each picture is decoded as it comes.
-    pub(crate) fn open(self, threads: bool) -> Result<Box<dyn VideoSink>, CallError> {
+    /// The running sink; `network` for one in simulated time, where each picture is decoded as it comes.
+    pub(crate) fn open(self, network: Option<&Network>) -> Result<Box<dyn VideoSink>, CallError> {
         match self {
             Self::Nothing => Ok(Box::new(NoPicture)),
             Self::Watched { film, snapshot, pictures } => {
-                Ok(Box::new(Watched::open(film, snapshot, pictures, threads)?))
+                Ok(Box::new(Watched::open(film, snapshot, pictures, network)?))
             }
             Self::Custom(sink) => Ok(sink),
         }
@@ -275,7 +304,7 @@ impl Watched {
         film: Option<PathBuf>,
         snapshot: Option<PathBuf>,
         pictures: Option<PathBuf>,
-        threads: bool,
+        network: Option<&Network>,
     ) -> Result<Self, CallError> {
         let film = film.map(recording).transpose()?;
         #[cfg(feature = "openh264")]
@@ -286,14 +315,14 @@ impl Watched {
                     .map_err(|error| CallError::Recording { path, why: error.to_string() })
             };
             let kept = openh264::Kept { snapshot, film: pictures.map(raw).transpose()? };
-            let eye: Box<dyn VideoSink> = match threads {
-                true => Box::new(openh264::eye(kept).map_err(failed)?.0),
-                false => Box::new(openh264::still_eye(kept).map_err(failed)?),
+            let eye: Box<dyn VideoSink> = match network {
+                None => Box::new(openh264::eye(kept).map_err(failed)?.0),
+                Some(network) => openh264::simulated_eye(kept, network).map_err(failed)?,
             };
             Ok(Self { film, eye })
         }
         #[cfg(not(feature = "openh264"))]
-        let _ = threads;
+        let _ = network;
         #[cfg(not(feature = "openh264"))]
         match snapshot.or(pictures) {
             Some(path) => Err(CallError::Recording { path, why: NO_CODEC.to_owned() }),

@@ -57,13 +57,6 @@ pub(super) struct Source {
     pub(super) network: Option<simulated::Network>,
 }
 
-impl Source {
-    /// Pictures are encoded and decoded on threads of their own, whose time no simulation counts.
-    fn threads(&self) -> bool {
-        self.network.is_none()
-    }
-}
-
 #[derive(Default)]
 struct CallStreams {
     wish: Option<CallMedia>,
@@ -151,7 +144,7 @@ impl Media {
             let on = |source: &VideoIn| !matches!(source, VideoIn::Off);
             let configured = || Some(VideoIn::from(&self.video)).filter(on);
             let source = streams.video_in.take().filter(on).or_else(configured).unwrap_or(VideoIn::Blank);
-            let (film, watched) = source.open(self.source.threads())?;
+            let (film, watched) = source.open(self.source.network.as_ref())?;
             (streams.film, streams.watched) = (Some(film), watched);
         }
         let mut ready = Vec::new();
@@ -311,7 +304,7 @@ impl Media {
                     return Err(CallError::VideoSource { what, why });
                 }
                 engine
-                    .set_video_source(stream, source.open(self.source.threads())?.0)
+                    .set_video_source(stream, source.open(self.source.network.as_ref())?.0)
                     .map_err(|error| CallError::VideoSource { what, why: error.to_string() })
             }
         }
@@ -501,10 +494,11 @@ fn stream_config(
             max_bits_per_second: plan.max_bits_per_second,
             source: match streams.film.take() {
                 Some(source) => source,
-                None => VideoIn::Off.open(origin.threads())?.0,
+                None => VideoIn::Off.open(origin.network.as_ref())?.0,
             },
             sink: {
-                let sink = streams.video_out.take().unwrap_or(VideoOut::Nothing).open(origin.threads())?;
+                let network = origin.network.as_ref();
+                let sink = streams.video_out.take().unwrap_or(VideoOut::Nothing).open(network)?;
                 match streams.watched.take() {
                     Some(echo) => {
                         streams.echoes.push(MediaKind::Video);

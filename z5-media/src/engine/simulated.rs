@@ -116,7 +116,7 @@ impl Network {
         true
     }
 
-    pub(super) fn clock(&self) -> &Clock {
+    pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
@@ -125,7 +125,7 @@ impl Network {
         (self.0.changed)();
     }
 
-    pub(super) fn anchor(&self) -> WallAnchor {
+    pub(crate) fn anchor(&self) -> WallAnchor {
         self.0.anchor
     }
 

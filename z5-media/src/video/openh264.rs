@@ -8,8 +8,8 @@ mod eye;
 use std::num::NonZeroU32;
 use std::thread::JoinHandle;
 
-pub use drawn::{Camera, Drawn, camera, pattern, y4m};
-pub use eye::{Eye, Kept, eye, still_eye};
+pub use drawn::{Camera, Drawn, camera, pattern, simulated_pattern, simulated_y4m, y4m};
+pub use eye::{Eye, Kept, eye, simulated_eye};
 use openh264::OpenH264API;
 use openh264::decoder::Decoder;
 use openh264::encoder::{

@@ -39,15 +39,6 @@ impl Default for Seen {
 impl Seen {
     /// Takes a decoded picture; `wall` is the time since the Unix epoch, against which stamps are held.
     pub fn picture(&mut self, picture: &Picture, wall: Duration) {
-        self.take(picture, Some(wall));
-    }
-
-    /// Takes a decoded picture whose age cannot be told: stamps say only in which order pictures were drawn.
-    pub fn undated(&mut self, picture: &Picture) {
-        self.take(picture, None);
-    }
-
-    fn take(&mut self, picture: &Picture, wall: Option<Duration>) {
         self.figures.decoded += 1;
         let [luma, ..] = picture.split();
         let samples = luma.iter().step_by(STRIDE);
@@ -62,14 +53,13 @@ impl Seen {
         }
     }
 
-    fn stamp(&mut self, stamp: Stamp, wall: Option<Duration>) {
+    fn stamp(&mut self, stamp: Stamp, wall: Duration) {
         self.figures.stamped += 1;
         if let Some(before) = self.number.replace(stamp.number) {
             // A film that begins anew, or another one, skips nothing.
             let ahead = stamp.number.wrapping_sub(before);
             self.figures.stamps_skipped += u64::from(ahead.saturating_sub(1)) * u64::from(ahead < 1 << 16);
         }
-        let Some(wall) = wall else { return };
         // Both count milliseconds and wrap after 49 days.
         let ms = (wall.as_millis() as u32).wrapping_sub(stamp.at.as_millis() as u32);
         if u128::from(ms) < LONGEST.as_millis() {

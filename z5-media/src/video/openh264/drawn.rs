@@ -2,16 +2,18 @@
 //!
 //! Size and rate follow what the path carries and what can be made in time ([`Chooser`]), and what the far end's decoder takes
 //! ([`Level`](crate::video::Level)).
-//! The thread that draws and encodes begins with the stream, so that the first picture is a fresh one.
+//! The thread that draws and encodes begins with the stream, so that the first picture is a fresh one. In simulated time there is none:
+//! each picture is drawn when it is due, by the same code, which takes none of that time.
 
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{CodecError, PictureEncoder};
-use crate::clock::{self, WallAnchor};
+use crate::clock::{self, Clock, WallAnchor};
+use crate::engine::simulated;
 use crate::file::{self, Limit};
 use crate::video::{
     Chooser, FeedSource, Picture, Rung, Stamp, Terms, VideoFeed, VideoPoll, VideoSource, Y4mError, Y4mReader,
@@ -57,7 +59,8 @@ impl Drawn {
         let chooser = Chooser::new(self.most, self.bits_per_second);
         let bits_per_second = self.bits_per_second;
         let thread = std::thread::Builder::new().name("z5-media-draw".into()).spawn(move || {
-            if let Err(error) = draw(&feed, drawing, encoder, (chooser, bits_per_second)) {
+            let easel = Easel::new(drawing, encoder, (chooser, bits_per_second), clock::now());
+            if let Err(error) = draw(&feed, easel) {
                 tracing::error!(%error, "no more pictures are made");
             }
         });
@@ -103,6 +106,107 @@ impl VideoSource for Drawn {
             feed.set_target(bits_per_second);
         }
     }
+}
+
+/// The same without a thread.
+struct Undisturbed {
+    ready: Option<(Drawing, PictureEncoder)>,
+    most: Rung,
+    bits_per_second: u64,
+    easel: Option<Easel>,
+    clock: Clock,
+    key_frame: bool,
+    target: Option<u64>,
+}
+
+impl Undisturbed {
+    fn new(drawn: Drawn, network: &simulated::Network) -> Self {
+        let Drawn { ready, most, bits_per_second, .. } = drawn;
+        let (easel, clock) = (None, network.clock().clone());
+        Self { ready, most, bits_per_second, easel, clock, key_frame: false, target: None }
+    }
+
+    /// Where pictures are drawn; from the first one that is asked for.
+    fn easel(&mut self, now: Instant) -> Option<&mut Easel> {
+        if let Some((drawing, encoder)) = self.ready.take() {
+            let chooser = Chooser::new(self.most, self.bits_per_second);
+            self.easel = Some(Easel::new(drawing, encoder, (chooser, self.bits_per_second), now));
+        }
+        self.easel.as_mut()
+    }
+}
+
+impl VideoSource for Undisturbed {
+    fn begin(&mut self, terms: &Terms) {
+        if let Some(level) = terms.level {
+            self.most = level.within(self.most);
+        }
+        self.bits_per_second = terms.bits_per_second;
+        let Some((drawing, encoder)) = self.ready.take() else { return };
+        let encoder = match terms.largest_unit {
+            Some(bytes) => encoder.with_largest_unit(bytes),
+            None => Ok(encoder),
+        };
+        match encoder {
+            Ok(encoder) => self.ready = Some((drawing, encoder)),
+            Err(error) => tracing::error!(%error, "no pictures can be made"),
+        }
+    }
+
+    fn next(&mut self, now: Duration, unit: &mut Vec<u8>) -> VideoPoll {
+        let at = self.clock.now();
+        let (wish, target) = (std::mem::take(&mut self.key_frame), self.target);
+        let Some(easel) = self.easel(at) else { return VideoPoll::Ended };
+        if at < easel.due {
+            let until = now + (easel.due - at);
+            self.key_frame |= wish;
+            return VideoPoll::Wait { until };
+        }
+        match easel.next(at, target, wish) {
+            Ok(Some(next)) => {
+                *unit = next;
+                VideoPoll::Picture { at: now }
+            }
+            Ok(None) => VideoPoll::Wait { until: now + easel.due.saturating_duration_since(at) },
+            Err(error) => {
+                tracing::error!(%error, "no more pictures are made");
+                self.easel = None;
+                VideoPoll::Ended
+            }
+        }
+    }
+
+    fn want_key_frame(&mut self) {
+        self.key_frame = true;
+    }
+
+    fn set_target(&mut self, bits_per_second: u64) {
+        self.target = Some(bits_per_second).filter(|target| *target > 0);
+    }
+}
+
+/// [`pattern()`] in the time of a network in memory.
+///
+/// # Errors
+/// When OpenH264 refuses.
+pub fn simulated_pattern(
+    most: Rung,
+    network: &simulated::Network,
+) -> Result<Box<dyn VideoSource>, CodecError> {
+    let drawn = Drawn::new(Drawing::Pattern(network.anchor()), most)?;
+    Ok(Box::new(Undisturbed::new(drawn, network)))
+}
+
+/// [`y4m`] in the time of a network in memory.
+///
+/// # Errors
+/// When it cannot be read, or OpenH264 refuses.
+pub fn simulated_y4m(
+    path: impl AsRef<Path>,
+    rate: Option<f64>,
+    network: &simulated::Network,
+) -> Result<Box<dyn VideoSource>, Y4mError> {
+    Ok(Box::new(Undisturbed::new(y4m(path, rate)?, network)))
 }
 
 /// The test pattern, at most as large and fast as `most`. Its stamps count the milliseconds of the wall clock.
@@ -190,53 +294,78 @@ impl Film {
     }
 }
 
-/// Draws and encodes until the stream has ended.
-fn draw(
-    feed: &VideoFeed,
-    mut drawing: Drawing,
-    mut encoder: PictureEncoder,
-    (mut chooser, start_rate): (Chooser, u64),
-) -> Result<(), CodecError> {
-    let start = clock::now();
-    let mut due = start;
-    let mut number = 0;
-    loop {
-        let mut now = clock::now();
-        while now < due {
-            std::thread::park_timeout(due - now);
-            now = clock::now();
+/// Draws and encodes picture after picture.
+struct Easel {
+    drawing: Drawing,
+    encoder: PictureEncoder,
+    chooser: Chooser,
+    start_rate: u64,
+    start: Instant,
+    /// When the next picture is.
+    due: Instant,
+    number: u32,
+}
+
+impl Easel {
+    fn new(
+        drawing: Drawing,
+        encoder: PictureEncoder,
+        (chooser, start_rate): (Chooser, u64),
+        start: Instant,
+    ) -> Self {
+        Self { drawing, encoder, chooser, start_rate, start, due: start, number: 0 }
+    }
+
+    /// The picture of this moment; none when a camera has none.
+    fn next(
+        &mut self,
+        now: Instant,
+        target: Option<u64>,
+        key_frame: bool,
+    ) -> Result<Option<Vec<u8>>, CodecError> {
+        let at = self.chooser.next(target.unwrap_or(self.start_rate), now);
+        self.encoder.set_rate(at.frame_rate, self.chooser.bits_per_second())?;
+        if key_frame {
+            self.encoder.force_key_frame();
         }
-        let at = chooser.next(feed.target().unwrap_or(start_rate), now);
-        encoder.set_rate(at.frame_rate, chooser.bits_per_second())?;
-        if feed.take_key_frame_wish() {
-            encoder.force_key_frame();
-        }
-        let picture = match &mut drawing {
+        let picture = match &mut self.drawing {
             Drawing::Pattern(anchor) => {
                 let mut picture = Picture::new(at.width as usize, at.height as usize);
                 let wall = Duration::from_nanos(anchor.unix_nanos(now));
-                picture.draw_pattern(Stamp { number, at: wall });
+                picture.draw_pattern(Stamp { number: self.number, at: wall });
                 Some(picture)
             }
-            Drawing::File(film) => Some(film.at(now - start)?.scaled_to(at)),
+            Drawing::File(film) => Some(film.at(now - self.start)?.scaled_to(at)),
             Drawing::Camera(slot) => {
                 let latest = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
                 latest.map(|picture| picture.scaled_to(at))
             }
         };
-        let unit = picture.map(|picture| encoder.encode(&picture)).transpose()?;
+        self.number = self.number.wrapping_add(1);
+        self.due = now.max(self.due + Duration::from_secs(1) / at.frame_rate.max(1));
+        picture.map(|picture| self.encoder.encode(&picture)).transpose()
+    }
+}
+
+/// Draws and encodes until the stream has ended.
+fn draw(feed: &VideoFeed, mut easel: Easel) -> Result<(), CodecError> {
+    loop {
+        let mut now = clock::now();
+        while now < easel.due {
+            std::thread::park_timeout(easel.due - now);
+            now = clock::now();
+        }
+        let unit = easel.next(now, feed.target(), feed.take_key_frame_wish())?;
         if unit.is_some() {
-            chooser.took(clock::now().saturating_duration_since(now));
+            easel.chooser.took(clock::now().saturating_duration_since(now));
         }
         match unit.map(|unit| feed.push(unit)) {
             None if feed.is_ended() => return Ok(()),
             None | Some(Ok(())) => {}
             Some(Err(full)) if full.ended => return Ok(()),
             // The next picture would build upon one that was never sent.
-            Some(Err(_)) => encoder.force_key_frame(),
+            Some(Err(_)) => easel.encoder.force_key_frame(),
         }
-        number = number.wrapping_add(1);
-        due = now.max(due + Duration::from_secs(1) / at.frame_rate.max(1));
     }
 }
 
@@ -281,6 +410,40 @@ mod tests {
         let unit = next(&mut source);
         assert_eq!(width(&unit), Some(320));
         assert!(nal_units(&unit).all(|unit| unit.len() <= 1100));
+    }
+
+    #[test]
+    fn in_simulated_time_each_picture_is_drawn_when_it_is_due_and_carries_that_time() {
+        let begins = Duration::from_secs(1_800_000_000);
+        let now = Arc::new(Mutex::new(clock::now()));
+        let clock = Arc::clone(&now);
+        let network = simulated::Network::new(move || *clock.lock().unwrap(), begins, || ());
+        let mut source =
+            simulated_pattern(Rung { width: 320, height: 240, frame_rate: 25 }, &network).unwrap();
+        let mut decoder = super::super::PictureDecoder::new().unwrap();
+        let (start, mut at, mut stamps, mut keys) = (*now.lock().unwrap(), Duration::ZERO, Vec::new(), 0);
+        while at < Duration::from_secs(1) {
+            *now.lock().unwrap() = start + at;
+            let mut unit = Vec::new();
+            match source.next(at, &mut unit) {
+                VideoPoll::Picture { at: drawn } => {
+                    assert_eq!(drawn, at);
+                    keys += usize::from(nal_units(&unit).any(|nal| nal[0] & 0x1f == 5));
+                    stamps.push(decoder.decode(&unit).unwrap().unwrap().stamp().unwrap());
+                }
+                VideoPoll::Wait { until } => at = until,
+                VideoPoll::Ended => panic!("it has no end"),
+            }
+            if stamps.len() == 10 {
+                source.want_key_frame();
+            }
+        }
+        let drawn: Vec<Stamp> =
+            (0..25).map(|number| Stamp { number, at: begins + Duration::from_millis(40) * number }).collect();
+        assert_eq!(stamps.iter().map(|stamp| stamp.number).collect::<Vec<_>>(), (0..25).collect::<Vec<_>>());
+        let ms = |stamp: &Stamp| stamp.at.as_millis() as u32;
+        assert_eq!(stamps.iter().map(ms).collect::<Vec<_>>(), drawn.iter().map(ms).collect::<Vec<_>>());
+        assert_eq!(keys, 2, "the first, and the one that was asked for");
     }
 
     #[test]

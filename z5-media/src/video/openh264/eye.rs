@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{CodecError, PictureDecoder};
 use crate::clock::{self, WallAnchor};
+use crate::engine::simulated;
 use crate::sink::SinkError;
 use crate::stats::SeenFigures;
 use crate::video::feed::FrameSink;
@@ -115,28 +116,28 @@ impl VideoSink for Eye {
     }
 }
 
-/// The same without a thread, for simulated time: each picture is decoded as it comes, which takes none of that time. How old
-/// pictures are is not told: their stamps are of another clock.
+/// The same without a thread, in the time of a network in memory: each picture is decoded as it comes, which takes none of that time.
 ///
 /// # Errors
 /// When OpenH264 refuses.
-pub fn still_eye(kept: Kept) -> Result<impl VideoSink, CodecError> {
-    Ok(StillEye { sight: Sight::new(kept)?, seen: Seen::default() })
+pub fn simulated_eye(kept: Kept, network: &simulated::Network) -> Result<Box<dyn VideoSink>, CodecError> {
+    Ok(Box::new(StillEye { sight: Sight::new(kept)?, seen: Seen::default(), anchor: network.anchor() }))
 }
 
 struct StillEye {
     sight: Sight,
     seen: Seen,
+    anchor: WallAnchor,
 }
 
 impl VideoSink for StillEye {
     fn write(&mut self, frame: &VideoFrame<'_>) -> Result<(), SinkError> {
-        let Self { sight, seen } = self;
+        let Self { sight, seen, anchor } = self;
         sight.look(
             (frame.data, frame.timestamp),
             || frame.at,
-            |picture, _| match picture {
-                Ok(picture) => seen.undated(picture),
+            |picture, now| match picture {
+                Ok(picture) => seen.picture(picture, Duration::from_nanos(anchor.unix_nanos(now))),
                 Err(Undecodable) => seen.undecodable(),
             },
         );
