@@ -27,6 +27,23 @@ pub(crate) struct Expectation {
 const NOT_MEASURED: &str = "not measured";
 
 impl Expectation {
+    /// What was asked, in one piece: `audio.loss<=1 %`, `audio.packets_received: at least 1`.
+    pub(crate) fn asked(&self) -> String {
+        match self.wanted.starts_with(['=', '!', '<', '>', '~']) {
+            true => format!("{}{}", self.what, self.wanted),
+            false => format!("{}: {}", self.what, self.wanted),
+        }
+    }
+
+    /// What was asked and what was found.
+    pub(crate) fn sentence(&self) -> String {
+        match (self.held, self.measured == NOT_MEASURED) {
+            (true, _) => format!("{}, is {}", self.asked(), self.measured),
+            (false, false) => format!("{}, but is {}", self.asked(), self.measured),
+            (false, true) => format!("{}, but was not measured", self.asked()),
+        }
+    }
+
     /// `value` within `tolerance` of `target`.
     pub(crate) fn near(
         what: &'static str,
@@ -116,6 +133,17 @@ mod tests {
             assert_eq!(expectation.measured, NOT_MEASURED);
         }
         assert!(!Expectation::text("text.echo", None, "").held);
+    }
+
+    #[test]
+    fn what_was_asked_and_found_is_one_sentence() {
+        let told = |wanted: &str, measured: &str, held| {
+            Expectation::fact("audio.loss", wanted, measured, held).sentence()
+        };
+        assert_eq!(told("=0 %", NOT_MEASURED, false), "audio.loss=0 %, but was not measured");
+        assert_eq!(told("<=1 %", "3 %", false), "audio.loss<=1 %, but is 3 %");
+        assert_eq!(told("<=1 %", "0 %", true), "audio.loss<=1 %, is 0 %");
+        assert_eq!(told("at least 1", "0", false), "audio.loss: at least 1, but is 0");
     }
 
     #[test]

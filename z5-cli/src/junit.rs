@@ -77,7 +77,7 @@ fn case(number: usize, step: &StepOutcome, outcome: &Outcome) -> String {
         None => ("run.expectation", place),
     };
     for broken in step.expectations.iter().filter(|expectation| !expectation.held) {
-        text += &format!("{}: wanted {}, measured {}\n", broken.what, broken.wanted, broken.measured);
+        text += &format!("{}\n", broken.sentence());
     }
     let text = escape(text.trim_end());
     format!(

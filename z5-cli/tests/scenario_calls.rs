@@ -107,6 +107,23 @@ fn a_call_is_handed_over_in_either_direction_or_not() {
 }
 
 #[test]
+fn a_refusal_can_be_asked_for_and_the_call_goes_on() {
+    let text = |step: &str, end: &str| {
+        format!(
+            "mock:\nsteps:\n  - register\n  - {{call: echo, audio: tone}}\n  - wait: established\n  \
+             - fault: sip.refer-status=603\n  - {step}\n  - pause: 1s\n  - hangup\n  - expect: {end}\n"
+        )
+    };
+    let refused = run(&text("{transfer: +15555550900, refused: transfer-failed}", "[audio.heard, code=ok]"));
+    assert_eq!(refused.status, 0, "{}", refused.stdout);
+    let other = run(&text("{transfer: +15555550900, refused: busy}", "audio.heard"));
+    assert_eq!(other.result()["failure"]["code"], "call.transfer-failed", "{}", other.stdout);
+    let plain = text("hold", "audio.heard").replace("- hold", "- {hold: alice, refused: call.refused}");
+    let agreed = run(&plain);
+    assert_eq!((agreed.status, last_step(&agreed)), (1, ("hold", "run.not-refused")), "{}", agreed.stdout);
+}
+
+#[test]
 fn calls_are_turned_down_as_the_scenario_says() {
     let run = run("mock:
 parties: [alice, bob]

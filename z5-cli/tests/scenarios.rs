@@ -108,6 +108,51 @@ fn a_failure_that_nobody_expected_does_not_vanish() {
 
 /// Bob waits in vain because alice's call failed: that is what is told.
 #[test]
+fn a_call_that_nobody_waits_for_does_not_pass() {
+    for clock in ["real", "simulated"] {
+        let run = |text: &str| run(text, &["--clock", clock]);
+        // at the end, and when the session is stopped: nobody knows what came of it
+        let open = run("mock:\nsteps:\n  - register\n  - {call: echo, audio: tone}\n");
+        assert_eq!(
+            (open.status, &open.result()["failure"]["code"]),
+            (1, &"run.not-waited".into()),
+            "{}",
+            open.stdout
+        );
+        let told = open.events.iter().find(|event| event["verdict"] == "failed").unwrap();
+        assert_eq!((&told["action"], &told["line"]), (&"end".into(), &4.into()), "{told}");
+        assert!(open.result()["failure"]["message"].as_str().unwrap().contains("the call of line 4"));
+        // that a session waits for something else is not waiting for its call
+        let stopped = run("mock:\nsteps:\n  - register\n  - call: echo\n  - {wait: registered}\n  - stop\n");
+        assert_eq!(stopped.result()["failure"]["code"], "run.not-waited", "{}", stopped.stdout);
+        assert_eq!(last_step(&stopped), ("stop".to_owned(), "failed".to_owned()));
+        // a call that is given up was not forgotten
+        let given_up = run("mock:\nsteps:\n  - register\n  - call: +15555550900\n  - hangup\n");
+        assert_eq!(given_up.status, 0, "{}", given_up.stdout);
+    }
+}
+
+#[test]
+fn what_a_call_came_to_between_steps_is_told_with_its_place_and_time() {
+    let text = "mock:\nsteps:\n  - register\n  - call: +15555550901\n  - {pause: 700ms}\n  - {call: echo}\n";
+    let run = run(text, &["--clock", "simulated"]);
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (1, &"call.busy".into()), "{}", run.stdout);
+    let told = run.events.iter().find(|event| event["verdict"] == "failed").unwrap();
+    assert_eq!(
+        (&told["action"], &told["line"]),
+        (&"call".into(), &6.into()),
+        "told at the next step: {told}"
+    );
+    let message = told["failure"]["message"].as_str().unwrap();
+    let (_, at) = message.split_once("(the call of line 4, ").unwrap_or_else(|| panic!("{message}"));
+    let seconds: f64 = at.split_once(" s into the scenario)").unwrap().0.parse().unwrap();
+    assert!(
+        seconds < told["at_ms"].as_f64().unwrap() / 1000.0 - 0.6,
+        "when it failed, not when it is told: {told}"
+    );
+}
+
+#[test]
 fn the_cause_is_told_rather_than_the_wait_in_vain() {
     let text = "mock: {faults: [sip.invite-status=503]}\nparties: [alice, bob]\nsteps:\n  - register: alice\n  - \
                 register: bob\n  - {call: +15555550102, as: alice}\n  - {answer: bob, within: 300ms}\n";

@@ -63,6 +63,11 @@ impl Recorder {
         })
     }
 
+    /// The run goes by another calendar, which says this at its start.
+    pub(crate) const fn begins(&mut self, unix_s: u64) {
+        self.started_unix_s = unix_s;
+    }
+
     /// For the session.
     pub(crate) fn trace(&self) -> Arc<SipTrace> {
         Arc::clone(&self.trace)

@@ -207,7 +207,7 @@ fn prepare(
                     row.open = NEEDS_TIME.to_owned();
                 }
                 Err(mistakes) => {
-                    let told = |Mistake { at, why }: &Mistake| format!("{file}:{at}: {why}");
+                    let told = |mistake: &Mistake| mistake.told(file);
                     let told: Vec<String> = mistakes.iter().map(told).collect();
                     return Err(usage("scenario.invalid", told.join("\n  ")));
                 }

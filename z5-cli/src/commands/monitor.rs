@@ -269,7 +269,7 @@ fn read(
 ) -> Result<(scenario::Scenario, scenario::World), Failure> {
     let folder = source.file.parent().unwrap_or(Path::new(""));
     load(&source.text, &source.file, folder, &args.world, config).map_err(|mistakes| {
-        let told = |Mistake { at, why }: &Mistake| format!("{}:{at}: {why}", source.file.display());
+        let told = |mistake: &Mistake| mistake.told(source.file.display());
         usage("scenario.invalid", mistakes.iter().map(told).collect::<Vec<_>>().join("\n  "))
     })
 }

@@ -166,12 +166,7 @@ fn tell(told: &Told, out: &mut Output) {
             let at = (step.at_ms + step.took_ms) / 1000.0;
             out.row(&format!("{at:>8.3} s  {party:<8} {}", step.what), Some(step.good()));
             for expectation in &step.expectations {
-                let word = if expectation.held { "is" } else { "but is" };
-                let text = format!(
-                    "{:>19}{} {}, {word} {}",
-                    "", expectation.what, expectation.wanted, expectation.measured
-                );
-                out.row(&text, None);
+                out.row(&format!("{:>19}{}", "", expectation.sentence()), None);
             }
             if let Some(failure) = &step.failure {
                 out.row(&format!("{:>19}{}: {}", "", failure.code, failure.message), None);
@@ -228,8 +223,7 @@ pub(super) fn load_all(
         match load(&text, file, &folder, args, config) {
             Ok(one) => loaded.push(one),
             Err(all) => {
-                mistakes
-                    .extend(all.iter().map(|Mistake { at, why }| format!("{}:{at}: {why}", file.display())));
+                mistakes.extend(all.iter().map(|mistake| mistake.told(file.display())));
             }
         }
     }

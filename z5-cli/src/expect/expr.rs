@@ -108,6 +108,16 @@ impl Expr {
         }
     }
 
+    /// Whether it asks for this code.
+    pub(crate) fn names(&self, code: &str) -> bool {
+        matches!(&self.test, Test::Word(true, wanted) if self.is_word(code, wanted))
+    }
+
+    /// Whether it is about a call, not about the session that makes it.
+    pub(crate) fn is_of_a_call(&self) -> bool {
+        !names::OF_SESSIONS.contains(&self.name.name)
+    }
+
     fn is_word(&self, value: &str, wanted: &str) -> bool {
         value == wanted || (self.name.kind == Kind::Code && last(value) == wanted)
     }

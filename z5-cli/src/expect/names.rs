@@ -38,6 +38,18 @@ enum From {
     Made(fn(&Value) -> Option<Value>),
 }
 
+/// Names whose values are of the session, whatever its calls.
+pub(super) const OF_SESSIONS: &[&str] = &[
+    "resolve_ms",
+    "sign_in_ms",
+    "provision_ms",
+    "register_ms",
+    "ready_ms",
+    "total_ms",
+    "servers_failed",
+    "unregistered",
+];
+
 impl PartialEq for Name {
     /// No two have the same name.
     fn eq(&self, other: &Self) -> bool {

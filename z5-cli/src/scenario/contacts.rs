@@ -120,12 +120,8 @@ pub(super) fn same(own: &Book, other: &Book, whose: &str) -> Expectation {
     let mut all: Vec<&String> = own.keys().chain(other.keys()).filter(differs).collect();
     all.sort();
     all.dedup();
-    let names: Vec<&str> = all
-        .iter()
-        .take(TOLD)
-        .filter_map(|id| own.get(*id).or_else(|| other.get(*id)))
-        .map(|(name, _)| name.as_str())
-        .collect();
+    let names: Vec<String> =
+        all.iter().take(TOLD).map(|id| differs_in(own.get(*id), other.get(*id))).collect();
     let measured = match all.len() {
         0 => format!("{} cards, each line the same", own.len()),
         count => format!("{count} differ: {}", names.join(", ")),
@@ -134,8 +130,37 @@ pub(super) fn same(own: &Book, other: &Book, whose: &str) -> Expectation {
     Expectation::fact("contacts.same", &format!("the cards of {whose}"), measured, held)
 }
 
-/// The cards by their identity: the name, and every line in some order.
-fn texts(book: &Book) -> BTreeMap<String, (String, Vec<String>)> {
+/// The name of a card and every line of it in some order.
+type Text = (String, Vec<String>);
+
+/// The card by its name, and which of its lines are not the same: by their properties, for what they say is somebody's own.
+fn differs_in(own: Option<&Text>, other: Option<&Text>) -> String {
+    let (name, why) = match (own, other) {
+        (Some((name, _)), None) => (name.as_str(), "not theirs".to_owned()),
+        (None, Some((name, _))) => (name.as_str(), "theirs alone".to_owned()),
+        (Some((name, own)), Some((_, other))) => {
+            let missing = |of: &[String], in_other: &[String]| -> Vec<String> {
+                of.iter().filter(|line| !in_other.contains(line)).map(|line| property(line)).collect()
+            };
+            let mut lines = missing(own, other);
+            lines.extend(missing(other, own));
+            lines.sort();
+            lines.dedup();
+            (name.as_str(), lines.join(", "))
+        }
+        (None, None) => ("", String::new()),
+    };
+    format!("{name} ({why})")
+}
+
+/// What stands before the value and the parameters, without a group (RFC 6350 section 3.3).
+fn property(line: &str) -> String {
+    let name = line.split([':', ';']).next().unwrap_or_default();
+    name.rsplit('.').next().unwrap_or_default().to_ascii_uppercase()
+}
+
+/// The cards by their identity.
+fn texts(book: &Book) -> BTreeMap<String, Text> {
     let card = |card: Card| {
         let mut lines: Vec<String> = card.lines().iter().map(|line| line.as_str().to_owned()).collect();
         lines.sort();
@@ -163,7 +188,10 @@ mod tests {
         let ours = book(&[("a", "1"), ("b", "2")]);
         assert!(same(&ours, &book(&[("b", "2"), ("a", "1")]), "x").held);
         let judged = same(&ours, &book(&[("a", "1"), ("b", "3"), ("c", "4")]), "x");
-        assert_eq!((judged.held, judged.measured.as_str()), (false, "2 differ: b, c"));
+        assert_eq!((judged.held, judged.measured.as_str()), (false, "2 differ: b (NOTE), c (theirs alone)"));
+        let judged = same(&ours, &book(&[("a", "1")]), "x");
+        assert_eq!(judged.measured, "1 differ: b (not theirs)");
+        assert_eq!(property("item1.TEL;TYPE=home:+1"), "TEL");
         assert!(!same(&Book::default(), &Book::default(), "x").held, "nothing at all is not the same");
     }
 }

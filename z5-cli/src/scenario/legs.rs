@@ -3,12 +3,15 @@
 //! A leg outlives its calls: the next one takes the place of the one before, a call that is handed over goes on in the same leg.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use z5_core::{CallId, Event, EventKind, Refusal};
+use z5_core::{CallId, Event, EventKind, Failure, Refusal, Step, clock};
 
 use super::model::{MediaPlan, Policy};
+use super::outcome::failure;
 use super::party::State;
 use super::world;
+use super::yaml::Place;
 use crate::report::Report;
 use crate::script::Kept;
 
@@ -28,6 +31,12 @@ pub(super) struct Current {
     pub(super) stage: Stage,
     pub(super) media: MediaPlan,
     pub(super) kept: Kept,
+    /// The `call` that placed it; none for one that came in.
+    placed: Option<Place>,
+    /// A step was about it.
+    seen: bool,
+    /// When it failed.
+    failed: Option<Instant>,
 }
 
 /// A call of a party, by its name in the scenario.
@@ -97,7 +106,13 @@ impl State {
     }
 
     /// A new call takes the place of the one before: what is waited for from here on is about it.
-    pub(super) fn begin(&mut self, leg: usize, id: CallId, media: MediaPlan, kept: Kept) {
+    pub(super) fn begin(
+        &mut self,
+        leg: usize,
+        id: CallId,
+        (media, kept): (MediaPlan, Kept),
+        placed: Option<Place>,
+    ) {
         if leg > 0 {
             let report = self.report.of_another_call();
             if let Some(leg) = self.legs.get_mut(leg) {
@@ -116,9 +131,41 @@ impl State {
         if let Some(leg) = self.legs.get_mut(leg) {
             (leg.held, leg.left) = (false, None);
             leg.digits.clear();
-            leg.call = Some(Current { id, stage: Stage::Calling, media, kept });
+            let (stage, seen, failed) = (Stage::Calling, false, None);
+            leg.call = Some(Current { id, stage, media, kept, placed, seen, failed });
             leg.owned = BTreeSet::from([id.number()]);
         }
+    }
+
+    /// A step is about the call of this leg.
+    pub(super) fn see(&mut self, leg: usize) {
+        if let Some(now) = self.legs.get_mut(leg).and_then(|leg| leg.call.as_mut()) {
+            now.seen = true;
+        }
+    }
+
+    /// A call that was placed, goes on, and no step was about: nobody knows what came of it.
+    pub(super) fn unseen(&self) -> Option<(Place, Failure)> {
+        let unseen = |now: &&Current| now.placed.is_some() && !now.seen;
+        let at = self.legs.iter().filter_map(Leg::running).find(unseen)?.placed?;
+        let why = format!(
+            "nobody waited for the call of line {}: a `wait`, an `expect`, `hangup` or another step has to be about it",
+            at.line
+        );
+        Some((at, failure("run.not-waited", why)))
+    }
+
+    /// A failure of this leg's call, with the place where it was placed and the time at which it failed.
+    pub(super) fn placed(&self, leg: usize, mut failure: Failure) -> (Option<Place>, Failure) {
+        let now = self.legs.get(leg).and_then(|leg| leg.call.as_ref());
+        let Some((at, failed)) = now.and_then(|now| Some((now.placed?, now.failed?))) else {
+            return (None, failure);
+        };
+        if failure.step == Some(Step::Call) {
+            let after = failed.saturating_duration_since(self.began).as_secs_f64();
+            failure.message += &format!(" (the call of line {}, {after:.3} s into the scenario)", at.line);
+        }
+        (Some(at), failure)
     }
 
     /// What an event says of a call.
@@ -169,7 +216,13 @@ impl State {
                 leg.becomes(left);
                 leg.left = None;
             }
-            (EventKind::CallEnded { .. } | EventKind::CallFailed { .. }, _) if is_now => self.on_over(at),
+            (EventKind::CallFailed { .. }, _) if is_now => {
+                if let Some(now) = &mut leg.call {
+                    now.failed = Some(clock::now());
+                }
+                self.on_over(at);
+            }
+            (EventKind::CallEnded { .. }, _) if is_now => self.on_over(at),
             _ => {}
         }
     }
@@ -192,7 +245,7 @@ impl State {
                 self.refuse(call, Refusal::Busy);
             }
             Policy::Answer(media) => {
-                self.begin(0, call, media.clone(), Kept::default());
+                self.begin(0, call, (media.clone(), Kept::default()), None);
                 session.answer(call, world::media(&media, Kept::default()).to_call_media());
             }
         }

@@ -19,6 +19,8 @@ use crate::expect::Expr;
 pub(crate) struct Scenario {
     /// The file, or the name of a built-in one.
     pub(crate) file: PathBuf,
+    /// Where its keys begin.
+    pub(crate) at: Place,
     /// What it is called; the file's name without its extension when it says nothing.
     pub(crate) name: String,
     /// The mock carrier it wants.
@@ -73,7 +75,8 @@ pub(crate) struct PartyPlan {
     pub(crate) config: Option<PathBuf>,
     /// Without steps 2 and 3, at the mock carrier.
     pub(crate) generic: bool,
-    pub(crate) number: Option<String>,
+    /// And where it stands.
+    pub(crate) number: Option<(Place, String)>,
     pub(crate) transport: Option<Transport>,
     pub(crate) srtp: Option<SrtpMode>,
     pub(crate) suites: Vec<SrtpSuite>,
@@ -102,6 +105,8 @@ pub(crate) struct Step {
     pub(crate) leg: usize,
     /// How long it may take.
     pub(crate) within: Duration,
+    /// It has to be refused, with this code.
+    pub(crate) refused: Option<Expr>,
     /// The key that says what it is.
     pub(crate) word: &'static str,
     /// What is done.

@@ -2,6 +2,7 @@
 //!
 //! Finds every mistake that can be found before anything is sent, each with line, column and the nearest valid word.
 
+mod actions;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -109,6 +110,7 @@ pub(crate) fn scenario(
     if reading.mistakes.is_empty() {
         return Ok(Scenario {
             file: file.to_owned(),
+            at: root.at,
             name,
             mock,
             parties,
@@ -125,7 +127,6 @@ pub(crate) fn scenario(
 
 /// `vars`, what `--set` puts in their place, and the variables of the environment that `env` names.
 fn variables(reading: &mut Reading, fields: &mut Fields<'_>, given: &Given) {
-    let at = fields.at;
     if let Some(Node { at, value }) = fields.take("vars") {
         match value {
             Value::Map(entries) => {
@@ -153,7 +154,7 @@ fn variables(reading: &mut Reading, fields: &mut Fields<'_>, given: &Given) {
                 unknown("--set: the file has no variable", name, reading.vars.keys().map(String::as_str))
             }
         };
-        reading.mistake(at, why);
+        reading.mistakes.push(Mistake::of_the_command_line(why));
     }
     if let Some(node) = fields.take("env") {
         for (at, name) in reading.texts(node, "`env`") {
@@ -239,7 +240,7 @@ fn party(reading: &mut Reading, mut plan: PartyPlan, node: &Node, folder: &Path)
         }) == Some(true);
     }
     if let Some(node) = fields.take("number") {
-        plan.number = reading.text(node, "`number`");
+        plan.number = reading.text(node, "`number`").map(|number| (node.at, number));
     }
     if let Some(node) = fields.take("transport") {
         plan.transport = reading.parsed(node, "`transport`", str::parse);

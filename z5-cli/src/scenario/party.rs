@@ -13,6 +13,7 @@ use super::legs::Leg;
 use super::model::{PartyPlan, Policy};
 use super::outcome::Told;
 use super::venue::Venue;
+use super::yaml::Place;
 use crate::capsule;
 use crate::expect::Expectation;
 use crate::report::Report;
@@ -68,6 +69,8 @@ pub(super) struct State {
     count: u64,
     /// By leg and event: the last one that a step has waited for.
     found: BTreeMap<(usize, &'static str), u64>,
+    /// When the scenario began.
+    pub(super) began: Instant,
 }
 
 impl Party {
@@ -88,6 +91,7 @@ impl Party {
             log: VecDeque::new(),
             count: 0,
             found: BTreeMap::new(),
+            began,
         };
         Arc::new(Self { plan, config, state: Mutex::new(state), changed: Notify::new() })
     }
@@ -255,8 +259,11 @@ impl State {
         let ours = |call: u64| self.leg_of(call).is_none_or(|of| of == leg);
         let mut events = self.log.iter().filter(|logged| logged.name == name && logged.number > behind);
         let found = events.find(|logged| logged.call.is_none_or(ours) && test(&logged.members))?;
-        let (number, members) = (found.number, found.members.clone());
+        let (number, members, of_a_call) = (found.number, found.members.clone(), found.call.is_some());
         self.found.insert((leg, name), number);
+        if of_a_call {
+            self.see(leg);
+        }
         Some(members)
     }
 
@@ -274,17 +281,24 @@ impl State {
 
     /// Why there is nothing to wait for any more, as far as it is known.
     pub(super) fn failure(&mut self, leg: usize) -> Option<Failure> {
-        self.report_of(leg).failure.clone()
+        let failure = self.report_of(leg).failure.clone()?;
+        Some(self.placed(leg, failure).1)
+    }
+
+    /// The failure of this leg that nobody expected, with the place of its call.
+    pub(super) fn unwanted_of(&mut self, leg: usize) -> Option<(Option<Place>, Failure)> {
+        let failure = self.report_of(leg).unwanted_failure().cloned()?;
+        Some(self.placed(leg, failure))
     }
 
     /// Failures that nobody expected, each once.
-    pub(super) fn unwanted(&mut self) -> Vec<Failure> {
-        let mut all: Vec<Failure> = Vec::new();
+    pub(super) fn unwanted(&mut self) -> Vec<(Option<Place>, Failure)> {
+        let mut all: Vec<(Option<Place>, Failure)> = Vec::new();
         for leg in 0..self.legs.len() {
-            if let Some(failure) = self.report_of(leg).unwanted_failure()
-                && all.iter().all(|known| known.code != failure.code)
+            if let Some((at, failure)) = self.unwanted_of(leg)
+                && all.iter().all(|(_, known)| known.code != failure.code)
             {
-                all.push(failure.clone());
+                all.push((at, failure));
             }
         }
         all

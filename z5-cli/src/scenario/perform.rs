@@ -16,7 +16,7 @@ use super::venue::NoMock;
 use super::{contacts, history, wire, words, world};
 use crate::act::Deed;
 use crate::commands::{keep, shows, stands_still};
-use crate::expect::Expectation;
+use crate::expect::{Expectation, Expr};
 
 /// What came of a step.
 #[derive(Debug)]
@@ -29,10 +29,74 @@ pub(super) struct Done {
 pub(super) async fn step(running: &Running, step: &Step) -> Done {
     let mut expectations = Vec::new();
     let result = match step.party.and_then(|party| running.parties.get(party)) {
-        Some(party) => of_party(running, step, party, &mut expectations).await,
+        Some(party) => {
+            see(step, party);
+            let done = of_party(running, step, party, &mut expectations).await;
+            match &step.refused {
+                Some(code) => refused(step, party, code, done),
+                None => done,
+            }
+        }
         None => of_nobody(running, step, &mut expectations).await,
     };
     Done { result, expectations }
+}
+
+/// A step that is about a call looks at what becomes of it.
+fn see(step: &Step, party: &Party) {
+    let mut state = party.state();
+    match &step.action {
+        Action::Do(_)
+        | Action::Wait(
+            Wait::State(Standing::Ringing | Standing::Established | Standing::Over)
+            | Wait::Heard { .. }
+            | Wait::Failed(_),
+        ) => state.see(step.leg),
+        Action::Connect { other } => {
+            state.see(step.leg);
+            state.see(*other);
+        }
+        Action::Expect(all) if all.iter().any(Expr::is_of_a_call) => state.see(step.leg),
+        // an event is seen when it is found
+        Action::Wait(Wait::Event { .. } | Wait::State(Standing::Registered | Standing::Calling))
+        | Action::Expect(_)
+        | Action::Start
+        | Action::Register
+        | Action::Stop { .. }
+        | Action::Call(_)
+        | Action::Answer { .. }
+        | Action::Reject(_)
+        | Action::Incoming(_)
+        | Action::Transfers { .. }
+        | Action::Search { .. }
+        | Action::Forget { .. }
+        | Action::History { .. }
+        | Action::Message { .. }
+        | Action::Contact { .. }
+        | Action::Sync
+        | Action::SameContacts(_)
+        | Action::Pause(_)
+        | Action::Fault(..)
+        | Action::Mend(_)
+        | Action::Impair(..)
+        | Action::Cut
+        | Action::Wire(_)
+        | Action::Parallel(_)
+        | Action::Say(_) => {}
+    }
+}
+
+/// What has to be refused was: that is no failure then.
+fn refused(step: &Step, party: &Party, code: &Expr, done: Result<(), Failure>) -> Result<(), Failure> {
+    let Err(seen) = done else {
+        let why = format!("`{}` was to be refused with {code}, and was not", step.word);
+        return Err(failure("run.not-refused", why));
+    };
+    if !code.names(seen.code) {
+        return Err(seen);
+    }
+    party.state().report_of(step.leg).forgive(seen.code);
+    Ok(())
 }
 
 async fn of_nobody(
@@ -100,7 +164,7 @@ async fn of_party(
                 .await
         }
         Action::Stop { confirmed } => stop(party, *confirmed, &deadline).await,
-        Action::Call(plan) => call(party, leg, plan).await,
+        Action::Call(plan) => call(party, step, plan).await,
         Action::Answer { after, media } => answer(party, leg, *after, media, &deadline).await,
         Action::Reject(how) => {
             let id = deadline.wait(party, leg, "an incoming call", incoming).await?;
@@ -210,7 +274,14 @@ fn start(running: &Running, party: &std::sync::Arc<Party>) -> Result<(), Failure
 }
 
 async fn stop(party: &Party, confirmed: bool, deadline: &Deadline) -> Result<(), Failure> {
-    session(party)?.stop();
+    let session = session(party)?;
+    // a call that has come to nothing by now is told as such
+    party.settled().await;
+    let unseen = party.state().unseen();
+    session.stop();
+    if let Some((_, unseen)) = unseen {
+        return Err(unseen);
+    }
     deadline.wait(party, 0, "the end of the session", |state| state.over.then_some(Ok(()))).await?;
     match party.state().report.unregistered {
         Some(false) if confirmed => {
@@ -258,17 +329,17 @@ fn is_free(party: &Party, leg: usize) -> Result<(), Failure> {
     }
 }
 
-async fn call(party: &Party, leg: usize, plan: &CallPlan) -> Result<(), Failure> {
-    let session = session(party)?;
+async fn call(party: &Party, step: &Step, plan: &CallPlan) -> Result<(), Failure> {
+    let (session, leg) = (session(party)?, step.leg);
     is_free(party, leg)?;
     let target = contacts::target(&session, &plan.target)?;
     let pictures = shows(plan.media.video.as_ref(), party.config());
     let kept = keep(plan.media.record.as_deref(), pictures, false)?;
     let before = {
         let mut state = party.state();
-        if let Some(open) = state.report_of(leg).unwanted_failure() {
+        if let Some((_, open)) = state.unwanted_of(leg) {
             // a failure that nobody expected does not vanish with the next call
-            return Err(open.clone());
+            return Err(open);
         }
         let media = world::media(&plan.media, kept.clone()).to_call_media();
         let mut request = CallRequest::to(target.as_str()).with(media);
@@ -276,7 +347,7 @@ async fn call(party: &Party, leg: usize, plan: &CallPlan) -> Result<(), Failure>
         request.location.clone_from(&plan.location);
         // events of the call wait for the state
         let id = session.call(request);
-        state.begin(leg, id, plan.media.clone(), kept);
+        state.begin(leg, id, (plan.media.clone(), kept), Some(step.at));
         state.report_of(leg).still_picture = stands_still(plan.media.video.as_ref(), party.config());
         state.troubles.len()
     };
@@ -298,7 +369,7 @@ async fn answer(
     let kept = keep(plan.record.as_deref(), pictures, false)?;
     {
         let mut state = party.state();
-        state.begin(leg, id, plan.clone(), kept.clone());
+        state.begin(leg, id, (plan.clone(), kept.clone()), None);
         let still = plan.echo || stands_still(plan.video.as_ref(), party.config());
         state.report_of(leg).still_picture = still;
         session.answer(id, world::media(plan, kept).to_call_media());
@@ -454,10 +525,11 @@ async fn wait_for(party: &Party, leg: usize, wait: &Wait, deadline: &Deadline) -
             let failed = |state: &mut State| {
                 let report = state.report_of(leg);
                 let failure = report.failure.clone()?;
-                if let Some(code) = code {
-                    return Some(if report.judge(code).held { Ok(()) } else { Err(failure) });
+                match code {
+                    Some(code) if report.judge(code).held => {}
+                    Some(_) => return Some(Err(state.placed(leg, failure).1)),
+                    None => report.expect_failure(),
                 }
-                report.expect_failure();
                 Some(Ok(()))
             };
             deadline.wait(party, leg, &what, failed).await

@@ -21,6 +21,7 @@ use super::perform::{self, Done};
 use super::venue::Venue;
 use super::words;
 use super::world::{Clock, World};
+use super::yaml::Place;
 use crate::expect::Expectation;
 use crate::failure::interrupted;
 use crate::report::Report;
@@ -105,8 +106,7 @@ pub(crate) async fn watched(
         let step = first?;
         step.failure.clone().or_else(|| {
             let broken = step.expectations.iter().find(|expectation| !expectation.held)?;
-            let Expectation { what, wanted, measured, .. } = broken;
-            Some(failure("run.expectation", format!("{what}: wanted {wanted}, measured {measured}")))
+            Some(failure("run.expectation", broken.sentence()))
         })
     });
     outcome.clock = clock;
@@ -158,10 +158,10 @@ async fn run(
     };
     let deadline = began + running.scenario.timeout;
     let steps = steps(Arc::clone(&running), Arc::clone(&running.scenario.steps));
-    let mut early = None;
+    let (mut early, mut whole) = (None, false);
     tokio::select! {
         // the verdict of its steps is told as they end
-        _ended = steps => {}
+        ended = steps => whole = ended.is_ok(),
         _changed = stop.wait_for(|stop| *stop != Stop::No) => {
             early = Some(interrupted());
         }
@@ -172,6 +172,9 @@ async fn run(
     }
     if let Some(early) = early {
         running.tell_end(None, "end of the scenario", Vec::new(), Some(early));
+    }
+    if whole {
+        judge_calls(&running).await;
     }
     let at_once = tokio::select! {
         () = leave(&running) => false,
@@ -200,7 +203,10 @@ async fn enter(
     let parties = scenario.parties.iter().zip(configs);
     let parties = parties.map(|(plan, config)| {
         let party = Party::new(plan.clone(), config, began);
-        if let Some(recorder) = reports.next() {
+        if let Some(mut recorder) = reports.next() {
+            if let Some(unix_s) = venue.begins_unix_s() {
+                recorder.begins(unix_s);
+            }
             party.state().report.record(recorder);
         }
         party
@@ -250,11 +256,25 @@ async fn parallel(running: &Arc<Running>, branches: &[Arc<Vec<Step>>]) -> Result
     Ok(())
 }
 
+/// A call that was placed and goes on has had a step that was about it, or nobody knows what came of it.
+async fn judge_calls(running: &Running) {
+    for party in &running.parties {
+        // what has happened by now is told by now
+        party.settled().await;
+        let unseen = party.state().unseen();
+        if let Some((at, unseen)) = unseen {
+            let party = Some(party.plan.name.clone());
+            let what = "somebody waits for each call";
+            running.tell_end_of(Some(at), clock::now(), party, what, Vec::new(), Some(unseen));
+        }
+    }
+}
+
 /// Every session that still runs ends.
 async fn leave(running: &Arc<Running>) {
     let mut leaving = Vec::new();
     // what fails because we leave, such as a call that is given up, is no failure
-    let open: Vec<Vec<Failure>> = running.parties.iter().map(|party| party.state().unwanted()).collect();
+    let open: Vec<_> = running.parties.iter().map(|party| party.state().unwanted()).collect();
     for party in &running.parties {
         let state = party.state();
         if let (Some(session), false) = (&state.session, state.over) {
@@ -287,10 +307,10 @@ async fn leave(running: &Arc<Running>) {
             running.tell_end(Some(name.clone()), "what every call promises", unmet, None);
         }
         // one that a step has told already is not told again
-        for open in open {
+        for (at, open) in open {
             if !running.has_told(&name, &open) {
                 let what = "no failure that was not expected";
-                running.tell_end(Some(name.clone()), what, Vec::new(), Some(open));
+                running.tell_end_of(at, clock::now(), Some(name.clone()), what, Vec::new(), Some(open));
             }
         }
     }
@@ -391,11 +411,25 @@ impl Running {
         expectations: Vec<Expectation>,
         failure: Option<Failure>,
     ) {
+        self.tell_end_of(None, at, party, what, expectations, failure);
+    }
+
+    /// About a step of the file.
+    fn tell_end_of(
+        &self,
+        place: Option<Place>,
+        at: Instant,
+        party: Option<String>,
+        what: &str,
+        expectations: Vec<Expectation>,
+        failure: Option<Failure>,
+    ) {
         let good = failure.is_none() && expectations.iter().all(|expectation| expectation.held);
         if !good {
             self.bad.fetch_add(1, Ordering::Relaxed);
         }
-        self.say(None, party, "end", what.to_owned(), (at, good), expectations, failure);
+        let line = place.map(|place| place.line);
+        self.say(line, party, "end", what.to_owned(), (at, good), expectations, failure);
     }
 
     fn failures(&self) -> MutexGuard<'_, Vec<(Option<String>, &'static str)>> {

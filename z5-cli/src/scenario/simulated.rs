@@ -159,7 +159,8 @@ impl Carrier {
 
     /// What clients have said of SIP arrives, in the order in which it was said.
     fn hear(&mut self, now: Instant) {
-        while let Some((_, connection, bytes)) = self.said.pop_front_if(|(at, ..)| *at <= now) {
+        while self.said.front().is_some_and(|(at, ..)| *at <= now) {
+            let Some((_, connection, bytes)) = self.said.pop_front() else { return };
             match bytes {
                 Some(bytes) => self.sim.received(connection, &bytes, now),
                 None => self.sim.closed(connection, now),

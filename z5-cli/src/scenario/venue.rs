@@ -8,7 +8,7 @@ use z5_core::{Config, Events, Session, StartError, StartOptions};
 use z5_mock::{Carrier, Entry, Fault, Faults, Impairment, When};
 
 use super::model::{Impaired, PartyPlan};
-use super::simulated::Simulated;
+use super::simulated::{self, Simulated};
 use super::world::{self, World};
 
 /// A venue that was entered.
@@ -56,6 +56,14 @@ impl Venue {
                 let living = tokio::spawn(Arc::clone(&simulated).live()).abort_handle();
                 Ok((Self::Simulated(simulated, living), configs))
             }
+        }
+    }
+
+    /// What the calendar says at the beginning, where that is not the wall's.
+    pub(super) const fn begins_unix_s(&self) -> Option<u64> {
+        match self {
+            Self::Real | Self::Mock(_) => None,
+            Self::Simulated(..) => Some(simulated::BEGINS.as_secs()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use z5_core::Config;
-use z5_core::config::{Transport, VideoSetting};
+use z5_core::config::Transport;
 use z5_mock::{Account, Builder, Carrier, ClientConfig, Number};
 
 use super::language::WORDS;
@@ -78,18 +78,22 @@ impl World {
 /// # Errors
 /// Every mistake.
 pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World, Vec<Mistake>> {
-    let start = Place { line: 1, column: 1 };
     let mut mistakes = Vec::new();
     let known =
         |name: &str| scenario.parties.iter().any(|party| party.name == name || account(party) == name);
     for name in given.parties.keys().filter(|name| !known(name)) {
         let names = scenario.parties.iter().map(|party| party.name.as_str());
-        mistakes.push(Mistake::new(start, unknown("--party: there is no party", name, names)));
+        let why = unknown("--party: there is no party", name, names);
+        mistakes.push(Mistake::of_the_command_line(why));
     }
     let world = match (&scenario.mock, given.none()) {
         (Some(plan), true) => {
-            accounts(plan, &scenario.parties, &mut mistakes);
+            let before = mistakes.len();
             let builder = Box::new(builder(plan, &mut mistakes));
+            // of a carrier that cannot be read the accounts are not known
+            if mistakes.len() == before {
+                accounts(&builder.accounts(), &scenario.parties, &mut mistakes);
+            }
             match given.clock {
                 Clock::Real => World::Mock(builder),
                 Clock::Simulated => {
@@ -99,17 +103,21 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
             }
         }
         (mock, _) if given.clock == Clock::Simulated => {
-            let why = match mock {
-                Some(_) => "--clock simulated has no real carrier: leave --config and --party out",
-                None => "--clock simulated has the mock carrier only: the file has no `mock`",
-            };
-            mistakes.push(Mistake::new(start, why));
+            mistakes.push(match mock {
+                Some(_) => Mistake::of_the_command_line(
+                    "--clock simulated has no real carrier: leave --config and --party out",
+                ),
+                None => Mistake::new(
+                    scenario.at,
+                    "--clock simulated has the mock carrier only: the file has no `mock`",
+                ),
+            });
             World::Real(Vec::new())
         }
         (mock, _) => {
             mock_only(&scenario.steps, mock.is_some(), &mut mistakes);
             let configs = scenario.parties.iter().filter_map(|party| {
-                real(party, given).map_err(|why| mistakes.push(Mistake::new(party.at, why))).ok()
+                real(party, given).map_err(|(at, why)| mistakes.push(Mistake::new(at, why))).ok()
             });
             World::Real(configs.collect())
         }
@@ -118,24 +126,36 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
     if mistakes.is_empty() { Ok(world) } else { Err(mistakes) }
 }
 
-/// Every party has an account of the mock carrier.
-fn accounts(plan: &MockPlan, parties: &[PartyPlan], mistakes: &mut Vec<Mistake>) {
-    if plan.carrier.is_some() {
-        // its file says which there are; a party without one is told when the carrier runs
-        return;
-    }
-    let usual = z5_mock::account::default_accounts();
-    let known: Vec<&str> = match plan.accounts.is_empty() {
-        true => usual.iter().map(Account::username).collect(),
-        false => plan.accounts.iter().map(|account| account.name.as_str()).collect(),
-    };
+/// Every party has an account of the mock carrier. Who signs in with SIP alone has its first number and no other.
+fn accounts(accounts: &[Account], parties: &[PartyPlan], mistakes: &mut Vec<Mistake>) {
     for party in parties {
-        let account = account(party);
-        if !known.contains(&account) {
+        let name = account(party);
+        let Some(account) = accounts.iter().find(|account| account.username() == name) else {
             let what = format!("party `{}`: the mock carrier has no account", party.name);
-            mistakes.push(Mistake::new(party.at, unknown(&what, account, known.iter().copied())));
+            let known = accounts.iter().map(Account::username);
+            mistakes.push(Mistake::new(party.at, unknown(&what, name, known)));
+            continue;
+        };
+        let first = account.numbers().first().map(|number| number.e164.as_str());
+        if let (true, Some((at, number)), Some(first)) = (party.generic, &party.number, first)
+            && !is_same_number(first, number)
+        {
+            mistakes.push(Mistake::new(*at, other_number(party, first)));
         }
     }
+}
+
+/// A number as a user name may write it.
+fn is_same_number(user: &str, number: &str) -> bool {
+    user.trim_start_matches('+') == number.trim_start_matches('+')
+}
+
+fn other_number(party: &PartyPlan, user: &str) -> String {
+    format!(
+        "party `{}`: with a generic configuration there is no number to choose, it signs in as `{user}`: leave `number` out, or name \
+         a configuration with [zdial]",
+        party.name
+    )
 }
 
 fn account(party: &PartyPlan) -> &str {
@@ -153,16 +173,10 @@ fn real_only(scenario: &Scenario, mistakes: &mut Vec<Mistake>) {
     of_real_time(&scenario.steps, mistakes);
 }
 
-/// Steps that need real time: pictures are encoded on a thread of its own, whose time no simulation counts, and no TLS is spoken.
+/// Steps that need real time: no TLS is spoken.
 fn of_real_time(steps: &[Step], mistakes: &mut Vec<Mistake>) {
     for step in steps {
         let mut refuse = |why: &str| mistakes.push(Mistake::new(step.at, why));
-        if media_of(&step.action)
-            .and_then(|media| media.video.as_ref())
-            .is_some_and(VideoSetting::needs_codec)
-        {
-            refuse("--clock simulated encodes no pictures: send `film` or an H.264 file");
-        }
         if matches!(&step.action, Action::Wire(wire) if wire.start.starts_with("[TLS")) {
             refuse("--clock simulated speaks no TLS: there is no handshake to look at");
         }
@@ -241,24 +255,26 @@ pub(super) fn media(plan: &MediaPlan, kept: Kept) -> Media {
 }
 
 /// The configuration of a party at a real carrier.
-fn real(party: &PartyPlan, given: &Configurations) -> Result<Config, String> {
+fn real(party: &PartyPlan, given: &Configurations) -> Result<Config, (Place, String)> {
     // several devices of one account may be named by that
     let of_account = given.parties.get(account(party));
     let named = given.parties.get(&party.name).or(of_account).or(party.config.as_ref());
     let named = named.or(given.everyone.as_ref());
     let Some(path) = named else {
-        return Err(format!(
+        let why = format!(
             "party `{0}` has no configuration: name one with --party {0}=FILE, `config` in the file, or --config; or let the file \
              have `mock`",
             party.name
-        ));
+        );
+        return Err((party.at, why));
     };
-    let config = Config::load(path).map_err(|error| format!("party `{}`: {error}", party.name))?;
+    let config =
+        Config::load(path).map_err(|error| (party.at, format!("party `{}`: {error}", party.name)))?;
     settled(party, config)
 }
 
 /// With what the scenario says about the party in place of what the configuration says.
-fn settled(party: &PartyPlan, mut config: Config) -> Result<Config, String> {
+fn settled(party: &PartyPlan, mut config: Config) -> Result<Config, (Place, String)> {
     if let Some(transport) = party.transport {
         config.sip.transport = transport;
     }
@@ -279,14 +295,19 @@ fn settled(party: &PartyPlan, mut config: Config) -> Result<Config, String> {
     if let Some(protocol) = party.contacts {
         config.contacts.protocol = Some(protocol);
     }
-    if let Some(number) = &party.number {
-        match &mut config.zdial {
-            Some(zdial) => zdial.number = Some(number.clone()),
-            None => return Err(format!("party `{}`: `number` needs a [zdial] account", party.name)),
+    if let Some((at, number)) = &party.number {
+        match (&mut config.zdial, &config.sip.username) {
+            (Some(zdial), _) => zdial.number = Some(number.clone()),
+            // there is one to sign in with, and it is this one
+            (None, Some(user)) if is_same_number(user, number) => {}
+            (None, user) => {
+                let user = user.as_deref().unwrap_or_default();
+                return Err((*at, other_number(party, user)));
+            }
         }
     }
     // a scenario says itself what is tried again
-    config.check().map_err(|error| format!("party `{}`: {error}", party.name))?;
+    config.check().map_err(|error| (party.at, format!("party `{}`: {error}", party.name)))?;
     Ok(config)
 }
 
@@ -342,5 +363,5 @@ pub(super) fn of_the_mock(
     let mut config = Config::parse(&text, Path::new("mock")).map_err(|error| error.to_string())?;
     config.tls.ca_file = None;
     config.tls.ca_pem = ca_pem.map(str::to_owned);
-    settled(party, config)
+    settled(party, config).map_err(|(_, why)| why)
 }

@@ -26,15 +26,28 @@ impl fmt::Display for Place {
 /// Something that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mistake {
-    /// Where.
-    pub(crate) at: Place,
+    /// Where; none when it stands on the command line.
+    pub(crate) at: Option<Place>,
     /// What is wrong, and what would be right.
     pub(crate) why: String,
 }
 
 impl Mistake {
     pub(crate) fn new(at: Place, why: impl Into<String>) -> Self {
-        Self { at, why: why.into() }
+        Self { at: Some(at), why: why.into() }
+    }
+
+    /// What the command line says does not go with the file.
+    pub(crate) fn of_the_command_line(why: impl Into<String>) -> Self {
+        Self { at: None, why: why.into() }
+    }
+
+    /// With the file and the place in it.
+    pub(crate) fn told(&self, file: impl fmt::Display) -> String {
+        match self.at {
+            Some(at) => format!("{file}:{at}: {}", self.why),
+            None => format!("{file}: {}", self.why),
+        }
     }
 }
 
@@ -244,7 +257,10 @@ mod tests {
             ("? [1]\n: 2\n", 1, "a key is a word"),
         ] {
             let mistake = read(bad).unwrap_err();
-            assert!(mistake.at.line == line && mistake.why.contains(word), "{bad:?}: {mistake:?}");
+            assert!(
+                mistake.at.map(|at| at.line) == Some(line) && mistake.why.contains(word),
+                "{bad:?}: {mistake:?}"
+            );
         }
         assert!(read(&"[".repeat(100)).unwrap_err().why.contains("nested"));
     }

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::scenario::language::{EVENTS, EVERY_STEP, STATES, WORDS};
 use crate::scenario::model::Action;
-use crate::scenario::{Configurations, SCHEMA, judge};
+use crate::scenario::{Clock, Configurations, SCHEMA, judge};
 
 fn given(set: &[(&str, &str)]) -> Given {
     let set = set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -20,10 +20,15 @@ fn read(text: &str) -> Result<Scenario, Vec<Mistake>> {
     scenario(text, Path::new("test.yaml"), Path::new(""), &given(&[]))
 }
 
+/// With its place, without the file.
+fn told(mistake: &Mistake) -> String {
+    mistake.told("").trim_start_matches(':').trim_start().to_owned()
+}
+
 /// The only mistake of a text, with its place.
 fn mistake(text: &str) -> String {
     match read(text) {
-        Err(all) if all.len() == 1 => format!("{}: {}", all[0].at, all[0].why),
+        Err(all) if all.len() == 1 => told(&all[0]),
         other => panic!("{text}\n{other:?}"),
     }
 }
@@ -107,19 +112,28 @@ fn every_mistake_has_its_place_and_the_nearest_word() {
         ("steps: []\n", "1:8", "at least one step"),
         ("steps:\n  - parallel: [hold, hold]\n", "2:22", "two branches"),
         ("steps:\n  - repeat: 2\n", "2:13", "goes with `do`"),
+        (
+            "steps:\n  - {call: x, leg: a}\n  - {connect: a, leg: a}\n",
+            "3:15",
+            "the one that `leg` names already",
+        ),
+        ("steps:\n  - {transfer: x, refused: bsuy}\n", "2:28", "busy"),
+        ("steps:\n  - {transfer: x, refused: ok}\n", "2:28", "code of no failure"),
+        ("steps:\n  - {hangup: alice, refused: busy}\n", "2:21", "has no key `refused`"),
     ] {
-        let told = match read(text) {
-            Err(all) => all.iter().map(|m| format!("{}: {}\n", m.at, m.why)).collect::<String>(),
+        let seen = match read(text) {
+            Err(all) => all.iter().map(|mistake| told(mistake) + "\n").collect::<String>(),
             Ok(scenario) => panic!("{text}\n{scenario:?}"),
         };
-        assert!(told.lines().any(|line| line.starts_with(place)) && told.contains(word), "{text}\n{told}");
+        assert!(seen.lines().any(|line| line.starts_with(place)) && seen.contains(word), "{text}\n{seen}");
     }
 }
 
 #[test]
 fn all_mistakes_are_told_at_once() {
     let all = read("steps:\n  - regster\n  - call: echo\n    vidoe: off\n  - pause: soon\n").unwrap_err();
-    assert_eq!(all.iter().map(|mistake| mistake.at.line).collect::<Vec<_>>(), [2, 4, 5]);
+    let lines: Vec<_> = all.iter().map(|mistake| mistake.at.unwrap().line).collect();
+    assert_eq!(lines, [2, 4, 5]);
 }
 
 #[test]
@@ -138,6 +152,35 @@ fn what_cannot_be_done_in_a_world_is_found_before_it_begins() {
         Configurations { parties: [("bob".to_owned(), "x.toml".into())].into(), ..Configurations::default() };
     assert!(judged("mock:\nsteps: [register]", &other).contains("there is no party `bob`"));
     assert!(judged("mock:\nsteps: [{call: echo, audio: no-such.wav}]", &none).contains("no-such.wav"));
+}
+
+#[test]
+fn what_does_not_go_with_the_command_line_has_its_true_place_or_none() {
+    let places = |text: &str, given: &Configurations| -> Vec<String> {
+        judge(&read(text).unwrap(), given).unwrap_err().iter().map(|mistake| mistake.told("f")).collect()
+    };
+    let simulated = Configurations { clock: Clock::Simulated, ..Configurations::default() };
+    let [told] = &places("# first\nname: x\nsteps: [register]\n", &simulated)[..] else { panic!() };
+    assert!(told.starts_with("f:2:1: --clock simulated has the mock carrier only"), "{told}");
+    let file = Configurations { everyone: Some("x.toml".into()), ..simulated };
+    let [told] = &places("mock:\nsteps: [register]\n", &file)[..] else { panic!() };
+    assert!(told.starts_with("f: --clock simulated has no real carrier"), "{told}");
+    // a number that cannot be chosen
+    let other =
+        "mock:\nparties:\n  alice:\n    profile: generic\n    number: +15555550199\nsteps: [register]\n";
+    let [told] = &places(other, &Configurations::default())[..] else { panic!() };
+    assert!(told.starts_with("f:5:13: party `alice`") && told.contains("`+15555550101`"), "{told}");
+    // nor is there an account that the carrier's file does not have
+    let folder = tempfile::tempdir().unwrap();
+    let carrier = folder.path().join("carrier.toml");
+    let account = "[[account]]\nusername = \"carl\"\npassword = \"x\"\n[[account.number]]\nnumber = \"+15555550171\"\ndisplay_name = \"Carl\"\n";
+    std::fs::write(&carrier, account).unwrap();
+    let text =
+        format!("mock: {{carrier: {}}}\nparties: [carll]\nsteps: [{{register: carll}}]\n", carrier.display());
+    let [told] = &places(&text, &Configurations::default())[..] else { panic!() };
+    assert!(told.starts_with("f:2:11: party `carll`") && told.contains("did you mean `carl`"), "{told}");
+    let own = other.replace("+15555550199", "+15555550101");
+    judge(&read(&own).unwrap(), &Configurations::default()).unwrap();
 }
 
 /// As YAML's core schema reads a tree: what an editor checks against the schema.
