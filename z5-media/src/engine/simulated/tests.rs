@@ -437,6 +437,28 @@ fn a_key_frame_that_is_wanted_of_an_echo_is_asked_of_the_far_end() {
 }
 
 #[test]
+fn a_key_frame_that_the_embedder_asks_for_is_asked_for_until_it_came() {
+    let mut world = World::new();
+    let ((a, _events_a), (b, _events_b)) = (world.engine(), world.engine());
+    let ((camera, source), (sink, seen)) = (feed(), frames());
+    let [asking, _] = joined(&a, &b, [pictures(NoPicture, sink), pictures(source, NoPicture)]);
+    camera.push(stream(1, 1, 100)).unwrap();
+    world.live(Duration::from_secs(1), None);
+    a.request_key_frame(asking).unwrap();
+    world.live(Duration::from_secs(3), None);
+    assert!(camera.take_key_frame_wish());
+    camera.push(stream(1, 1, 100)).unwrap();
+    world.live(Duration::from_secs(1), None);
+    assert_eq!(seen.try_iter().filter(|frame| frame.key_frame).count(), 2);
+    // One that was on its way when the picture left.
+    camera.take_key_frame_wish();
+    world.live(Duration::from_secs(10), None);
+    assert!(!camera.take_key_frame_wish(), "it came");
+    let asked = a.stop_stream(asking).unwrap().feedback.unwrap().plis_sent;
+    assert!((2..=4).contains(&asked), "{asked} times in three seconds without one");
+}
+
+#[test]
 fn an_echo_gives_sound_back() {
     let mut world = World::new();
     let ((a, _events_a), (b, _events_b)) = (world.engine(), world.engine());

@@ -73,7 +73,7 @@ pub(in crate::engine) struct VideoStream {
     /// RTCP can ask for key frames.
     asks_by_rtcp: bool,
     /// The sink wants one since then.
-    sink_wish: Option<Instant>,
+    asked_for: Option<Instant>,
     asked: bool,
     info_at: Option<Instant>,
     told_first: bool,
@@ -124,7 +124,7 @@ impl VideoStream {
             next_picture: start,
             opening: Opening::new(),
             asks_by_rtcp: config.feedback.key_frames(),
-            sink_wish: None,
+            asked_for: None,
             asked: false,
             info_at: None,
             told_first: false,
@@ -193,7 +193,8 @@ impl VideoStream {
     /// A key frame is wanted: of ours, a little later if one was asked for just now, or of the far end.
     pub(super) fn key_frame(&mut self, ours: bool, now: Instant) {
         if !ours {
-            self.outgoing.say(word::KEY_FRAME, 0);
+            // Until one came, as for a loss.
+            self.asked_for.get_or_insert(now);
         } else if self.sender.admits_wish(now) {
             self.give_key_frame();
         } else {
@@ -240,11 +241,11 @@ impl VideoStream {
     }
 
     fn take_incoming(&mut self, now: Instant, events: &EventSender) {
-        let Self { receiver, sink, id, told_first, start, sink_wish, next_picture, .. } = self;
+        let Self { receiver, sink, id, told_first, start, asked_for, next_picture, .. } = self;
         let mut failed: Option<SinkError> = None;
         let mut show = |frame: VideoFrame<'_>| {
             if frame.key_frame {
-                *sink_wish = None;
+                *asked_for = None;
             }
             // An echo has something to send now.
             *next_picture = (*next_picture).min(now);
@@ -319,9 +320,9 @@ impl VideoStream {
     /// Asks once by RTCP, which repeats by itself, and proposes INFO where that does not help.
     fn ask_for_key_frame(&mut self, now: Instant, events: &EventSender) -> bool {
         if self.sink.as_mut().is_some_and(|sink| sink.wants_key_frame()) {
-            self.sink_wish.get_or_insert(now);
+            self.asked_for.get_or_insert(now);
         }
-        let wanted = self.receiver.wants_key_frame().or(self.sink_wish);
+        let wanted = self.receiver.wants_key_frame().or(self.asked_for);
         if wanted.is_some() != self.asked {
             self.asked = wanted.is_some();
             self.info_at = wanted.map(|since| if self.asks_by_rtcp { since + INFO_AFTER } else { since });
