@@ -455,7 +455,7 @@ fn a_key_frame_that_the_embedder_asks_for_is_asked_for_until_it_came() {
     world.live(Duration::from_secs(10), None);
     assert!(!camera.take_key_frame_wish(), "it came");
     let asked = a.stop_stream(asking).unwrap().feedback.unwrap().plis_sent;
-    assert!((2..=4).contains(&asked), "{asked} times in three seconds without one");
+    assert!((2..25).contains(&asked), "{asked} times in three seconds without one, none later");
 }
 
 #[test]
