@@ -342,6 +342,10 @@ pub struct Media {
     /// All calls of the session share one pair of ports for each medium, told apart by the far end's address: for many calls at a
     /// time. The far end must send from the address that it announces. Emergency calls have ports of their own.
     pub shared_ports: bool,
+    /// Threads that move packets, 1 to 16, each with a worker for codecs beside it; calls are dealt out among them.
+    pub packet_threads: usize,
+    /// Those threads ask for real-time priority (SCHED_FIFO); where it is not permitted a warning says how to permit it.
+    pub realtime: bool,
     /// Audio codecs in order of preference. Comfort noise and telephone events come along by themselves.
     #[serde(deserialize_with = "values::audio_codecs")]
     pub audio_codecs: Vec<AudioCodec>,
@@ -369,6 +373,8 @@ impl Default for Media {
             bind: None,
             ports: None,
             shared_ports: false,
+            packet_threads: 1,
+            realtime: false,
             audio_codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722],
             silence_suppression: false,
             srtp: SrtpMode::Off,

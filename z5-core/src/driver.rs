@@ -156,6 +156,11 @@ pub(crate) fn start(
         let why = "in simulated time there are no sockets that calls could share; leave it out";
         return Err(ConfigError::Invalid(vec![Problem::bad("media.shared_ports", why)]).into());
     }
+    if !real && (config.media.packet_threads > 1 || config.media.realtime) {
+        let why = "in simulated time there are no threads; leave it out";
+        let key = if config.media.realtime { "media.realtime" } else { "media.packet_threads" };
+        return Err(ConfigError::Invalid(vec![Problem::bad(key, why)]).into());
+    }
     let entropy = match &world {
         World::Real => Entropy::System,
         World::Simulated(simulation) => Entropy::Seeded(Dice::new(simulation.seed)),
@@ -187,7 +192,8 @@ pub(crate) fn start(
     let (patience, video) = (config.timeouts.media_silent.duration(), config.media.video.clone());
     let guard = Guard::new(config.egress.guard, &config.egress.allow);
     let (capture, reach) = (options.capture.clone(), guard.reach());
-    let source = media::Source { entropy, network };
+    let (packet_threads, realtime) = (config.media.packet_threads, config.media.realtime);
+    let source = media::Source { entropy, network, packet_threads, realtime };
     let media = media::Media::start(facts.clone(), source, capture, reach, patience, video)?;
     let (sender, events) = event_channel();
     let keeper = place.map(|place| store::Keeper::start(place, facts.clone())).transpose()?;

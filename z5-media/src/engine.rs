@@ -50,7 +50,7 @@ use crate::stats::{MediaKind, StreamStats};
 use crate::stream::Reach;
 
 /// Packet threads an engine has at most.
-const MAX_PACKET_THREADS: usize = 16;
+pub const MAX_PACKET_THREADS: usize = 16;
 /// The usual length of a key press (RFC 7874 and RFC 9248 section 6.5).
 pub const DIGIT_DURATION: Duration = Duration::from_millis(100);
 /// Longest wait for the engine's answer; it only passes when a thread died or a sink blocks.

@@ -68,9 +68,9 @@ pub mod video;
 
 pub use engine::{
     AudioCodec, AudioConfig, AudioFormat, AudioOptions, DIGIT_DURATION, Direction, EncodedMedia, Engine,
-    EngineConfig, EngineError, EventHandler, LoadConfig, LocalPort, MediaError, OpusOptions, PortError,
-    SharedPort, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent, TextConfig,
-    TextPayloadTypes, TooFewFiles, VideoConfig, room_for,
+    EngineConfig, EngineError, EventHandler, LoadConfig, LocalPort, MAX_PACKET_THREADS, MediaError,
+    OpusOptions, PortError, SharedPort, StreamConfig, StreamEvent, StreamId, StreamKind, TelephoneEvent,
+    TextConfig, TextPayloadTypes, TooFewFiles, VideoConfig, room_for,
 };
 pub use sink::{AudioSink, SinkError};
 pub use source::{AudioSource, SourceState};

@@ -58,3 +58,17 @@ async fn two_calls_share_their_ports_and_each_hears_its_own() {
     }
     client.stop().await;
 }
+
+#[tokio::test]
+async fn calls_are_dealt_out_among_packet_threads() {
+    let carrier = carrier(|carrier| carrier).await;
+    let (mut settings, files) = config(&carrier, "alice", |_| {});
+    (settings.media.packet_threads, settings.media.realtime) = (2, true);
+    let mut client = Client::ready((settings, files)).await;
+    let (_, [port, _], mut sound) = call(&mut client, 400.0).await;
+    let (_, [other_port, _], mut other_sound) = call(&mut client, 1000.0).await;
+    assert_ne!(port, other_port);
+    hear(&mut sound, 400).await;
+    hear(&mut other_sound, 1000).await;
+    client.stop().await;
+}

@@ -14,6 +14,7 @@ use crate::egress::GuardMode;
 use crate::location::{Location, LocationError};
 use crate::secret::Secret;
 
+const PACKET_THREADS: std::ops::RangeInclusive<usize> = 1..=z5_media::MAX_PACKET_THREADS;
 /// One flow is no redundancy, two are the rule, more than four help nobody (RFC 5626 section 4.2.1).
 pub(crate) const FLOWS: std::ops::RangeInclusive<u32> = 1..=4;
 
@@ -188,6 +189,11 @@ impl Config {
                  leave media out"
             );
             out.push(Problem::bad("media.shared_ports", why));
+        }
+        if !PACKET_THREADS.contains(&self.media.packet_threads) {
+            let (given, first, last) =
+                (self.media.packet_threads, PACKET_THREADS.start(), PACKET_THREADS.end());
+            out.push(Problem::bad("media.packet_threads", format!("{given} is outside {first} to {last}")));
         }
         if let Some(mailbox) = &self.sip.mwi
             && !z5_sip::wire::Uri::parse(mailbox).is_ok_and(|uri| uri.as_ref().is_sip())

@@ -73,6 +73,8 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
             "bind",
             "ports",
             "shared_ports",
+            "packet_threads",
+            "realtime",
             "audio_codecs",
             "silence_suppression",
             "srtp",

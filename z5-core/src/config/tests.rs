@@ -111,6 +111,17 @@ fn a_location_that_is_to_be_sent_has_to_be_there() {
 }
 
 #[test]
+fn packet_threads_are_one_to_sixteen() {
+    let with =
+        |threads: &str| complaint(&format!("{GOOD}\n[media]\npacket_threads = {threads}\nrealtime = true\n"));
+    assert_eq!((with("1").as_str(), with("16").as_str()), ("fine", "fine"));
+    for (threads, word) in [("0", "0 is outside 1 to 16"), ("17", "17 is outside 1 to 16")] {
+        let told = with(threads);
+        assert!(told.contains("`media.packet_threads`") && told.contains(word), "{told}");
+    }
+}
+
+#[test]
 fn shared_ports_need_a_pair_for_each_medium() {
     let with = |ports: &str, more: &str| {
         let media = format!("[media]\nports = \"{ports}\"\nshared_ports = true\n{more}");

@@ -55,6 +55,9 @@ pub(super) struct Source {
     pub(super) entropy: Entropy,
     /// In simulated time.
     pub(super) network: Option<simulated::Network>,
+    /// As the configuration has them, for the engine.
+    pub(super) packet_threads: usize,
+    pub(super) realtime: bool,
 }
 
 #[derive(Default)]
@@ -397,6 +400,8 @@ fn engine<'a>(
         let facts = facts.clone();
         let mut config = EngineConfig::new(move |event| drop(facts.send(Fact::Stream { event })));
         config.capture = capture.cloned();
+        config.packet_threads = source.packet_threads;
+        config.realtime = source.realtime;
         config.reach = reach.cloned();
         *engine = Some(match &source.network {
             None => Engine::start(config).map_err(|error| CallError::Media { why: error.to_string() })?,

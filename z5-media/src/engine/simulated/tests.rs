@@ -451,7 +451,7 @@ fn a_key_frame_that_the_embedder_asks_for_is_asked_for_until_it_came() {
     world.live(Duration::from_secs(1), None);
     assert_eq!(seen.try_iter().filter(|frame| frame.key_frame).count(), 2);
     // One that was on its way when the picture left.
-    camera.take_key_frame_wish();
+    let _ = camera.take_key_frame_wish();
     world.live(Duration::from_secs(10), None);
     assert!(!camera.take_key_frame_wish(), "it came");
     let asked = a.stop_stream(asking).unwrap().feedback.unwrap().plis_sent;
