@@ -99,8 +99,7 @@ async fn end(fault: Fault, at_one_of_two: bool) -> String {
     } else if name == "address-book.elsewhere" {
         configuration.contacts.uri = Some(carrier.mcs_url());
     }
-    // What is no message is passed over, and an answer waited for.
-    let silent = ["black-hole", "slow", "half-open", "sip.garbage"].iter().any(|kind| name.ends_with(kind));
+    let silent = ["black-hole", "slow", "half-open"].iter().any(|kind| name.ends_with(kind));
     if silent && !(at_one_of_two && is_passed_by(&name)) {
         let times = &mut configuration.timeouts;
         // Of the silent step alone: the others take what a busy machine makes them take.
