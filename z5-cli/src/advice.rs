@@ -7,14 +7,15 @@ use z5_core::{Advice, Failure};
 pub(crate) fn of(failure: &Failure, config: Option<&str>) -> String {
     match failure.advice {
         Advice::CheckSettings => match by_code(failure.code) {
-            Some(text) => text.replace("{config}", config.unwrap_or("FILE")),
+            Some(text) => text.replace("{config}", &config.map_or_else(|| "FILE".to_owned(), quoted)),
             None => failure.advice.text().to_owned(),
         },
         // which is what has just been run
         Advice::CheckNetwork if failure.code == "check.failed" => failure.advice.text().to_owned(),
         Advice::CheckNetwork => match config {
             Some(file) => {
-                format!("{}; z5 --config {file} check tells what is blocked", failure.advice.text())
+                let (text, file) = (failure.advice.text(), quoted(file));
+                format!("{text}; z5 --config {file} check tells what is blocked")
             }
             None => failure.advice.text().to_owned(),
         },
@@ -25,6 +26,15 @@ pub(crate) fn of(failure: &Failure, config: Option<&str>) -> String {
         | Advice::AskCarrier
         | Advice::ReportBug => failure.advice.text().to_owned(),
     }
+}
+
+/// As a shell takes it.
+fn quoted(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/~+-:@%".contains(&byte);
+    if !path.is_empty() && path.bytes().all(plain) {
+        return path.to_owned();
+    }
+    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 /// Of a code whose general advice is to look at what was asked for and configured.
@@ -174,6 +184,12 @@ mod tests {
             all.extend(cells[0].split('`').skip(1).step_by(2).map(|code| (code, last)));
         }
         all
+    }
+
+    #[test]
+    fn a_path_is_quoted_where_a_shell_would_take_it_apart() {
+        assert_eq!((quoted("z5.toml").as_str(), quoted("").as_str()), ("z5.toml", "''"));
+        assert_eq!(quoted("My Files/it's.toml"), r"'My Files/it'\''s.toml'");
     }
 
     /// Whoever is told to look at what was asked for is told where to look and what to run.

@@ -89,7 +89,7 @@ fn answer_with_echo_is_a_test_number_and_can_be_recorded() {
     let mut lines = BufReader::new(answering.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
     let call = ["call", "+15555550102", "--audio", "tone", "--video", "film", "--text", "HELLO"];
-    let more = ["--at", "200ms=dtmf:5", "--duration", "2500ms"];
+    let more = ["--at", "200ms=dtmf:5", "--duration", "5s"];
     let expected =
         ["audio.heard", "audio.frequency=998..1002", "video.moved>=3", "text.echo=HELLO", "digits=5"];
     let mut all = [&call[..], &more[..]].concat();
@@ -113,7 +113,7 @@ fn a_test_number_takes_every_call_until_it_is_ended() {
     let mut lines = BufReader::new(answering.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
     let call = |config: &std::path::Path, number: &[&str]| {
-        let call = ["call", "+15555550102", "--audio", "tone", "--text", "HELLO", "--duration", "1500ms"];
+        let call = ["call", "+15555550102", "--audio", "tone", "--text", "HELLO", "--duration", "5s"];
         let base = ["--config", config.to_str().unwrap(), "--json"];
         let asked = ["--expect", "audio.frequency=998..1002", "--expect", "text.echo=HELLO"];
         command(&[&base[..], &call, &asked, number].concat()).stdout(Stdio::null()).spawn().unwrap()

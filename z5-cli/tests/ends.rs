@@ -177,7 +177,9 @@ fn a_second_interrupt_ends_a_monitor_at_once_with_the_report_of_its_run() {
     let (mut running, mut lines) = Running::start(&arguments);
     assert_eq!(lines.next().unwrap()["event"], "monitor-started");
     // a monitor tells nothing of a run before its end; the ACK is the last message before the pause
+    let patience = z5_core::clock::now() + std::time::Duration::from_secs(60);
     while !world.carrier.recorder().to_text().contains("\nACK ") {
+        assert!(z5_core::clock::now() < patience, "no call stands");
         assert!(running.0.try_wait().unwrap().is_none(), "it ended before the call stood");
         std::thread::yield_now();
     }

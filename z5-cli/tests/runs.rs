@@ -482,12 +482,12 @@ fn text_is_added_while_a_call_runs() {
 #[test]
 fn text_is_typed_at_a_speed() {
     let world = World::new(&[]);
-    let slow = world.z5(&["call", "echo", "--text", "HELLO", "--typing", "0.1", "--duration", "1s"]);
+    let slow = world.z5(&["call", "echo", "--text", "HELLO", "--typing", "0.1", "--duration", "4s"]);
     assert_eq!(slow.status, 1, "{}", slow.stdout);
     let expectations = slow.result()["expectations"].as_array().unwrap().clone();
     let typed = expectations.iter().find(|one| one["what"] == "text.characters_sent").unwrap();
     assert_eq!((&typed["held"], &typed["measured"]), (&false.into(), &"1".into()), "{typed}");
-    let fast = world.z5(&["call", "echo", "--text", "HELLO", "--typing", "50", "--duration", "2s"]);
+    let fast = world.z5(&["call", "echo", "--text", "HELLO", "--typing", "50", "--duration", "4s"]);
     assert_eq!(fast.status, 0, "{}\n{}", fast.stderr, fast.stdout);
     assert_eq!(fast.result()["call"]["text_sent"], "HELLO");
     for (speed, why) in [("0", "0.1 to 100"), ("fast", "0.1 to 100")] {
@@ -499,7 +499,7 @@ fn text_is_typed_at_a_speed() {
 #[test]
 fn a_call_without_sound_has_none() {
     let world = World::new(&[]);
-    let run = world.z5(&["call", "echo", "--audio", "none", "--text", "HELLO", "--duration", "1s"]);
+    let run = world.z5(&["call", "echo", "--audio", "none", "--text", "HELLO", "--duration", "4s"]);
     assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
     let streams = run.event("call-established")["media"]["streams"].as_array().unwrap().clone();
     let kinds: Vec<&str> = streams.iter().filter_map(|stream| stream["kind"].as_str()).collect();

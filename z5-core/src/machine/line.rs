@@ -31,6 +31,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// (`machine::tests::outage`). A network that returns, an emergency call and the user end any pause at once.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// Doublings after which the pause is the longest.
+const MOST_DOUBLINGS: u32 = 11;
+/// Failures before a registration that count at most, once it stands: a lost connection then costs half a minute at the most.
+const DEBT: u32 = 7;
+
 /// What a server may say before it was asked anything. One that says more is left; step 4 tries again.
 const MAX_EARLY: usize = 64 * 1024;
 
@@ -103,21 +108,19 @@ fn outcome(why: FlowDeath) -> AttemptOutcome {
 /// The pause before a lost connection is opened again: between half of a bound and all of it, the bound doubling with each
 /// failure (RFC 5626 section 4.5), so that clients stay apart.
 pub(crate) fn pause(failures: u32, spread: u64) -> Duration {
-    let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(11)).min(LONGEST_PAUSE);
+    let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE);
     bound.mul_f64(0.5 + (spread % 10_000) as f64 / 20_000.0)
 }
 
 /// Failures that still count after a registration has stood for so long.
 pub(crate) fn left_of(failures: u32, stood: Duration) -> u32 {
     let forgiven = stood.as_secs() / FORGIVEN.as_secs();
-    failures.saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
+    failures.min(DEBT).saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
 }
 
-/// The pause after a refusal: what the server asks for, and up to as much again, so that clients that were sent away together do
-/// not come back together.
-fn pause_at_least(at_least: Duration, failures: u32, spread: u64) -> Duration {
-    let wish = at_least.mul_f64(1.0 + (spread % 10_000) as f64 / 10_000.0);
-    pause(failures, spread).max(wish)
+/// What the server asks for, and up to as much again, so that clients that were sent away together do not come back together.
+fn spread_wish(at_least: Duration, spread: u64) -> Duration {
+    at_least.mul_f64(1.0 + (spread % 10_000) as f64 / 10_000.0)
 }
 
 /// As it is written in reports.
@@ -415,7 +418,7 @@ impl Line {
     /// `at_least` (a Retry-After). While a pause runs already, or a connection is being made, the same loss is not counted again.
     pub(crate) fn connect_again_later(&mut self, now: Instant, spread: u64, at_least: Duration) {
         if let Some(again) = &mut self.again {
-            *again = (*again).max(now + at_least);
+            *again = (*again).max(now + spread_wish(at_least, spread));
             return;
         }
         if matches!(self.link, Link::Connecting(_) | Link::Up { .. }) {
@@ -424,8 +427,8 @@ impl Line {
         if let Some(since) = self.standing_since.take() {
             self.failures = left_of(self.failures, now.saturating_duration_since(since));
         }
-        self.again = Some(now + pause_at_least(at_least, self.failures, spread));
-        self.failures = self.failures.saturating_add(1);
+        self.again = Some(now + pause(self.failures, spread).max(spread_wish(at_least, spread)));
+        self.failures = (self.failures + 1).min(MOST_DOUBLINGS);
     }
 
     /// How much the user agent remembers.

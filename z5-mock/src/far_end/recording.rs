@@ -65,6 +65,9 @@ impl Tape {
         }
         self.timestamp = Some(timestamp);
         self.broken |= !self.take(payload) || self.picture.len() > MAX_PICTURE;
+        if self.broken {
+            self.picture.clear();
+        }
         if packet[1] & 0x80 != 0 {
             self.end();
         }

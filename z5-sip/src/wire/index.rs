@@ -438,14 +438,14 @@ struct Line {
     clean: bool,
 }
 
-/// The end of the line that `at` lies in. A bare LF ends a line too, so that what stands behind it is never
-/// taken for a part of it by one reader and for a field of its own by another; it is a flaw all the same.
 /// A byte that no text has: where one stands in the first word of a message, something else than SIP is spoken. White space and line
 /// ends are a flaw at most.
 pub(crate) fn is_binary(byte: u8) -> bool {
     byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n')
 }
 
+/// The end of the line that `at` lies in. A bare LF ends a line too, so that what stands behind it is never
+/// taken for a part of it by one reader and for a field of its own by another; it is a flaw all the same.
 fn line_end(bytes: &[u8], mut at: usize) -> Option<Line> {
     let mut clean = true;
     loop {

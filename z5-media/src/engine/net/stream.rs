@@ -22,6 +22,9 @@ use crate::rtp::{self, HEADER_LEN};
 use crate::stats::DropReason;
 use crate::stream::{Session, SessionFigures, Told, VoiceHeard};
 
+/// The longest compound packet that is read for names: a few of them, so that no RTCP fills the ring of text.
+const MOST_NAMES: usize = 512;
+
 /// The packet thread's part of a stream's figures.
 pub(in crate::engine) struct NetFigures {
     pub(in crate::engine) session: SessionFigures,
@@ -126,7 +129,7 @@ impl NetStream {
             if let Ok(told) = self.session.receive_rtcp(datagram, from, now) {
                 taken.woke = self.pass_on(told, events);
                 if let Feed::Worker { to_worker, names: true, .. } = &mut self.feed
-                    && let Some(compound) = datagram.get(..told.len)
+                    && let Some(compound) = datagram.get(..told.len).filter(|all| all.len() <= MOST_NAMES)
                 {
                     let head = FrameHead { payload_type: word::COMPOUND, ..FrameHead::default() };
                     // Without room it is read when it is repeated.

@@ -23,6 +23,8 @@ const PATIENCE_WITH_NACK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_millis(40);
 /// How long RTCP may go unheard before INFO is proposed, and least time between two proposals.
 const INFO_AFTER: Duration = Duration::from_secs(2);
+/// How long a key frame that is wanted without a loss is asked for.
+const WISH_LASTS: Duration = Duration::from_secs(10);
 /// How often a blank picture is repeated: who joins late sees it, and its packets keep the path open.
 const BLANK_EVERY: Duration = Duration::from_secs(5);
 /// Size of a blank picture where none was sent before, and the largest that fits a packet whole (packetization mode 0).
@@ -322,6 +324,8 @@ impl VideoStream {
         if self.sink.as_mut().is_some_and(|sink| sink.wants_key_frame()) {
             self.asked_for.get_or_insert(now);
         }
+        // Who sends no pictures at all has none to give.
+        self.asked_for.take_if(|since| now.saturating_duration_since(*since) >= WISH_LASTS);
         let wanted = self.receiver.wants_key_frame().or(self.asked_for);
         if wanted.is_some() != self.asked {
             self.asked = wanted.is_some();
