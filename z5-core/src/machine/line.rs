@@ -118,6 +118,11 @@ pub(crate) fn left_of(failures: u32, stood: Duration) -> u32 {
     failures.min(DEBT).saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
 }
 
+/// The pause after a refusal: not shorter than what the server asks for.
+fn pause_at_least(at_least: Duration, failures: u32, spread: u64) -> Duration {
+    pause(failures, spread).max(spread_wish(at_least, spread))
+}
+
 /// What the server asks for, and up to as much again, so that clients that were sent away together do not come back together.
 fn spread_wish(at_least: Duration, spread: u64) -> Duration {
     at_least.mul_f64(1.0 + (spread % 10_000) as f64 / 10_000.0)
@@ -427,7 +432,7 @@ impl Line {
         if let Some(since) = self.standing_since.take() {
             self.failures = left_of(self.failures, now.saturating_duration_since(since));
         }
-        self.again = Some(now + pause(self.failures, spread).max(spread_wish(at_least, spread)));
+        self.again = Some(now + pause_at_least(at_least, self.failures, spread));
         self.failures = (self.failures + 1).min(MOST_DOUBLINGS);
     }
 
