@@ -153,6 +153,15 @@ fn by_code(code: &str) -> Option<&'static str> {
         }
 
         // what is kept
+        // what a scenario came to
+        "run.expectation" => {
+            "see all that was measured: the same again with --report DIR, which writes a page for each party"
+        }
+        "run.not-waited" => "wait for the call or hang it up: wait: established, hangup",
+        "run.not-refused" => "leave out `refused` where the carrier may agree",
+        "run.not-possible" => {
+            "put the step where what it needs is there: z5 run --check FILE tells what is known before"
+        }
         "store.in-use" => "stop the other z5, or give this one a folder of its own: store = \"DIR\"",
         "store.other-account" | "store.foreign" => {
             "name a folder of its own for this account: store = \"DIR\""
