@@ -33,8 +33,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Doublings after which the pause is the longest.
 const MOST_DOUBLINGS: u32 = 11;
-/// Failures before a registration that count at most, once it stands: a lost connection then costs half a minute at the most.
-const DEBT: u32 = 7;
+/// Failures before a registration that count at most, once it stands: a lost connection then costs a minute at the most.
+const DEBT: u32 = 8;
 
 /// What a server may say before it was asked anything. One that says more is left; step 4 tries again.
 const MAX_EARLY: usize = 64 * 1024;
