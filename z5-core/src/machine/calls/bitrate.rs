@@ -84,7 +84,8 @@ impl Shares {
             None => Limits { video: self.video, opus: None },
             Some(Limited { sound, .. }) => Limits {
                 video: self.video().unwrap_or(VIDEO_LEAST),
-                opus: Some(u32::try_from(sound).unwrap_or(u32::MAX)),
+                // A call that stands keeps its sound where none has room, and no less may be asked for (RFC 7587 section 6.1).
+                opus: Some(u32::try_from(sound.max(*OPUS.start())).unwrap_or(u32::MAX)),
             },
         }
     }
@@ -121,7 +122,7 @@ mod tests {
             let codecs = codecs.iter().filter(|codec| shares.fits(**codec)).count();
             (codecs, shares.limits(false).opus, shares.has_text(), shares.video())
         };
-        assert_eq!(of(5_999, &ALL), (0, Some(0), true, None));
+        assert_eq!(of(5_999, &ALL), (0, Some(6_000), true, None));
         assert_eq!(of(6_000, &ALL), (1, Some(6_000), false, None));
         assert_eq!(of(20_000, &ALL), (1, Some(16_000), true, None));
         assert_eq!(of(64_000, &ALL), (1, Some(32_000), true, None), "one codec gives way before text does");
