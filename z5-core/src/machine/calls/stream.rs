@@ -9,7 +9,7 @@ use crate::call::CallId;
 use crate::clock::ms;
 use crate::config::WhenSilent;
 use crate::error::{CallError, millis};
-use crate::events::{EventKind, MediaKind};
+use crate::events::{CallState, EventKind, MediaKind};
 use crate::machine::io::{Effect, MediaFact};
 
 /// How much of the text that came the figures of a call keep, in bytes; the newest stays. Every piece was an event before.
@@ -104,7 +104,8 @@ impl Calls {
 
     /// A key came: an echo presses it too.
     pub(super) fn give_back_key(&mut self, id: CallId, digit: char, out: &mut Outbox<Effect>) -> Orders {
-        let echoes = self.calls.get(&id).is_some_and(|call| call.echo && call.established_at.is_some());
+        let stands = |call: &Call| call.state == CallState::Established;
+        let echoes = self.calls.get(&id).is_some_and(|call| call.echo && stands(call));
         // Events of RFC 4733 that are no keys stay here.
         match echoes && (digit.is_ascii_digit() || matches!(digit, '*' | '#' | 'A'..='D')) {
             true => self.send_digits(id, digit.encode_utf8(&mut [0; 4]), out),

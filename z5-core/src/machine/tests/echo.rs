@@ -103,3 +103,11 @@ fn an_echo_takes_what_is_licensed_and_leaves_the_rest() {
     assert_eq!(world.started, [MediaKind::Audio]);
     assert_eq!(world.typed(call, "no text here"), []);
 }
+
+#[test]
+fn a_key_that_comes_while_the_call_is_hung_up_goes_nowhere() {
+    let (mut world, call) = World::echoing(ALL, ECHO);
+    world.command(Command::Hangup { call });
+    assert_eq!(world.pressed(call, '1'), []);
+    assert!(world.names().contains(&"digit") && !world.names().contains(&"command-refused"));
+}
