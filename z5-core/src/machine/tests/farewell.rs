@@ -28,6 +28,7 @@ fn end(world: &mut World, call: CallId) -> (&'static str, Side, Duration) {
         if let Some((code, by)) = told {
             return (code, by, world.now - began);
         }
+        assert!(world.now - began < Duration::from_secs(120), "no end: {:?}", world.names());
         world.wait();
     }
 }
