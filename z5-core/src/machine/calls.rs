@@ -104,6 +104,8 @@ struct Call {
     /// When the far end has not answered until then, we give up.
     patience: Option<Instant>,
     place: moving::Place,
+    /// How often that was offered and may not have been heard.
+    place_tries: u8,
     /// Its media are bound to an address that is not ours any more, and that was told.
     stuck: bool,
     gave_up: bool,
@@ -356,6 +358,7 @@ impl Call {
             add_offered: false,
             patience: None,
             place: moving::Place::default(),
+            place_tries: 0,
             stuck: false,
             gave_up: false,
             over_by: None,

@@ -125,8 +125,8 @@ impl Calls {
         out: &mut Outbox<Effect>,
     ) {
         let Some((id, call)) = self.by_key(key) else { return };
-        call.hold.wanted = None;
-        call.place_refused(failure);
+        let held = call.hold.wanted.take().is_some();
+        call.place_refused(failure, held || call.add_offered);
         // What has not been offered yet will be.
         if call.add_offered {
             call.drop_proposal();
@@ -161,7 +161,7 @@ impl Calls {
         if let Some(error) = refused {
             return out.push(Effect::Emit(EventKind::CommandRefused { call: id, error }));
         }
-        call.adding = vec![kind];
+        call.adds(&[kind]);
         call.proposing = true;
         if !call.wanted.contains(&kind) {
             call.wanted.push(kind);
@@ -298,6 +298,12 @@ impl Calls {
 }
 
 impl Call {
+    /// Media are made ready to be added. Ports that the same ones had before were given back when they were refused.
+    pub(super) fn adds(&mut self, kinds: &[MediaKind]) {
+        self.ready.retain(|medium| !kinds.contains(&medium.kind));
+        self.adding = kinds.to_vec();
+    }
+
     /// Forgets a medium that was to be added.
     fn drop_proposal(&mut self) {
         self.add_offered = false;

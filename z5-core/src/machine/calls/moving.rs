@@ -3,8 +3,9 @@
 //! told our new Contact by then.
 //!
 //! An offer that meets another one of ours waits for its end, one that crosses the far end's (491) is made again by the user
-//! agent, one that was lost with its connection over the next one. A far end that refuses is not asked again: that is told, and
-//! the call goes on as far as it can. Where `media.bind` names the address nothing is moved.
+//! agent, one that was lost with its connection over the next one, one that may not have been heard with the next registration.
+//! A far end that refuses is not asked again: that is told, and the call goes on as far as it can. Where `media.bind` names the
+//! address nothing is moved.
 
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallFailure};
@@ -14,6 +15,9 @@ use crate::call::CallId;
 use crate::error::CallError;
 use crate::events::{CallState, EventKind, MediaKind};
 use crate::machine::io::{Effect, PortPair, ReadyMedium};
+
+/// How often a place is offered of which nobody can say whether the far end has heard.
+const PLACE_TRIES: u8 = 5;
 
 /// Whether the far end knows where our media are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,11 +74,10 @@ impl Calls {
             Ok(moved) if moved.is_empty() => Vec::new(),
             Ok(moved) => {
                 for (kind, ports) in moved {
-                    if let Some(medium) = call.ready.iter_mut().rev().find(|medium| medium.kind == kind) {
-                        medium.ports = ports;
-                    }
+                    let of_it = call.ready.iter_mut().filter(|medium| medium.kind == kind);
+                    of_it.for_each(|medium| medium.ports = ports);
                 }
-                (call.stuck, call.place) = (false, Place::Untold);
+                (call.stuck, call.place, call.place_tries) = (false, Place::Untold, 0);
                 self.offer_place(id, desk, out)
             }
         }
@@ -125,9 +128,21 @@ impl Call {
         }
     }
 
-    /// The offer has failed: for want of a connection, or because the far end does not agree.
-    pub(super) fn place_refused(&mut self, failure: &CallFailure) {
-        match matches!(failure, CallFailure::NoFlow | CallFailure::ConnectionLost) {
+    /// The offer has failed. It is made again with the next registration when a connection was lost, when it did not reach the
+    /// far end (408, 503, no answer) or that had no time (500), which is asked a few times, and when the far end may have
+    /// refused what the offer was for in the first place (`for_more`). Else the far end does not agree.
+    pub(super) fn place_refused(&mut self, failure: &CallFailure, for_more: bool) {
+        let lost = matches!(failure, CallFailure::NoFlow | CallFailure::ConnectionLost);
+        let unheard = matches!(
+            failure,
+            CallFailure::TimedOut { .. }
+                | CallFailure::NoAnswer { status: 408 }
+                | CallFailure::Refused { status: 500 | 503, .. }
+        );
+        if unheard && self.place == Place::Offered {
+            self.place_tries = self.place_tries.saturating_add(1);
+        }
+        match lost || for_more || unheard && self.place_tries < PLACE_TRIES {
             true => self.place_waits(),
             false => self.place_known(),
         }

@@ -199,7 +199,7 @@ impl Calls {
         if added.is_empty() || call.proposing {
             return self.answer_offer(id, desk, out);
         }
-        call.adding.clone_from(&added);
+        call.adds(&added);
         self.prepare(id, added, desk, out);
         Vec::new()
     }

@@ -1,7 +1,9 @@
 //! A call that stands while this machine gets another address.
 
 use super::standing::AUDIO;
+use super::video::{VIDEO, WITH_VIDEO, config};
 use super::*;
+use crate::events::MediaKind;
 
 /// As [`AUDIO`], with a key.
 const ENCRYPTED: &str = "m=audio 40000 RTP/SAVP 0\r\n\
@@ -28,6 +30,17 @@ impl World {
     fn invites(&self, from: usize) -> Vec<&str> {
         let sent = self.sent[from..].iter().map(String::as_str);
         sent.filter(|message| message.starts_with("INVITE ")).collect()
+    }
+
+    /// Lets time pass until there are so many.
+    fn until_invited(&mut self, from: usize, count: usize) {
+        for _ in 0..900 {
+            if self.invites(from).len() >= count {
+                break;
+            }
+            self.pass(Duration::from_secs(1));
+        }
+        assert_eq!(self.invites(from).len(), count, "{:?}", self.names());
     }
 
     /// Answers our last INVITE on the connection that stands.
@@ -185,5 +198,99 @@ fn media_of_a_configured_address_and_those_of_the_same_one_stay_where_they_are()
         assert_eq!(world.invites(from).len(), 1, "{home}");
         assert_eq!(line(world.invites(from)[0], "c="), "c=IN IP4 127.0.0.1");
         assert_eq!(world.trouble(), None);
+    }
+}
+
+#[test]
+fn a_medium_that_was_refused_and_added_later_is_where_it_is_now_and_moves_by_one_offer() {
+    let options = StartOptions { retry: RetryMode::Supervised, ..StartOptions::default() };
+    let mut world = World::of(&config("film"), options);
+    world.features = Some(&["audio", "text", "video"]);
+    let (mut world, call) = (world.start(), CallId(9));
+    let target = "bob".into();
+    world.command(Command::Call { call, target, wanted: WITH_VIDEO, anonymous: false, location: None });
+    world.make_ready(call);
+    world.reply(200, &format!("{AUDIO}m=video 0 RTP/AVP 96\r\n"));
+    assert!(world.invites(0)[0].contains("m=video 30002 "));
+
+    // The far end adds it; by then it gets another port.
+    let invite = world.invites(0)[0].to_owned();
+    let header = |name: &str| line(&invite, name).split_once(": ").unwrap().1.to_owned();
+    let (from, to, id) = (header("To:"), header("From:"), header("Call-ID:"));
+    let contact = header("Contact:").split(['<', '>']).nth(1).unwrap().to_owned();
+    let media = format!("{AUDIO}{}", VIDEO.replace("99 100 34", "99 100"));
+    let body = format!("v=0\r\no=- 1 10 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n{media}");
+    let head = |method: &str| {
+        format!(
+            "{method} {contact} SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:5060;branch=z9hG4bK{method}\r\n\
+             Max-Forwards: 70\r\nFrom: {from};tag=b\r\nTo: {to}\r\nCall-ID: {id}\r\nCSeq: 2 {method}\r\n\
+             Contact: <sip:bob@127.0.0.1:5060>\r\n"
+        )
+    };
+    let describes = format!("Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n", body.len());
+    let offer = format!("{}{describes}{body}", head("INVITE"));
+    world.input(Input::Received { flow: FlowId(1), bytes: offer.as_bytes() });
+    world.settle();
+    assert_eq!(world.prepared, [MediaKind::Video]);
+    world.make_ready(call);
+    let answer = world.sent.iter().rev().find(|message| message.starts_with("SIP/2.0 200")).unwrap();
+    assert!(answer.contains("m=video 30000 "), "{answer}");
+    let ack = format!("{}Content-Length: 0\r\n\r\n", head("ACK"));
+    world.input(Input::Received { flow: FlowId(1), bytes: ack.as_bytes() });
+    world.settle();
+
+    let from = world.sent.len();
+    world.wander("198.51.100.7");
+    for count in 1..=2 {
+        assert_eq!(world.invites(from).len(), count);
+        world.agree_with(200, &media);
+    }
+    let offer = world.invites(from)[1];
+    assert_eq!((offer.matches("m=video").count(), line(offer, "c=")), (1, "c=IN IP4 198.51.100.7"));
+    assert!(line(offer, "m=video").starts_with("m=video 31002 "), "{offer}");
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.invites(from).len(), 2, "told once");
+}
+
+#[test]
+fn a_place_that_went_with_a_hold_is_offered_alone_when_the_hold_is_refused() {
+    let (mut world, call) = World::calling(CONFIG, AUDIO);
+    let from = world.sent.len();
+    world.wander("198.51.100.7");
+    world.command(Command::Hold { call, hold: true });
+    world.agree_to_contact(from);
+    let with_hold = world.invites(from)[1];
+    assert_eq!((line(with_hold, "c="), line(with_hold, "a=send")), ("c=IN IP4 198.51.100.7", "a=sendonly"));
+    world.agree(488);
+    world.until_invited(from, 3);
+    let alone = world.invites(from)[2];
+    assert_eq!((line(alone, "c="), line(alone, "a=send")), ("c=IN IP4 198.51.100.7", "a=sendrecv"));
+    world.agree(488);
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.invites(from).len(), 3, "once");
+}
+
+#[test]
+fn a_place_that_may_not_have_been_heard_is_offered_again_with_the_next_registration() {
+    for (status, most) in [(503, 6), (500, 6), (403, 2)] {
+        let (mut world, _) = World::calling(CONFIG, AUDIO);
+        let from = world.sent.len();
+        world.wander("198.51.100.7");
+        world.agree_to_contact(from);
+        for count in 2..=most {
+            world.until_invited(from, count);
+            assert_eq!(line(world.invites(from).last().unwrap(), "c="), "c=IN IP4 198.51.100.7");
+            world.agree(status);
+            assert_eq!(world.invites(from).len(), count, "{status}: not at once");
+        }
+        world.pass(Duration::from_secs(600));
+        assert_eq!(world.invites(from).len(), most, "{status}: a few times at most");
+        // Another address, another count.
+        world.wander("198.51.100.8");
+        world.agree(200);
+        world.agree(503);
+        world.until_invited(from, most + 3);
+        world.agree(200);
+        assert_eq!(world.locals().last().map(String::as_str), Some("198.51.100.8:31000"));
     }
 }

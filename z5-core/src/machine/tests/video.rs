@@ -7,13 +7,13 @@ use super::*;
 use crate::events::MediaKind;
 
 /// A line as others write it: both packetization modes under numbers of their own.
-const VIDEO: &str = "m=video 40010 RTP/AVPF 99 100 34\r\na=rtpmap:99 H264/90000\r\n\
+pub(super) const VIDEO: &str = "m=video 40010 RTP/AVPF 99 100 34\r\na=rtpmap:99 H264/90000\r\n\
     a=fmtp:99 profile-level-id=42C00D;packetization-mode=1\r\na=rtpmap:100 H264/90000\r\na=fmtp:100 profile-level-id=42C00D\r\n\
     a=rtcp-fb:* nack pli\r\na=rtcp-fb:99 ccm fir\r\nb=TIAS:300000\r\n";
-const WITH_VIDEO: io::Wanted =
+pub(super) const WITH_VIDEO: io::Wanted =
     io::Wanted { audio: true, text: Some(false), video: Some(true), record: false, echo: false };
 
-fn config(video: &str) -> String {
+pub(super) fn config(video: &str) -> String {
     format!("{CONFIG}[media]\nvideo = \"{video}\"\n")
 }
 
