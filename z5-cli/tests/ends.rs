@@ -111,6 +111,19 @@ fn a_second_interrupt_ends_a_call_at_once_with_its_report() {
     assert!(out.join("report.html").exists());
 }
 
+/// A demonstration that was cut short has shown less than it promises.
+#[test]
+fn an_interrupted_demo_does_not_pass() {
+    let (mut running, mut lines) = Running::start(&["--json", "demo"]);
+    assert!(lines.any(|line| line["event"] == "call-established"));
+    running.signal("-INT");
+    let result = lines.last().unwrap();
+    assert_eq!(
+        (running.0.wait().unwrap().code(), &result["failure"]["code"]),
+        (Some(1), &"run.interrupted".into())
+    );
+}
+
 /// One interrupt: what was not reached is listed, and the suites are whole.
 #[test]
 fn an_interrupted_suite_lists_what_was_not_reached() {

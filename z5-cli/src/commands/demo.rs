@@ -12,7 +12,7 @@ use crate::args::DemoArgs;
 use crate::audio::{AudioArg, TONE_DBM0, TONE_HZ};
 use crate::exit::Exit;
 use crate::expect::Expectation;
-use crate::failure::usage;
+use crate::failure::{interrupted, usage};
 use crate::output::Output;
 use crate::report::Report;
 use crate::script::{Kept, Media, Plan};
@@ -43,9 +43,18 @@ pub(super) async fn run(args: &DemoArgs, mut out: Output, process_start: Instant
         }
     };
     if report.failure.is_none() && exit.is_none() {
+        if !was_whole(&report) {
+            report.fail(interrupted());
+        }
         report.expectations = expectations(&report);
     }
     finish(exit, &mut report, &mut out)
+}
+
+/// The call took its time: one that an interrupt has shortened shows less than the demonstration promises.
+fn was_whole(report: &Report) -> bool {
+    let lasted_ms = report.call.as_ref().and_then(|call| call.duration_ms);
+    lasted_ms.is_some_and(|ms| ms >= 0.9 * DURATION.as_secs_f64() * 1000.0)
 }
 
 async fn against(carrier: &Carrier, args: &DemoArgs, report: &mut Report, out: &mut Output) -> Option<Exit> {

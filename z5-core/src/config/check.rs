@@ -180,13 +180,14 @@ impl Config {
                 "the range has no even port followed by an odd one (RTP and RTCP)",
             ));
         }
-        let needed = self.media.pairs_of_a_call();
+        let threads = u32::try_from(self.media.packet_threads).unwrap_or(u32::MAX);
+        let needed = self.media.pairs_of_a_call().saturating_mul(threads);
         let few =
             |ports: &PortRange| !ports.is_any() && (1..needed).contains(&pairs(ports.first(), ports.last()));
         if let Some(ports) = self.media.ports.filter(|ports| self.media.shared_ports && few(ports)) {
             let why = format!(
-                "audio, text and video have a pair of ports each, {needed} of them here, and `media.ports` ({ports}) has fewer; widen it or \
-                 leave media out"
+                "audio, text and video have a pair of ports each, for each packet thread, {needed} of them here, and `media.ports` \
+                 ({ports}) has fewer; widen it or leave media out"
             );
             out.push(Problem::bad("media.shared_ports", why));
         }
