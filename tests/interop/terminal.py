@@ -70,23 +70,23 @@ def shell_is_sane(terminal):
 
 
 def typed_text_returns(z5, run):
-    """HELLO to the echo far end and back, backspace, mute, help and the key that hangs up; returns what was seen."""
+    """What --text says and HELLO to the echo far end and back, backspace, mute, help and the key that hangs up; returns what was seen."""
     mock, terminal = Mock(z5, run), Tmux(run)
     try:
         result = run / "exit"
-        terminal.type(f"{z5} --config {mock.config} call echo --report {run / 'out'}; echo $? > {result}; echo over-$((1+1))")
+        terminal.type(f"{z5} --config {mock.config} call echo --text PLAN --report {run / 'out'}; echo $? > {result}; echo over-$((1+1))")
         terminal.keys("Enter")
         terminal.wait("the view", "established", "You type here", "F10 hang up")
         for key in "HELLP":
             terminal.type(key)
         terminal.keys("BSpace")
         terminal.type("O")
-        screen = terminal.wait("the echo", "│HELLO")
+        screen = terminal.wait("the echo", "│PLANHELLO")
         end = time.monotonic() + PATIENCE_S
-        while screen.count("HELLO") < 2 and time.monotonic() < end:
+        while screen.count("PLANHELLO") < 2 and time.monotonic() < end:
             time.sleep(0.1)
             screen = terminal.screen()
-        assert screen.count("HELLO") == 2, f"typed on one side and back on the other:\n{screen}"
+        assert screen.count("PLANHELLO") == 2, f"typed on one side and back on the other:\n{screen}"
         terminal.keys("F3")
         terminal.wait("mute", "sound muted")
         terminal.keys("F2")

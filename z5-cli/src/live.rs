@@ -83,6 +83,12 @@ impl Live {
         self.draw();
     }
 
+    /// Text of ours that no key made.
+    pub(crate) fn typed(&mut self, text: &str) {
+        self.state.typed(text);
+        self.draw();
+    }
+
     /// Takes what the terminal tells; gives what is to be done.
     pub(crate) fn input(&mut self, input: &Input) -> Option<Action> {
         let action = match input {

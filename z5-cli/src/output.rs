@@ -97,6 +97,13 @@ impl Output {
         }
     }
 
+    /// Text that a plan sends now: it stands beside what is typed by hand, so that both sides of the talk are seen.
+    pub(crate) fn typed(&mut self, text: &str) {
+        if let Self::Live(live) = self {
+            live.typed(text);
+        }
+    }
+
     /// An object of the command's own, for programs only.
     pub(crate) fn object(&mut self, object: &impl Serialize) {
         if matches!(self, Self::Json) {

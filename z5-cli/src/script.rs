@@ -205,7 +205,10 @@ impl Script<'_> {
                 self.session.answer(call, media.to_call_media());
             }
             (Some(Alarm::Type(character)), Some(call)) => {
-                self.session.send_text(call, character.encode_utf8(&mut [0; 4]));
+                let mut room = [0; 4];
+                let text = character.encode_utf8(&mut room);
+                self.session.send_text(call, text);
+                out.typed(text);
             }
             (Some(Alarm::Act(number)), Some(call)) => {
                 let (Plan::Call { media, .. } | Plan::Answer { media, .. }) = self.plan else { return };
@@ -214,6 +217,9 @@ impl Script<'_> {
                 act.deed.perform(self.session, call);
                 self.deeds.on_given(number, self.session);
                 self.note_typed(&act.deed, report);
+                if let Deed::Text(text) = &act.deed {
+                    out.typed(text);
+                }
             }
             (Some(Alarm::Wait), _) => {
                 let why = "no call came in the time of --wait".to_owned();
@@ -309,7 +315,10 @@ impl Script<'_> {
                 result.pictures.clone_from(&media.kept.pictures);
                 if let Some(text) = media.typed() {
                     match media.typing {
-                        None => self.session.send_text(*call, &text),
+                        None => {
+                            self.session.send_text(*call, &text);
+                            out.typed(&text);
+                        }
                         Some(_) => text.chars().enumerate().for_each(|(number, character)| {
                             self.alarms.set(media.typed_after(number), Alarm::Type(character));
                         }),

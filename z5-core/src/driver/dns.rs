@@ -17,6 +17,7 @@ use z5_sip::locate::{self, Miss, Naptr, Srv};
 
 use self::socket::Runtime;
 use super::{Fact, Facts};
+use crate::error::AttemptOutcome;
 use crate::machine::io::{DnsTransport, LookupAnswer, LookupFailure, LookupId, Record};
 
 mod socket;
@@ -204,8 +205,13 @@ fn failure(error: NetError) -> LookupFailure {
         NetError::Dns(DnsError::NoRecordsFound(none)) => code(none.response_code),
         NetError::Dns(DnsError::ResponseCode(found)) => code(*found),
         NetError::Io(io) if io.kind() == std::io::ErrorKind::TimedOut => LookupFailure::TimedOut,
-        NetError::Io(io) => LookupFailure::Unreachable(io.to_string()),
-        NetError::NoConnections => LookupFailure::Unreachable(error.to_string()),
+        NetError::Io(io) => {
+            LookupFailure::Unreachable(AttemptOutcome::from_io(io, Duration::ZERO).to_string())
+        }
+        // what hickory says of a port that is closed
+        NetError::NoConnections => {
+            LookupFailure::Unreachable("the port is closed or cannot be reached".into())
+        }
         _ => LookupFailure::ServerFailed(error.to_string()),
     }
 }
