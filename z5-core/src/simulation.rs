@@ -5,7 +5,8 @@
 //! (`tokio::runtime::Builder::start_paused`): it then goes from one deadline to the next as soon as nothing more is to be done, and
 //! [`clock::now`](crate::clock::now) follows it. One seed and the same commands at the same moments give the same events.
 //!
-//! Nothing can be kept (`store` is refused: a disk takes time that is not counted), the machine's addresses are not looked at, and UDP carries no SIP.
+//! Nothing can be kept (`store` is refused: a disk takes time that is not counted), the machine's addresses are not looked at, and over TLS
+//! nothing is encrypted: the network says what a certificate is worth.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,12 +39,23 @@ pub trait Network: Send + Sync {
     fn name(&self, question: &Question) -> NameAnswer;
     /// Sends a request over HTTPS.
     fn https(&self, request: &HttpsRequest) -> HttpsAnswer;
-    /// Opens a connection for SIP. What comes on it is handed to `hear`.
-    fn connect(&self, server: SocketAddr, tls: bool, hear: Hear) -> ConnectAnswer;
-    /// Sends on a connection.
+    /// Opens a connection for SIP, or a socket for datagrams to and from one server. What comes on it is handed to `hear`.
+    fn connect(&self, server: SocketAddr, carrier: SipTransport, hear: Hear) -> ConnectAnswer;
+    /// Sends on a connection: bytes of its stream, or one datagram.
     fn send(&self, connection: u64, bytes: &[u8]);
     /// Ends a connection.
     fn close(&self, connection: u64);
+}
+
+/// What carries SIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SipTransport {
+    /// A stream.
+    Tcp,
+    /// The same; its server shows a certificate.
+    Tls,
+    /// Datagrams. To open it asks nobody, so it always stands.
+    Udp,
 }
 
 /// Takes what comes on a connection. It returns at once.
@@ -52,10 +64,12 @@ pub type Hear = Box<dyn Fn(Heard) + Send + Sync>;
 /// What comes on a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
-    /// Bytes.
+    /// Bytes of a stream, or one datagram.
     Bytes(Bytes),
     /// Its end.
     Closed,
+    /// A datagram came to a closed port, and an ICMP message says so.
+    Refused,
 }
 
 /// The kinds of records that are asked for.
@@ -248,7 +262,7 @@ mod tests {
             HttpsAnswer::Silent
         }
 
-        fn connect(&self, _: SocketAddr, _: bool, _: Hear) -> ConnectAnswer {
+        fn connect(&self, _: SocketAddr, _: SipTransport, _: Hear) -> ConnectAnswer {
             ConnectAnswer::Refused
         }
 

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use hickory_server::Server;
 use tokio::net::UdpSocket;
@@ -28,7 +27,7 @@ use crate::recorder::{Recorder, Service};
 use crate::relay::{Relay, RelayFigures, RelayStats};
 use crate::scenario::{self, ScenarioError};
 use crate::sip::switch::{RegistrationLimits, Switch};
-use crate::sip::{Door, Input, SWITCH_INPUTS, datagrams};
+use crate::sip::{Door, Input, Numbers, SWITCH_INPUTS, datagrams};
 use crate::state::{Addresses, State};
 use crate::tls::{Tls, TlsSetupError};
 use crate::{clock, http, mcs, zdial};
@@ -203,7 +202,7 @@ impl Carrier {
             switch,
             faults: state.faults.clone(),
             recorder: state.recorder.clone(),
-            next_id: AtomicU64::new(1),
+            numbers: Numbers::default(),
             conditions: self.sip_conditions.clone(),
             seed,
         });
@@ -229,7 +228,7 @@ impl Carrier {
         }
         for socket in udp {
             let Ok(here) = socket.local_addr() else { continue };
-            self.tasks.spawn(datagrams::serve(Arc::clone(&door), socket, here.ip()));
+            self.tasks.spawn(datagrams::socket::serve(Arc::clone(&door), socket, here.ip()));
         }
     }
 

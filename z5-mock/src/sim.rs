@@ -2,8 +2,8 @@
 //!
 //! Names, HTTPS requests and SIP bytes go in with the time, what the carrier answers comes out; [`Sim::next_deadline`] says when it wants to
 //! be woken. One seed and the same inputs give the same answers. Media goes in and comes out as datagrams: relay and far ends play at
-//! ports without sockets. Connections for SIP are late under an impairment as streams over sockets are. Certificates are not made; a
-//! fault of a certificate is told as such.
+//! ports without sockets. Connections for SIP are late under an impairment as streams over sockets are, and datagrams with SIP, at the
+//! carrier's own ports, are lost, doubled and late as others. Certificates are not made; a fault of a certificate is told as such.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -27,10 +27,11 @@ use crate::mail::VideoMessage;
 use crate::recorder::{Direction, Recorder, Service};
 use crate::relay::{Relay, RelayFigures, RelayStats};
 use crate::sip::switch::Switch;
-use crate::sip::{FAR_ENDS, Input};
+use crate::sip::{FAR_ENDS, Input, Numbers};
 use crate::state::State;
 use crate::{account, mcs, zdial};
 
+mod datagrams;
 mod https;
 mod sip;
 
@@ -48,7 +49,7 @@ pub struct Sim {
     far_ends: FarEnds,
     for_far_ends: mpsc::UnboundedReceiver<Message>,
     connections: BTreeMap<u64, sip::Connection>,
-    last_connection: u64,
+    ports: datagrams::Ports,
     /// What is to be armed and ended, and when.
     orders: Vec<(Instant, Order, Option<ArmedId>)>,
     media: Imagined,
@@ -59,7 +60,7 @@ pub struct Sim {
     out: Vec<Said>,
 }
 
-/// A datagram with media, on its way between two ports.
+/// A datagram with media or SIP, on its way between two ports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     /// The port it leaves.
@@ -73,7 +74,7 @@ pub struct Datagram {
 /// How large everything is that the carrier remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sizes {
-    /// Connections for SIP.
+    /// Connections for SIP, and sources of datagrams with it.
     pub connections: usize,
     /// Registered contacts.
     pub bindings: usize,
@@ -108,6 +109,14 @@ impl Sim {
         let (impairment, seed) = (Conditions::new(builder.impairment.clone()), builder.seed);
         let sip_impairment = Conditions::new(builder.sip_impairment.clone());
         let (media, figures) = (Imagined::default(), RelayFigures::default());
+        let mut ports = datagrams::Ports {
+            given: (faults.clone(), recorder.clone()),
+            numbers: Numbers::default(),
+            conditions: sip_impairment.clone(),
+            seed,
+            by_address: BTreeMap::new(),
+        };
+        builder.addresses.iter().for_each(|here| ports.open(SocketAddr::new(*here, addresses.sip.port())));
         let state =
             Arc::new(State::new(builder, addresses, None, faults, recorder, Clock::simulated(now, unix_s))?);
         let (to_far_ends, for_far_ends) = mpsc::unbounded_channel();
@@ -122,7 +131,7 @@ impl Sim {
             far_ends: FarEnds::imagined(Arc::clone(&state), place, media.clone()),
             for_far_ends,
             connections: BTreeMap::new(),
-            last_connection: 0,
+            ports,
             orders: later
                 .into_iter()
                 .map(|(order, armed)| (now + order.first_pause(armed), order, armed))
@@ -147,7 +156,7 @@ impl Sim {
         ClientConfig::generic(&self.state, username, "tcp")
     }
 
-    /// Where SIP is answered over TCP.
+    /// Where SIP is answered over TCP and UDP.
     pub fn sip_addr(&self) -> SocketAddr {
         self.state.addresses.sip
     }
@@ -172,7 +181,8 @@ impl Sim {
         self.impairment.set(impairment);
     }
 
-    /// Impairs SIP otherwise, from the next bytes on, on connections that stand too: delay, jitter and rate, as over TCP.
+    /// Impairs SIP otherwise, from the next datagram or bytes on, on connections that stand too; of those it is delay, jitter and rate, as
+    /// over TCP.
     pub fn impair_sip(&self, impairment: Impairment) {
         self.sip_impairment.set(impairment);
     }
@@ -182,9 +192,12 @@ impl Sim {
         self.figures.all()
     }
 
-    /// A datagram arrives at a port of the carrier; `false` when nobody is there.
+    /// A datagram arrives at a port of the carrier, for SIP or media; `false` when nobody is there.
     pub fn datagram(&mut self, mut datagram: Datagram, now: Instant) -> bool {
         self.at(now);
+        if self.is_sip(datagram.to) {
+            return self.sip_datagram(&datagram, now);
+        }
         self.media.receive(&mut datagram, now.into())
     }
 
@@ -203,7 +216,8 @@ impl Sim {
     /// How much it remembers.
     pub fn sizes(&self) -> Sizes {
         let (bindings, calls) = self.switch.sizes();
-        Sizes { connections: self.connections.len(), bindings, calls, far_end_calls: self.far_ends.calls() }
+        let connections = self.connections.len() + self.ports.len();
+        Sizes { connections, bindings, calls, far_end_calls: self.far_ends.calls() }
     }
 
     /// A question to the name server at one of the addresses.
@@ -240,7 +254,7 @@ impl Sim {
         let late = self.connections.values().flat_map(|connection| {
             [connection.inward.next_deadline(), connection.outward.next_deadline()].into_iter().flatten()
         });
-        let orders = orders.into_iter().chain(late);
+        let orders = orders.into_iter().chain(late).chain(self.ports.next_deadline());
         orders.chain(self.far_ends.next_deadline()).chain(switch).chain(media).min()
     }
 
@@ -268,6 +282,7 @@ impl Sim {
         self.media.on_deadline(now.into());
         self.switch.on_deadline();
         self.carry(now);
+        self.carry_datagrams(now);
         self.settle();
     }
 

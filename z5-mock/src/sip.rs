@@ -4,6 +4,7 @@
 //! what the switch sends; everything else is decided in the switch.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -45,6 +46,16 @@ pub(crate) struct ConnectionId(pub(crate) u64);
 /// The connection that far ends use.
 pub(crate) const FAR_ENDS: ConnectionId = ConnectionId(0);
 
+/// Numbers for connections of one carrier, from 1 on; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(Arc<AtomicU64>);
+
+impl Numbers {
+    pub(crate) fn next(&self) -> ConnectionId {
+        ConnectionId(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
 /// What reaches the switch.
 pub(crate) enum Input {
     Opened {
@@ -72,20 +83,16 @@ pub(crate) struct Door {
     pub(crate) switch: mpsc::Sender<Input>,
     pub(crate) faults: crate::fault::Faults,
     pub(crate) recorder: Recorder,
-    pub(crate) next_id: AtomicU64,
+    pub(crate) numbers: Numbers,
     /// What happens on the way.
     pub(crate) conditions: Conditions,
     pub(crate) seed: u64,
 }
 
 impl Door {
-    fn number(&self) -> ConnectionId {
-        ConnectionId(self.next_id.fetch_add(1, Ordering::Relaxed))
-    }
-
     pub(crate) async fn connection(&self, stream: TcpStream, peer: SocketAddr, shape: Shape) {
         let Ok(local) = stream.local_addr() else { return };
-        let id = self.number();
+        let id = self.numbers.next();
         let stream = Shaped::new(self.impaired(id, stream), shape);
         self.serve(id, stream, Transport::Tcp, local, peer).await;
     }
@@ -102,7 +109,7 @@ impl Door {
         let fault = self.faults.at(local.ip()).strike(|fault| {
             if let Fault::Certificate(Service::Sip, kind) = *fault { Some(kind) } else { None }
         });
-        let id = self.number();
+        let id = self.numbers.next();
         match acceptor(fault).accept(self.impaired(id, stream)).await {
             Ok(stream) => {
                 let negotiated = tls::negotiated(stream.get_ref().1);

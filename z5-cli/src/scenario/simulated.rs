@@ -10,12 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use z5_core::clock::{self, WallAnchor};
 use z5_core::media::engine::simulated;
-use z5_core::simulation::{
-    ConnectAnswer, Hear, Heard, HttpsAnswer, HttpsRequest, NameAnswer, NameRecord, Network, Question,
-    RecordKind, Simulation, TlsFailure,
-};
-use z5_mock::CertificateFault;
-use z5_mock::sim::{self, Answered, Datagram, HttpsOutcome, Opened, Said, Sim};
+use z5_core::simulation::{ConnectAnswer, Hear, Heard, Simulation};
+use z5_mock::sim::{Datagram, Said, Sim};
+
+mod network;
 
 /// What the calendar says when a simulation begins: 2027-01-15 08:00 UTC, whenever it is run.
 pub(super) const BEGINS: Duration = Duration::from_secs(1_800_000_000);
@@ -41,14 +39,34 @@ pub(super) struct Simulated {
 
 struct Carrier {
     sim: Sim,
+    /// The clients' ends, by number.
+    ends: BTreeMap<u64, End>,
+    last_end: u64,
     /// Who listens on which connection.
     hears: BTreeMap<u64, Hear>,
+    /// The clients' ports for datagrams.
+    sockets: BTreeMap<SocketAddr, Socket>,
     /// Datagrams on their way, in the order they arrive.
     flying: BTreeMap<(Instant, u64), Datagram>,
     flown: u64,
-    /// SIP on its way to the carrier: the connection, and its bytes or its end.
-    said: VecDeque<(Instant, u64, Option<Vec<u8>>)>,
+    /// SIP on its way to the carrier: from where, and its bytes or its end.
+    said: VecDeque<(Instant, End, Option<Vec<u8>>)>,
     client_port: u16,
+}
+
+/// A client's socket for datagrams, which takes those of one server.
+struct Socket {
+    server: SocketAddr,
+    hear: Hear,
+}
+
+/// A client's end for SIP.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// Of a connection, with its number at the carrier.
+    Stream(u64),
+    /// A socket for datagrams to and from one server.
+    Socket { local: SocketAddr, server: SocketAddr },
 }
 
 impl Simulated {
@@ -59,8 +77,17 @@ impl Simulated {
         let changed = Arc::<Notify>::default();
         let tell = Arc::clone(&changed);
         let media = simulated::Network::new(clock::now, BEGINS, move || tell.notify_one());
-        let (hears, flying, said) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
-        let carrier = Carrier { sim, hears, flying, flown: 0, said, client_port: FIRST_CLIENT_PORT };
+        let carrier = Carrier {
+            sim,
+            ends: BTreeMap::new(),
+            last_end: 0,
+            hears: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            flying: BTreeMap::new(),
+            flown: 0,
+            said: VecDeque::new(),
+            client_port: FIRST_CLIENT_PORT,
+        };
         Ok(Arc::new(Self {
             carrier: Mutex::new(carrier),
             media,
@@ -91,12 +118,6 @@ impl Simulated {
         drop(carrier);
         self.changed.notify_one();
         done
-    }
-
-    /// A client says something of SIP, or ends its connection behind it.
-    fn say(&self, connection: u64, bytes: Option<Vec<u8>>) {
-        self.carrier().said.push_back((clock::now() + SIP_THERE, connection, bytes));
-        self.changed.notify_one();
     }
 
     fn carrier(&self) -> MutexGuard<'_, Carrier> {
@@ -160,12 +181,32 @@ impl Carrier {
     /// What clients have said of SIP arrives, in the order in which it was said.
     fn hear(&mut self, now: Instant) {
         while self.said.front().is_some_and(|(at, ..)| *at <= now) {
-            let Some((_, connection, bytes)) = self.said.pop_front() else { return };
-            match bytes {
-                Some(bytes) => self.sim.received(connection, &bytes, now),
-                None => self.sim.closed(connection, now),
+            let Some((_, end, bytes)) = self.said.pop_front() else { return };
+            match (end, bytes) {
+                (End::Stream(connection), Some(bytes)) => self.sim.received(connection, &bytes, now),
+                (End::Stream(connection), None) => self.sim.closed(connection, now),
+                (End::Socket { local, server }, Some(bytes)) => {
+                    let came = self.sim.datagram(Datagram { from: local, to: server, bytes }, now);
+                    if let (false, Some(socket)) = (came, self.sockets.get(&local)) {
+                        (socket.hear)(Heard::Refused);
+                    }
+                }
+                // Of a socket's end nobody is told.
+                (End::Socket { .. }, None) => {}
             }
         }
+    }
+
+    /// A client says something of SIP, or ends its connection behind it.
+    fn say(&mut self, end: End, bytes: Option<Vec<u8>>) {
+        self.said.push_back((clock::now() + SIP_THERE, end, bytes));
+    }
+
+    /// A client's end.
+    fn opened(&mut self, end: End, local: SocketAddr) -> ConnectAnswer {
+        self.last_end += 1;
+        self.ends.insert(self.last_end, end);
+        ConnectAnswer::Stands { connection: self.last_end, local }
     }
 
     fn landed(&mut self, now: Instant) -> Vec<Datagram> {
@@ -187,104 +228,14 @@ impl Carrier {
                         hear(Heard::Closed);
                     }
                 }
+                // One to nobody is lost, as anywhere.
+                Said::Datagram(Datagram { from, to, bytes }) => {
+                    if let Some(socket) = self.sockets.get(&to).filter(|socket| socket.server == from) {
+                        (socket.hear)(Heard::Bytes(bytes.into()));
+                    }
+                }
             }
         }
-    }
-}
-
-impl Network for Simulated {
-    fn name(&self, question: &Question) -> NameAnswer {
-        let kind = match question.kind {
-            RecordKind::A => sim::RecordKind::A,
-            RecordKind::Aaaa => sim::RecordKind::Aaaa,
-            RecordKind::Srv => sim::RecordKind::Srv,
-            RecordKind::Naptr => sim::RecordKind::Naptr,
-        };
-        let server = question.server.ip();
-        match self.with(|sim, now| sim.name(server, &question.name, kind, question.udp, now)) {
-            Answered::Records(records, ttl_s) => {
-                NameAnswer::Records(records.into_iter().map(record).collect(), ttl_s)
-            }
-            Answered::NotFound => NameAnswer::NotFound,
-            Answered::Failed => NameAnswer::Failed,
-            Answered::Refuses => NameAnswer::Refused,
-            Answered::Truncated => NameAnswer::Truncated,
-            Answered::Silent => NameAnswer::Silent,
-            Answered::Closed => NameAnswer::Closed,
-        }
-    }
-
-    fn https(&self, request: &HttpsRequest) -> HttpsAnswer {
-        let wired = sim::HttpsRequest {
-            server: request.server,
-            method: request.method.to_owned(),
-            target: request.target.clone(),
-            headers: request.headers.clone(),
-            body: request.body.clone(),
-        };
-        match self.with(|sim, now| sim.https(wired, now)) {
-            HttpsOutcome::Reply { status, headers, body } => {
-                let headers = headers.iter().filter_map(|(name, value)| {
-                    Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-                });
-                HttpsAnswer::Reply { status, headers: headers.collect(), body }
-            }
-            HttpsOutcome::Refused => HttpsAnswer::Refused,
-            HttpsOutcome::Reset => HttpsAnswer::Reset,
-            HttpsOutcome::Broken => HttpsAnswer::Broken,
-            HttpsOutcome::NoTls => HttpsAnswer::Tls(TlsFailure::Protocol),
-            HttpsOutcome::Certificate(fault) => HttpsAnswer::Tls(judged(fault)),
-            HttpsOutcome::Silent => HttpsAnswer::Silent,
-        }
-    }
-
-    fn connect(&self, server: SocketAddr, tls: bool, hear: Hear) -> ConnectAnswer {
-        let mut carrier = self.carrier();
-        carrier.client_port = carrier.client_port.checked_add(1).unwrap_or(FIRST_CLIENT_PORT);
-        let local = SocketAddr::new(server.ip(), carrier.client_port);
-        let answer = match carrier.sim.connect(server, tls, local, clock::now()) {
-            Opened::Stands(connection) => {
-                carrier.hears.insert(connection, hear);
-                ConnectAnswer::Stands { connection, local }
-            }
-            Opened::Refused => ConnectAnswer::Refused,
-            Opened::Certificate(fault) => ConnectAnswer::Tls(judged(fault)),
-        };
-        carrier.pass_on();
-        drop(carrier);
-        self.changed.notify_one();
-        answer
-    }
-
-    fn send(&self, connection: u64, bytes: &[u8]) {
-        self.say(connection, Some(bytes.to_vec()));
-    }
-
-    fn close(&self, connection: u64) {
-        self.carrier().hears.remove(&connection);
-        self.say(connection, None);
-    }
-}
-
-fn record(record: sim::NameRecord) -> NameRecord {
-    match record {
-        sim::NameRecord::Address(address) => NameRecord::Address(address),
-        sim::NameRecord::Srv { priority, weight, port, target } => {
-            NameRecord::Srv { priority, weight, port, target }
-        }
-        sim::NameRecord::Naptr { order, preference, flags, service, replacement } => {
-            NameRecord::Naptr { order, preference, flags, service, replacement }
-        }
-    }
-}
-
-fn judged(fault: CertificateFault) -> TlsFailure {
-    match fault {
-        CertificateFault::UnknownCa => TlsFailure::UnknownIssuer,
-        CertificateFault::Expired => TlsFailure::Expired,
-        CertificateFault::WrongName => TlsFailure::WrongName,
-        CertificateFault::NotYetValid => TlsFailure::NotYetValid,
-        CertificateFault::WrongPurpose => TlsFailure::BadCertificate,
     }
 }
 

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use z5_core::Config;
-use z5_core::config::Transport;
 use z5_mock::{Account, Builder, Carrier, ClientConfig, Number};
 
 use super::language::WORDS;
@@ -97,7 +96,7 @@ pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World
             match given.clock {
                 Clock::Real => World::Mock(builder),
                 Clock::Simulated => {
-                    real_only(scenario, &mut mistakes);
+                    of_real_time(&scenario.steps, &mut mistakes);
                     World::Simulated(builder, plan.seed.unwrap_or(1))
                 }
             }
@@ -160,17 +159,6 @@ fn other_number(party: &PartyPlan, user: &str) -> String {
 
 fn account(party: &PartyPlan) -> &str {
     party.account.as_deref().unwrap_or(&party.name)
-}
-
-/// What simulated time has not.
-fn real_only(scenario: &Scenario, mistakes: &mut Vec<Mistake>) {
-    for party in &scenario.parties {
-        if party.transport == Some(Transport::Udp) {
-            let why = format!("party `{}`: --clock simulated carries SIP over tcp and tls only", party.name);
-            mistakes.push(Mistake::new(party.at, why));
-        }
-    }
-    of_real_time(&scenario.steps, mistakes);
 }
 
 /// Steps that need real time: no TLS is spoken.

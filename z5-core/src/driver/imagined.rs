@@ -17,20 +17,31 @@ use crate::machine::io::{
 use crate::machine::transport_name;
 use crate::simulation::{
     self, ConnectAnswer, Heard, HttpsAnswer, NameAnswer, NameRecord, Question, RecordKind, Simulation,
+    SipTransport,
 };
 
 /// As long as an address may be silent when there is another one.
 const SILENCE: Duration = Duration::from_secs(4);
+/// What a datagram carries at most: 65 535 octets with both headers (RFC 768, RFC 791).
+const MAX_PAYLOAD: usize = 65_507;
 
 /// One session's part of the simulation.
 pub(super) struct Imagined {
     simulation: Simulation,
     facts: Facts,
-    /// The connections, by their numbers in the network.
-    flows: BTreeMap<FlowId, u64>,
+    flows: BTreeMap<FlowId, Flow>,
     /// What is under way, in the order it arrives.
     owed: BTreeMap<(Instant, u64), Fact>,
     count: u64,
+}
+
+/// A connection.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    /// Its number in the network.
+    connection: u64,
+    /// Each message is a datagram of its own.
+    datagrams: bool,
 }
 
 impl Imagined {
@@ -156,19 +167,26 @@ impl Imagined {
             let (remote, transport) = (target.address, target.transport);
             let failed =
                 |outcome| Attempt { address: remote, transport: Some(transport_name(transport)), outcome };
-            if !matches!(transport, Transport::Tcp | Transport::Tls) {
-                let why = "simulated time has no such transport: choose tcp or tls".to_owned();
-                tried.push(failed(AttemptOutcome::Failed { why }));
-                continue;
-            }
+            let carrier = match transport {
+                Transport::Tcp => SipTransport::Tcp,
+                Transport::Tls => SipTransport::Tls,
+                Transport::Udp => SipTransport::Udp,
+                Transport::Sctp | Transport::Ws | Transport::Wss => {
+                    let why = "z5 does not have this transport".to_owned();
+                    tried.push(failed(AttemptOutcome::Failed { why }));
+                    continue;
+                }
+            };
             let facts = self.facts.clone();
             let hear = Box::new(move |heard| drop(facts.send(Fact::Heard { flow, heard })));
-            match self.simulation.network.connect(remote, transport.is_secure(), hear) {
+            match self.simulation.network.connect(remote, carrier, hear) {
                 ConnectAnswer::Stands { connection, local } => {
-                    self.flows.insert(flow, connection);
+                    let datagrams = carrier == SipTransport::Udp;
+                    self.flows.insert(flow, Flow { connection, datagrams });
                     let link = sip::Link::Simulated(sip::Ends { transport, local, remote });
-                    return self
-                        .owe(self.simulation.round_trip, Fact::Connected { flow, link, remote, tried });
+                    // A socket for datagrams asks nobody.
+                    let after = if datagrams { Duration::ZERO } else { self.simulation.round_trip };
+                    return self.owe(after, Fact::Connected { flow, link, remote, tried });
                 }
                 ConnectAnswer::Refused => tried.push(failed(AttemptOutcome::Refused)),
                 ConnectAnswer::Tls(why) => tried.push(failed(AttemptOutcome::Tls { why })),
@@ -178,20 +196,31 @@ impl Imagined {
     }
 
     pub(super) fn write(&mut self, flow: FlowId, messages: &[bytes::Bytes]) {
-        if let Some(connection) = self.flows.get(&flow) {
-            self.simulation.network.send(*connection, &messages.concat());
+        match self.flows.get(&flow) {
+            Some(Flow { connection, datagrams: true }) => {
+                // A larger one is lost here, as in a system that does not take it: the transaction notices.
+                let fit = messages.iter().filter(|message| message.len() <= MAX_PAYLOAD);
+                fit.for_each(|message| self.simulation.network.send(*connection, message));
+            }
+            Some(Flow { connection, datagrams: false }) => {
+                self.simulation.network.send(*connection, &messages.concat());
+            }
+            None => {}
         }
     }
 
     pub(super) fn close(&mut self, flow: FlowId) {
-        if let Some(connection) = self.flows.remove(&flow) {
+        if let Some(Flow { connection, .. }) = self.flows.remove(&flow) {
             self.simulation.network.close(connection);
             self.owed.retain(|_, fact| !fact.is_of(flow));
         }
     }
 
     pub(super) fn closed(&mut self, flow: FlowId) {
-        self.flows.remove(&flow);
+        // What the network keeps of it is free again.
+        if let Some(Flow { connection, .. }) = self.flows.remove(&flow) {
+            self.simulation.network.close(connection);
+        }
     }
 
     pub(super) fn heard(&mut self, flow: FlowId, heard: Heard) {
@@ -201,6 +230,7 @@ impl Imagined {
         let fact = match heard {
             Heard::Bytes(bytes) => Fact::Received { flow, bytes, room: None },
             Heard::Closed => Fact::Closed { flow, why: FlowEnd::Closed },
+            Heard::Refused => Fact::Closed { flow, why: FlowEnd::Refused },
         };
         self.owe(self.simulation.round_trip, fact);
     }

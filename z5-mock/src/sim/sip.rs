@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use z5_sip::wire::{Frame, Framer, Limits, Transport};
 
-use super::Sim;
+use super::{Datagram, Sim};
 use crate::endpoint::GARBAGE;
 use crate::fault::{CertificateFault, Fault};
 use crate::recorder::{Direction, Service};
@@ -46,13 +46,15 @@ pub enum Opened {
     Certificate(CertificateFault),
 }
 
-/// What the carrier does on a connection for SIP.
+/// What the carrier says of SIP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
-    /// It sends.
+    /// It sends on a connection.
     Bytes(u64, Bytes),
-    /// It ends the connection.
+    /// It ends a connection.
     Closed(u64),
+    /// It sends over UDP.
+    Datagram(Datagram),
 }
 
 impl Sim {
@@ -83,8 +85,7 @@ impl Sim {
         let cut = [Fault::Cut(Service::Sip), Fault::ResetMidway(Service::Sip)];
         let left = cut.into_iter().any(|fault| faults.strikes(fault)).then_some(CUT_AFTER);
         let answers = faults.strikes(Fault::HalfOpen(Service::Sip)).then_some(1);
-        self.last_connection += 1;
-        let id = self.last_connection;
+        let ConnectionId(id) = self.ports.numbers.next();
         if reset {
             self.out.push(Said::Closed(id));
             return Opened::Stands(id);
@@ -186,6 +187,8 @@ impl Sim {
             self.end(id);
             self.out.push(Said::Closed(id));
         }
+        // Over UDP nobody is told.
+        self.switch.handle(Input::Cut { here });
         self.settle();
     }
 
@@ -265,6 +268,7 @@ impl Sim {
                 self.end(id);
                 self.out.push(Said::Closed(id));
             }
+            moved |= self.settle_datagrams(now);
             if !moved {
                 return;
             }

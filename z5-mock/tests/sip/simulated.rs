@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use z5_mock::sim::{Opened, Said, Sim};
-use z5_mock::{Carrier, Impairment, Rate};
+use z5_mock::recorder::Service;
+use z5_mock::sim::{Datagram, Opened, Said, Sim};
+use z5_mock::{Carrier, Fault, Impairment, Rate};
 
 use crate::impaired::options;
 
@@ -31,6 +32,7 @@ fn answers(sim: &mut Sim, began: Instant) -> Vec<(u128, usize)> {
     loop {
         came.extend(sim.said().into_iter().map(|said| match said {
             Said::Bytes(_, bytes) => ((now - began).as_millis(), bytes.len()),
+            Said::Datagram(datagram) => ((now - began).as_millis(), datagram.bytes.len()),
             Said::Closed(_) => panic!("closed"),
         }));
         let Some(at) = sim.next_deadline() else { return came };
@@ -43,6 +45,16 @@ fn ask(sim: &mut Sim, id: u64, now: Instant, count: usize) {
     for number in 0..count {
         sim.received(id, options(number, "TCP", client()).as_bytes(), now);
     }
+}
+
+/// The same in datagrams; how many came to a port that is open.
+fn ask_in_datagrams(sim: &mut Sim, now: Instant, count: usize) -> usize {
+    let to = sim.sip_addr();
+    let mut arrives = |number| {
+        let bytes = options(number, "UDP", client()).into_bytes();
+        sim.datagram(Datagram { from: client(), to, bytes }, now)
+    };
+    (0..count).filter(|number| arrives(*number)).count()
 }
 
 #[test]
@@ -96,4 +108,36 @@ fn a_client_that_hangs_up_is_heard_out() {
     sim.on_deadline(now + 40 * MILLISECOND);
     assert_eq!((sim.said(), sim.sizes().connections, sim.next_deadline()), (Vec::new(), 0, None));
     assert!(sim.recorder().to_text().contains("OPTIONS "));
+}
+
+/// The machine is the one that the sockets drive, so that a network does to datagrams here what it does there.
+#[test]
+fn datagrams_are_lost_doubled_and_late_as_the_seed_decides() {
+    let bad = |seed| {
+        let bad = Impairment { loss: 0.2, duplicate: 0.2, delay: 40 * MILLISECOND, ..Impairment::default() };
+        let (mut sim, _, now) = connected(bad, seed);
+        assert_eq!(ask_in_datagrams(&mut sim, now, 100), 100);
+        assert_eq!(sim.said(), []);
+        answers(&mut sim, now)
+    };
+    let came = bad(3);
+    assert!(came.iter().all(|(at, _)| *at == 80) && (40..160).contains(&came.len()), "{came:?}");
+    assert!(came == bad(3) && [bad(4), bad(5), bad(6)].iter().any(|other| *other != came));
+}
+
+#[test]
+fn a_request_in_a_datagram_is_answered_to_where_it_came_from_and_a_closed_port_refuses_it() {
+    let (mut sim, _, now) = connected(Impairment::default(), 1);
+    assert_eq!((ask_in_datagrams(&mut sim, now, 1), sim.sizes().connections), (1, 2));
+    let said = sim.said();
+    let [Said::Datagram(answer)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!((answer.from, answer.to), (sim.sip_addr(), client()));
+    assert!(answer.bytes.starts_with(b"SIP/2.0 200 "), "{answer:?}");
+    // Whoever was known there is not any more when it opens again.
+    sim.faults().arm(Fault::Refuse(Service::Sip));
+    assert_eq!((ask_in_datagrams(&mut sim, now, 1), sim.said(), sim.sizes().connections), (0, vec![], 1));
+    sim.faults().disarm(Fault::Refuse(Service::Sip));
+    assert_eq!((ask_in_datagrams(&mut sim, now, 2), sim.said().len(), sim.sizes().connections), (2, 2, 2));
+    sim.cut_sip(sim.sip_addr().ip(), now);
+    assert_eq!((sim.said(), sim.sizes().connections), (vec![Said::Closed(1)], 0));
 }

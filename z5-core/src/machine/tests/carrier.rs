@@ -108,13 +108,14 @@ impl Net {
     /// What the carrier has said is on its way.
     fn hear(&mut self) {
         for said in self.sim.said() {
-            let (Said::Bytes(id, _) | Said::Closed(id)) = &said;
+            // Nobody in this world speaks SIP over UDP.
+            let (Said::Bytes(id, _) | Said::Closed(id)) = &said else { continue };
             let Some(flow) = self.flows.iter().find(|(_, of)| *of == id).map(|(flow, _)| *flow) else {
                 continue;
             };
             match said {
                 Said::Bytes(_, bytes) => self.owe(ROUND_TRIP, Fact::Received(flow, bytes)),
-                Said::Closed(_) => self.owe(ROUND_TRIP, Fact::Closed(flow)),
+                Said::Closed(_) | Said::Datagram(_) => self.owe(ROUND_TRIP, Fact::Closed(flow)),
             }
         }
     }
