@@ -33,34 +33,65 @@ enum Drawing {
     Camera(Slot),
 }
 
-/// A source that draws and encodes on a thread of its own.
-pub struct Drawn {
+/// What a source draws and encodes once it begins, within what was agreed.
+struct Plan {
+    /// Away when it has begun, or cannot.
     ready: Option<(Drawing, PictureEncoder)>,
     most: Rung,
     bits_per_second: u64,
+}
+
+impl Plan {
+    /// The stream begins on these terms.
+    fn agree(&mut self, terms: &Terms) {
+        if let Some(level) = terms.level {
+            self.most = level.within(self.most);
+        }
+        self.bits_per_second = terms.bits_per_second;
+        let Some((drawing, encoder)) = self.ready.take() else { return };
+        let encoder = match terms.largest_unit {
+            Some(bytes) => encoder.with_largest_unit(bytes),
+            None => Ok(encoder),
+        };
+        match encoder {
+            Ok(encoder) => self.ready = Some((drawing, encoder)),
+            Err(error) => tracing::error!(%error, "no pictures can be made"),
+        }
+    }
+
+    /// Once: where it is drawn, for the clock that starts it.
+    fn easel(&mut self) -> Option<impl FnOnce(Instant) -> Easel + use<>> {
+        let (drawing, encoder) = self.ready.take()?;
+        let pace = (Chooser::new(self.most, self.bits_per_second), self.bits_per_second);
+        Some(move |now| Easel::new(drawing, encoder, pace, now))
+    }
+}
+
+/// A source that draws and encodes on a thread of its own.
+pub struct Drawn {
+    plan: Plan,
     feed: Option<FeedSource>,
 }
 
 impl std::fmt::Debug for Drawn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Drawn").field("most", &self.most).finish_non_exhaustive()
+        f.debug_struct("Drawn").field("most", &self.plan.most).finish_non_exhaustive()
     }
 }
 
 impl Drawn {
     fn new(drawing: Drawing, most: Rung) -> Result<Self, CodecError> {
         let encoder = PictureEncoder::new(most.frame_rate, START_RATE)?;
-        Ok(Self { ready: Some((drawing, encoder)), most, bits_per_second: START_RATE, feed: None })
+        let plan = Plan { ready: Some((drawing, encoder)), most, bits_per_second: START_RATE };
+        Ok(Self { plan, feed: None })
     }
 
-    /// The stream begins: so does the thread.
-    fn start(&mut self, drawing: Drawing, encoder: PictureEncoder) {
+    /// The stream begins: so does the thread, once.
+    fn start(&mut self) {
+        let Some(easel) = self.plan.easel() else { return };
         let (feed, source) = feed();
-        let chooser = Chooser::new(self.most, self.bits_per_second);
-        let bits_per_second = self.bits_per_second;
         let thread = std::thread::Builder::new().name("z5-media-draw".into()).spawn(move || {
-            let easel = Easel::new(drawing, encoder, (chooser, bits_per_second), clock::now());
-            if let Err(error) = draw(&feed, easel) {
+            if let Err(error) = draw(&feed, easel(clock::now())) {
                 tracing::error!(%error, "no more pictures are made");
             }
         });
@@ -73,25 +104,12 @@ impl Drawn {
 
 impl VideoSource for Drawn {
     fn begin(&mut self, terms: &Terms) {
-        if let Some(level) = terms.level {
-            self.most = level.within(self.most);
-        }
-        self.bits_per_second = terms.bits_per_second;
-        let Some((drawing, encoder)) = self.ready.take() else { return };
-        let encoder = match terms.largest_unit {
-            Some(bytes) => encoder.with_largest_unit(bytes),
-            None => Ok(encoder),
-        };
-        match encoder {
-            Ok(encoder) => self.start(drawing, encoder),
-            Err(error) => tracing::error!(%error, "no pictures can be made"),
-        }
+        self.plan.agree(terms);
+        self.start();
     }
 
     fn next(&mut self, now: Duration, unit: &mut Vec<u8>) -> VideoPoll {
-        if let Some((drawing, encoder)) = self.ready.take() {
-            self.start(drawing, encoder);
-        }
+        self.start();
         self.feed.as_mut().map_or(VideoPoll::Ended, |feed| feed.next(now, unit))
     }
 
@@ -110,9 +128,7 @@ impl VideoSource for Drawn {
 
 /// The same without a thread.
 struct Undisturbed {
-    ready: Option<(Drawing, PictureEncoder)>,
-    most: Rung,
-    bits_per_second: u64,
+    plan: Plan,
     easel: Option<Easel>,
     clock: Clock,
     key_frame: bool,
@@ -121,16 +137,14 @@ struct Undisturbed {
 
 impl Undisturbed {
     fn new(drawn: Drawn, network: &simulated::Network) -> Self {
-        let Drawn { ready, most, bits_per_second, .. } = drawn;
-        let (easel, clock) = (None, network.clock().clone());
-        Self { ready, most, bits_per_second, easel, clock, key_frame: false, target: None }
+        let (plan, clock) = (drawn.plan, network.clock().clone());
+        Self { plan, easel: None, clock, key_frame: false, target: None }
     }
 
     /// Where pictures are drawn; from the first one that is asked for.
     fn easel(&mut self, now: Instant) -> Option<&mut Easel> {
-        if let Some((drawing, encoder)) = self.ready.take() {
-            let chooser = Chooser::new(self.most, self.bits_per_second);
-            self.easel = Some(Easel::new(drawing, encoder, (chooser, self.bits_per_second), now));
+        if let Some(easel) = self.plan.easel() {
+            self.easel = Some(easel(now));
         }
         self.easel.as_mut()
     }
@@ -138,19 +152,7 @@ impl Undisturbed {
 
 impl VideoSource for Undisturbed {
     fn begin(&mut self, terms: &Terms) {
-        if let Some(level) = terms.level {
-            self.most = level.within(self.most);
-        }
-        self.bits_per_second = terms.bits_per_second;
-        let Some((drawing, encoder)) = self.ready.take() else { return };
-        let encoder = match terms.largest_unit {
-            Some(bytes) => encoder.with_largest_unit(bytes),
-            None => Ok(encoder),
-        };
-        match encoder {
-            Ok(encoder) => self.ready = Some((drawing, encoder)),
-            Err(error) => tracing::error!(%error, "no pictures can be made"),
-        }
+        self.plan.agree(terms);
     }
 
     fn next(&mut self, now: Duration, unit: &mut Vec<u8>) -> VideoPoll {
