@@ -1,7 +1,8 @@
 //! Many datagrams in one system call: recvmmsg and sendmmsg (with segmentation offload) on Linux, one call
 //! each elsewhere.
 //!
-//! This, `engine/priority.rs` and `engine/prefetch.rs` are the only files of the crate with `unsafe`. It knows nothing of RTP.
+//! This, `engine/priority.rs`, `engine/limits.rs`, `prefetch.rs` and `srtp/gcm.rs` are the only files of the crate with `unsafe`. It
+//! knows nothing of RTP.
 
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "recvmmsg and sendmmsg have no safe form; see the SAFETY comments")]

@@ -12,7 +12,6 @@ mod load;
 mod net;
 mod pace;
 mod ports;
-mod prefetch;
 mod priority;
 mod registry;
 mod ring;

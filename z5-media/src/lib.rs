@@ -55,6 +55,7 @@ pub mod file;
 pub mod jitter;
 pub mod loopback;
 pub mod playout;
+mod prefetch;
 pub mod quality;
 pub mod rtcp;
 pub mod rtp;

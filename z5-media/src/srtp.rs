@@ -5,6 +5,7 @@
 //! - Only encrypted SRTCP is accepted (E bit set). No MKI, no key derivation rate, no re-keying.
 
 mod cipher;
+mod gcm;
 mod kdf;
 mod mac;
 mod receiver;

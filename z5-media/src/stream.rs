@@ -538,6 +538,20 @@ impl Session {
         std::mem::offset_of!(Self, reporting) + Reporting::HOT
     }
 
+    /// Asks for the key that opens the next packet.
+    pub(crate) fn prefetch_opening(&self) {
+        if let Some((_, receiver)) = &self.srtp {
+            receiver.prefetch();
+        }
+    }
+
+    /// Asks for the key that seals the next packet.
+    pub(crate) fn prefetch_sealing(&self) {
+        if let Some((sender, _)) = &self.srtp {
+            sender.prefetch();
+        }
+    }
+
     /// Figures so far.
     #[must_use]
     pub fn figures(&self) -> SessionFigures {

@@ -194,6 +194,10 @@ impl Net {
         timer.into_iter().chain(self.wheel.as_ref().and_then(Wheel::next_deadline)).min()
     }
 
+    fn at(&self, slot: usize) -> Option<&NetStream> {
+        self.streams.get(slot)?.as_deref()
+    }
+
     fn stream(&mut self, id: StreamId) -> Option<&mut Box<NetStream>> {
         self.streams.get_mut(id.slot())?.as_mut().filter(|stream| stream.id == id)
     }

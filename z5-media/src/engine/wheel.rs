@@ -72,14 +72,14 @@ impl Wheel {
         Some(self.start + TICK * u32::try_from(tick).ok()?)
     }
 
-    /// Calls `send` for each stream that is due, with the slot of the one after it and the moment of its place; it returns
+    /// Calls `send` for each stream that is due, with the slots of the two after it and the moment of its place; it returns
     /// when the stream sends again, or `None` when it sends no more. `ahead`: those due within the next millisecond send now,
     /// as the thread is awake.
     pub(super) fn turn(
         &mut self,
         now: Instant,
         ahead: bool,
-        mut send: impl FnMut(u32, u32, Option<u32>, Instant) -> Option<Again>,
+        mut send: impl FnMut(u32, u32, [Option<u32>; 2], Instant) -> Option<Again>,
     ) {
         let current = self.tick_of(now) + u64::from(ahead);
         if self.streams == 0 {
@@ -97,7 +97,7 @@ impl Wheel {
             let moved = self.places[self.place(self.next + CYCLE as u64)].len();
             self.crowds[self.next as usize % CYCLE] = due.len() + moved;
             for (n, (slot, id)) in due.iter().copied().enumerate() {
-                match send(slot, id, due.get(n + 1).map(|(slot, _)| *slot), moment) {
+                match send(slot, id, [1, 2].map(|on| due.get(n + on).map(|(slot, _)| *slot)), moment) {
                     Some(again) => {
                         let ticks = self.choose(again).clamp(1, PLACES as u64 - 1);
                         let place = self.place(self.next + ticks);
@@ -162,13 +162,19 @@ mod tests {
         let mut sent = vec![Vec::new(); 400];
         for ms in 1..=200_u64 {
             let mut now = 0;
-            wheel.turn(start + TICK * ms as u32, false, |slot, _, _, moment| {
+            let mut foretold = [None; 2];
+            wheel.turn(start + TICK * ms as u32, false, |slot, _, [next, after], moment| {
+                if foretold[0].is_some() {
+                    assert_eq!([Some(slot), next], foretold);
+                }
+                foretold = [next, after];
                 assert_eq!(moment, start + TICK * ms as u32);
                 sent[slot as usize].push(ms);
                 now += 1;
                 Some(again(20))
             });
             assert_eq!(now, 20, "{ms}");
+            assert_eq!(foretold, [None; 2], "the last one");
         }
         for times in sent {
             assert_eq!(times.len(), 10);

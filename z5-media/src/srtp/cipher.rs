@@ -2,17 +2,18 @@
 //!
 //! Works on the packet in place and knows no sequence numbers beyond the index it is told.
 
-use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::cipher::EncryptingKey;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 
+use super::gcm::{self, GcmKey};
 use super::kdf::{Label, aes_ctr, apply_ctr, derive};
 use super::mac::{Mac, TAG};
 use super::{KeyError, SrtpSuite};
+use crate::prefetch::prefetch;
 use crate::stats::DropReason;
 
 /// Bytes of a GCM tag.
-pub(super) const GCM_TAG: usize = 16;
+pub(super) const GCM_TAG: usize = gcm::TAG;
 /// Fixed part of every RTCP packet that stays in the clear.
 pub(super) const RTCP_HEADER: usize = 8;
 /// E bit and SRTCP index.
@@ -20,16 +21,21 @@ pub(super) const INDEX_WORD: usize = 4;
 /// The E bit of the index word: this packet is encrypted.
 pub(super) const E_BIT: u32 = 0x8000_0000;
 
-/// Session keys of one direction for RTP or for RTCP.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per direction of a stream; a box would cost the hot path a miss"
-)]
+/// Session keys of one direction for RTP or for RTCP. They lie apart from the stream, which names them, and are asked for before
+/// their packet's turn: so few lines of the stream itself are needed.
 pub(super) enum Cipher {
     /// Counter mode and HMAC.
-    Cm { key: EncryptingKey, salt: [u8; 14], mac: Mac, tag: usize },
+    Cm(Box<Counter>),
     /// AEAD.
-    Gcm { key: LessSafeKey, salt: [u8; 12] },
+    Gcm { key: GcmKey, salt: [u8; 12] },
+}
+
+/// Counter mode and HMAC, with the bytes of its tag.
+pub(super) struct Counter {
+    key: EncryptingKey,
+    salt: [u8; 14],
+    mac: Mac,
+    tag: usize,
 }
 
 impl Cipher {
@@ -57,26 +63,30 @@ impl Cipher {
         match suite {
             SrtpSuite::AesCm128HmacSha1_80
             | SrtpSuite::AesCm128HmacSha1_32
-            | SrtpSuite::Aes256CmHmacSha1_80 => Ok(Self::Cm {
+            | SrtpSuite::Aes256CmHmacSha1_80 => Ok(Self::Cm(Box::new(Counter {
                 key: aes_ctr(key)?,
                 salt: *derive::<14>(suite, key_and_salt, salt)?,
                 mac: Mac::new(&derive::<20>(suite, key_and_salt, authentication)?[..])?,
                 tag,
-            }),
+            }))),
             SrtpSuite::AeadAes128Gcm | SrtpSuite::AeadAes256Gcm => {
-                let algorithm = if key.len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
-                Ok(Self::Gcm {
-                    key: LessSafeKey::new(UnboundKey::new(algorithm, key).map_err(|_| KeyError)?),
-                    salt: *derive::<12>(suite, key_and_salt, salt)?,
-                })
+                Ok(Self::Gcm { key: GcmKey::new(key)?, salt: *derive::<12>(suite, key_and_salt, salt)? })
             }
+        }
+    }
+
+    /// Asks for the keys.
+    pub(super) fn prefetch(&self) {
+        match self {
+            Self::Gcm { key, .. } => key.prefetch(),
+            Self::Cm(counter) => prefetch(&**counter, size_of::<Counter>()),
         }
     }
 
     /// Bytes the tag adds.
     pub(super) fn tag_len(&self) -> usize {
         match self {
-            Self::Cm { tag, .. } => *tag,
+            Self::Cm(counter) => counter.tag,
             Self::Gcm { .. } => GCM_TAG,
         }
     }
@@ -93,7 +103,8 @@ impl Cipher {
     ) -> Result<usize, KeyError> {
         let total = len + self.tag_len();
         match self {
-            Self::Cm { key, salt, mac, tag } => {
+            Self::Cm(counter) => {
+                let Counter { key, salt, mac, tag } = &**counter;
                 let body = packet.get_mut(header..len).ok_or(KeyError)?;
                 apply_ctr(key, cm_iv(salt, ssrc, index), body)?;
                 let full = rtp_tag(mac, packet.get(..len).ok_or(KeyError)?, index);
@@ -121,7 +132,8 @@ impl Cipher {
             return Err(DropReason::TooShort);
         }
         match self {
-            Self::Cm { key, salt, mac, tag } => {
+            Self::Cm(counter) => {
+                let Counter { key, salt, mac, tag } = &**counter;
                 let (body, seen) = packet.split_at_mut(len);
                 let full = rtp_tag(mac, body, index);
                 verify_slices_are_equal(&full[..*tag], seen).map_err(|_| DropReason::AuthenticationFailed)?;
@@ -150,7 +162,8 @@ impl Cipher {
             return Err(KeyError);
         }
         match self {
-            Self::Cm { key, salt, mac, tag } => {
+            Self::Cm(counter) => {
+                let Counter { key, salt, mac, tag } = &**counter;
                 apply_ctr(key, cm_iv(salt, ssrc, u64::from(index)), &mut packet[RTCP_HEADER..len])?;
                 packet[len..len + INDEX_WORD].copy_from_slice(&word);
                 let full = mac.sign(&packet[..len + INDEX_WORD], &[]);
@@ -174,7 +187,8 @@ impl Cipher {
             return Err(DropReason::TooShort);
         }
         match self {
-            Self::Cm { key, salt, mac, tag } => {
+            Self::Cm(counter) => {
+                let Counter { key, salt, mac, tag } = &**counter;
                 let (signed, seen) = packet.split_at_mut(len + INDEX_WORD);
                 let full = mac.sign(signed, &[]);
                 verify_slices_are_equal(&full[..*tag], seen).map_err(|_| DropReason::AuthenticationFailed)?;
@@ -195,7 +209,7 @@ impl Cipher {
     /// Reads E bit and index of an SRTCP packet: before the HMAC tag, or at the very end with GCM.
     pub(super) fn rtcp_index_word(&self, packet: &[u8]) -> Result<u32, DropReason> {
         let end = match self {
-            Self::Cm { tag, .. } => packet.len().checked_sub(*tag),
+            Self::Cm(counter) => packet.len().checked_sub(counter.tag),
             Self::Gcm { .. } => Some(packet.len()),
         };
         let word = end
@@ -220,21 +234,21 @@ fn rtp_tag(mac: &Mac, packet: &[u8], index: u64) -> [u8; TAG] {
 }
 
 /// RFC 7714 section 8.1: salt XOR (00 00 || SSRC || ROC || SEQ).
-fn gcm_rtp_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> Nonce {
+fn gcm_rtp_nonce(salt: &[u8; 12], ssrc: u32, index: u64) -> [u8; 12] {
     gcm_nonce(salt, (u128::from(ssrc) << 48) | u128::from(index))
 }
 
 /// RFC 7714 section 9.1: salt XOR (00 00 || SSRC || 00 00 || index).
-fn gcm_rtcp_nonce(salt: &[u8; 12], ssrc: u32, index: u32) -> Nonce {
+fn gcm_rtcp_nonce(salt: &[u8; 12], ssrc: u32, index: u32) -> [u8; 12] {
     gcm_nonce(salt, (u128::from(ssrc) << 48) | u128::from(index))
 }
 
-fn gcm_nonce(salt: &[u8; 12], value: u128) -> Nonce {
+fn gcm_nonce(salt: &[u8; 12], value: u128) -> [u8; 12] {
     let mut nonce = *salt;
     for (byte, part) in nonce.iter_mut().zip(&value.to_be_bytes()[4..]) {
         *byte ^= part;
     }
-    Nonce::assume_unique_for_key(nonce)
+    nonce
 }
 
 /// RFC 7714 section 9.2: header and index word are authenticated, not encrypted.
@@ -246,22 +260,15 @@ fn gcm_rtcp_aad(header: &[u8], word: [u8; 4]) -> [u8; RTCP_HEADER + INDEX_WORD] 
 }
 
 /// Encrypts `rest[..len]` and writes the tag behind it.
-fn seal_gcm(
-    key: &LessSafeKey,
-    nonce: Nonce,
-    aad: &[u8],
-    rest: &mut [u8],
-    len: usize,
-) -> Result<(), KeyError> {
+fn seal_gcm(key: &GcmKey, nonce: [u8; 12], aad: &[u8], rest: &mut [u8], len: usize) -> Result<(), KeyError> {
     let (plain, room) = rest.split_at_mut_checked(len).ok_or(KeyError)?;
-    let tag = key.seal_in_place_separate_tag(nonce, Aad::from(aad), plain).map_err(|_| KeyError)?;
-    room.get_mut(..GCM_TAG).ok_or(KeyError)?.copy_from_slice(tag.as_ref());
-    Ok(())
+    key.seal(&nonce, aad, plain, room.first_chunk_mut().ok_or(KeyError)?)
 }
 
 /// Decrypts `sealed` (cipher text, then tag) in place.
-fn open_gcm(key: &LessSafeKey, nonce: Nonce, aad: &[u8], sealed: &mut [u8]) -> Result<(), DropReason> {
-    key.open_in_place(nonce, Aad::from(aad), sealed).map(|_| ()).map_err(|_| DropReason::AuthenticationFailed)
+fn open_gcm(key: &GcmKey, nonce: [u8; 12], aad: &[u8], sealed: &mut [u8]) -> Result<(), DropReason> {
+    let (text, tag) = sealed.split_last_chunk_mut::<GCM_TAG>().ok_or(DropReason::TooShort)?;
+    key.open(&nonce, aad, text, tag).map_err(|_| DropReason::AuthenticationFailed)
 }
 
 #[cfg(test)]
@@ -271,12 +278,7 @@ mod tests {
 
     /// RFC 7714 gives session keys, not master keys.
     fn gcm(key: &str) -> Cipher {
-        let key = hex(key);
-        let algorithm = if key.len() == 32 { &AES_256_GCM } else { &AES_128_GCM };
-        Cipher::Gcm {
-            key: LessSafeKey::new(UnboundKey::new(algorithm, &key).unwrap()),
-            salt: *b"Quid pro quo",
-        }
+        Cipher::Gcm { key: GcmKey::new(&hex(key)).unwrap(), salt: *b"Quid pro quo" }
     }
 
     const KEY_128: &str = "000102030405060708090a0b0c0d0e0f";

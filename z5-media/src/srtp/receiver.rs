@@ -62,6 +62,11 @@ impl Receiver {
         Ok(Self { second: Some(Box::new(second)), ..Self::new(suite, key_and_salt)? })
     }
 
+    /// Asks the processor for the key of an RTP packet that comes soon. Changes nothing but the time that passes.
+    pub fn prefetch(&self) {
+        self.rtp.prefetch();
+    }
+
     /// Opens an SRTP packet in place. Returns the length of the RTP packet it leaves.
     ///
     /// # Errors

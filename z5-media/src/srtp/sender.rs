@@ -57,6 +57,11 @@ impl Sender {
         self.last = None;
     }
 
+    /// Asks the processor for the key of an RTP packet that comes soon. Changes nothing but the time that passes.
+    pub fn prefetch(&self) {
+        self.rtp.prefetch();
+    }
+
     /// Protects the RTP packet in `buffer[..len]`; the buffer needs [`SrtpSuite::MAX_OVERHEAD`] bytes of room behind.
     /// Returns the length on the wire.
     ///

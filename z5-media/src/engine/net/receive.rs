@@ -29,14 +29,17 @@ impl Net {
         }
     }
 
-    /// Takes the next socket out of the ready queue, and asks for the memory of the one after it.
+    /// Takes the next socket out of the ready queue, and asks for the memory of the ones after it.
     fn next_ready(&mut self) -> Option<usize> {
         let socket = self.ready.pop_front()?;
         if let Some(queued) = self.queued(socket) {
             *queued = false;
         }
-        if let Some(Some(Some(stream))) = self.ready.front().map(|next| self.streams.get(next / 2)) {
+        if let Some(stream) = self.ready.get(1).and_then(|after| self.at(after / 2)) {
             stream.prefetch();
+        }
+        if let Some(stream) = self.ready.front().and_then(|next| self.at(next / 2)) {
+            stream.session.prefetch_opening();
         }
         Some(socket)
     }
@@ -124,12 +127,15 @@ impl Net {
                 }
             }
             taken += inbox.len();
-            // Two datagrams ahead: so long does memory take to come.
+            // Two datagrams ahead: so long does memory take to come. The key is one ahead, as the stream says where it lies.
             let mut datagrams = inbox.iter_mut();
             let [mut next, mut after] =
                 [(); 2].map(|()| datagrams.next().map(|next| self.find(index, end, next)));
             while let Some((found, datagram, from)) = next {
                 next = after;
+                if let Some(stream) = next.as_ref().and_then(|(found, ..)| self.at((*found)?)) {
+                    stream.session.prefetch_opening();
+                }
                 after = datagrams.next().map(|next| self.find(index, end, next));
                 self.deal((index, end), found, datagram, from, now);
             }
@@ -151,7 +157,7 @@ impl Net {
         let is_rtcp = end == 1 || rtp::is_rtcp(datagram);
         let found =
             self.sharing.get(index).and_then(|sharing| sharing.tables[end].find(datagram, is_rtcp, from));
-        if let Some(Some(Some(stream))) = found.map(|slot| self.streams.get(slot)) {
+        if let Some(stream) = found.and_then(|slot| self.at(slot)) {
             stream.prefetch();
         }
         (found, datagram, from)

@@ -59,10 +59,13 @@ impl Net {
     pub(super) fn turn_wheel(&mut self, now: Instant, ahead: bool) -> usize {
         let Some(mut wheel) = self.wheel.take() else { return 0 };
         let mut sent = 0;
-        wheel.turn(now, ahead, |slot, id, after, moment| {
+        wheel.turn(now, ahead, |slot, id, [next, after], moment| {
             sent += 1;
-            if let Some(Some(Some(stream))) = after.map(|after| self.streams.get(after as usize)) {
+            if let Some(stream) = after.and_then(|after| self.at(after as usize)) {
                 stream.prefetch();
+            }
+            if let Some(stream) = next.and_then(|next| self.at(next as usize)) {
+                stream.session.prefetch_sealing();
             }
             self.send_load(slot as usize, id, now)?;
             self.again(slot as usize, moment)

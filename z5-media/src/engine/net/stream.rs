@@ -14,10 +14,10 @@ use crate::capture::{Capture, Transport};
 use crate::clock;
 use crate::engine::config::{EventSender, StreamEvent, StreamId};
 use crate::engine::load::LoadSource;
-use crate::engine::prefetch::prefetch;
 use crate::engine::registry::SharedClaim;
 use crate::engine::ring::{self, FrameHead, FrameReader, FrameWriter, word};
 use crate::engine::simulated;
+use crate::prefetch::prefetch;
 use crate::rtp::{self, HEADER_LEN};
 use crate::stats::DropReason;
 use crate::stream::{Session, SessionFigures, Told, VoiceHeard};
@@ -97,9 +97,13 @@ pub(super) struct Taken {
 }
 
 impl NetStream {
-    /// Asks for what the next packet needs of it.
+    /// Its first bytes, which every packet touches.
+    const HOT: usize = offset_of!(Self, session) + Session::hot();
+
+    /// Asks for what the next packet needs of it; its keys are asked for once that is here, as it says where they lie.
     pub(super) fn prefetch(&self) {
-        prefetch(self, offset_of!(Self, session) + Session::hot());
+        const { assert!(Self::HOT <= 24 * 64, "more lines than the processor asks for at a time") };
+        prefetch(self, Self::HOT);
     }
 
     /// May more than one datagram wait? Pictures are of many, and after one that was read just now there is a run of them.

@@ -7,7 +7,7 @@ const LINE: usize = 64;
 /// Asks for the first `bytes` of `value`. Changes nothing but the time that passes.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "the instruction has no safe form; see the SAFETY comment")]
-pub(super) fn prefetch<T>(value: &T, bytes: usize) {
+pub(crate) fn prefetch<T>(value: &T, bytes: usize) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     let start = std::ptr::from_ref(value).cast::<i8>();
     for line in 0..bytes.min(size_of::<T>()).div_ceil(LINE) {
@@ -18,6 +18,6 @@ pub(super) fn prefetch<T>(value: &T, bytes: usize) {
 
 /// Elsewhere there is no stable way to say it.
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) fn prefetch<T>(_value: &T, _bytes: usize) {
+pub(crate) fn prefetch<T>(_value: &T, _bytes: usize) {
     let _ = LINE;
 }
