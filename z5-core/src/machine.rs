@@ -257,6 +257,8 @@ impl Machine {
                 let orders =
                     self.with_desk(now, |calls, desk| calls.on_media_ready(call, outcome, desk, out));
                 self.order(orders.unwrap_or_default(), now, out);
+                // A medium that came to nothing kept its call where it was.
+                self.follow_address(now, out);
             }
             Input::MediaStarted { call, outcome } => {
                 let orders = self.calls.on_media_started(call, outcome, now, out);

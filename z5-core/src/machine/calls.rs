@@ -86,6 +86,7 @@ struct Call {
     /// The far end has been asked for a picture by INFO and has not refused; `None` once it has.
     pictures_by_info: Option<bool>,
     hold: mid_call::Hold,
+    before: Option<mid_call::Before>,
     /// More was agreed on, while it rang, than the user took.
     left_over: bool,
     muted: Vec<MediaKind>,
@@ -267,7 +268,7 @@ impl Calls {
         let left_over = std::mem::take(&mut call.left_over);
         match call.capabilities(false, desk) {
             Ok(offer) if left_over => {
-                call.offers_otherwise();
+                call.offers(false);
                 vec![ua::Command::Renegotiate { call: key, offer }]
             }
             Ok(_) | Err(_) => Vec::new(),
@@ -347,6 +348,7 @@ impl Call {
             digits: false,
             pictures_by_info: Some(false),
             hold: mid_call::Hold::default(),
+            before: None,
             left_over: false,
             muted: Vec::new(),
             adding: Vec::new(),

@@ -240,7 +240,7 @@ impl Machine {
     }
 
     /// Calls follow the address at which we are reached now; that of a spare connection is not ours for long.
-    fn follow_address(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+    pub(super) fn follow_address(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         if matches!(self.state, State::Ready(_)) && self.line.is_up() {
             let orders = self.with_desk(now, |calls, desk| calls.follow_address(desk, out));
             self.order(orders.unwrap_or_default(), now, out);
@@ -336,6 +336,7 @@ impl Machine {
             }
             ua::Event::RenegotiationFailed { call, failure } => {
                 self.calls.on_renegotiation_failed(call, &failure, out);
+                self.follow_address(now, out);
             }
             ua::Event::MayOffer { call } => self.on_may_offer(call, now, out),
             ua::Event::Offered { call, offered } => {
@@ -442,6 +443,7 @@ impl Machine {
                 }
                 self.watch_mailbox(now, out);
                 self.plan_upkeep(now);
+                self.calls.on_registered();
                 self.follow_address(now, out);
                 self.call_parked(now, out);
                 self.keep_up(now, out);
@@ -464,6 +466,7 @@ impl Machine {
                 self.state = State::Ready(ready);
                 self.tell(state, out);
                 out.push(Effect::Emit(EventKind::Refreshed { granted_s: granted.as_secs() }));
+                self.calls.on_registered();
                 self.follow_address(now, out);
                 self.call_parked(now, out);
             }

@@ -21,11 +21,18 @@ pub(super) struct Hold {
     pub(super) remote: bool,
     /// What we asked the far end for and have no answer to.
     wanted: Option<bool>,
-    /// What was wanted before the last offer of ours, when that offer was for hold or resume, and whether a medium was being
-    /// added by then.
-    before: Option<(Option<bool>, bool)>,
     /// What the user wants next: said while an offer was open.
     next: Option<bool>,
+}
+
+/// How it was before the last offer of ours, should that not go out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before {
+    /// The offer was for hold or resume.
+    hold: bool,
+    wanted: Option<bool>,
+    adding: bool,
+    place: Place,
 }
 
 impl Hold {
@@ -60,8 +67,8 @@ impl Calls {
         }
         match call.capabilities(hold, desk) {
             Ok(offer) => {
-                let before = Some((wanted, call.add_offered));
-                call.hold = Hold { wanted: Some(hold), before, next: None, ..call.hold };
+                call.offers(true);
+                call.hold = Hold { wanted: Some(hold), next: None, ..call.hold };
                 call.add_offered = call.has_proposal();
                 vec![ua::Command::Renegotiate { call: call.key, offer }]
             }
@@ -75,18 +82,13 @@ impl Calls {
     /// Another offer is open: a hold, a resume or a medium to be added waits for its end.
     pub(crate) fn on_offer_refused(&mut self, key: CallKey) {
         let Some((_, call)) = self.by_key(key) else { return };
-        call.add_offered = match call.hold.before.take() {
-            Some((before, adding)) => {
-                let wanted = std::mem::replace(&mut call.hold.wanted, before);
-                // It may be what is asked for already.
-                call.hold.next = wanted.filter(|_| wanted != before);
-                adding
-            }
-            None => {
-                call.place_waits();
-                false
-            }
-        };
+        let Some(before) = call.before.take() else { return };
+        (call.add_offered, call.place) = (before.adding, before.place);
+        if before.hold {
+            let wanted = std::mem::replace(&mut call.hold.wanted, before.wanted);
+            // It may be what is asked for already.
+            call.hold.next = wanted.filter(|_| wanted != before.wanted);
+        }
     }
 
     /// No offer is open any more: what the user has wanted since is asked for now, all of it in one offer.
@@ -95,7 +97,6 @@ impl Calls {
         let next = call.hold.next.take();
         let orders = next.map(|hold| self.hold(id, hold, desk, out)).unwrap_or_default();
         if !orders.is_empty() {
-            self.by_key(key).into_iter().for_each(|(_, call)| call.offers_place());
             return orders;
         }
         let waits = |call: &Call| call.has_proposal() && !call.add_offered;
@@ -106,7 +107,6 @@ impl Calls {
         match call.capabilities(call.hold.local, desk) {
             Ok(offer) => {
                 call.offers_addition();
-                call.offers_place();
                 vec![ua::Command::Renegotiate { call: key, offer }]
             }
             Err(error) => {
@@ -117,7 +117,8 @@ impl Calls {
         }
     }
 
-    /// The far end did not agree to a change that we asked for; what flowed flows on.
+    /// The far end did not agree to a change that we asked for; what flowed flows on. That our media are elsewhere by now is not what
+    /// it refused, when it was asked for more: [`Calls::follow_address`] then offers that alone.
     pub(crate) fn on_renegotiation_failed(
         &mut self,
         key: CallKey,
@@ -321,13 +322,17 @@ impl Call {
 
     /// Notes that the offer which goes out now is for a medium that we add.
     pub(super) fn offers_addition(&mut self) {
-        self.offers_otherwise();
+        self.offers(false);
         self.add_offered = true;
     }
 
-    /// Notes that the offer which goes out now is for something else than hold and resume.
-    pub(super) fn offers_otherwise(&mut self) {
-        self.hold.before = None;
+    /// Notes that an offer goes out now, for hold or resume or for something else. Any of them says where our media are.
+    pub(super) fn offers(&mut self, hold: bool) {
+        let (wanted, adding, place) = (self.hold.wanted, self.add_offered, self.place);
+        self.before = Some(Before { hold, wanted, adding, place });
+        if place != Place::Known {
+            self.place = Place::Offered;
+        }
     }
 
     /// Asks the far end for a picture by INFO (RFC 5168): RTCP could not, or was not heard.

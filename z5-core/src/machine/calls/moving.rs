@@ -4,8 +4,8 @@
 //!
 //! An offer that meets another one of ours waits for its end, one that crosses the far end's (491) is made again by the user
 //! agent, one that was lost with its connection over the next one, one that may not have been heard with the next registration.
-//! A far end that refuses is not asked again: that is told, and the call goes on as far as it can. Where `media.bind` names the
-//! address nothing is moved.
+//! When what is refused was asked for together with more (a hold, a medium), the place is offered alone. A far end that refuses that
+//! is not asked again: it is told, and the call goes on as far as it can. Where `media.bind` names the address nothing is moved.
 
 use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, CallFailure};
@@ -28,9 +28,18 @@ pub(super) enum Place {
     Untold,
     /// An offer of ours that says so is open.
     Offered,
+    /// It was offered and may not have been heard: again with the next registration.
+    Later,
 }
 
 impl Calls {
+    /// Registered, perhaps elsewhere: what had to wait for that is offered again.
+    pub(crate) fn on_registered(&mut self) {
+        for call in self.calls.values_mut().filter(|call| call.place == Place::Later) {
+            call.place = Place::Untold;
+        }
+    }
+
     /// Moves media that are bound to another address than the one at which we are reached, and offers what is left to be offered.
     pub(crate) fn follow_address(&mut self, desk: &Desk<'_>, out: &mut Outbox<Effect>) -> Orders {
         let (bind, (ports, _)) = (desk.local, desk.account.rtp_ports.in_force());
@@ -88,8 +97,7 @@ impl Calls {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.may_move()) else { return Vec::new() };
         match call.capabilities(call.hold.local, desk) {
             Ok(offer) => {
-                call.offers_otherwise();
-                call.place = Place::Offered;
+                call.offers(false);
                 vec![ua::Command::Renegotiate { call: call.key, offer }]
             }
             Err(error) => {
@@ -107,20 +115,6 @@ impl Call {
         self.state == CallState::Established && self.end.is_none() && self.adding.is_empty()
     }
 
-    /// Any offer of ours says where our media are.
-    pub(super) fn offers_place(&mut self) {
-        if self.place == Place::Untold {
-            self.place = Place::Offered;
-        }
-    }
-
-    /// The offer has not gone out: another one is open.
-    pub(super) fn place_waits(&mut self) {
-        if self.place == Place::Offered {
-            self.place = Place::Untold;
-        }
-    }
-
     /// The offer is answered.
     pub(super) fn place_known(&mut self) {
         if self.place == Place::Offered {
@@ -128,23 +122,27 @@ impl Call {
         }
     }
 
-    /// The offer has failed. It is made again with the next registration when a connection was lost, when it did not reach the
-    /// far end (408, 503, no answer) or that had no time (500), which is asked a few times, and when the far end may have
-    /// refused what the offer was for in the first place (`for_more`). Else the far end does not agree.
+    /// The offer has failed. When a connection was lost, and a few times when it did not reach the far end (408, 503, no answer) or
+    /// that had no time (491, 500), the next registration brings it again. When the far end may have refused what the offer was for
+    /// in the first place (`for_more`), the place is offered alone, now. Else the far end does not agree.
     pub(super) fn place_refused(&mut self, failure: &CallFailure, for_more: bool) {
+        if self.place != Place::Offered {
+            return;
+        }
         let lost = matches!(failure, CallFailure::NoFlow | CallFailure::ConnectionLost);
         let unheard = matches!(
             failure,
             CallFailure::TimedOut { .. }
                 | CallFailure::NoAnswer { status: 408 }
-                | CallFailure::Refused { status: 500 | 503, .. }
+                | CallFailure::Refused { status: 491 | 500 | 503, .. }
         );
-        if unheard && self.place == Place::Offered {
+        if unheard {
             self.place_tries = self.place_tries.saturating_add(1);
         }
-        match lost || for_more || unheard && self.place_tries < PLACE_TRIES {
-            true => self.place_waits(),
-            false => self.place_known(),
-        }
+        self.place = match lost || unheard && self.place_tries < PLACE_TRIES {
+            true => Place::Later,
+            false if for_more && !unheard => Place::Untold,
+            false => Place::Known,
+        };
     }
 }

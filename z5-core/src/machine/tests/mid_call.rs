@@ -216,7 +216,7 @@ fn another_source_is_sent_of_a_medium_that_flows_and_nothing_is_signalled() {
 
 impl World {
     /// The user adds text, and its port is there.
-    fn add_text(&mut self, call: CallId) {
+    pub(super) fn add_text(&mut self, call: CallId) {
         self.command(Command::Add { call, kind: MediaKind::Text });
         assert_eq!(self.prepared, [MediaKind::Text]);
         let pair = io::PortPair {

@@ -32,6 +32,12 @@ impl World {
         sent.filter(|message| message.starts_with("INVITE ")).collect()
     }
 
+    /// The place and the direction in our last offer.
+    fn last_offer(&self) -> (&str, &str) {
+        let offer = self.sent.iter().rev().find(|message| message.starts_with("INVITE ")).unwrap();
+        (line(offer, "c="), line(offer, "a=send"))
+    }
+
     /// Lets time pass until there are so many.
     fn until_invited(&mut self, from: usize, count: usize) {
         for _ in 0..900 {
@@ -252,22 +258,133 @@ fn a_medium_that_was_refused_and_added_later_is_where_it_is_now_and_moves_by_one
     assert_eq!(world.invites(from).len(), 2, "told once");
 }
 
-#[test]
-fn a_place_that_went_with_a_hold_is_offered_alone_when_the_hold_is_refused() {
+/// A call at a new address that waits for the answer to a hold which says so too; and from where our messages count.
+fn held_while_moving() -> (World, usize) {
     let (mut world, call) = World::calling(CONFIG, AUDIO);
     let from = world.sent.len();
     world.wander("198.51.100.7");
     world.command(Command::Hold { call, hold: true });
     world.agree_to_contact(from);
-    let with_hold = world.invites(from)[1];
-    assert_eq!((line(with_hold, "c="), line(with_hold, "a=send")), ("c=IN IP4 198.51.100.7", "a=sendonly"));
-    world.agree(488);
-    world.until_invited(from, 3);
-    let alone = world.invites(from)[2];
-    assert_eq!((line(alone, "c="), line(alone, "a=send")), ("c=IN IP4 198.51.100.7", "a=sendrecv"));
-    world.agree(488);
+    assert_eq!(world.last_offer(), ("c=IN IP4 198.51.100.7", "a=sendonly"));
+    (world, from)
+}
+
+/// The place alone, with nothing else asked for.
+const ALONE: (&str, &str) = ("c=IN IP4 198.51.100.7", "a=sendrecv");
+
+#[test]
+fn a_place_that_went_with_a_hold_is_offered_alone_at_once_when_the_hold_is_refused() {
+    for status in [488, 606, 403] {
+        let (mut world, from) = held_while_moving();
+        world.agree(status);
+        assert_eq!((world.invites(from).len(), world.last_offer()), (3, ALONE), "{status}");
+        world.agree(200);
+        assert_eq!(world.locals(), ["198.51.100.7:31000"]);
+        world.pass(Duration::from_secs(600));
+        assert_eq!(world.invites(from).len(), 3, "{status}: told");
+
+        let (mut world, from) = held_while_moving();
+        world.agree(status);
+        world.agree(status);
+        world.pass(Duration::from_secs(600));
+        assert_eq!(world.invites(from).len(), 3, "{status}: who refuses that too is not asked again");
+    }
+}
+
+#[test]
+fn a_hold_that_was_not_heard_while_the_address_moved_leaves_its_place_to_the_next_registrations() {
+    for status in [503, 500] {
+        let (mut world, from) = held_while_moving();
+        world.agree(status);
+        assert_eq!(world.invites(from).len(), 2, "{status}: not at once");
+        for count in 3..=6 {
+            world.until_invited(from, count);
+            assert_eq!(world.last_offer(), ALONE);
+            world.agree(status);
+            assert_eq!(world.invites(from).len(), count, "{status}: not at once");
+        }
+        world.pass(Duration::from_secs(600));
+        assert_eq!(world.invites(from).len(), 6, "{status}: a few times at most");
+    }
+}
+
+#[test]
+fn a_hold_that_always_crosses_the_far_ends_offer_ends_and_its_place_is_told_later() {
+    let (mut world, from) = held_while_moving();
+    // The user agent repeats it by itself.
+    let mut crossed = 0;
+    while world.trouble().is_none() {
+        crossed += 1;
+        assert!(crossed < 20, "an end");
+        world.agree(491);
+        world.pass(Duration::from_secs(3));
+    }
+    let sent = world.invites(from).len();
+    world.until_invited(from, sent + 1);
+    assert_eq!(world.last_offer(), ALONE);
+    world.agree(200);
     world.pass(Duration::from_secs(600));
-    assert_eq!(world.invites(from).len(), 3, "once");
+    assert_eq!((world.invites(from).len(), world.locals().len()), (sent + 1, 1));
+}
+
+#[test]
+fn a_hold_that_is_never_answered_ends_its_call_wherever_it_is() {
+    let (mut world, from) = held_while_moving();
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.invites(from).len(), 2, "RFC 3261 section 12.2.1.2: no far end is left to be asked");
+    assert!(world.names().contains(&"call-ended"), "{:?}", world.names());
+}
+
+#[test]
+fn a_place_that_went_with_a_medium_is_offered_alone_when_that_is_refused() {
+    let (mut world, call) = World::calling(CONFIG, AUDIO);
+    let from = world.sent.len();
+    world.wander("198.51.100.7");
+    world.add_text(call);
+    world.agree_to_contact(from);
+    assert!(world.invites(from)[1].contains("m=text "), "{:?}", world.invites(from));
+    world.agree(488);
+    assert_eq!((world.invites(from).len(), world.last_offer()), (3, ALONE));
+    assert!(!world.invites(from)[2].contains("m=text 3"), "{:?}", world.invites(from));
+    world.agree(200);
+    assert_eq!(world.locals(), ["198.51.100.7:31000"]);
+}
+
+#[test]
+fn media_that_stayed_for_a_medium_to_be_added_move_when_that_comes_to_nothing() {
+    for ports in [true, false] {
+        let (mut world, call) = World::calling(CONFIG, AUDIO);
+        let from = world.sent.len();
+        world.command(Command::Add { call, kind: MediaKind::Text });
+        world.wander("198.51.100.7");
+        world.agree_to_contact(from);
+        if ports {
+            world.make_ready(call);
+            assert_eq!(line(world.invites(from)[1], "c="), "c=IN IP4 127.0.0.1");
+            world.agree(488);
+        } else {
+            let outcome = Err(crate::error::CallError::LocalPort { why: "none".to_owned() });
+            world.input(Input::MediaReady { call, outcome });
+            world.settle();
+        }
+        assert_eq!(world.last_offer(), ALONE);
+        world.agree(200);
+        assert_eq!(world.locals(), ["198.51.100.7:31000"]);
+    }
+}
+
+#[test]
+fn a_hold_on_its_own_says_the_place_that_was_left_for_later() {
+    let (mut world, call) = World::calling(CONFIG, AUDIO);
+    let from = world.sent.len();
+    world.wander("198.51.100.7");
+    world.agree_to_contact(from);
+    world.agree(503);
+    world.command(Command::Hold { call, hold: true });
+    assert_eq!(world.last_offer(), ("c=IN IP4 198.51.100.7", "a=sendonly"));
+    world.agree(200);
+    world.pass(Duration::from_secs(600));
+    assert_eq!(world.invites(from).len(), 3, "it is known by then");
 }
 
 #[test]
