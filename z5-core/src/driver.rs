@@ -3,6 +3,8 @@
 //! A panic in here (or in the machine) becomes the final event of the session; it never reaches the application's threads.
 
 mod dns;
+#[cfg(all(test, target_os = "linux"))]
+mod elsewhere;
 mod https;
 mod imagined;
 mod look;

@@ -30,6 +30,10 @@ impl Lookout {
 }
 
 fn route(towards: SocketAddr) -> Route {
+    #[cfg(all(test, target_os = "linux"))]
+    if let Some(home) = super::elsewhere::from(towards) {
+        return Route::From(home.ip());
+    }
     let any = match towards {
         SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
         SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

@@ -66,7 +66,16 @@ where
 /// One TCP connection; `transport` is what the report calls it.
 pub(super) async fn tcp(target: SocketAddr, transport: Option<&'static str>) -> Result<TcpStream, Attempt> {
     let began = clock::now();
-    let outcome = match tokio::time::timeout(PATIENCE, TcpStream::connect(target)).await {
+    let connecting = async {
+        #[cfg(all(test, target_os = "linux"))]
+        if let Some(home) = super::elsewhere::from(target) {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind(home)?;
+            return socket.connect(target).await;
+        }
+        TcpStream::connect(target).await
+    };
+    let outcome = match tokio::time::timeout(PATIENCE, connecting).await {
         Ok(Ok(stream)) => return Ok(stream),
         Ok(Err(error)) => AttemptOutcome::from_io(&error, clock::now().saturating_duration_since(began)),
         Err(_) => AttemptOutcome::TimedOut { after_ms: crate::error::millis(PATIENCE) },

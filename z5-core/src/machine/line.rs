@@ -10,7 +10,7 @@
 mod spares;
 mod streams;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use z5_sip::ident::Ident;
@@ -179,6 +179,14 @@ impl Line {
     /// The first of the servers.
     pub(crate) fn first_target(&self) -> Option<SocketAddr> {
         self.targets.first().map(|target| target.address)
+    }
+
+    /// From which address the first of the servers is reached, where the connection leads to it.
+    pub(crate) fn home(&self) -> Option<IpAddr> {
+        match self.link {
+            Link::Up { local, remote, .. } if self.first_target() == Some(remote) => Some(local.ip()),
+            Link::Up { .. } | Link::None | Link::Connecting(_) | Link::Failed | Link::Lost { .. } => None,
+        }
     }
 
     /// Whether the first connection stands.

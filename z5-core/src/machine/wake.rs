@@ -42,7 +42,12 @@ impl Machine {
             self.plan_licence(now);
         }
         let gap = before.at.is_some_and(|at| now.saturating_duration_since(at) >= GAP);
-        let moved = match (before.route, look.route) {
+        // Between a connection and the first look the network may have changed too.
+        let known = match before.route {
+            Route::Unknown => self.line.home().map_or(Route::Unknown, Route::From),
+            Route::None | Route::From(_) => before.route,
+        };
+        let moved = match (known, look.route) {
             (Route::Unknown, _) | (_, Route::Unknown | Route::None) => false,
             (Route::None, Route::From(_)) => true,
             (Route::From(old), Route::From(new)) => old != new,

@@ -33,7 +33,7 @@ fn a_network_that_returns_is_used_within_two_seconds_and_calls_go_on() {
     let mut world = World::supervised().start();
     let call = world.ring(1, standing::AUDIO).unwrap();
     world.establish(call);
-    world.glance(0, Some("192.0.2.1"));
+    world.glance(0, Some("127.0.0.1"));
     // The network goes: the connection breaks, nothing can be reached for ten minutes.
     world.silent = "refuse";
     world.glance(0, None);
@@ -49,7 +49,7 @@ fn a_network_that_returns_is_used_within_two_seconds_and_calls_go_on() {
     world.silent = "";
     world.pass(Duration::from_secs(1));
     let back = world.now;
-    world.glance(0, Some("192.0.2.1"));
+    world.glance(0, Some("127.0.0.1"));
     assert_eq!(world.state(), SessionState::Ready, "{:?}", world.names());
     assert!(world.now - back < Duration::from_secs(1));
     assert_eq!(world.causes(), [NetworkCause::Route]);
@@ -59,14 +59,21 @@ fn a_network_that_returns_is_used_within_two_seconds_and_calls_go_on() {
 #[test]
 fn another_address_is_another_network_and_the_same_is_none() {
     let mut world = World::supervised().start();
-    world.glance(0, Some("192.0.2.1"));
-    world.glance(0, Some("192.0.2.1"));
+    world.glance(0, Some("127.0.0.1"));
+    world.glance(0, Some("127.0.0.1"));
     assert!(world.causes().is_empty());
     let connections = world.trail.iter().filter(|line| *line == "connect").count();
     world.glance(0, Some("198.51.100.1"));
     assert_eq!(world.causes(), [NetworkCause::Route]);
     assert_eq!(world.state(), SessionState::Ready);
     assert_eq!(world.trail.iter().filter(|line| *line == "connect").count(), connections + 1);
+}
+
+#[test]
+fn another_address_before_the_first_look_is_another_network_too() {
+    let mut world = World::supervised().start();
+    world.glance(0, Some("198.51.100.1"));
+    assert_eq!((world.causes(), world.state()), (vec![NetworkCause::Route], SessionState::Ready));
 }
 
 #[test]
@@ -113,19 +120,19 @@ fn a_pause_ends_when_the_network_changes_or_the_user_wants() {
 fn a_machine_that_slept_registers_again_at_once() {
     // Time stands still for the machine while it sleeps.
     let mut world = World::supervised().start();
-    world.glance(0, Some("192.0.2.1"));
+    world.glance(0, Some("127.0.0.1"));
     let registered = world.sent.len();
-    world.glance(7200, Some("192.0.2.1"));
+    world.glance(7200, Some("127.0.0.1"));
     assert!(world.events.contains(&EventKind::ClockChanged { by_s: 7200 }), "{:?}", world.names());
     assert_eq!(world.causes(), [NetworkCause::Wake]);
     assert!(world.sent[registered..].iter().any(|message| message.starts_with("REGISTER ")));
     assert_eq!(world.state(), SessionState::Ready);
     // Time goes on while it sleeps.
     world.now += Duration::from_secs(3600);
-    world.glance(7200, Some("192.0.2.1"));
+    world.glance(7200, Some("127.0.0.1"));
     assert_eq!(world.causes(), [NetworkCause::Wake; 2]);
     assert_eq!(world.state(), SessionState::Ready);
-    world.glance(7200, Some("192.0.2.1"));
+    world.glance(7200, Some("127.0.0.1"));
     assert_eq!(world.causes().len(), 2, "told once");
 }
 
@@ -136,9 +143,9 @@ fn a_clock_that_is_set_back_is_told_once_and_makes_no_licence_last_longer() {
         let gone = io::HttpsFailure::Broken("gone".to_owned());
         request.target.starts_with("/mcs").then_some(Err(gone))
     }));
-    world.glance(0, Some("192.0.2.1"));
-    world.glance(-86_400, Some("192.0.2.1"));
-    world.glance(-86_400, Some("192.0.2.1"));
+    world.glance(0, Some("127.0.0.1"));
+    world.glance(-86_400, Some("127.0.0.1"));
+    world.glance(-86_400, Some("127.0.0.1"));
     let told = world.events.iter().filter(|event| event.name() == "clock-changed").count();
     assert_eq!((told, world.causes().len()), (1, 0));
     assert_eq!(world.call(1, "+15555550102"), "going");
