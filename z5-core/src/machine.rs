@@ -358,6 +358,12 @@ impl Machine {
                     let by = crate::call::Side::Local;
                     out.push(Effect::ForgetWish { call });
                     out.push(Effect::Emit(EventKind::CallFailed { call, by, error, timings }));
+                    // Whoever calls is about to call again.
+                    if self.plan.retry.mode == crate::config::RetryMode::Supervised
+                        && matches!(self.state, State::Ready(_))
+                    {
+                        self.line.hurry(out);
+                    }
                 }
             }
             Command::Answer { call, wanted } => {

@@ -31,6 +31,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// (`machine::tests::outage`). A network that returns, an emergency call and the user end any pause at once.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
+/// Within which a client is back at a server that refuses connections. That port is closed: the network is there and the server is
+/// not, for all its clients alike, and they must not come back together. (A network that is away says nothing; RFC 5626 section 4.5
+/// would have 30 to 60 s in both cases.) Whoever is in a call does not wait for it.
+pub(crate) const RESTART: Duration = Duration::from_secs(64);
+
 /// Doublings after which the pause is the longest.
 const MOST_DOUBLINGS: u32 = 11;
 /// Failures before a registration that count at most, once it stands: a lost connection then costs a minute at the most.
@@ -63,6 +68,10 @@ pub(crate) struct Line {
     early: Vec<u8>,
     again: Option<Instant>,
     failures: u32,
+    /// Those that were remembered when the connection was lost.
+    failures_before: u32,
+    /// The same where a server refused connections since: nothing more is remembered then, for its clients come back apart as it is.
+    failures_apart: Option<u32>,
     /// Since when a registration stands.
     standing_since: Option<Instant>,
     registering_since: Option<Instant>,
@@ -108,8 +117,19 @@ fn outcome(why: FlowDeath) -> AttemptOutcome {
 /// The pause before a lost connection is opened again: between half of a bound and all of it, the bound doubling with each
 /// failure (RFC 5626 section 4.5), so that clients stay apart.
 pub(crate) fn pause(failures: u32, spread: u64) -> Duration {
-    let bound = FIRST_PAUSE.saturating_mul(1 << failures.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE);
-    bound.mul_f64(0.5 + (spread % 10_000) as f64 / 20_000.0)
+    bound(failures).mul_f64(0.5 + (spread % 10_000) as f64 / 20_000.0)
+}
+
+/// The same where the server refuses connections: anything up to [`RESTART`], until the bound itself is longer.
+pub(crate) fn pause_for_restart(failures: u32, spread: u64) -> Duration {
+    match bound(failures) > RESTART {
+        true => pause(failures, spread),
+        false => RESTART.mul_f64((spread % 10_000) as f64 / 10_000.0),
+    }
+}
+
+fn bound(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(1 << failures.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE)
 }
 
 /// Failures that still count after a registration has stood for so long.
@@ -118,8 +138,9 @@ pub(crate) fn left_of(failures: u32, stood: Duration) -> u32 {
     failures.min(DEBT).saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
 }
 
-/// The pause after a refusal: not shorter than what the server asks for.
-fn pause_at_least(at_least: Duration, failures: u32, spread: u64) -> Duration {
+/// The pause after a loss: not shorter than what the server asks for. `refused` when its port is closed.
+fn pause_after(refused: bool, at_least: Duration, failures: u32, spread: u64) -> Duration {
+    let pause = if refused { pause_for_restart } else { pause };
     pause(failures, spread).max(spread_wish(at_least, spread))
 }
 
@@ -157,6 +178,8 @@ impl Line {
             early: Vec::new(),
             again: None,
             failures: 0,
+            failures_before: 0,
+            failures_apart: None,
             standing_since: None,
             registering_since: None,
         }
@@ -429,7 +452,14 @@ impl Line {
 
     /// Plans the next attempt; `spread` is a random number that keeps clients apart. It is not made before
     /// `at_least` (a Retry-After). While a pause runs already, or a connection is being made, the same loss is not counted again.
-    pub(crate) fn connect_again_later(&mut self, now: Instant, spread: u64, at_least: Duration) {
+    /// `in_call`: a call stands, which needs its signalling.
+    pub(crate) fn connect_again_later(
+        &mut self,
+        now: Instant,
+        spread: u64,
+        at_least: Duration,
+        in_call: bool,
+    ) {
         if let Some(again) = &mut self.again {
             *again = (*again).max(now + spread_wish(at_least, spread));
             return;
@@ -438,10 +468,27 @@ impl Line {
             return;
         }
         if let Some(since) = self.standing_since.take() {
-            self.failures = left_of(self.failures, now.saturating_duration_since(since));
+            let failures = self.failures_apart.take().unwrap_or(self.failures);
+            self.failures = left_of(failures, now.saturating_duration_since(since));
+            self.failures_before = self.failures;
         }
-        self.again = Some(now + pause_at_least(at_least, self.failures, spread));
+        let refused = self.is_refused() && !in_call;
+        if refused {
+            self.failures_apart = Some(self.failures_before);
+        }
+        self.again = Some(now + pause_after(refused, at_least, self.failures, spread));
         self.failures = (self.failures + 1).min(MOST_DOUBLINGS);
+    }
+
+    /// Whether a server has refused a connection in the round that has just come to nothing.
+    fn is_refused(&self) -> bool {
+        let refused = || self.tried.iter().any(|attempt| attempt.outcome == AttemptOutcome::Refused);
+        match &self.link {
+            Link::Failed => refused(),
+            // What failed before a server was reached that has served since says nothing any more.
+            Link::Lost { outcome, .. } => *outcome == AttemptOutcome::Refused || !self.served && refused(),
+            Link::None | Link::Connecting(_) | Link::Up { .. } => false,
+        }
     }
 
     /// How much the user agent remembers.
@@ -461,6 +508,11 @@ impl Line {
             Link::Connecting(flow) | Link::Up { flow, .. } => Some(flow),
             Link::None | Link::Failed | Link::Lost { .. } => None,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn pause_until(&self) -> Option<Instant> {
+        self.again
     }
 
     #[cfg(test)]

@@ -111,7 +111,7 @@ impl Machine {
                     return self.on_agent(events, now, out);
                 }
                 let spread = self.ident.number();
-                self.line.connect_again_later(now, spread, Duration::ZERO);
+                self.line.connect_again_later(now, spread, Duration::ZERO, !self.calls.is_empty());
             }
             State::Stopping(_) => self.advance_stopping(now, out),
             State::Idle
@@ -182,7 +182,7 @@ impl Machine {
             (1, Some(wait)) => {
                 // The loss of the connection may have seen to it already.
                 let events = self.line.give_up(now, out);
-                self.line.connect_again_later(now, spread, wait);
+                self.line.connect_again_later(now, spread, wait, !self.calls.is_empty());
                 events
             }
             (_, wait) => {
@@ -532,7 +532,7 @@ impl Machine {
                         | RegisterFailure::Refused { .. } => Duration::ZERO,
                     };
                     let events = self.line.give_up(now, out);
-                    self.line.connect_again_later(now, spread, wait);
+                    self.line.connect_again_later(now, spread, wait, !self.calls.is_empty());
                     self.tell(SessionState::Registering, out);
                     self.on_agent(events, now, out);
                 } else {
@@ -554,7 +554,12 @@ impl Machine {
                             }
                             let spread = self.ident.number();
                             let events = self.line.give_up(now, out);
-                            self.line.connect_again_later(now, spread, Duration::ZERO);
+                            self.line.connect_again_later(
+                                now,
+                                spread,
+                                Duration::ZERO,
+                                !self.calls.is_empty(),
+                            );
                             self.tell(SessionState::Registering, out);
                             self.on_agent(events, now, out);
                         }

@@ -25,6 +25,7 @@ mod memory;
 mod mid_call;
 mod moving;
 mod outage;
+mod restart;
 mod retry;
 mod ringing;
 mod round_trips;

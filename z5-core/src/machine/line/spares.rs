@@ -12,8 +12,8 @@ use z5_sip::locate::Target;
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua::{self, FlowId, Transport};
 
-use super::{Line, Link, pause_at_least, transport_name};
-use crate::error::Attempt;
+use super::{Line, Link, pause_after, transport_name};
+use crate::error::{Attempt, AttemptOutcome};
 use crate::events::EventKind;
 use crate::machine::io::Effect;
 
@@ -139,6 +139,7 @@ impl Line {
         loss: Loss,
         out: &mut Outbox<Effect>,
     ) {
+        let refused = attempts.iter().any(|attempt| attempt.outcome == AttemptOutcome::Refused);
         for attempt in attempts {
             out.push(Effect::Emit(EventKind::ServerFailed {
                 server: attempt.address,
@@ -148,7 +149,7 @@ impl Line {
         }
         if let Some(spare) = self.spare(flow) {
             spare.link = SpareLink::None;
-            spare.wait(loss, Duration::ZERO);
+            spare.wait(loss, Duration::ZERO, refused);
         }
     }
 
@@ -169,7 +170,7 @@ impl Line {
         let Some(spare) = self.spare(flow) else { return };
         spare.link = SpareLink::None;
         spare.lose(why, out);
-        spare.wait(loss, Duration::ZERO);
+        spare.wait(loss, Duration::ZERO, false);
     }
 
     /// The registrar does not want a spare binding: the connection is closed, and tried again after `wait` or never.
@@ -188,7 +189,7 @@ impl Line {
         spare.lose(why, out);
         spare.link = match wait {
             Some(at_least) => {
-                spare.wait(loss, at_least);
+                spare.wait(loss, at_least, false);
                 SpareLink::None
             }
             None => SpareLink::GivenUp,
@@ -239,8 +240,8 @@ impl Spare {
         }
     }
 
-    fn wait(&mut self, loss: Loss, at_least: Duration) {
-        self.again = Some(loss.now + pause_at_least(at_least, self.failures, loss.spread));
+    fn wait(&mut self, loss: Loss, at_least: Duration, refused: bool) {
+        self.again = Some(loss.now + pause_after(refused, at_least, self.failures, loss.spread));
         self.failures = self.failures.saturating_add(1);
     }
 }
