@@ -192,6 +192,7 @@ pub(crate) fn start(
         }
     };
     let (patience, video) = (config.timeouts.media_silent.duration(), config.media.video.clone());
+    let location = config.emergency.location.clone();
     let guard = Guard::new(config.egress.guard, &config.egress.allow);
     let (capture, reach) = (options.capture.clone(), guard.reach());
     let (packet_threads, realtime) = (config.media.packet_threads, config.media.realtime);
@@ -208,7 +209,7 @@ pub(crate) fn start(
         wires,
         media,
         guard,
-        tracer: options.trace.map(|trace| tracer::Tracer::new(trace, started)),
+        tracer: options.trace.map(|trace| tracer::Tracer::new(trace, started, location)),
         figures_every: options.figures_every,
         keeper,
         new_source: None,
@@ -389,11 +390,12 @@ impl Core {
             }
             Fact::Connected { flow, link, remote, mut tried } => {
                 let transport = Some(crate::machine::transport_name(link.transport()));
+                let tls = self.tracer.as_ref().and_then(|_| link.tls());
                 match self.wires.open(flow, link, remote) {
                     Ok(ends) => {
                         let sip::Ends { transport, local, remote } = ends;
                         if let Some(tracer) = &mut self.tracer {
-                            tracer.opened(flow, transport, local, remote);
+                            tracer.opened(flow, transport, (local, remote), tls);
                         }
                         let input = Input::Connected { flow, transport, local, remote, tried };
                         self.machine.handle(input, now, out);

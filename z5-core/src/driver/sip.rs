@@ -17,10 +17,11 @@ use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
 use super::tap::{Tap, Tapped};
 use super::tls::Trust;
-use super::{Fact, Facts, race, tls};
+use super::{Fact, Facts, race, tls, tracer};
 use crate::clock;
 use crate::error::{Attempt, AttemptOutcome, millis};
 use crate::machine::transport_name;
+use crate::trace::TlsFacts;
 
 /// Room for one read; a SIP message is seldom larger.
 const READ_BUFFER: usize = 16 * 1024;
@@ -37,7 +38,8 @@ const LAST_BYTES: std::time::Duration = std::time::Duration::from_millis(100);
 /// A connection that was made.
 pub(crate) enum Link {
     Tcp(TcpStream),
-    Tls(Box<TlsStream<Tapped<TcpStream>>>),
+    /// With the name that the certificate is for.
+    Tls(Box<TlsStream<Tapped<TcpStream>>>, String),
     Udp(UdpSocket),
     /// Without a socket, in simulated time.
     Simulated(Ends),
@@ -81,7 +83,7 @@ async fn one(target: Target, trust: Arc<Trust>, capture: Option<Arc<Capture>>) -
             };
             let handshake = connector.connect(name, Tapped::new(stream, tap));
             match tokio::time::timeout(race::PATIENCE, handshake).await {
-                Ok(Ok(stream)) => Ok(Link::Tls(Box::new(stream))),
+                Ok(Ok(stream)) => Ok(Link::Tls(Box::new(stream), target.name)),
                 Ok(Err(error)) => Err(failed(match tls::failure(&error) {
                     Some(why) => AttemptOutcome::Tls { why },
                     None => AttemptOutcome::from_io(&error, clock::now().saturating_duration_since(began)),
@@ -133,9 +135,17 @@ impl Link {
     pub(super) const fn transport(&self) -> Transport {
         match self {
             Self::Tcp(_) => Transport::Tcp,
-            Self::Tls(_) => Transport::Tls,
+            Self::Tls(..) => Transport::Tls,
             Self::Udp(_) => Transport::Udp,
             Self::Simulated(ends) => ends.transport,
+        }
+    }
+
+    /// What its handshake came to.
+    pub(super) fn tls(&self) -> Option<TlsFacts> {
+        match self {
+            Self::Tls(stream, name) => Some(tracer::agreed(stream.get_ref().1, name)),
+            Self::Tcp(_) | Self::Udp(_) | Self::Simulated(_) => None,
         }
     }
 }
@@ -165,7 +175,7 @@ impl Connection {
                     tokio::spawn(read_all(flow, read, tap, facts.clone())),
                 )
             }
-            Link::Tls(stream) => {
+            Link::Tls(stream, _) => {
                 let socket = stream.get_ref().0.stream();
                 socket.set_nodelay(true)?;
                 let ends = Ends { transport: Transport::Tls, local: socket.local_addr()?, remote };

@@ -54,7 +54,7 @@ impl CertificateFacts {
     }
 
     /// In words, as seen at `now_s` (seconds since 1970).
-    pub(crate) fn words(&self, now_s: u64) -> String {
+    pub fn words(&self, now_s: u64) -> String {
         let mut words = match self.names.as_slice() {
             [] => "certificate without a DNS name".to_owned(),
             [first, second, third, more @ ..] if !more.is_empty() => {

@@ -141,6 +141,8 @@ const ADDRESSES: &[Name<'static>] = &[
     Name::PAssociatedUri,
     Name::Diversion,
     Name::HistoryInfo,
+    // by value (cid:) or by reference, and nothing of where it is
+    Name::Geolocation,
 ];
 
 /// Challenges and answers to them.

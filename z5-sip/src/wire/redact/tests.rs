@@ -4,6 +4,20 @@ use bytes::Bytes;
 
 use super::*;
 
+/// By value or by reference is told, and nothing of where it is.
+#[test]
+fn a_location_shows_its_form_alone() {
+    for (value, form) in
+        [("<https://location.example/alice>", "<https:***>"), ("<cid:here@z5.example>", "<cid:***>")]
+    {
+        let text = format!("REGISTER sip:b.test SIP/2.0\r\nGeolocation: {value}\r\nCSeq: 1 REGISTER\r\n\r\n");
+        let message = Message::parse_datagram(Bytes::from(text)).unwrap();
+        for reveal in [Reveal::Nothing, Reveal::People] {
+            assert!(redact_but(&message, reveal).contains(&format!("Geolocation: {form}\n")));
+        }
+    }
+}
+
 #[test]
 fn no_number_name_credential_or_key() {
     let text = "INVITE sip:+15555550101@example.com;user=phone SIP/2.0\r\n\
