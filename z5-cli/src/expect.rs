@@ -21,6 +21,29 @@ pub(crate) struct Expectation {
     pub(crate) measured: String,
     /// Whether it held. What was not measured never holds.
     pub(crate) held: bool,
+    /// Who saw it, where that makes a difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seen_by: Option<Eyes>,
+}
+
+/// Who saw what crossed a wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Eyes {
+    /// The mock carrier, at the far end of it.
+    Carrier,
+    /// z5, at its own end.
+    Z5,
+}
+
+impl Eyes {
+    /// For people.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Carrier => "seen by the carrier",
+            Self::Z5 => "seen by z5",
+        }
+    }
 }
 
 /// The words for a value that was not measured.
@@ -37,6 +60,9 @@ impl Expectation {
 
     /// What was asked and what was found.
     pub(crate) fn sentence(&self) -> String {
+        if let Some(eyes) = self.seen_by {
+            return format!("{}: {}, {}", self.asked(), self.measured, eyes.words());
+        }
         match (self.held, self.measured == NOT_MEASURED) {
             (true, _) => format!("{}, is {}", self.asked(), self.measured),
             (false, false) => format!("{}, but is {}", self.asked(), self.measured),
@@ -57,6 +83,7 @@ impl Expectation {
             wanted: format!("{target} {unit}, give or take {tolerance}"),
             measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| format!("{value:.1} {unit}")),
             held: value.is_some_and(|value| (value - target).abs() <= tolerance),
+            seen_by: None,
         }
     }
 
@@ -67,6 +94,7 @@ impl Expectation {
             wanted: format!("at least {least}"),
             measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| format!("{value:.3}")),
             held: value.is_some_and(|value| value >= least),
+            seen_by: None,
         }
     }
 
@@ -77,6 +105,7 @@ impl Expectation {
             wanted: format!("at least {least}"),
             measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| value.to_string()),
             held: value.is_some_and(|value| value >= least),
+            seen_by: None,
         }
     }
 
@@ -87,12 +116,13 @@ impl Expectation {
             wanted: format!("{target:?}"),
             measured: value.map_or_else(|| NOT_MEASURED.to_owned(), |value| format!("{value:?}")),
             held: value == Some(target),
+            seen_by: None,
         }
     }
 
     /// A fact.
     pub(crate) fn fact(what: &'static str, wanted: &str, measured: impl Into<String>, held: bool) -> Self {
-        Self { what, wanted: wanted.to_owned(), measured: measured.into(), held }
+        Self { what, wanted: wanted.to_owned(), measured: measured.into(), held, seen_by: None }
     }
 
     /// Video came and, where it should, moves: a picture differs from the one before, or, where they were not decoded, more
@@ -109,7 +139,7 @@ impl Expectation {
         };
         let (what, wanted) =
             if moving { ("video.moves", "seen, and it moves") } else { ("video.seen", "seen") };
-        Self { what, wanted: wanted.to_owned(), measured, held }
+        Self { what, wanted: wanted.to_owned(), measured, held, seen_by: None }
     }
 
     /// The tone `hz` at `dbm0` came back clean: frequency, level, and that nearly all energy is there.

@@ -43,6 +43,7 @@ fn the_table_is_filled_in() {
         assert_eq!(!row["measured"].as_array().unwrap().is_empty(), judged, "{row}");
         assert!(judged || !row["open"].as_str().unwrap().is_empty(), "{row}");
     }
+    assert!(run.stdout.contains("seen by the carrier") && run.stdout.contains("(as configured), seen by z5"));
     assert_eq!(run.status, 0, "{}", run.stdout);
     assert_eq!(run.result()["summary"], serde_json::json!({"pass": 17, "fail": 0, "not-judged": 0}));
     let table = std::fs::read_to_string(table).unwrap();
@@ -66,18 +67,49 @@ fn some_points_are_chosen_and_what_is_no_point_is_told() {
     assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"scenario.invalid".into()));
 }
 
-/// Against a carrier of somebody else's: points that need the mock's own eyes are not judged.
+/// Against a carrier of somebody else's: points for which it has to be told what leads where there are left open without it.
 #[test]
-fn points_that_need_the_mock_carrier_are_not_judged_elsewhere() {
+fn points_that_have_to_be_told_something_are_not_judged_elsewhere_without_it() {
     let world = World::new(&[]);
     let [alice, bob] = ["alice", "bob"].map(|name| format!("{name}={}", world.config_of(name).display()));
-    let run = z5(&["acceptance", "--json", "--only", "V2,V9,V12", "--party", &alice, "--party", &bob]);
+    let run = z5(&["acceptance", "--json", "--only", "V9,V12,V17", "--party", &alice, "--party", &bob]);
     let rows: Vec<_> = run.events.iter().filter(|event| event["event"] == "point").collect();
     // three devices of one account have its configuration
     let verdicts: Vec<_> = rows.iter().map(|row| &row["verdict"]).collect();
-    assert_eq!(verdicts, ["not-judged", "pass", "pass"], "{}", run.stdout);
-    let why = "needs the mock carrier, which tells what the server saw of TLS";
-    assert_eq!((run.status, &rows[0]["open"]), (0, &why.into()));
+    assert_eq!(verdicts, ["pass", "pass", "not-judged"], "{}", run.stdout);
+    let why = rows[2]["open"].as_str().unwrap();
+    assert!(run.status == 0 && why.starts_with("needs --set emergency=NUMBER: 911, only where "), "{why}");
+}
+
+/// Where nobody tells what the carrier got, z5 judges by what it saw at its own end of the wire, and says so.
+#[test]
+fn what_crossed_the_wire_is_judged_by_our_own_end_elsewhere() {
+    let world = World::over_tls();
+    let [alice, bob] = ["alice", "bob"].map(|name| format!("{name}={}", world.config_of(name).display()));
+    let mut arguments = vec!["acceptance", "--json", "--only", "V2,V3,V15,V16,V17"];
+    arguments.extend(["--party", &alice, "--party", &bob]);
+    for set in
+        ["address=https://location.example/7", "contact=Bob", "provider=other.example", "emergency=911"]
+    {
+        arguments.extend(["--set", set]);
+    }
+    let run = z5(&arguments);
+    let rows: Vec<_> = run.events.iter().filter(|event| event["event"] == "point").collect();
+    let verdicts: Vec<_> = rows.iter().map(|row| &row["verdict"]).collect();
+    assert_eq!(verdicts, ["pass"; 5], "{}", run.stdout);
+    let measured =
+        |row: usize| rows[row]["measured"].as_array().unwrap().iter().map(|one| one.as_str().unwrap());
+    for row in [0, 1, 3, 4] {
+        assert!(measured(row).any(|one| one.ends_with(", seen by z5")), "{}", rows[row]);
+        assert!(!measured(row).any(|one| one.contains("seen by the carrier")), "{}", rows[row]);
+    }
+    // with the name and whose certificate it was
+    let tls = measured(0).next().unwrap();
+    assert!(
+        tls.contains("[TLS 1.3, TLS13_AES_256_GCM_SHA384, ") && tls.contains("signed by z5 mock carrier CA"),
+        "{tls}"
+    );
+    assert!(!run.stdout.contains("location.example"), "where somebody is stands in no result");
 }
 
 /// One account of a real carrier cannot call itself: points for two are left open and say what they need.

@@ -240,6 +240,20 @@ fn a_scenario_runs_against_another_carrier() {
     assert_eq!((run.status, run.events.len()), (2, 1), "{}", run.stdout);
 }
 
+/// What was judged by whose record is in what people read and in the JSON.
+#[test]
+fn a_verdict_on_the_wire_says_whose_eyes_it_was() {
+    let text = "mock:\nsteps:\n  - register\n  - {wire: REGISTER, has: Via}\n  - {wire: REGISTER, seen: here, lacks: CSeq}\n";
+    let run = run(text, &[]);
+    assert_eq!(run.status, 1, "{}", run.stdout);
+    let judged = run.events.iter().filter(|event| event["action"] == "wire");
+    let judged: Vec<_> = judged.map(|step| &step["expectations"][0]).collect();
+    assert_eq!((&judged[0]["seen_by"], &judged[0]["held"]), (&"carrier".into(), &true.into()));
+    assert_eq!((&judged[1]["seen_by"], &judged[1]["held"]), (&"z5".into(), &false.into()));
+    let told = run.event("scenario")["failure"]["message"].as_str().unwrap().to_owned();
+    assert!(told.starts_with("wire: REGISTER: lacks \"CSeq\": ") && told.ends_with(", seen by z5"), "{told}");
+}
+
 #[test]
 fn an_interrupt_ends_calls_and_registrations_politely() {
     let folder = tempfile::tempdir().unwrap();

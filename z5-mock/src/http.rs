@@ -15,6 +15,7 @@ use crate::fault::{CertificateFault, Fault};
 use crate::recorder::{Direction, Service};
 use crate::shaped::{Shape, Shaped};
 use crate::state::State;
+use crate::tls;
 
 pub(crate) mod auth;
 pub(crate) mod problem;
@@ -44,9 +45,13 @@ pub(crate) async fn connection(
     let fault = faults.strike(|fault| {
         if let Fault::Certificate(at, kind) = *fault { (at == service).then_some(kind) } else { None }
     });
-    let Some(tls) = &state.tls else { return };
-    let stream = match tls.acceptor(fault).accept(stream).await {
-        Ok(stream) => stream,
+    let Some(authority) = &state.tls else { return };
+    let stream = match authority.acceptor(fault).accept(stream).await {
+        Ok(stream) => {
+            let negotiated = tls::negotiated(stream.get_ref().1);
+            state.recorder.record(service, Direction::Received, peer, negotiated);
+            stream
+        }
         Err(error) => {
             let why = format!("[TLS handshake failed: {error}]{}", certificate_note(fault));
             state.recorder.record(service, Direction::Received, peer, why);

@@ -227,9 +227,8 @@ fn prepare(
 fn lacking(point: &Point, given: &WorldArgs) -> Option<String> {
     match point.elsewhere {
         Elsewhere::Judged => None,
-        Elsewhere::Told(name, _) if given.set.iter().any(|(set, _)| set == name) => None,
-        Elsewhere::Told(name, what) => Some(format!("needs --set {name}=TIME: {what}")),
-        Elsewhere::Not(why) => Some(why.to_owned()),
+        Elsewhere::Told(name, ..) if given.set.iter().any(|(set, _)| set == name) => None,
+        Elsewhere::Told(name, value, what) => Some(format!("needs --set {name}={value}: {what}")),
     }
 }
 
@@ -320,12 +319,12 @@ fn fill(row: &mut Row, outcome: &Outcome, stopped: bool) {
     let expectations = outcome.told.iter().flat_map(|step| &step.expectations);
     row.measured = expectations
         .map(|expectation| {
-            let Expectation { what, wanted, measured, held } = expectation;
-            match (*what, held) {
-                // what was looked for is the better half
-                ("wire", _) => format!("{wanted}: {measured}"),
-                (what, true) => format!("{what} {measured}"),
-                (what, false) => format!("{what} {measured} (wanted {wanted})"),
+            let Expectation { what, wanted, measured, held, seen_by } = expectation;
+            match (seen_by, held) {
+                // what was looked for is the better half, and who has seen it
+                (Some(eyes), _) => format!("{wanted}: {measured}, {}", eyes.words()),
+                (None, true) => format!("{what} {measured}"),
+                (None, false) => format!("{what} {measured} (wanted {wanted})"),
             }
         })
         .collect();

@@ -256,7 +256,7 @@ pub(super) fn load(
     let given = Given { set, environment: |name| std::env::var(name).ok() };
     let parties = args.party.iter().map(|(name, file)| (name.clone(), PathBuf::from(file))).collect();
     let configurations = Configurations { everyone: config.map(Path::to_owned), parties, clock: args.clock };
-    let scenario = scenario::read(text, file, folder, &given)?;
-    let world = scenario::judge(&scenario, &configurations)?;
+    let mut scenario = scenario::read(text, file, folder, &given)?;
+    let world = scenario::judge(&mut scenario, &configurations)?;
     Ok((scenario, world))
 }

@@ -95,7 +95,8 @@ impl Expr {
             }
             _ => String::new(),
         };
-        Expectation { what: self.name.name, wanted: format!("{}{unit}", self.test), measured, held }
+        let wanted = format!("{}{unit}", self.test);
+        Expectation { what: self.name.name, wanted, measured, held, seen_by: None }
     }
 
     /// The run is meant to end with a failure, and this says with which: a failure of this code is no failure of the run.

@@ -11,6 +11,8 @@ pub(crate) struct Word {
     pub(crate) keys: &'static [&'static str],
     /// Somebody does it: `as` is needed when there are several parties.
     pub(crate) by_party: bool,
+    /// `as` may stand all the same, to say whose.
+    pub(crate) may_name_party: bool,
     /// It takes no value of its own, so its value is who does it: `hangup: alice`.
     pub(crate) names_party: bool,
     /// It needs the mock carrier.
@@ -18,23 +20,27 @@ pub(crate) struct Word {
 }
 
 const fn word(name: &'static str, keys: &'static [&'static str]) -> Word {
-    Word { name, keys, by_party: true, names_party: false, mock_only: false }
+    Word { name, keys, by_party: true, names_party: false, may_name_party: false, mock_only: false }
 }
 
 const fn alone(name: &'static str, keys: &'static [&'static str]) -> Word {
-    Word { name, keys, by_party: true, names_party: true, mock_only: false }
+    Word { name, keys, by_party: true, names_party: true, may_name_party: false, mock_only: false }
 }
 
 const fn of_the_mock(name: &'static str, keys: &'static [&'static str]) -> Word {
-    Word { name, keys, by_party: false, names_party: false, mock_only: true }
+    Word { name, keys, by_party: false, names_party: false, may_name_party: false, mock_only: true }
+}
+
+const fn of_anybody(name: &'static str, keys: &'static [&'static str]) -> Word {
+    Word { name, keys, by_party: false, may_name_party: true, names_party: false, mock_only: false }
 }
 
 const fn of_nobody(name: &'static str, keys: &'static [&'static str]) -> Word {
-    Word { name, keys, by_party: false, names_party: false, mock_only: false }
+    Word { name, keys, by_party: false, names_party: false, may_name_party: false, mock_only: false }
 }
 
 /// Keys that every step may have.
-pub(crate) const EVERY_STEP: &[&str] = &["name", "as", "within"];
+pub(crate) const EVERY_STEP: &[&str] = &["name", "as", "within", "only"];
 
 /// Every action.
 pub(crate) const WORDS: &[Word] = &[
@@ -74,7 +80,7 @@ pub(crate) const WORDS: &[Word] = &[
     of_the_mock("mend", &[]),
     of_the_mock("impair", &["of"]),
     of_the_mock("cut", &[]),
-    of_the_mock("wire", &["by", "header", "has", "lacks"]),
+    of_anybody("wire", &["seen", "of", "by", "header", "has", "each", "lacks"]),
 ];
 
 /// Keys of the file.
@@ -125,6 +131,15 @@ pub(crate) const INCOMING: &[&str] = &["ring", "answer", "decline", "busy", "una
 
 /// What is done when the far end wants to hand a call over.
 pub(crate) const TRANSFERS: &[&str] = &["follow", "refuse"];
+
+/// In which world a step is done.
+pub(crate) const WORLDS: &[&str] = &["mock", "real"];
+
+/// Whose record of the wire is looked at.
+pub(crate) const EYES: &[&str] = &["carrier", "here"];
+
+/// What is at the carrier's end of a wire.
+pub(crate) const SERVERS: &[&str] = &["sip", "zdial", "mcs", "any"];
 
 /// States that can be waited for, beside every event of docs/json.md.
 pub(crate) const STATES: &[&str] =

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use z5_core::config::{AudioCodec, ContactsProtocol, SrtpMode, SrtpSuite, Transport, VideoSetting};
 use z5_core::{Location, Refusal};
-use z5_mock::{Fault, Impairment, Order, When};
+use z5_mock::{Fault, Impairment, Order, Service, When};
 
 use super::yaml::Place;
 use crate::act::Deed;
 use crate::audio::AudioArg;
 use crate::capsule::Recorder;
-use crate::expect::Expr;
+use crate::expect::{Expr, Eyes};
 
 /// A scenario that can be run.
 #[derive(Debug)]
@@ -107,10 +107,21 @@ pub(crate) struct Step {
     pub(crate) within: Duration,
     /// It has to be refused, with this code.
     pub(crate) refused: Option<Expr>,
+    /// It is done in such a world alone; in the other one the scenario is without it.
+    pub(crate) only: Option<Only>,
     /// The key that says what it is.
     pub(crate) word: &'static str,
     /// What is done.
     pub(crate) action: Action,
+}
+
+/// A kind of world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Only {
+    /// The mock carrier.
+    Mock,
+    /// Somebody else's.
+    Real,
 }
 
 /// What a step does.
@@ -164,7 +175,7 @@ pub(crate) enum Action {
     Impair(Impaired, Impairment),
     /// Ends every SIP connection of the mock carrier.
     Cut,
-    /// Judges what the mock carrier saw.
+    /// Judges what crossed the wire.
     Wire(Wire),
     /// Several lists of steps at the same time.
     Parallel(Vec<Arc<Vec<Step>>>),
@@ -258,19 +269,33 @@ impl TextTest {
     }
 }
 
-/// What the mock carrier has to have seen.
+/// What has to have crossed the wire.
 #[derive(Debug)]
 pub(crate) struct Wire {
     /// How the message (or remark) begins.
     pub(crate) start: String,
+    /// Whose record is looked at; the carrier's where it is the mock, else z5's.
+    pub(crate) seen: Option<Eyes>,
+    /// What is at the carrier's end; none: anything.
+    pub(crate) of: Option<Service>,
     /// Sent by the carrier, not by a client.
     pub(crate) by_carrier: bool,
     /// Only this header field is looked at.
     pub(crate) header: Option<String>,
     /// One message has all of these.
     pub(crate) has: Vec<String>,
+    /// Each message has one of these.
+    pub(crate) each: Vec<String>,
     /// No message has any of these.
     pub(crate) lacks: Vec<String>,
+}
+
+impl Wire {
+    /// Why z5's own record has nothing of this.
+    pub(crate) fn unseen_here(&self) -> Option<&'static str> {
+        let of_sip = self.of == Some(Service::Sip);
+        (!of_sip).then_some("z5's own record is of SIP alone: what HTTPS came to only the mock carrier tells")
+    }
 }
 
 /// What an impairment is of.

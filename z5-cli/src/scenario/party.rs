@@ -7,14 +7,17 @@ use std::time::Instant;
 
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
-use z5_core::{CallId, Config, Event, EventKind, Events, Failure, RetryMode, Session, StartOptions};
+use z5_core::trace::Traced;
+use z5_core::{
+    CallId, Config, Event, EventKind, Events, Failure, RetryMode, Session, SipTrace, StartOptions,
+};
 
 use super::legs::Leg;
 use super::model::{PartyPlan, Policy};
 use super::outcome::Told;
 use super::venue::Venue;
 use super::yaml::Place;
-use crate::capsule;
+use crate::capsule::{self, Recorder};
 use crate::expect::Expectation;
 use crate::report::Report;
 
@@ -28,6 +31,8 @@ pub(super) struct Party {
     config: Config,
     state: Mutex<State>,
     changed: Notify,
+    /// What it sees of its own wires, all sessions together.
+    trace: Arc<SipTrace>,
 }
 
 /// One event, for `wait`.
@@ -74,9 +79,19 @@ pub(super) struct State {
 }
 
 impl Party {
-    pub(super) fn new(plan: PartyPlan, config: Config, began: Instant) -> Arc<Self> {
+    /// With `recorder` a report is written of it.
+    pub(super) fn new(
+        plan: PartyPlan,
+        config: Config,
+        recorder: Option<Recorder>,
+        began: Instant,
+    ) -> Arc<Self> {
+        let mut report = Report::new("run", began);
+        if let Some(recorder) = recorder {
+            report.record(recorder);
+        }
         let state = State {
-            report: Report::new("run", began),
+            report,
             session: None,
             reader: None,
             ready: false,
@@ -93,7 +108,13 @@ impl Party {
             found: BTreeMap::new(),
             began,
         };
-        Arc::new(Self { plan, config, state: Mutex::new(state), changed: Notify::new() })
+        let trace = state.report.recorder().map_or_else(|| Arc::new(SipTrace::new()), Recorder::trace);
+        Arc::new(Self { plan, config, state: Mutex::new(state), changed: Notify::new(), trace })
+    }
+
+    /// What it saw of its own wires up to now.
+    pub(super) fn traced(&self) -> Traced {
+        self.trace.traced()
     }
 
     pub(super) const fn config(&self) -> &Config {
@@ -115,8 +136,8 @@ impl Party {
         let mut options =
             StartOptions { seed: self.plan.seed, retry: RetryMode::Once, ..StartOptions::default() };
         let mut state = self.state();
-        if let Some(recorder) = state.report.recorder() {
-            options.trace = Some(recorder.trace());
+        options.trace = Some(Arc::clone(&self.trace));
+        if state.report.recorder().is_some() {
             options.figures_every = Some(capsule::EVERY);
         }
         state.report.session_starts();

@@ -115,9 +115,8 @@ async fn of_nobody(
         Action::Mend(fault) => venue.disarm(*fault),
         Action::Impair(of, impairment) => venue.impair(*of, impairment.clone()),
         Action::Cut => venue.cut().await,
-        Action::Wire(wanted) => {
-            venue.recorded().map(|entries| expectations.extend(wire::judge(wanted, &entries)))
-        }
+        Action::Wire(wanted) => wire::seen(running, step.party, wanted)
+            .map(|(eyes, seen)| expectations.extend(wire::judge(wanted, eyes, &seen))),
         Action::Start
         | Action::Register
         | Action::Stop { .. }

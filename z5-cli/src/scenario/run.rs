@@ -202,14 +202,11 @@ async fn enter(
     let mut reports = std::mem::take(&mut scenario.reports).into_iter();
     let parties = scenario.parties.iter().zip(configs);
     let parties = parties.map(|(plan, config)| {
-        let party = Party::new(plan.clone(), config, began);
-        if let Some(mut recorder) = reports.next() {
-            if let Some(unix_s) = venue.begins_unix_s() {
-                recorder.begins(unix_s);
-            }
-            party.state().report.record(recorder);
+        let mut recorder = reports.next();
+        if let (Some(recorder), Some(unix_s)) = (&mut recorder, venue.begins_unix_s()) {
+            recorder.begins(unix_s);
         }
-        party
+        Party::new(plan.clone(), config, recorder, began)
     });
     let parties = parties.collect();
     let [done, failed, bad] = [const { AtomicUsize::new(0) }; 3];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::AbortHandle;
 use z5_core::{Config, Events, Session, StartError, StartOptions};
-use z5_mock::{Carrier, Entry, Fault, Faults, Impairment, When};
+use z5_mock::{Carrier, Entry, Fault, Faults, Impairment, Recorder, When};
 
 use super::model::{Impaired, PartyPlan};
 use super::simulated::{self, Simulated};
@@ -129,12 +129,13 @@ impl Venue {
         Ok(())
     }
 
-    /// What crossed the wire.
-    pub(super) fn recorded(&self) -> Result<Vec<Entry>, NoMock> {
+    /// What the mock carrier saw, and how much of it it has forgotten.
+    pub(super) fn recorded(&self) -> Result<(Vec<Entry>, u64), NoMock> {
+        let all = |recorder: &Recorder| (recorder.entries(), recorder.forgotten());
         match self {
             Self::Real => Err(NoMock),
-            Self::Mock(carrier) => Ok(carrier.recorder().entries()),
-            Self::Simulated(simulated, _) => Ok(simulated.with(|sim, _| sim.recorder().entries())),
+            Self::Mock(carrier) => Ok(all(carrier.recorder())),
+            Self::Simulated(simulated, _) => Ok(simulated.with(|sim, _| all(sim.recorder()))),
         }
     }
 

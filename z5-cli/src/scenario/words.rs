@@ -42,7 +42,7 @@ fn words(step: &Step) -> String {
         Action::Mend(fault) => format!("mend {fault}"),
         Action::Impair(Impaired::Media, impairment) => format!("impair: {}", impaired(impairment)),
         Action::Impair(Impaired::Sip, impairment) => format!("impair SIP: {}", impaired(impairment)),
-        Action::Wire(wire) => target("wire", &wire.start),
+        Action::Wire(wire) => target("wire", wire.start.trim_end()),
         Action::Say(text) => text.clone(),
         Action::Start
         | Action::Register

@@ -4,14 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use z5_core::Config;
 use z5_mock::{Account, Builder, Carrier, ClientConfig, Number};
 
 use super::language::WORDS;
-use super::model::{Action, MediaPlan, MockPlan, PartyPlan, Policy, Scenario, Step};
+use super::model::{Action, MediaPlan, MockPlan, Only, PartyPlan, Policy, Scenario, Step};
 use super::read::unknown;
 use super::yaml::{Mistake, Place};
+use crate::expect::Eyes;
 use crate::script::{Kept, Media};
 
 /// The clock of a run.
@@ -72,12 +74,19 @@ impl World {
     }
 }
 
-/// Decides for a world and judges everything that needs no traffic.
+/// Decides for a world, leaves the steps out that are not done there, and judges everything that needs no traffic.
 ///
 /// # Errors
 /// Every mistake.
-pub(crate) fn judge(scenario: &Scenario, given: &Configurations) -> Result<World, Vec<Mistake>> {
+pub(crate) fn judge(scenario: &mut Scenario, given: &Configurations) -> Result<World, Vec<Mistake>> {
     let mut mistakes = Vec::new();
+    let world = if scenario.mock.is_some() && given.none() { Only::Mock } else { Only::Real };
+    settle(&mut scenario.steps, world);
+    if scenario.steps.is_empty() {
+        let where_it_is = if world == Only::Mock { "the mock carrier" } else { "a real carrier" };
+        mistakes
+            .push(Mistake::new(scenario.at, format!("no step is done at {where_it_is}: each has `only`")));
+    }
     let known =
         |name: &str| scenario.parties.iter().any(|party| party.name == name || account(party) == name);
     for name in given.parties.keys().filter(|name| !known(name)) {
@@ -174,6 +183,18 @@ fn of_real_time(steps: &[Step], mistakes: &mut Vec<Mistake>) {
     }
 }
 
+/// Leaves out the steps that are done in the other world only.
+fn settle(steps: &mut Arc<Vec<Step>>, world: Only) {
+    // as long as nothing runs nobody else has them
+    let Some(steps) = Arc::get_mut(steps) else { return };
+    steps.retain(|step| step.only.is_none_or(|only| only == world));
+    for step in steps {
+        if let Action::Parallel(branches) = &mut step.action {
+            branches.iter_mut().for_each(|branch| settle(branch, world));
+        }
+    }
+}
+
 /// Steps that nobody but the mock carrier can do.
 fn mock_only(steps: &[Step], has_mock: bool, mistakes: &mut Vec<Mistake>) {
     for step in steps {
@@ -183,6 +204,15 @@ fn mock_only(steps: &[Step], has_mock: bool, mistakes: &mut Vec<Mistake>) {
                 false => "needs the mock carrier: the file has no `mock`",
             };
             mistakes.push(Mistake::new(step.at, format!("`{}` {why}", step.word)));
+        }
+        if let Action::Wire(wire) = &step.action {
+            let why = match wire.seen {
+                Some(Eyes::Carrier) => {
+                    Some("`seen: carrier` needs the mock carrier; `seen: here` looks at z5's own record")
+                }
+                Some(Eyes::Z5) | None => wire.unseen_here(),
+            };
+            mistakes.extend(why.map(|why| Mistake::new(step.at, why)));
         }
         if let Action::Parallel(branches) = &step.action {
             branches.iter().for_each(|branch| mock_only(branch, has_mock, mistakes));

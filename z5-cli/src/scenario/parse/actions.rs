@@ -2,14 +2,14 @@
 
 use z5_core::Refusal;
 use z5_core::config::VideoSetting;
-use z5_mock::When;
+use z5_mock::{Service, When};
 
 use super::steps::{Author, bounded};
 use super::{fault, impairment, location, path, whole};
 use crate::act::Deed;
 use crate::audio::AudioArg;
-use crate::expect::Expr;
-use crate::scenario::language::{EVENTS, INCOMING, REFUSALS, STATES, TRANSFERS, Word};
+use crate::expect::{Expr, Eyes};
+use crate::scenario::language::{EVENTS, EYES, INCOMING, REFUSALS, SERVERS, STATES, TRANSFERS, Word};
 use crate::scenario::model::{
     Action, CallPlan, Heard, Impaired, MediaPlan, Policy, Standing, TextTest, Wait, Wire,
 };
@@ -176,7 +176,7 @@ impl Author<'_> {
                 Action::Impair(of.unwrap_or(Impaired::Media), impairment)
             }
             "mend" => Action::Mend(self.reading.parsed(value, &what, fault)?),
-            "wire" => self.wire(value, fields)?,
+            "wire" => self.wire(value, party, fields)?,
             _ => self.parallel(value),
         })
     }
@@ -308,8 +308,28 @@ impl Author<'_> {
         }
     }
 
-    fn wire(&mut self, value: &Node, fields: &mut Fields<'_>) -> Option<Action> {
+    fn wire(&mut self, value: &Node, party: Option<usize>, fields: &mut Fields<'_>) -> Option<Action> {
         let start = self.reading.text(value, "`wire`")?;
+        let seen = fields.take("seen").and_then(|node| {
+            let eyes =
+                self.reading.parsed(node, "`seen`", |text| chosen("place to look from", text, EYES))?;
+            if eyes == "carrier" && party.is_some() {
+                let why = "the carrier does not know whose it is: leave `as` out, or say `seen: here`";
+                self.reading.mistake(node.at, why);
+            }
+            Some(if eyes == "carrier" { Eyes::Carrier } else { Eyes::Z5 })
+        });
+        // whose eyes: those of this party
+        let seen = seen.or(party.map(|_| Eyes::Z5));
+        let of = fields
+            .take("of")
+            .and_then(|node| self.reading.parsed(node, "`of`", |text| chosen("server", text, SERVERS)));
+        let of = match of.unwrap_or("sip") {
+            "sip" => Some(Service::Sip),
+            "zdial" => Some(Service::Zdial),
+            "mcs" => Some(Service::Mcs),
+            _ => None,
+        };
         let by_carrier = fields.take("by").and_then(|node| {
             self.reading.parsed(node, "`by`", |text| match text {
                 "client" => Ok(false),
@@ -323,13 +343,18 @@ impl Author<'_> {
             let all = node.map(|node| self.reading.texts(node, &format!("`{key}`"))).unwrap_or_default();
             all.into_iter().map(|(_, text)| text).collect()
         };
-        let (has, lacks) = (texts("has"), texts("lacks"));
-        Some(Action::Wire(Wire { start, by_carrier: by_carrier == Some(true), header, has, lacks }))
+        let (has, each, lacks) = (texts("has"), texts("each"), texts("lacks"));
+        let by_carrier = by_carrier == Some(true);
+        let wire = Wire { start, seen, of, by_carrier, header, has, each, lacks };
+        if let (Some(Eyes::Z5), Some(why)) = (seen, wire.unseen_here()) {
+            self.reading.mistake(value.at, why);
+        }
+        Some(Action::Wire(wire))
     }
 }
 
 /// One of the words of a list.
-fn chosen(what: &str, text: &str, known: &'static [&'static str]) -> Result<&'static str, String> {
+pub(super) fn chosen(what: &str, text: &str, known: &'static [&'static str]) -> Result<&'static str, String> {
     let found = known.iter().find(|word| **word == text).copied();
     found.ok_or_else(|| unknown(&format!("there is no {what}"), text, known.iter().copied()))
 }

@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::actions::chosen;
 use super::whole;
-use crate::scenario::language::{EVERY_STEP, WORDS, Word};
-use crate::scenario::model::{Action, PartyPlan, Step};
+use crate::scenario::language::{EVERY_STEP, WORDS, WORLDS, Word};
+use crate::scenario::model::{Action, Only, PartyPlan, Step};
 use crate::scenario::read::{Fields, Reading, duration, unknown};
 use crate::scenario::yaml::{Key, Node, Place, Value};
 
@@ -106,16 +107,38 @@ impl Author<'_> {
             .unwrap_or(self.patience);
         let party = self.party(word, value, &mut fields, key.at);
         let begins = matches!(word.name, "call" | "answer");
+        let only = fields.take("only").and_then(|node| {
+            let only = self.reading.parsed(node, "`only`", |text| chosen("world", text, WORLDS))?;
+            Some((node.at, if only == "mock" { Only::Mock } else { Only::Real }))
+        });
         let leg = fields.take("leg").map_or(0, |node| self.leg(party, node, begins));
+        let before = steps.len();
         match word.name {
-            "repeat" => return self.repeat(value, &mut fields, steps),
-            "for" => return self.for_each(value, &mut fields, steps),
+            "repeat" => self.repeat(value, &mut fields, steps),
+            "for" => self.for_each(value, &mut fields, steps),
             _ => {}
+        }
+        if matches!(word.name, "repeat" | "for") {
+            return self.narrow(only, steps.iter_mut().skip(before));
         }
         let refused = fields.take("refused").and_then(|node| self.code(node, "`refused`"));
         if let Some(action) = self.action(word, value, (party, leg), &mut fields) {
             let word = word.name;
-            steps.push(Step { at: key.at, number, name, party, leg, within, refused, word, action });
+            let only = only.map(|(_, only)| only);
+            steps.push(Step { at: key.at, number, name, party, leg, within, refused, only, word, action });
+        }
+    }
+
+    /// What a loop says of its world holds for its steps.
+    fn narrow<'s>(&mut self, only: Option<(Place, Only)>, steps: impl Iterator<Item = &'s mut Step>) {
+        let Some((at, only)) = only else { return };
+        let mut never = false;
+        for step in steps {
+            never |= *step.only.get_or_insert(only) != only;
+        }
+        if never {
+            self.reading
+                .mistake(at, "`only`: a step of this loop says another world and would never be done");
         }
     }
 
@@ -169,7 +192,7 @@ impl Author<'_> {
             }
             named = Some(value);
         }
-        if let (Some(node), false) = (named, word.by_party) {
+        if let (Some(node), false) = (named, word.by_party || word.may_name_party) {
             self.reading
                 .mistake(node.at, format!("nobody in particular does `{}`: leave `as` out", word.name));
             return None;
