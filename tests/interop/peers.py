@@ -132,12 +132,18 @@ def answers_ping(port):
 class Server:
     """Kamailio (registrar and proxy with digest; TCP and UDP on both versions of IP, TLS) and rtpengine (media relay)."""
 
-    def __init__(self, run, algorithm="MD5", max_expires=60, devices=False):
-        """`devices`: an address has as many contacts as register for it, and all of them ring."""
-        self.run, self.sip_port, self.tls_port, ng_port = run, free_port(), free_port(), free_port(2)
+    def __init__(
+        self, run, algorithm="MD5", max_expires=60, devices=False, realm=REALM, sip_port=None, peer=("nobody.invalid", None)
+    ):
+        """`devices`: an address has as many contacts as register for it, and all of them ring. `peer`: domain and SIP port of
+        another provider; without a port one is chosen, `peer_port`, for a server that comes later. So is `mailbox_port`."""
+        self.run, self.realm, self.sip_port, self.tls_port = run, realm, sip_port or free_port(), free_port()
+        peer_realm, peer_port = peer
+        self.peer_port, self.mailbox_port, ng_port = peer_port or free_port(), free_port(), free_port(2)
         rtp_first = free_port(80)
         self.processes, self.kamailio, self.starts = [], None, 0
-        self.certificate(run)
+        run.mkdir(parents=True, exist_ok=True)
+        self.certificate(run, realm)
         self.ca = run / "ca.pem"
         try:
             self.processes.append(
@@ -153,7 +159,8 @@ class Server:
             relay = self.processes[0]
             until(5, "rtpengine answers", lambda: relay.require_alive() and answers_ping(ng_port))
             fill(
-                "kamailio.cfg.in", run / "kamailio.cfg", RUN=run, MODULES=modules("kamailio"), REALM=REALM,
+                "kamailio.cfg.in", run / "kamailio.cfg", RUN=run, MODULES=modules("kamailio"), REALM=realm,
+                PEER_REALM=peer_realm, PEER_PORT=self.peer_port, MAILBOX_PORT=self.mailbox_port,
                 SIP_PORT=self.sip_port, TLS_PORT=self.tls_port, NG_PORT=ng_port, ALGORITHM=algorithm,
                 MAX_EXPIRES=max_expires, SAVE="0x00" if devices else "0x04",
             )
@@ -163,10 +170,10 @@ class Server:
             raise
 
     @staticmethod
-    def certificate(folder):
+    def certificate(folder, realm=REALM):
         """An authority (ca.pem) and a certificate of it for the domain and for 127.0.0.1 and ::1."""
         (folder / "names").write_text(
-            f"subjectAltName=DNS:{REALM},IP:127.0.0.1,IP:::1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n"
+            f"subjectAltName=DNS:{realm},IP:127.0.0.1,IP:::1\nextendedKeyUsage=serverAuth\nbasicConstraints=CA:FALSE\n"
         )
 
         def openssl(*arguments):
@@ -174,7 +181,7 @@ class Server:
 
         key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
         openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=interop CA")
-        openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", f"/CN={REALM}")
+        openssl("req", *key, "-keyout", "server.key", "-out", "server.csr", "-subj", f"/CN={realm}")
         openssl(
             "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
             "-extfile", "names", "-out", "server.pem",
@@ -196,6 +203,10 @@ class Server:
     def registers(self):
         """REGISTERs that were taken since the server was started last."""
         return self.log.read_text(errors="replace").count("interop: REGISTER taken")
+
+    def saw(self, words):
+        """Whether the server's log has them: what it says it got."""
+        return words in self.log.read_text(errors="replace")
 
     def close(self):
         for process in [p for p in [self.kamailio] if p] + self.processes[::-1]:

@@ -97,23 +97,25 @@ class World:
         self.run, self.media, self.server = run, media, server
 
     def config(self, user="alice", password=None, srtp="off", codecs='["PCMA", "PCMU"]', transport="tcp", expires=60,
-               ipv6=False, ca=None, proxy=None, dns=None, mwi=None, more="", text=False):
-        """A configuration file. `proxy=""`: the domain is looked up at the name server `dns`."""
-        path = self.run / f"{user}.toml"
+               ipv6=False, ca=None, proxy=None, dns=None, mwi=None, more="", text=False, server=None, tail=""):
+        """A configuration file. `proxy=""`: the domain is looked up at the name server `dns`. `server`: another provider's."""
+        server = server or self.server
+        realm = getattr(server, "realm", REALM)
+        path = self.run / (f"{user}.toml" if realm == REALM else f"{user}-at-{realm}.toml")
         here = "::1" if ipv6 else "127.0.0.1"
         if proxy is None:
-            port = self.server.tls_port if transport == "tls" else self.server.sip_port
+            port = server.tls_port if transport == "tls" else server.sip_port
             proxy = f"[{here}]:{port}" if ipv6 else f"{here}:{port}"
         names = f'[dns]\nservers = ["{dns}"]\n\n' if dns else ""
-        ca = ca or getattr(self.server, "ca", None)
+        ca = ca or getattr(server, "ca", None)
         trust = f'[tls]\nca_file = "{ca}"\n\n' if ca else ""
         mailbox = f'mwi = "{mwi}"\n' if mwi else ""
         route = f'proxy = "{proxy}"\n' if proxy else ""
         path.write_text(
             f'profile = "generic"\n\n{names}{trust}'
-            f'[sip]\ndomain = "{REALM}"\nusername = "{user}"\npassword = "{password or user + "-pw"}"\n{route}'
+            f'[sip]\ndomain = "{realm}"\nusername = "{user}"\npassword = "{password or user + "-pw"}"\n{route}'
             f'transport = "{transport}"\nexpires = {expires}\n{mailbox}{more}\n'
-            f'[media]\nbind = "{here}"\nports = "41000-41199"\naudio_codecs = {codecs}\nsrtp = "{srtp}"\ntext = {str(text).lower()}\n'
+            f'[media]\nbind = "{here}"\nports = "41000-41199"\naudio_codecs = {codecs}\nsrtp = "{srtp}"\ntext = {str(text).lower()}\n{tail}'
         )
         path.chmod(0o600)
         return path
