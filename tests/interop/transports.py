@@ -117,18 +117,18 @@ def short_registration(transport):
 
 
 def restart_while_registered(transport):
-    """The server dies and comes back without its memory: the binding comes back too, unaided."""
+    """The server dies and comes back without its memory: the binding comes back too, unaided, at a lot within 64 s of a refusal."""
 
     def journey(world):
-        run = world.z5("answer", "--wait", "60s", user="bob", transport=transport, expires=6)
+        run = world.z5("answer", "--wait", "120s", user="bob", transport=transport, expires=6)
         run.wait_event("ready")
         world.server.stop_kamailio()
         time.sleep(2)
         world.server.start_kamailio()
         began = time.monotonic()
-        end = began + 30
+        end = began + 75
         while world.server.registers() == 0:
-            expect(world, time.monotonic() < end, "not registered again within 30 s")
+            expect(world, time.monotonic() < end, "not registered again within 75 s")
             time.sleep(0.05)
         took = time.monotonic() - began
         call = world.z5("call", f"sip:bob@{REALM}", "--audio", "tone:440", "--duration", "1s", transport=transport)
