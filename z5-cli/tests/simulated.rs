@@ -102,20 +102,29 @@ fn a_fault_has_the_same_code_on_both_clocks() {
     let over_udp = faults.iter().filter(|name| name.starts_with("sip.") && !slow.contains(&name.as_str()));
     let over_udp: Vec<(&String, &str)> = over_udp.map(|fault| (fault, "udp")).collect();
     assert!(over_udp.len() > 20, "{over_udp:?}");
+    let of_tls = |name: &&String| {
+        name.starts_with("sip.certificate")
+            || ["sip.unknown-ca", "sip.garbage", "sip.reset"].contains(&name.as_str())
+    };
+    let over_tls: Vec<(&String, &str)> = faults.iter().filter(of_tls).map(|fault| (fault, "tls")).collect();
+    assert_eq!(over_tls.len(), 7, "{over_tls:?}");
     let folder = tempfile::tempdir().unwrap();
     let file = |(fault, transport): (&String, &str)| {
         let file = folder.path().join(format!("{fault} over {transport}.yaml"));
-        let parties = match transport {
-            "udp" => "parties: {alice: {profile: generic, transport: udp}}\n",
-            _ => "",
+        let (carrier, parties) = match transport {
+            "udp" => ("", "parties: {alice: {profile: generic, transport: udp}}\n"),
+            "tls" => ("transport: tls, ", "parties: {alice: {transport: tls}}\n"),
+            _ => ("", ""),
         };
         let steps = "steps: [register, {call: echo}, {wait: established}, hangup]";
-        let text =
-            format!("name: {fault} over {transport}\nmock: {{faults: [\"{fault}\"]}}\n{parties}{steps}\n");
+        let text = format!(
+            "name: {fault} over {transport}\nmock: {{{carrier}faults: [\"{fault}\"]}}\n{parties}{steps}\n"
+        );
         std::fs::write(&file, text).unwrap();
         file.to_str().unwrap().to_owned()
     };
-    let files: Vec<String> = faults.iter().map(|fault| (fault, "tcp")).chain(over_udp).map(file).collect();
+    let files: Vec<String> =
+        faults.iter().map(|fault| (fault, "tcp")).chain(over_udp).chain(over_tls).map(file).collect();
     let codes = |clock: &str| -> Vec<(Value, Value)> {
         let mut arguments = vec!["run", "--json", "--clock", clock];
         arguments.extend(files.iter().map(String::as_str));
@@ -134,9 +143,17 @@ fn a_fault_has_the_same_code_on_both_clocks() {
         (json!("sign-in.unreachable"), json!("provision.unreachable"))
     );
     assert_eq!(
-        [of("sip.garbage over tcp"), of("sip.garbage over udp"), of("sip.refuse over udp")],
-        [json!("register.connection-lost"), Value::Null, json!("register.unreachable")]
+        ["tcp", "udp", "tls"].map(|transport| of(&format!("sip.garbage over {transport}"))),
+        [json!("register.connection-lost"), Value::Null, json!("register.tls-protocol")]
     );
+    assert_eq!(of("sip.refuse over udp"), json!("register.unreachable"));
+    // Nothing comes in place of a handshake, which is waited for: in simulated time alone, where that costs nothing.
+    let silent = simulated(
+        "mock: {transport: tls, faults: [sip.black-hole]}\nparties: {alice: {transport: tls}}\nsteps: [{register: alice, within: 1m}]",
+    );
+    let failure = &silent.result()["failure"];
+    assert_eq!(failure["code"], "register.unreachable", "{}", silent.stdout);
+    assert!(failure["message"].as_str().unwrap().ends_with("no answer in 10000 ms"), "{failure}");
 }
 
 #[test]

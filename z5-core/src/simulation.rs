@@ -205,8 +205,10 @@ pub enum ConnectAnswer {
     },
     /// The port is closed.
     Refused,
-    /// A certificate that must not be accepted.
+    /// No TLS, or a certificate that must not be accepted.
     Tls(TlsFailure),
+    /// Nothing ever comes.
+    Silent,
 }
 
 impl std::fmt::Debug for Simulation {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use z5_sip::locate::{Naptr, Srv, Target};
 use z5_sip::ua::{FlowEnd, FlowId, Transport};
 
-use super::{Fact, Facts, sip};
+use super::{Fact, Facts, race, sip};
 use crate::clock::{self, WallAnchor};
 use crate::error::{Attempt, AttemptOutcome, millis};
 use crate::machine::io::{
@@ -160,9 +160,9 @@ impl Imagined {
         self.owed.retain(|_, fact| !matches!(fact, Fact::Https { .. }));
     }
 
-    /// The targets in turn.
+    /// The targets in turn; the next one is tried while one is silent, as over sockets.
     pub(super) fn connect(&mut self, flow: FlowId, targets: Vec<Target>) {
-        let mut tried = Vec::new();
+        let (mut tried, mut silent, mut began) = (Vec::new(), Vec::new(), Duration::ZERO);
         for target in targets {
             let (remote, transport) = (target.address, target.transport);
             let failed =
@@ -186,13 +186,23 @@ impl Imagined {
                     let link = sip::Link::Simulated(sip::Ends { transport, local, remote });
                     // A socket for datagrams asks nobody.
                     let after = if datagrams { Duration::ZERO } else { self.simulation.round_trip };
-                    return self.owe(after, Fact::Connected { flow, link, remote, tried });
+                    return self.owe(began + after, Fact::Connected { flow, link, remote, tried });
                 }
                 ConnectAnswer::Refused => tried.push(failed(AttemptOutcome::Refused)),
                 ConnectAnswer::Tls(why) => tried.push(failed(AttemptOutcome::Tls { why })),
+                ConnectAnswer::Silent => {
+                    silent.push(failed(AttemptOutcome::TimedOut { after_ms: millis(race::PATIENCE) }));
+                    began += race::PACE;
+                }
             }
         }
-        self.owe(self.simulation.round_trip, Fact::ConnectFailed { flow, attempts: tried });
+        let after = match silent.is_empty() {
+            true => self.simulation.round_trip,
+            // The last one that is silent is given up last.
+            false => began.saturating_sub(race::PACE) + race::PATIENCE,
+        };
+        tried.extend(silent);
+        self.owe(after, Fact::ConnectFailed { flow, attempts: tried });
     }
 
     pub(super) fn write(&mut self, flow: FlowId, messages: &[bytes::Bytes]) {

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::{Attempt, AttemptOutcome};
 
 /// RFC 8305 section 8, "Connection Attempt Delay": 250 ms. So a dead first address costs no more than that.
-const PACE: std::time::Duration = std::time::Duration::from_millis(250);
+pub(super) const PACE: std::time::Duration = std::time::Duration::from_millis(250);
 /// How long one address may stay silent. The step's own deadline is usually earlier.
 pub(super) const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 

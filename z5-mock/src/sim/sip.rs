@@ -44,6 +44,10 @@ pub enum Opened {
     Refused,
     /// A certificate that must not be accepted.
     Certificate(CertificateFault),
+    /// Over TLS: what comes is no TLS.
+    NoTls,
+    /// Over TLS: nothing comes, so that there is no handshake.
+    Silent,
 }
 
 /// What the carrier says of SIP.
@@ -71,17 +75,22 @@ impl Sim {
         {
             return Opened::Refused;
         }
+        let reset = faults.strikes(Fault::Reset(Service::Sip));
+        let hole = !reset && faults.strikes(Fault::BlackHole(Service::Sip));
+        let garbage = !reset && !hole && faults.strikes(Fault::Garbage(Service::Sip));
+        if tls && hole {
+            return Opened::Silent;
+        }
+        if tls && garbage {
+            return Opened::NoTls;
+        }
         let certificate = faults.strike(|fault| {
             if let Fault::Certificate(Service::Sip, kind) = *fault { tls.then_some(kind) } else { None }
         });
-        if let Some(certificate) = certificate {
+        if let Some(certificate) = certificate.filter(|_| !reset) {
             return Opened::Certificate(certificate);
         }
-        let reset = faults.strikes(Fault::Reset(Service::Sip));
-        let garbage = faults.strikes(Fault::Garbage(Service::Sip));
-        let dumb = garbage
-            || faults.strikes(Fault::BlackHole(Service::Sip))
-            || faults.strikes(Fault::Slow(Service::Sip));
+        let dumb = hole || garbage || faults.strikes(Fault::Slow(Service::Sip));
         let cut = [Fault::Cut(Service::Sip), Fault::ResetMidway(Service::Sip)];
         let left = cut.into_iter().any(|fault| faults.strikes(fault)).then_some(CUT_AFTER);
         let answers = faults.strikes(Fault::HalfOpen(Service::Sip)).then_some(1);

@@ -77,6 +77,8 @@ impl Network for Simulated {
             }
             Opened::Refused => ConnectAnswer::Refused,
             Opened::Certificate(fault) => ConnectAnswer::Tls(judged(fault)),
+            Opened::NoTls => ConnectAnswer::Tls(TlsFailure::Protocol),
+            Opened::Silent => ConnectAnswer::Silent,
         };
         carrier.pass_on();
         drop(carrier);

@@ -299,7 +299,7 @@ impl Net {
     }
 
     fn connect(&mut self, flow: FlowId, targets: Vec<z5_sip::locate::Target>) {
-        let mut attempts = Vec::new();
+        let (mut attempts, mut after) = (Vec::new(), ROUND_TRIP);
         for target in targets {
             self.asked += 1;
             let failed = |outcome| Attempt {
@@ -319,9 +319,14 @@ impl Net {
                 Opened::Certificate(fault) => {
                     attempts.push(failed(AttemptOutcome::Tls { why: judged(fault) }))
                 }
+                Opened::NoTls => attempts.push(failed(AttemptOutcome::Tls { why: TlsFailure::Protocol })),
+                Opened::Silent => {
+                    attempts.push(failed(AttemptOutcome::TimedOut { after_ms: 10_000 }));
+                    after = Duration::from_secs(10);
+                }
             }
         }
-        self.owe(ROUND_TRIP, Fact::ConnectFailed(flow, attempts));
+        self.owe(after, Fact::ConnectFailed(flow, attempts));
     }
 
     fn deliver(&mut self, fact: Fact) {
