@@ -228,6 +228,7 @@ mod tests {
             steps: Default::default(),
             failure: None,
             parties: [("alice".to_owned(), party)].into_iter().collect(),
+            notes: Vec::new(),
             fault: false,
             told: Vec::new(),
             not_reached: Vec::new(),

@@ -9,6 +9,7 @@ mod history;
 mod language;
 mod legs;
 mod model;
+mod notes;
 mod outcome;
 mod parse;
 mod party;
@@ -23,6 +24,7 @@ mod world;
 mod yaml;
 
 pub(crate) use model::Scenario;
+pub(crate) use notes::notes;
 pub(crate) use outcome::{NotReached, Outcome, StepOutcome, Told};
 pub(crate) use parse::{Given, party_names as parties, scenario as read};
 pub(crate) use run::{Stop, watched};

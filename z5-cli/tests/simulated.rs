@@ -365,3 +365,38 @@ fn the_acceptance_plan_passes_in_simulated_time_by_its_own_limits() {
     let call = run.events.iter().find(|event| event["id"] == "V4").unwrap();
     assert!(call["took_ms"].as_f64().unwrap() >= 10_000.0, "{call}");
 }
+
+/// The network is as bad as it was told to be, and TCP mends it: that is said once for each place, and is no failure.
+#[test]
+fn loss_of_sip_that_no_party_can_feel_is_told() {
+    let notes = |text: &str| {
+        let run = simulated(text);
+        assert_eq!(run.status, 0, "{}\n{}", run.stderr, run.stdout);
+        let notes = run.event("scenario")["notes"].as_array().unwrap().clone();
+        notes
+            .iter()
+            .map(|note| note.as_str().unwrap().split(" of SIP").next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let steps = "steps:\n  - repeat: 2\n    do:\n      - {impair: {loss: 1%, reorder: 1%, delay: 1ms}, of: sip}\n      - {impair: {loss: 1%}}\n  - register\n";
+    assert_eq!(
+        notes(&format!("mock: {{impair_sip: {{duplicate: 1%}}}}\n{steps}")),
+        ["mock: duplicate", "line 5: loss, reorder"]
+    );
+    let udp = "parties: {alice: {profile: generic, transport: udp}, bob: {}}\n";
+    assert_eq!(
+        notes(&format!(
+            "mock: {{impair_sip: {{duplicate: 1%}}}}\n{udp}{}",
+            steps.replace("register", "register: alice")
+        )),
+        [""; 0]
+    );
+    assert_eq!(notes("mock: {impair_sip: {delay: 1ms}}\nsteps: [register]"), [""; 0]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lossy.yaml");
+    std::fs::write(&file, "mock: {impair_sip: {loss: 1%}}\nsteps: [register]\n").unwrap();
+    for more in [&["--check"][..], &["--clock", "simulated"]] {
+        let run = z5(&[&["run", file.to_str().unwrap()][..], more].concat());
+        assert!(run.stdout.contains("note   mock: loss of SIP: over UDP alone"), "{}", run.stdout);
+    }
+}

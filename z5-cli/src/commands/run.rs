@@ -49,8 +49,9 @@ pub(super) async fn run(args: &RunArgs, config: Option<&Path>, out: &mut Output)
         Err(failure) => return end(&[], clock, Some(&failure), Exit::Usage, out),
     };
     if args.check {
-        for (scenario, _) in &loaded {
+        for (scenario, world) in &loaded {
             out.row(&format!("{}: {}", scenario.file.display(), scenario.name), Some(true));
+            show_notes(scenario, world, out);
         }
         return end(&[], clock, None, Exit::Ok, out);
     }
@@ -107,6 +108,13 @@ fn record(mut loaded: Vec<(Scenario, World)>, args: &ReportsArgs) -> Result<Vec<
     Ok(loaded)
 }
 
+/// For people; programs find them in the `scenario` line.
+fn show_notes(scenario: &Scenario, world: &World, out: &mut Output) {
+    for note in scenario::notes(scenario, world) {
+        out.note(&format!("  note   {note}"));
+    }
+}
+
 /// One after the other. True when Ctrl-C came twice.
 async fn all(loaded: Vec<(Scenario, World)>, out: &mut Output) -> (Vec<Outcome>, bool) {
     let (stopper, stop) = watch::channel(Stop::No);
@@ -119,6 +127,7 @@ async fn all(loaded: Vec<(Scenario, World)>, out: &mut Output) -> (Vec<Outcome>,
             continue;
         }
         out.note(&format!("== {} ({})", scenario.name, scenario.file.display()));
+        show_notes(&scenario, &world, out);
         let mut running = Box::pin(scenario::watched(scenario, world, stop.clone(), |told| tell(told, out)));
         let outcome = loop {
             tokio::select! {

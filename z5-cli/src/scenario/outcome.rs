@@ -86,6 +86,8 @@ pub(crate) struct Outcome {
     pub(crate) failure: Option<Failure>,
     /// The last result of each party, as of `z5 call`.
     pub(crate) parties: serde_json::Map<String, Value>,
+    /// What was asked for and no party can feel.
+    pub(crate) notes: Vec<String>,
     /// A fault of z5 itself.
     #[serde(skip)]
     pub(crate) fault: bool,
@@ -130,6 +132,7 @@ impl Outcome {
             steps: Counts::default(),
             failure: Some(failure),
             parties: serde_json::Map::new(),
+            notes: Vec::new(),
             fault: false,
             told: Vec::new(),
             not_reached: Vec::new(),

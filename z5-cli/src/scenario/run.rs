@@ -79,7 +79,7 @@ pub(crate) async fn watched(
             steps.push(step);
         }
     };
-    let clock = world.clock();
+    let (clock, notes) = (world.clock(), super::notes::notes(&scenario, &world));
     let running: Pin<Box<dyn Future<Output = Outcome> + Send>> = match world {
         World::Simulated(..) => Box::pin(aside(scenario, world, tell, stop)),
         World::Mock(_) | World::Real(_) => Box::pin(run(scenario, world, tell, stop)),
@@ -110,6 +110,7 @@ pub(crate) async fn watched(
         })
     });
     outcome.clock = clock;
+    outcome.notes = notes;
     outcome.told = steps;
     outcome
 }
@@ -348,6 +349,7 @@ async fn close(running: Arc<Running>, at_once: bool) -> Outcome {
         steps: Counts { ok, failed, skipped: not_reached.len() },
         failure: None,
         parties,
+        notes: Vec::new(),
         // what has not left because nobody waited for it is no bug
         fault: fault && !at_once,
         told: Vec::new(),
