@@ -221,6 +221,9 @@ pub struct Contacts {
     pub uri: Option<String>,
     /// How it is spoken to. Left out: CardDAV at `uri`; without one, what ZDial names, CardDAV first.
     pub protocol: Option<ContactsProtocol>,
+    /// Hosts that may be given the credentials of the address book, besides the one that is named and what is beneath the
+    /// `carddav-domain` of the sign-in, when DNS or a redirect leads there.
+    pub servers: Vec<String>,
     /// Who we are there; left out, the credentials of the SIP account are used (RFC 9248 section 7.1).
     pub username: Option<String>,
     /// The password itself.

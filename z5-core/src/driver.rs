@@ -485,7 +485,7 @@ impl Core {
                 Effect::Lookup { id, name, record, server, transport, patience } => {
                     self.wires.lookup(id, name, record, (server, transport), patience);
                 }
-                Effect::EndLookups => self.wires.end_lookups(),
+                Effect::EndLookups(of) => self.wires.end_lookups(of),
                 Effect::EndHttps => self.wires.end_https(),
                 Effect::Https { id, request } => self.wires.https(id, request),
                 Effect::Connect { flow, targets } => self.wires.connect(flow, targets),

@@ -54,7 +54,7 @@ use crate::error::{SessionError, Step};
 use crate::events::{CallState, EventKind, NetworkCause, SessionState, StepDetail, StepTimings};
 use crate::store::CallRecord;
 use book::BookSync;
-pub(crate) use book::configured_uri;
+pub(crate) use book::{configured_uri, is_host};
 use calls::{Calls, Desk};
 pub(crate) use dial::check_target;
 use emergency::Parked;
@@ -203,6 +203,9 @@ impl Machine {
     fn take(&mut self, input: Input<'_>, now: Instant, out: &mut Outbox<Effect>) {
         match input {
             Input::Start => self.start(now, out),
+            Input::Looked { id, outcome } if id.of == io::Asker::Book => {
+                self.on_book_looked(id, outcome, now, out);
+            }
             Input::Looked { id, outcome } => {
                 if let State::Resolving(step) = &mut self.state {
                     let progress = step.on_looked(id, outcome, now, out);
@@ -516,12 +519,17 @@ impl Machine {
                 done @ sign_in::Progress::Done(_) => self.after_sign_in(done, now, out),
             },
             State::Provisioning(step) => {
-                let progress = step.on_deadline(now);
+                let (_, mut context) =
+                    Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
+                let progress = step.on_deadline(Arc::make_mut(&mut self.book), &mut context, out);
                 self.after_provision(progress, now, out);
             }
             State::Syncing(sync) => {
-                if let Some(error) = sync.on_deadline(now) {
-                    self.synced(Err(error), now, out);
+                let (_, mut context) =
+                    Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
+                let book = Arc::make_mut(&mut self.book);
+                if let book::Progress::Done(done) = sync.on_deadline(book, &mut context, out) {
+                    self.synced(*done, now, out);
                 }
             }
             State::Registering(step) => {

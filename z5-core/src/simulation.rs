@@ -83,6 +83,8 @@ pub enum RecordKind {
     Srv,
     /// Services (RFC 3403).
     Naptr,
+    /// Texts (RFC 1035 section 3.3.14).
+    Txt,
 }
 
 /// A question to a nameserver.
@@ -127,6 +129,8 @@ pub enum NameRecord {
         /// The next name.
         replacement: String,
     },
+    /// The strings of a text.
+    Txt(Vec<String>),
 }
 
 /// What a nameserver answers.

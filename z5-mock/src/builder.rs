@@ -21,7 +21,7 @@ use crate::state::Addresses;
 pub enum ContactsBy {
     /// `x-z5` with `address-book-uri`: the CardDAV collection.
     CardDav,
-    /// `carddav` (RFC 9248 section 9.2.2): its host, where the collection is to be looked for (RFC 6764).
+    /// `carddav` (RFC 9248 section 9.2.2): its domain, whose SRV and TXT records lead to it (RFC 6764).
     CardDavDomain,
     /// `contacts` (RFC 9248 section 9.2.2): the list of xCards.
     Xcard,

@@ -126,7 +126,8 @@ impl Carrier {
             sips: first(&sips),
         };
         let zone = Zone::new(&builder.names, &builder.extra_hosts, places, faults.clone(), recorder.clone())
-            .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port());
+            .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port())
+            .with_address_book(&builder.names, addresses.mcs.port());
         let tls = Tls::new(&builder.names, places)?;
         let (rtp_ports, seed) = (builder.rtp_ports.clone(), builder.seed);
         let conditions = Conditions::new(builder.impairment.clone());

@@ -1,7 +1,8 @@
 //! The name server of step 1 (RFC 1035) on UDP and TCP of one port, by hickory-server.
 //!
 //! It is authoritative for the carrier's five names and answers NXDOMAIN for everything else. The provider's
-//! domain has NAPTR and SRV records that lead to the MCS over TLS, TCP and UDP, in this order (RFC 3263). No DNSSEC, zone transfers or updates.
+//! domain has NAPTR and SRV records that lead to the MCS over TLS, TCP and UDP, in this order (RFC 3263), and SRV and TXT records of its
+//! address book (RFC 6764). No DNSSEC, zone transfers or updates.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use hickory_server::zone_handler::MessageResponseBuilder;
 use tokio::net::{TcpListener, UdpSocket};
 
 use crate::fault::{Fault, Faults};
+use crate::mcs::DAV_ROOT;
 use crate::names::Names;
 use crate::recorder::{Direction, Recorder, Service};
 
@@ -43,6 +45,8 @@ pub(crate) fn serve(udp: UdpSocket, tcp: TcpListener, zone: Zone) -> Server<Zone
 #[derive(Clone)]
 pub(crate) struct Zone {
     records: Arc<HashMap<String, Vec<RData>>>,
+    /// The service whose faults are those of the address book.
+    address_book: String,
     /// The address of the server that answers.
     here: IpAddr,
     faults: Faults,
@@ -69,7 +73,7 @@ impl Zone {
             names.all().iter().map(|name| (name.to_lowercase(), data(addresses))).collect();
         records.extend(extra.iter().map(|(name, addresses)| (name.to_lowercase(), data(addresses))));
         let here = addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        Self { records: Arc::new(records), here, faults, recorder }
+        Self { records: Arc::new(records), address_book: String::new(), here, faults, recorder }
     }
 
     /// The same for the server at this address.
@@ -92,14 +96,59 @@ impl Zone {
             let naptr = rdata::NAPTR::new(10, preference, (*b"s").into(), word, Box::default(), replacement);
             let records = Arc::make_mut(&mut self.records);
             records.entry(names.domain().to_lowercase()).or_default().push(RData::NAPTR(naptr));
-            let targets =
-                names.mcs_targets().into_iter().zip((10..).step_by(10)).filter_map(|(name, priority)| {
-                    let target = Name::from_ascii(format!("{name}.")).ok()?;
-                    Some(RData::SRV(rdata::SRV::new(priority, 0, port, target)))
-                });
+            let targets = names
+                .mcs_targets()
+                .into_iter()
+                .zip((10..).step_by(10))
+                .filter_map(|(name, priority)| server_record(priority, port, name));
             records.insert(service, targets.collect());
         }
         self
+    }
+
+    /// Publishes the server of the provider's address book and where to begin there.
+    pub(crate) fn with_address_book(mut self, names: &Names, port: u16) -> Self {
+        self.address_book = format!("_carddavs._tcp.{}", names.domain()).to_lowercase();
+        let texts = RData::TXT(rdata::TXT::new(vec!["txtvers=1".to_owned(), format!("path={DAV_ROOT}")]));
+        let records = server_record(10, port, &names.mcs).into_iter().chain([texts]).collect();
+        Arc::make_mut(&mut self.records).insert(self.address_book.clone(), records);
+        self
+    }
+
+    /// What is said of the address book in place of the truth, or before it.
+    fn of_address_book(&self, kind: RecordType, known: &mut Vec<RData>) {
+        let strikes = |fault| self.faults.at(self.here).strikes(fault);
+        let domain = self.address_book.trim_start_matches("_carddavs._tcp.");
+        let nowhere = format!("nowhere.{domain}");
+        if kind == RecordType::SRV {
+            if strikes(Fault::BookServerForeign) {
+                *known = server_record(10, 443, "dav.somewhere-else.test").into_iter().collect();
+            }
+            if strikes(Fault::BookNotOffered) {
+                *known = vec![RData::SRV(rdata::SRV::new(0, 0, 0, Name::root()))];
+            }
+            if strikes(Fault::BookServerMissing) {
+                *known = server_record(10, 443, &nowhere).into_iter().collect();
+            }
+            if strikes(Fault::BookServersAway) {
+                // Port 1 is nobody's.
+                let mcs = known.iter().find_map(|data| {
+                    let RData::SRV(srv) = data else { return None };
+                    Some(srv.target.to_ascii())
+                });
+                known.extend(server_record(1, 443, &nowhere));
+                known.extend(mcs.and_then(|mcs| server_record(2, 1, mcs.trim_end_matches('.'))));
+            }
+        }
+        let path = [
+            (Fault::BookPathMissing, "path=/nothing-here/"),
+            (Fault::BookPathForeign, "path=//dav.somewhere-else.test/"),
+        ];
+        if kind == RecordType::TXT
+            && let Some((_, path)) = path.into_iter().find(|(fault, _)| strikes(*fault))
+        {
+            *known = vec![RData::TXT(rdata::TXT::new(vec![path.to_owned()]))];
+        }
     }
 
     fn outcome_of(&self, request: &Request) -> Outcome {
@@ -139,6 +188,10 @@ impl Zone {
             let none = RData::SRV(rdata::SRV::new(0, 0, 0, Name::root()));
             return Outcome::Answer(vec![Record::from_rdata(name, TTL_SECONDS, none)]);
         }
+        let mut known = known.clone();
+        if name == self.address_book {
+            self.of_address_book(kind, &mut known);
+        }
         let records = known
             .iter()
             .filter(|data| kind == RecordType::ANY || data.record_type() == kind)
@@ -149,6 +202,12 @@ impl Zone {
     fn note(&self, direction: Direction, peer: SocketAddr, text: String) {
         self.recorder.record(Service::Dns, direction, peer, text);
     }
+}
+
+/// An SRV record, where the target is a name.
+fn server_record(priority: u16, port: u16, target: &str) -> Option<RData> {
+    let target = Name::from_ascii(format!("{target}.")).ok()?;
+    Some(RData::SRV(rdata::SRV::new(priority, 0, port, target)))
 }
 
 fn address_record(address: IpAddr) -> RData {
@@ -211,6 +270,8 @@ pub enum RecordKind {
     Srv,
     /// RFC 3403.
     Naptr,
+    /// RFC 1035 section 3.3.14.
+    Txt,
 }
 
 /// One record, as data.
@@ -242,6 +303,8 @@ pub enum NameRecord {
         /// Where to go on.
         replacement: String,
     },
+    /// The strings of a text.
+    Txt(Vec<String>),
 }
 
 /// What a name server says without a message.
@@ -274,6 +337,7 @@ impl Zone {
             RecordKind::Aaaa => RecordType::AAAA,
             RecordKind::Srv => RecordType::SRV,
             RecordKind::Naptr => RecordType::NAPTR,
+            RecordKind::Txt => RecordType::TXT,
         };
         match self.outcome(&name, kind, udp) {
             Outcome::Vanish => Answered::Silent,
@@ -306,6 +370,8 @@ fn as_data(data: &RData) -> Option<NameRecord> {
             service: text(&naptr.services),
             replacement: naptr.replacement.to_ascii(),
         })
+    } else if let RData::TXT(txt) = data {
+        Some(NameRecord::Txt(txt.txt_data.iter().map(|bytes| text(bytes)).collect()))
     } else {
         None
     }

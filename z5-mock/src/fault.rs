@@ -156,6 +156,18 @@ pub enum Fault {
     ListOvertaken,
     /// `/.well-known/carddav` leads to another host.
     BookElsewhere,
+    /// The SRV record of the address book leads to a host of another domain.
+    BookServerForeign,
+    /// The SRV record of the address book has the target `.`.
+    BookNotOffered,
+    /// The SRV record of the address book leads to a name without an address.
+    BookServerMissing,
+    /// Before the server of the address book its SRV records name one without an address, and one on a closed port.
+    BookServersAway,
+    /// The TXT record of the address book says a path where nothing is.
+    BookPathMissing,
+    /// The TXT record of the address book says what would be another host, if it were read as a reference.
+    BookPathForeign,
 
     /// REGISTER with right credentials is answered 403.
     RegisterForbidden,

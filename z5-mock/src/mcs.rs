@@ -27,6 +27,8 @@ pub(crate) mod policy;
 pub(crate) mod videomail;
 pub(crate) mod xml;
 
+pub(crate) use discovery::ROOT as DAV_ROOT;
+
 pub(crate) struct Mcs {
     pub(crate) state: Arc<State>,
     realm: Realm,

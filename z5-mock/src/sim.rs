@@ -104,7 +104,8 @@ impl Sim {
             faults.clone(),
             recorder.clone(),
         )
-        .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port());
+        .with_sip(&builder.names, addresses.sip.port(), addresses.sips.port())
+        .with_address_book(&builder.names, addresses.mcs.port());
         let limits = builder.limits();
         let (impairment, seed) = (Conditions::new(builder.impairment.clone()), builder.seed);
         let sip_impairment = Conditions::new(builder.sip_impairment.clone());

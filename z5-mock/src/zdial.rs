@@ -201,7 +201,9 @@ fn configuration(state: &State, number: &Number) -> Value {
                 let uri = format!("https://{place}{}", dav::base(&number.sip_user));
                 document["x-z5"]["address-book-uri"] = json!(uri);
             }
-            ContactsBy::CardDavDomain => document["carddav"] = json!({ "carddav-domain": place }),
+            ContactsBy::CardDavDomain => {
+                document["carddav"] = json!({ "carddav-domain": names.domain() });
+            }
             ContactsBy::Xcard => {
                 let uri = format!("https://{place}{}", list::path(&number.sip_user));
                 document["contacts"] = json!({ "contacts-uri": uri });

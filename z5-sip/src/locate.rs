@@ -18,7 +18,8 @@ use std::net::{IpAddr, SocketAddr};
 use crate::ident::Ident;
 use crate::outbox::Outbox;
 use crate::wire::Transport;
-use order::{Service, default_port, interleave, services, weighted};
+pub use order::weighted;
+use order::{Service, default_port, interleave, services};
 pub use types::{
     Abilities, Answer, Destination, Effect, Input, LocateError, Lookup, Miss, Naptr, Origin, Question,
     RecordKind, Srv, Target,

@@ -8,7 +8,7 @@ use tokio::task::{self, JoinError, JoinSet};
 use z5_core::config::{ContactsProtocol, Millis};
 use z5_core::error::{ProvisionError, RegisterError, ResolveError, SignInError};
 use z5_core::{EventKind, RetryMode, StartOptions};
-use z5_mock::{Fault, Order};
+use z5_mock::{ContactsBy, Fault, Order};
 
 use crate::support::{Client, carrier, config, load};
 
@@ -57,6 +57,11 @@ fn is_passed_by(name: &str) -> bool {
     }
 }
 
+/// What only somebody meets who looks for the address book by its domain.
+fn by_domain(name: &str) -> bool {
+    ["server", "not-offered", "path"].iter().any(|kind| name.starts_with(&format!("address-book.{kind}")))
+}
+
 /// Code and faults of each row.
 pub(crate) fn rows() -> Vec<(String, Vec<String>)> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mock.md")).unwrap();
@@ -82,6 +87,9 @@ async fn end(fault: Fault, at_one_of_two: bool) -> String {
         true => carrier
             .further_address(second)
             .fault_order(Order { at: Some(Ipv4Addr::LOCALHOST.into()), ..Order::from(fault) }),
+        false if by_domain(&fault.to_string()) => {
+            carrier.contacts_by(&[ContactsBy::CardDavDomain]).fault(fault)
+        }
         false => carrier.fault(fault),
     })
     .await;

@@ -344,6 +344,12 @@ impl Config {
     fn check_contacts(&self, out: &mut Vec<Problem>) {
         let it = &self.contacts;
         let secrets = [it.password.is_some(), it.password_env.is_some(), it.password_file.is_some()];
+        for (index, server) in
+            it.servers.iter().enumerate().filter(|(_, server)| !crate::machine::is_host(server))
+        {
+            let why = format!("`{server}` is not the name of a host; write it without scheme, port and path");
+            out.push(Problem::bad(&format!("contacts.servers[{index}]"), why));
+        }
         match &it.uri {
             None if it.username.is_some() || secrets.contains(&true) => {
                 let need = "credentials of an address book are for the one that `contacts.uri` names";

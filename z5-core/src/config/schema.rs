@@ -32,7 +32,7 @@ pub(super) const TABLES: &[(&str, &[&str])] = &[
     ("mcs", &["https_port", "sip_port", "sips_port"]),
     ("licence", &["issuer", "audience", "keys"]),
     ("licence.keys", &["kid", "public_key_pem", "x"]),
-    ("contacts", &["uri", "protocol", "username", "password", "password_env", "password_file"]),
+    ("contacts", &["uri", "protocol", "servers", "username", "password", "password_env", "password_file"]),
     (
         "sip",
         &[

@@ -111,6 +111,20 @@ fn a_location_that_is_to_be_sent_has_to_be_there() {
 }
 
 #[test]
+fn servers_of_the_address_book_are_names_of_hosts() {
+    let with =
+        |server: &str| complaint(&format!("{GOOD}\n[contacts]\nservers = [\"a.test\", \"{server}\"]\n"));
+    assert_eq!(with("dav.hoster.test"), "fine");
+    for wrong in ["https://dav.test", "dav.test:443", "dav.test/a", "*.test", ""] {
+        let told = with(wrong);
+        assert!(
+            told.contains(&format!("`contacts.servers[1]`: `{wrong}` is not the name of a host")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn packet_threads_are_one_to_sixteen() {
     let with =
         |threads: &str| changed("[media]", &format!("[media]\npacket_threads = {threads}\nrealtime = true"));

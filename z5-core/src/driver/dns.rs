@@ -18,7 +18,7 @@ use z5_sip::locate::{self, Miss, Naptr, Srv};
 use self::socket::Runtime;
 use super::{Fact, Facts};
 use crate::error::AttemptOutcome;
-use crate::machine::io::{DnsTransport, LookupAnswer, LookupFailure, LookupId, Record};
+use crate::machine::io::{Asker, DnsTransport, LookupAnswer, LookupFailure, LookupId, Record};
 
 mod socket;
 
@@ -29,7 +29,7 @@ const EDNS_PAYLOAD: u16 = 1232;
 #[derive(Default)]
 pub(super) struct Dns {
     resolvers: BTreeMap<(SocketAddr, bool), Resolver<Runtime>>,
-    tasks: JoinSet<()>,
+    tasks: BTreeMap<Asker, JoinSet<()>>,
 }
 
 impl Dns {
@@ -57,7 +57,7 @@ impl Dns {
                 }
             },
         };
-        self.tasks.spawn(async move {
+        self.tasks.entry(id.of).or_default().spawn(async move {
             let outcome = match tokio::time::timeout(patience, ask(&resolver, &name, record)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(LookupFailure::TimedOut),
@@ -66,9 +66,9 @@ impl Dns {
         });
     }
 
-    /// Gives up whatever is under way.
-    pub(super) fn end(&mut self) {
-        self.tasks.abort_all();
+    /// Gives up whatever of this is under way.
+    pub(super) fn end(&mut self, of: Asker) {
+        self.tasks.remove(&of);
     }
 }
 
@@ -124,6 +124,7 @@ async fn ask(
         Record::Aaaa => RecordType::AAAA,
         Record::Srv => RecordType::SRV,
         Record::Naptr => RecordType::NAPTR,
+        Record::Txt => RecordType::TXT,
     };
     let lookup = resolver.lookup(name, kind).await.map_err(failure)?;
     let answer = collected(lookup.answers(), lookup.additionals());
@@ -150,6 +151,8 @@ fn collected(answers: &[Resource], additionals: &[Resource]) -> LookupAnswer {
                 regexp: text(&naptr.regexp),
                 replacement: naptr.replacement.to_ascii(),
             });
+        } else if let RData::TXT(txt) = &found.data {
+            answer.txt.extend(txt.txt_data.iter().map(|bytes| text(bytes)));
         } else if let Some(address) = address(&found.data) {
             answer.addresses.push(address);
         } else {

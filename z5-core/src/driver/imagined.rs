@@ -11,8 +11,8 @@ use super::{Fact, Facts, race, sip};
 use crate::clock::{self, WallAnchor};
 use crate::error::{Attempt, AttemptOutcome, millis};
 use crate::machine::io::{
-    DnsTransport, HeaderText, HttpsFailure, HttpsReply, HttpsRequest, Look, LookupAnswer, LookupFailure,
-    LookupId, Record, RequestId, Route,
+    Asker, DnsTransport, HeaderText, HttpsFailure, HttpsReply, HttpsRequest, Look, LookupAnswer,
+    LookupFailure, LookupId, Record, RequestId, Route,
 };
 use crate::machine::transport_name;
 use crate::simulation::{
@@ -80,6 +80,7 @@ impl Imagined {
             Record::Aaaa => RecordKind::Aaaa,
             Record::Srv => RecordKind::Srv,
             Record::Naptr => RecordKind::Naptr,
+            Record::Txt => RecordKind::Txt,
         };
         let question = Question { server, name, kind, udp: transport == DnsTransport::Udp };
         let mut after = self.simulation.round_trip;
@@ -101,8 +102,8 @@ impl Imagined {
         self.owe(after, Fact::Looked { id, outcome });
     }
 
-    pub(super) fn end_lookups(&mut self) {
-        self.owed.retain(|_, fact| !matches!(fact, Fact::Looked { .. }));
+    pub(super) fn end_lookups(&mut self, of: Asker) {
+        self.owed.retain(|_, fact| !matches!(fact, Fact::Looked { id, .. } if id.of == of));
     }
 
     /// The addresses in turn, while one after the other cannot serve, as over sockets.
@@ -282,6 +283,7 @@ fn answer(records: Vec<NameRecord>, ttl_s: u32) -> LookupAnswer {
                 let regexp = String::new();
                 answer.naptr.push(Naptr { order, preference, flags, service, regexp, replacement });
             }
+            NameRecord::Txt(strings) => answer.txt.extend(strings),
         }
     }
     answer

@@ -14,7 +14,7 @@ use z5_sip::ua::FlowId;
 use super::imagined::Imagined;
 use super::look::Lookout;
 use super::{Fact, Facts, dns, https, sip, tls};
-use crate::machine::io::{DnsTransport, HttpsRequest, Look, LookupId, Record, RequestId};
+use crate::machine::io::{Asker, DnsTransport, HttpsRequest, Look, LookupId, Record, RequestId};
 
 /// Both kinds.
 pub(super) enum Wires {
@@ -64,10 +64,10 @@ impl Wires {
         }
     }
 
-    pub(super) fn end_lookups(&mut self) {
+    pub(super) fn end_lookups(&mut self, of: Asker) {
         match self {
-            Self::Real(real) => real.dns.end(),
-            Self::Simulated(world) => world.end_lookups(),
+            Self::Real(real) => real.dns.end(of),
+            Self::Simulated(world) => world.end_lookups(of),
         }
     }
 

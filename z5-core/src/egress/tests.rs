@@ -8,7 +8,9 @@ use z5_sip::ua::FlowId;
 
 use super::*;
 use crate::events::MediaKind;
-use crate::machine::io::{CodecPlan, HttpsRequest, LookupId, MediaChange, Record, RequestId, StreamPlan};
+use crate::machine::io::{
+    Asker, CodecPlan, HttpsRequest, LookupId, MediaChange, Record, RequestId, StreamPlan,
+};
 
 const ZDIAL: &str = "208.94.16.114:443";
 const MCS: &str = "208.94.16.21";
@@ -24,7 +26,7 @@ fn at(text: &str) -> SocketAddr {
 
 fn lookup(server: &str, transport: DnsTransport) -> Effect {
     Effect::Lookup {
-        id: LookupId(1),
+        id: LookupId { of: Asker::Names, number: 1 },
         name: "a.test".into(),
         record: Record::A,
         server: at(server),
@@ -203,7 +205,7 @@ fn every_wish_that_reaches_somebody_is_judged() {
             | Effect::StartMedia { .. }
             | Effect::DirectMedia { .. } => true,
             // on what stands already, or nowhere
-            Effect::EndLookups
+            Effect::EndLookups(_)
             | Effect::EndHttps
             | Effect::Write { .. }
             | Effect::Close { .. }
@@ -230,5 +232,5 @@ fn every_wish_that_reaches_somebody_is_judged() {
     ] {
         assert!(reaches_somebody(&effect) && !passes(&nothing, effect));
     }
-    assert!(passes(&nothing, Effect::EndLookups));
+    assert!(passes(&nothing, Effect::EndLookups(Asker::Names)));
 }

@@ -161,6 +161,32 @@ pub enum ProvisionError {
         /// What is wrong with it.
         why: String,
     },
+    /// Credentials would have to go where they must not.
+    #[error(
+        "{by} leads to `{server}`, but the credentials of the address book go only to {ours}; name the host in `contacts.servers` if it may have them"
+    )]
+    ForeignServer {
+        /// What leads there.
+        by: &'static str,
+        /// Host and port.
+        server: String,
+        /// Where they go, for people.
+        ours: String,
+    },
+    /// The domain has no address book.
+    #[error("`{domain}` says that it has no address book over TLS (an SRV record with the target `.`)")]
+    NotOffered {
+        /// The domain.
+        domain: String,
+    },
+    /// The server of the address book has no address.
+    #[error("the server of the address book, `{host}`, has no address: {why}")]
+    Unresolved {
+        /// The server.
+        host: String,
+        /// What the nameservers say.
+        why: String,
+    },
     /// The step took too long.
     #[error("the MCS ({host}) did not complete {phase} in {after_ms} ms")]
     TimedOut {
@@ -201,6 +227,9 @@ codes!(ProvisionError, Step::Provision, {
     Self::Unavailable { .. } => "provision.unavailable", RetryAfter;
     Self::Refused { .. } => "provision.refused", AskCarrier;
     Self::BadReply { .. } => "provision.bad-reply", AskCarrier;
+    Self::ForeignServer { .. } => "provision.foreign-server", CheckSettings;
+    Self::NotOffered { .. } => "provision.not-offered", AskCarrier;
+    Self::Unresolved { .. } => "provision.unresolved", CheckNetwork;
     Self::TimedOut { .. } => "provision.timed-out", CheckNetwork;
 });
 

@@ -2,22 +2,26 @@
 //! was faster (412). Sans-IO: requests go to the outbox, replies come in, the [`Book`] is the caller's.
 //!
 //! Two kinds of servers: a CardDAV collection, card by card (`carddav`), which is looked for where only its host is known (`discovery`),
-//! and a list of xCards as a whole (`list`). Whatever breaks off in between is said again.
+//! or only its domain (`locating`), and a list of xCards as a whole (`list`). Of several servers of a domain the next one is for when one
+//! cannot be reached. Whatever breaks off in between is said again.
 
 mod carddav;
 mod discovery;
 mod lanes;
 mod list;
+mod locating;
 mod place;
+mod trust;
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use z5_sip::outbox::{Deadline, Outbox};
 
 use super::context::Context;
-use super::exchange::HttpAuth;
-use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
+use super::exchange::{HttpAuth, Server};
+use super::io::{Effect, HttpsFailure, HttpsReply, LookupAnswer, LookupFailure, LookupId, RequestId};
 use super::mcs::refusal;
 use crate::account::book::{Applied, Book};
 use crate::config::ContactsProtocol;
@@ -25,11 +29,14 @@ use crate::error::{ProvisionError, millis};
 use crate::events::EventKind;
 
 use carddav::CardDav;
-use discovery::Discovery;
+use discovery::{Discovery, Found};
 use lanes::{Job, Lanes};
 use list::List;
+use locating::{Locating, Stage};
+use place::Whereabouts;
 
 pub(crate) use place::{BookPlace, book_place, configured_uri};
+pub(crate) use trust::is_host;
 
 pub(super) const ADDRESS_BOOK: &str = "the address book";
 /// How often news are fetched in one sync: once, and again after somebody was faster.
@@ -74,6 +81,7 @@ pub(crate) struct BookSync {
 /// How the server is spoken to.
 #[derive(Debug)]
 enum Way {
+    Locating(Box<Locating>),
     Discovery(Discovery),
     CardDav(CardDav),
     List(List),
@@ -91,6 +99,12 @@ struct Tools {
     rounds: u8,
     /// Somebody was faster: news first.
     again: bool,
+    /// Servers of the domain that were not tried yet.
+    candidates: VecDeque<(String, u16)>,
+    /// Where the domain says that the search begins.
+    context_path: Option<String>,
+    /// The server has said something that is of use.
+    heard: bool,
 }
 
 /// What is borrowed while an input is handled.
@@ -121,19 +135,29 @@ impl BookSync {
         let (patience, asked_at) = (context.plan.timeouts.provision.duration(), context.now);
         let lanes = Lanes::new(&place, auth);
         let (report, rounds) = (SyncReport::default(), 0);
-        let mut tools = Tools { place, push, lanes, report, rounds, again: false };
+        let (candidates, context_path) = (VecDeque::new(), None);
+        let mut tools = Tools {
+            place,
+            push,
+            lanes,
+            report,
+            rounds,
+            again: false,
+            candidates,
+            context_path,
+            heard: false,
+        };
         let turn = &mut Turn { book, context, out };
-        let known = tools.place.is_host_alone().then(|| turn.book.collection_at(&tools.place.origin()));
         let mut remembered = false;
-        let way = match (tools.place.protocol, known) {
+        let way = match (tools.place.protocol, tools.place.whereabouts) {
             (ContactsProtocol::Xcard, _) => Way::List(List::begin(&mut tools, turn)),
-            (ContactsProtocol::CardDav, Some(None)) => Way::Discovery(Discovery::begin(&mut tools, turn)),
-            (ContactsProtocol::CardDav, Some(Some(path))) => {
-                tools.place.path = path.to_owned();
-                remembered = true;
-                Way::CardDav(CardDav::begin(&mut tools, turn))
+            (ContactsProtocol::CardDav, Whereabouts::Domain) => {
+                Way::Locating(Box::new(Locating::service(&tools, turn)))
             }
-            (ContactsProtocol::CardDav, None) => Way::CardDav(CardDav::begin(&mut tools, turn)),
+            (ContactsProtocol::CardDav, Whereabouts::Host) => {
+                Way::Locating(Box::new(Locating::host(&tools, None, turn)))
+            }
+            (ContactsProtocol::CardDav, Whereabouts::Known) => enter(&mut tools, &mut remembered, turn),
         };
         Self { tools, way, remembered, patience, asked_at }
     }
@@ -142,18 +166,56 @@ impl BookSync {
         self.tools.lanes.asked(id)
     }
 
-    /// When the server's silence has lasted too long.
+    /// When the server's silence has lasted too long, or a nameserver's.
     pub(crate) fn next_deadline(&self) -> Deadline {
-        Deadline::new(self.asked_at + self.patience, "step 3: the address book")
+        match &self.way {
+            Way::Locating(locating) => locating.next_deadline(),
+            Way::Discovery(_) | Way::CardDav(_) | Way::List(_) => {
+                Deadline::new(self.asked_at + self.patience, "step 3: the address book")
+            }
+        }
     }
 
-    pub(crate) fn on_deadline(&self, now: Instant) -> Option<ProvisionError> {
+    pub(crate) fn on_deadline(
+        &mut self,
+        book: &mut Book,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Progress {
+        let now = context.now;
+        let turn = &mut Turn { book, context, out };
+        if let Way::Locating(locating) = &mut self.way {
+            locating.pair.on_deadline(turn.context, turn.out);
+            let step = self.locate(turn);
+            return self.progress(step, turn);
+        }
         let waited = now.saturating_duration_since(self.asked_at);
-        (waited >= self.patience).then(|| ProvisionError::TimedOut {
+        if waited < self.patience {
+            return Progress::Going;
+        }
+        let step = Err(ProvisionError::TimedOut {
             host: self.tools.place.server.host.clone(),
             phase: ADDRESS_BOOK,
             after_ms: millis(waited),
-        })
+        });
+        let step = self.or_elsewhere(step, turn);
+        self.progress(step, turn)
+    }
+
+    /// What a nameserver says about the server.
+    pub(crate) fn on_looked(
+        &mut self,
+        id: LookupId,
+        outcome: Result<LookupAnswer, LookupFailure>,
+        book: &mut Book,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Progress {
+        let Way::Locating(locating) = &mut self.way else { return Progress::Going };
+        locating.pair.on_looked(id, outcome, context, out);
+        let turn = &mut Turn { book, context, out };
+        let step = self.locate(turn);
+        self.progress(step, turn)
     }
 
     pub(crate) fn on_https(
@@ -183,9 +245,85 @@ impl BookSync {
             self.way = Way::Discovery(Discovery::begin(&mut self.tools, turn));
             step = Ok(());
         }
+        let step = self.or_elsewhere(step, turn);
+        self.progress(step, turn)
+    }
+
+    /// A server that was of no use yet has others that may be (RFC 2782).
+    fn or_elsewhere(&mut self, step: Step, turn: &mut Turn<'_, '_>) -> Step {
+        let Err(error) = step else { return step };
+        let away = matches!(
+            error,
+            ProvisionError::Unreachable { .. }
+                | ProvisionError::Tls { .. }
+                | ProvisionError::ConnectionLost { .. }
+                | ProvisionError::TimedOut { .. }
+                | ProvisionError::Unavailable { .. }
+                | ProvisionError::Unresolved { .. }
+        );
+        if !away || self.tools.heard || !self.next_server(turn) {
+            return Err(error);
+        }
+        self.locate(turn)
+    }
+
+    /// The next server of the domain, if there is one.
+    fn next_server(&mut self, turn: &mut Turn<'_, '_>) -> bool {
+        let Some((host, port)) = self.tools.candidates.pop_front() else { return false };
+        let server = &mut self.tools.place.server;
+        (server.host, server.port, server.addresses) = (host, port, Vec::new());
+        self.way = Way::Locating(Box::new(Locating::host(&self.tools, None, turn)));
+        true
+    }
+
+    /// Goes on with what nameservers have said.
+    fn locate(&mut self, turn: &mut Turn<'_, '_>) -> Step {
+        loop {
+            let Way::Locating(locating) = &mut self.way else { return Ok(()) };
+            if !locating.pair.is_done(turn.context.now) {
+                return Ok(());
+            }
+            // In its place a way that asks nothing, until the next one is known.
+            let done = std::mem::replace(&mut self.way, Way::Discovery(Discovery::at_root()));
+            let Way::Locating(done) = done else { return Ok(()) };
+            let Locating { stage, pair } = *done;
+            match stage {
+                Stage::Service => {
+                    let (records, texts) = pair.into_service();
+                    self.tools.candidates =
+                        locating::candidates(&records, &self.tools.place, turn.context.ident)?;
+                    self.tools.context_path = locating::context_path(&texts);
+                    self.next_server(turn);
+                }
+                Stage::Host { then } => match pair.into_addresses() {
+                    Ok(addresses) => {
+                        self.tools.place.server.addresses = addresses;
+                        self.tools.at_another_server();
+                        self.asked_at = turn.context.now;
+                        self.way = match then {
+                            Some(mut discovery) => {
+                                discovery.go_on(&mut self.tools, turn);
+                                Way::Discovery(*discovery)
+                            }
+                            None => enter(&mut self.tools, &mut self.remembered, turn),
+                        };
+                    }
+                    Err(why) => {
+                        let host = self.tools.place.server.host.clone();
+                        if !self.next_server(turn) {
+                            return Err(ProvisionError::Unresolved { host, why });
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// How it stands after a step.
+    fn progress(&mut self, step: Step, turn: &Turn<'_, '_>) -> Progress {
         match step {
             Err(error) => Progress::Done(Box::new(Err(error))),
-            Ok(()) if self.tools.lanes.is_busy() => Progress::Going,
+            Ok(()) if self.tools.lanes.is_busy() || matches!(self.way, Way::Locating(_)) => Progress::Going,
             Ok(()) => {
                 let report = &mut self.tools.report;
                 report.contacts = turn.book.len();
@@ -201,14 +339,45 @@ impl BookSync {
             Way::CardDav(way) => way.on_reply(job, reply, &mut self.tools, turn),
             Way::List(way) => way.on_reply(job, reply, &mut self.tools, turn),
             Way::Discovery(way) => {
-                if let Some(path) = way.on_reply(job, reply, &mut self.tools, turn)? {
-                    self.tools.place.path = path;
-                    self.way = Way::CardDav(CardDav::begin(&mut self.tools, turn));
+                match way.on_reply(job, reply, &mut self.tools, turn)? {
+                    Found::Going => {}
+                    Found::Collection(path) => {
+                        self.tools.place.path = path;
+                        self.way = Way::CardDav(CardDav::begin(&mut self.tools, turn));
+                    }
+                    Found::Elsewhere { host, port, collection } => {
+                        let then = collection.is_none().then(|| way.clone());
+                        if let Some(path) = collection {
+                            self.tools.place.path = path;
+                        }
+                        let place = &mut self.tools.place;
+                        place.whereabouts = Whereabouts::Host;
+                        place.server = Server { host, port, addresses: Vec::new() };
+                        self.tools.candidates.clear();
+                        self.way = Way::Locating(Box::new(Locating::host(&self.tools, then, turn)));
+                        return self.locate(turn);
+                    }
                 }
                 Ok(())
             }
-        }
+            // Nothing was asked of a server.
+            Way::Locating(_) => Ok(()),
+        }?;
+        self.tools.heard = true;
+        Ok(())
     }
+}
+
+/// At a server whose addresses are known: straight to the collection where that is known, else the search for it.
+fn enter(tools: &mut Tools, remembered: &mut bool, turn: &mut Turn<'_, '_>) -> Way {
+    if tools.place.is_host_alone() {
+        let Some(path) = turn.book.collection_at(&tools.place.origin()) else {
+            return Way::Discovery(Discovery::begin(tools, turn));
+        };
+        tools.place.path = path.to_owned();
+        *remembered = true;
+    }
+    Way::CardDav(CardDav::begin(tools, turn))
 }
 
 impl Tools {
@@ -238,6 +407,13 @@ impl Tools {
     /// Another round of news, after somebody was faster.
     fn once_more(&mut self) -> bool {
         std::mem::take(&mut self.again) && self.rounds < MAX_ROUNDS
+    }
+
+    /// The credentials as somebody who has not been asked for any: what another server asked is no matter here.
+    fn at_another_server(&mut self) {
+        let auth = HttpAuth::new(&self.place.username, &self.place.password);
+        self.lanes = Lanes::new(&self.place, auth);
+        self.heard = false;
     }
 
     /// From nothing, at the host itself.

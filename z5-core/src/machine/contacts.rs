@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use z5_sip::outbox::Outbox;
 
-use super::book::{ADDRESS_BOOK, BookSync, SyncReport, book_place};
+use super::book::{self, ADDRESS_BOOK, BookSync, SyncReport, book_place};
 use super::exchange::HttpAuth;
-use super::io::{BookChange, Effect};
+use super::io::{BookChange, Effect, LookupAnswer, LookupFailure, LookupId};
 use super::sign_in::SignedIn;
 use super::{Machine, State};
 use crate::account::book::Book;
@@ -125,6 +125,30 @@ impl Machine {
                 self.fail(ProvisionError::BadReply { phase, field, why }.into(), now, out);
             }
             Err(error) => self.fail(error.into(), now, out),
+        }
+    }
+
+    /// What a nameserver says about the server of the address book, to whoever looks for it.
+    pub(super) fn on_book_looked(
+        &mut self,
+        id: LookupId,
+        outcome: Result<LookupAnswer, LookupFailure>,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let (_, mut context) =
+            Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
+        if let State::Provisioning(step) = &mut self.state {
+            let book = Arc::make_mut(&mut self.book);
+            let progress = step.on_looked(id, outcome, book, &mut context, out);
+            self.after_provision(progress, now, out);
+        } else if let State::Syncing(sync) = &mut self.state {
+            let book = Arc::make_mut(&mut self.book);
+            if let book::Progress::Done(done) = sync.on_looked(id, outcome, book, &mut context, out) {
+                self.synced(*done, now, out);
+            }
+        } else if let State::Ready(_) = &self.state {
+            self.on_upkeep_looked(id, outcome, now, out);
         }
     }
 

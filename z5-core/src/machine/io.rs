@@ -20,7 +20,19 @@ use crate::store::{Kept, Recalled};
 
 /// One question to one nameserver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LookupId(pub(crate) u64);
+pub(crate) struct LookupId {
+    pub(crate) of: Asker,
+    pub(crate) number: u64,
+}
+
+/// Who asks nameservers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Asker {
+    /// Step 1, and looking again.
+    Names,
+    /// The search for the address book's server.
+    Book,
+}
 
 /// One HTTPS request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +45,7 @@ pub(crate) enum Record {
     Aaaa,
     Srv,
     Naptr,
+    Txt,
 }
 
 impl Record {
@@ -42,6 +55,7 @@ impl Record {
             Self::Aaaa => "AAAA",
             Self::Srv => "SRV",
             Self::Naptr => "NAPTR",
+            Self::Txt => "TXT",
         }
     }
 }
@@ -68,6 +82,8 @@ pub(crate) struct LookupAnswer {
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) srv: Vec<Srv>,
     pub(crate) naptr: Vec<Naptr>,
+    /// The strings of all TXT records, each by itself.
+    pub(crate) txt: Vec<String>,
     /// Addresses of other names that came along.
     pub(crate) additional: Vec<(String, IpAddr)>,
     pub(crate) ttl_s: u32,
@@ -80,6 +96,7 @@ impl LookupAnswer {
             Record::A | Record::Aaaa => self.addresses.len(),
             Record::Srv => self.srv.len(),
             Record::Naptr => self.naptr.len(),
+            Record::Txt => self.txt.len(),
         }
     }
 }
@@ -461,8 +478,8 @@ pub(crate) enum Effect {
         transport: DnsTransport,
         patience: Duration,
     },
-    /// Forget all lookups under way.
-    EndLookups,
+    /// Forget all lookups of somebody that are under way.
+    EndLookups(Asker),
     Https {
         id: RequestId,
         request: HttpsRequest,

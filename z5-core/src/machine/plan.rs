@@ -81,6 +81,8 @@ pub(crate) struct ContactsPlan {
     pub(crate) protocol: Option<ContactsProtocol>,
     /// Where it is, when the configuration says so.
     pub(crate) at: Option<BookPlan>,
+    /// Hosts that may have its credentials besides.
+    pub(crate) servers: Vec<String>,
 }
 
 /// Step 3: an address book that is configured.
@@ -258,11 +260,12 @@ fn five_names(config: &Config) -> Vec<(Option<NameRole>, String)> {
 
 fn book(config: &Config) -> Result<ContactsPlan, StartError> {
     let protocol = config.contacts.protocol;
-    let Some(uri) = &config.contacts.uri else { return Ok(ContactsPlan { protocol, at: None }) };
+    let servers = config.contacts.servers.clone();
+    let Some(uri) = &config.contacts.uri else { return Ok(ContactsPlan { protocol, at: None, servers }) };
     let wrong = |why: &str| bad("contacts.uri", format!("`{uri}` {why}"));
     let (host, port, path) = configured_uri(uri, protocol.unwrap_or_default()).map_err(wrong)?;
     let credentials = config.contacts.username.clone().zip(config.contacts_password()?);
-    Ok(ContactsPlan { protocol, at: Some(BookPlan { host, port, path, credentials }) })
+    Ok(ContactsPlan { protocol, at: Some(BookPlan { host, port, path, credentials }), servers })
 }
 
 /// The card of the owner, by reference or as a part of the message.

@@ -15,7 +15,7 @@ use z5_sip::outbox::{Deadline, Outbox};
 use super::book::{self, BookSync, SyncReport, book_place};
 use super::context::Context;
 use super::exchange::{Exchange, HttpAuth, Server};
-use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
+use super::io::{Effect, HttpsFailure, HttpsReply, LookupAnswer, LookupFailure, LookupId, RequestId};
 use super::json;
 use super::mcs::{at_uri, refusal, replied};
 use super::plan::Plan;
@@ -233,15 +233,37 @@ impl Provisioning {
         self.finish()
     }
 
-    pub(crate) fn on_deadline(&mut self, now: Instant) -> Progress {
+    /// What a nameserver says about the server of the address book.
+    pub(crate) fn on_looked(
+        &mut self,
+        id: LookupId,
+        outcome: Result<LookupAnswer, LookupFailure>,
+        book: &mut Book,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Progress {
+        let progress = self.sync.as_mut().map(|sync| sync.on_looked(id, outcome, book, context, out));
+        match progress {
+            Some(book::Progress::Done(done)) => self.on_book(*done),
+            Some(book::Progress::Going) | None => Progress::Going,
+        }
+    }
+
+    pub(crate) fn on_deadline(
+        &mut self,
+        book: &mut Book,
+        context: &mut Context<'_>,
+        out: &mut Outbox<Effect>,
+    ) -> Progress {
+        let now = context.now;
         if now >= self.until && self.licence.is_none() {
             let host = self.licence_job.server.host.clone();
             let after_ms = millis(now.saturating_duration_since(self.began));
             return failed(ProvisionError::TimedOut { host, phase: LICENCE, after_ms });
         }
-        match self.sync.as_ref().and_then(|sync| sync.on_deadline(now)) {
-            Some(error) => self.on_book(Err(error)),
-            None => Progress::Going,
+        match self.sync.as_mut().map(|sync| sync.on_deadline(book, context, out)) {
+            Some(book::Progress::Done(done)) => self.on_book(*done),
+            Some(book::Progress::Going) | None => Progress::Going,
         }
     }
 

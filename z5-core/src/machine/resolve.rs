@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use z5_sip::locate::{LocateError, Target};
 use z5_sip::outbox::{Deadline, Outbox};
 
-use super::io::{DnsTransport, Effect, LookupAnswer, LookupFailure, LookupId, Record};
+use super::io::{Asker, DnsTransport, Effect, LookupAnswer, LookupFailure, LookupId, Record};
 use super::plan::{Plan, fixed};
 use crate::error::ResolveError;
 use crate::error::millis;
@@ -21,7 +21,10 @@ use enquiry::{Enquiry, Found, Name, Verdict};
 use search::Search;
 
 mod enquiry;
+mod pair;
 mod search;
+
+pub(crate) use pair::Pair;
 
 /// Silence after which the next transport or nameserver is asked too.
 const STAGGER: Duration = Duration::from_millis(500);
@@ -203,7 +206,7 @@ impl Resolving {
                 Verdict::Pending => all = false,
                 Verdict::Found => self.names[index].settled = true,
                 Verdict::Failed => {
-                    out.push(Effect::EndLookups);
+                    out.push(Effect::EndLookups(Asker::Names));
                     return Progress::Done(Err(self.name_error(index, now)));
                 }
             }
@@ -212,7 +215,7 @@ impl Resolving {
             return Progress::Going;
         }
         if !self.lookups.is_empty() {
-            out.push(Effect::EndLookups);
+            out.push(Effect::EndLookups(Asker::Names));
         }
         let names = self.names.iter().map(Name::report).collect();
         Progress::Done(match &self.search {
@@ -264,7 +267,7 @@ impl Resolving {
         }
         for (what, name, record, (server, transport, patience)) in due {
             self.next_lookup += 1;
-            let id = LookupId(self.next_lookup);
+            let id = LookupId { of: Asker::Names, number: self.next_lookup };
             self.lookups.insert(id, Asked { what, server, transport });
             out.push(Effect::Lookup { id, name, record, server, transport, patience });
         }
@@ -338,7 +341,7 @@ impl Resolving {
 }
 
 impl LookupFailure {
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         match self {
             Self::NameNotFound => "no such name".to_owned(),
             Self::NoRecords => "no such record".to_owned(),

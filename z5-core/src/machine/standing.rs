@@ -9,7 +9,7 @@ use z5_sip::outbox::Outbox;
 use z5_sip::ua::{self, RegisterFailure};
 
 use super::calls::{self, Incoming};
-use super::io::Effect;
+use super::io::{Asker, Effect};
 use super::line::{Link, Loss, transport_name};
 use super::resolve::{Progress, Resolved, Resolving};
 use super::supervise::Remedy;
@@ -206,7 +206,7 @@ impl Machine {
     pub(super) fn look_again_now(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         let State::Ready(ready) = &mut self.state else { return };
         if ready.renewing.take().is_some() {
-            out.push(Effect::EndLookups);
+            out.push(Effect::EndLookups(Asker::Names));
         }
         ready.resolved_at = now;
         let mut step = Resolving::begin(&self.plan, self.ident.number(), now, out);

@@ -291,6 +291,9 @@ fn provision(error: &ProvisionError) -> Remedy {
         | ProvisionError::RateLimited { .. }
         | ProvisionError::Unavailable { .. }
         | ProvisionError::BadReply { .. }
+        | ProvisionError::ForeignServer { .. }
+        | ProvisionError::NotOffered { .. }
+        | ProvisionError::Unresolved { .. }
         | ProvisionError::TimedOut { .. } => Remedy::Again,
     }
 }

@@ -17,6 +17,7 @@ use crate::store::{Recalled, Store};
 
 mod book;
 mod carrier;
+mod discovery;
 mod echo;
 mod farewell;
 mod flows;
@@ -242,7 +243,7 @@ impl World {
                     record.write(&**store).unwrap();
                 }
             }
-            Effect::EndLookups
+            Effect::EndLookups(_)
             | Effect::ForgetWish { .. }
             | Effect::SwitchSource { .. }
             | Effect::SendText { .. }
@@ -260,7 +261,7 @@ impl World {
                 ttl_s: 60,
                 ..LookupAnswer::default()
             }),
-            Record::Aaaa | Record::Srv | Record::Naptr => Err(io::LookupFailure::NoRecords),
+            Record::Aaaa | Record::Srv | Record::Naptr | Record::Txt => Err(io::LookupFailure::NoRecords),
         };
         self.trail.push(format!("look {name}"));
         self.input(Input::Looked { id, outcome });

@@ -11,7 +11,7 @@ use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua;
 
 use super::book::{self, BookSync, SyncReport};
-use super::io::{Effect, HttpsFailure, HttpsReply, RequestId};
+use super::io::{Effect, HttpsFailure, HttpsReply, LookupAnswer, LookupFailure, LookupId, RequestId};
 use super::provision::{self, Fetched, Provisioning, Wanted};
 use super::register::LineAccount;
 use super::sign_in::{self, SignedIn, SigningIn};
@@ -221,7 +221,27 @@ impl Machine {
         }
     }
 
+    /// What a nameserver says about the server of the address book.
+    pub(super) fn on_upkeep_looked(
+        &mut self,
+        id: LookupId,
+        outcome: Result<LookupAnswer, LookupFailure>,
+        now: Instant,
+        out: &mut Outbox<Effect>,
+    ) {
+        let (_, mut context) =
+            Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
+        if let Job::Syncing(sync) = &mut self.upkeep.job {
+            let book = Arc::make_mut(&mut self.book);
+            if let book::Progress::Done(done) = sync.on_looked(id, outcome, book, &mut context, out) {
+                self.after_syncing(*done, now, out);
+            }
+        }
+    }
+
     pub(super) fn on_upkeep_deadline(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        let (_, mut context) =
+            Self::context(&self.plan, &mut self.request_ids, &mut self.ident, self.wall, now);
         match &mut self.upkeep.job {
             Job::None => {}
             Job::Configuring(step) => {
@@ -229,12 +249,13 @@ impl Machine {
                 self.after_configuring(progress, now, out);
             }
             Job::Fetching(step) => {
-                let progress = step.on_deadline(now);
+                let progress = step.on_deadline(Arc::make_mut(&mut self.book), &mut context, out);
                 self.after_fetching(progress, now, out);
             }
             Job::Syncing(sync) => {
-                if let Some(error) = sync.on_deadline(now) {
-                    self.after_syncing(Err(error), now, out);
+                let book = Arc::make_mut(&mut self.book);
+                if let book::Progress::Done(done) = sync.on_deadline(book, &mut context, out) {
+                    self.after_syncing(*done, now, out);
                 }
             }
         }

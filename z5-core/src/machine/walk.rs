@@ -9,7 +9,7 @@ use z5_sip::outbox::Outbox;
 
 use super::calls::Shares;
 use super::context::Context;
-use super::io::{self, Effect};
+use super::io::{self, Asker, Effect};
 use super::plan::Plan;
 use super::provision::{self, Fetched, Licensed, Provisioning, Wanted};
 use super::register::{self, LineAccount, Registering};
@@ -43,7 +43,7 @@ impl Machine {
     /// Step 1, for the first time or again.
     pub(super) fn walk_names(&mut self, now: Instant, out: &mut Outbox<Effect>) {
         if matches!(self.state, State::Resolving(_)) {
-            out.push(Effect::EndLookups);
+            out.push(Effect::EndLookups(Asker::Names));
         }
         self.begin_step(Step::Resolve, SessionState::Resolving, now, out);
         let bad = self.plan.names.iter().find(|(_, name)| name.is_empty());

@@ -12,7 +12,8 @@ use super::dav::{base, multistatus, refusal};
 use super::{Mcs, SipUser};
 use crate::fault::Fault;
 
-const ROOT: &str = "/carddav/";
+/// Where a search begins.
+pub(crate) const ROOT: &str = "/carddav/";
 
 /// Leads to the root.
 pub(super) async fn well_known(Shared(mcs): Shared<Arc<Mcs>>) -> Response {

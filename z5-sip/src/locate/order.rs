@@ -92,7 +92,7 @@ pub(super) fn services(records: &[Naptr], able: &[Transport], secure: bool) -> V
 
 /// The order of RFC 2782: by priority; among equals by lot, each weight a share. Weight 0 stands first before the lot is
 /// drawn, so that it has a small chance.
-pub(super) fn weighted(records: &[Srv], ident: &mut Ident) -> Vec<Srv> {
+pub fn weighted(records: &[Srv], ident: &mut Ident) -> Vec<Srv> {
     let mut left: Vec<&Srv> = records.iter().collect();
     left.sort_by_key(|record| (record.priority, record.weight));
     let mut ordered = Vec::with_capacity(left.len());

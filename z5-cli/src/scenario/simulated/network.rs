@@ -19,6 +19,7 @@ impl Network for Simulated {
             RecordKind::Aaaa => sim::RecordKind::Aaaa,
             RecordKind::Srv => sim::RecordKind::Srv,
             RecordKind::Naptr => sim::RecordKind::Naptr,
+            RecordKind::Txt => sim::RecordKind::Txt,
         };
         let server = question.server.ip();
         match self.with(|sim, now| sim.name(server, &question.name, kind, question.udp, now)) {
@@ -118,6 +119,7 @@ fn record(record: sim::NameRecord) -> NameRecord {
         sim::NameRecord::Naptr { order, preference, flags, service, replacement } => {
             NameRecord::Naptr { order, preference, flags, service, replacement }
         }
+        sim::NameRecord::Txt(strings) => NameRecord::Txt(strings),
     }
 }
 

@@ -1,7 +1,11 @@
 //! Where the address book is and who we are there: what the configuration says, else what the sign-in says, else the usual place.
 
+use std::net::IpAddr;
+
+use super::locating::HTTPS_PORT;
+use super::trust::{Trust, is_host};
 use super::{ADDRESS_BOOK, bad};
-use crate::config::ContactsProtocol;
+use crate::config::{ContactsProtocol, HostPort};
 use crate::error::ProvisionError;
 use crate::machine::exchange::Server;
 use crate::machine::mcs::{at_uri, https_uri};
@@ -10,10 +14,23 @@ use crate::machine::resolve::Resolved;
 use crate::machine::sign_in::{Account, Named, SignedIn};
 use crate::secret::Secret;
 
+/// How much is known of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// All: step 1 found its addresses.
+    Known,
+    /// Its name and port.
+    Host,
+    /// The domain that it serves, in place of its name (RFC 6764).
+    Domain,
+}
+
 /// An address book on a server.
 #[derive(Debug, Clone)]
 pub(crate) struct BookPlace {
     pub(crate) server: Server,
+    pub(crate) whereabouts: Whereabouts,
+    pub(crate) trust: Trust,
     pub(crate) protocol: ContactsProtocol,
     /// CardDAV: the collection, with the slash at its end; `/` when only the host is known. xCard: path and query of the list.
     pub(crate) path: String,
@@ -22,9 +39,18 @@ pub(crate) struct BookPlace {
 }
 
 impl BookPlace {
-    /// The server as a URI without a path.
-    pub(crate) fn origin(&self) -> String {
-        format!("https://{}:{}", self.server.host, self.server.port)
+    /// The server as a URI without a path: whichever of them serves a domain, its collection is the same one.
+    pub(super) fn origin(&self) -> String {
+        match (self.whereabouts, &self.trust.domain) {
+            (Whereabouts::Domain, Some(domain)) => format!("carddavs://{}", domain.to_ascii_lowercase()),
+            _ => format!("https://{}:{}", self.server.host, self.server.port),
+        }
+    }
+
+    /// It is said by somebody to be where our credentials must not go.
+    pub(super) fn foreign(&self, by: &'static str, server: String) -> ProvisionError {
+        let ours = self.trust.words(&format!("{}:{}", self.server.host, self.server.port));
+        ProvisionError::ForeignServer { by, server, ours }
     }
 
     /// The collection has to be looked for.
@@ -47,7 +73,7 @@ pub(crate) fn book_place(
         return configured(book, plan, resolved, account);
     }
     let (Some(account), Some(mcs)) = (account, &plan.mcs) else { return Ok(None) };
-    named(plan.contacts.protocol, account, mcs, resolved).map(Some)
+    named(plan, account, mcs, resolved).map(Some)
 }
 
 fn configured(
@@ -70,25 +96,27 @@ fn configured(
     })?;
     let server = Server { host: host.clone(), port: *port, addresses: addresses.to_vec() };
     let (path, protocol) = (path.clone(), plan.contacts.protocol.unwrap_or_default());
-    Ok(credentials.map(|(username, password)| BookPlace { server, protocol, path, username, password }))
+    let (whereabouts, trust) = (Whereabouts::Known, servers(plan));
+    let place =
+        |(username, password)| BookPlace { server, whereabouts, trust, protocol, path, username, password };
+    Ok(credentials.map(place))
 }
 
 /// Where the sign-in says it is: the CardDAV collection, the CardDAV domain, the xCard list, in that order where nothing is preferred.
 fn named(
-    wanted: Option<ContactsProtocol>,
+    plan: &Plan,
     account: &Account,
     mcs: &McsPlan,
     resolved: &Resolved,
 ) -> Result<BookPlace, ProvisionError> {
+    let wanted = plan.contacts.protocol;
     let xcard = account.xcard.as_ref().filter(|_| wanted != Some(ContactsProtocol::CardDav));
     let dav = wanted != Some(ContactsProtocol::Xcard);
     let sip = (account.user_name.clone(), account.sip_password.clone());
     let who = |named: &Named| named.credentials.clone().unwrap_or_else(|| sip.clone());
     let (uri, protocol, (username, password)) = match (&account.address_book_uri, &account.carddav, xcard) {
         (Some(uri), _, _) if dav => (uri.clone(), ContactsProtocol::CardDav, sip.clone()),
-        (_, Some(named), _) if dav => {
-            (format!("https://{}/", named.at), ContactsProtocol::CardDav, who(named))
-        }
+        (_, Some(named), _) if dav => return of_domain(named, who(named), plan, resolved),
         (_, _, Some(named)) => (named.at.clone(), ContactsProtocol::Xcard, who(named)),
         _ if dav => {
             let usual =
@@ -103,7 +131,44 @@ fn named(
     let (server, path) = at_uri(&uri, resolved)?;
     let slash = protocol == ContactsProtocol::CardDav && !path.ends_with('/');
     let path = if slash { format!("{path}/") } else { path };
-    Ok(BookPlace { server, protocol, path, username, password })
+    let (whereabouts, trust) = (Whereabouts::Known, servers(plan));
+    Ok(BookPlace { server, whereabouts, trust, protocol, path, username, password })
+}
+
+/// What the sign-in calls `carddav-domain`: a domain (RFC 9248 section 9.2.2), or, beyond its words, a host with a port.
+fn of_domain(
+    named: &Named,
+    (username, password): (String, Secret),
+    plan: &Plan,
+    resolved: &Resolved,
+) -> Result<BookPlace, ProvisionError> {
+    let wrong = || bad("carddav-domain", format!("`{}` is no domain", named.at));
+    let at: HostPort = named.at.trim().trim_end_matches('/').parse().map_err(|_| wrong())?;
+    let host = at.host.trim_end_matches('.').to_owned();
+    if !is_host(&host) {
+        return Err(wrong());
+    }
+    let fixed = || plan.fixed_addresses(&host);
+    let known = match at.port {
+        Some(_) => resolved.addresses(&host).map(<[IpAddr]>::to_vec).or_else(fixed),
+        // The SRV records come before what the name itself leads to, unless the name is not asked about at all.
+        None => fixed(),
+    };
+    let whereabouts = match (&known, at.port) {
+        (Some(_), _) => Whereabouts::Known,
+        (None, Some(_)) => Whereabouts::Host,
+        (None, None) => Whereabouts::Domain,
+    };
+    let trust = Trust { domain: Some(host.clone()), ..servers(plan) };
+    let port = at.port.unwrap_or(HTTPS_PORT);
+    let server = Server { host, port, addresses: known.unwrap_or_default() };
+    let (protocol, path) = (ContactsProtocol::CardDav, "/".to_owned());
+    Ok(BookPlace { server, whereabouts, trust, protocol, path, username, password })
+}
+
+/// No host but those that the configuration names.
+fn servers(plan: &Plan) -> Trust {
+    Trust { domain: None, servers: plan.contacts.servers.clone() }
 }
 
 /// The place of a configured URI.

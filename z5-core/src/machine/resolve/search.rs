@@ -75,11 +75,11 @@ impl Search {
                             }
                         }
                     }
-                    Record::Srv | Record::Naptr if self.fixed => {
+                    Record::Srv | Record::Naptr | Record::Txt if self.fixed => {
                         let outcome = Err(Miss::NoRecords);
                         self.locator.handle(Input::Answered { question, outcome }, &mut self.wishes);
                     }
-                    record @ (Record::Srv | Record::Naptr) => self.enquiries.push(Asked {
+                    record @ (Record::Srv | Record::Naptr | Record::Txt) => self.enquiries.push(Asked {
                         question,
                         enquiry: Enquiry::new(record, now),
                         until: now + PATIENCE,

@@ -16,6 +16,7 @@ use crate::machine::io::{DnsTransport, HeaderText, HttpsFailure, LookupFailure};
 mod abandoned;
 mod contacts;
 mod day;
+mod discovery;
 mod leaving;
 mod moving;
 mod nuisances;
@@ -59,6 +60,8 @@ struct Net {
     prepared: Vec<crate::config::PortRange>,
     /// The last streams that were started.
     plans: Vec<io::StreamPlan>,
+    /// Every name that was asked for, with the kind of record.
+    looked: Vec<String>,
 }
 
 impl Net {
@@ -87,6 +90,7 @@ impl Net {
             registers: 0,
             prepared: Vec::new(),
             plans: Vec::new(),
+            looked: Vec::new(),
         }
     }
 
@@ -169,7 +173,7 @@ impl Net {
             }
             Effect::StopMedia { call } => self.input(Input::MediaStopped { call, figures: Box::default() }),
             // Nothing that these worlds ask about.
-            Effect::EndLookups
+            Effect::EndLookups(_)
             | Effect::DirectMedia { .. }
             | Effect::Privacy { .. }
             | Effect::SwitchSource { .. }
@@ -191,11 +195,13 @@ impl Net {
         patience: Duration,
     ) {
         self.asked += 1;
+        self.looked.push(format!("{name} {}", record.name()));
         let kind = match record {
             Record::A => RecordKind::A,
             Record::Aaaa => RecordKind::Aaaa,
             Record::Srv => RecordKind::Srv,
             Record::Naptr => RecordKind::Naptr,
+            Record::Txt => RecordKind::Txt,
         };
         let answered = self.sim.name(server, name, kind, transport == DnsTransport::Udp, self.now);
         let outcome = match answered {
@@ -218,6 +224,7 @@ impl Net {
                                 replacement,
                             });
                         }
+                        NameRecord::Txt(strings) => answer.txt.extend(strings),
                     }
                 }
                 if answer.count(record) == 0 { Err(LookupFailure::NoRecords) } else { Ok(answer) }

@@ -1,4 +1,4 @@
-//! The address book as a list of xCards (RFC 9248 section 7.2), and one that is found by its host alone (RFC 6764), at the mock carrier.
+//! The address book as a list of xCards (RFC 9248 section 7.2), at the mock carrier.
 
 use super::*;
 use crate::account::vcard::{Card, Line, read_xml};
@@ -6,9 +6,9 @@ use crate::config::ContactsProtocol;
 use crate::machine::io::BookChange;
 use z5_mock::{Carrier, ContactsBy, Fault, When};
 
-const ALICE: &str = "15555550101";
+pub(super) const ALICE: &str = "15555550101";
 
-fn net(ways: &[ContactsBy], change: impl FnOnce(&mut Config)) -> Net {
+pub(super) fn net(ways: &[ContactsBy], change: impl FnOnce(&mut Config)) -> Net {
     let mut net = Net::new(Carrier::builder().contacts_by(ways), 1, change, RetryMode::Supervised);
     net.input(Input::Start);
     net.live(Duration::from_secs(3));
@@ -22,7 +22,7 @@ fn listed() -> Net {
 }
 
 impl Net {
-    fn here(&self) -> Vec<String> {
+    pub(super) fn here(&self) -> Vec<String> {
         self.machine.view().book.contacts().into_iter().map(|contact| contact.name).collect()
     }
 
@@ -35,7 +35,7 @@ impl Net {
         names
     }
 
-    fn add(&mut self, name: &str) {
+    pub(super) fn add(&mut self, name: &str) {
         self.change(BookChange::Add(Card::new(name, name, &["411".to_owned()])));
     }
 
@@ -44,7 +44,7 @@ impl Net {
         self.live(Duration::from_secs(1));
     }
 
-    fn synced(&mut self) -> crate::SyncReport {
+    pub(super) fn synced(&mut self) -> crate::SyncReport {
         let from = self.events.len();
         self.command(Command::SyncContacts);
         self.live(Duration::from_secs(1));
@@ -64,7 +64,7 @@ impl Net {
         text.lines().filter_map(method).collect()
     }
 
-    fn failed_with(&self) -> Vec<&'static str> {
+    pub(super) fn failed_with(&self) -> Vec<&'static str> {
         let code = |event: &EventKind| {
             if let EventKind::StepFailed { error, .. } | EventKind::Retrying { error, .. } = event {
                 Some(error.code())
@@ -213,34 +213,6 @@ fn the_configuration_says_which_address_book_is_meant_when_the_sign_in_names_two
     // Changes that one does not have yet go to the other.
     let none = net(&[ContactsBy::CardDav], xcard);
     assert!(none.failed_with().contains(&"provision.bad-reply"), "{:?}", none.failed_with());
-}
-
-#[test]
-fn an_address_book_is_found_by_its_host_alone_and_remembered() {
-    let mut net = net(&[ContactsBy::CardDavDomain], |_| {});
-    let there = net.sim.address_books().len(ALICE);
-    assert_eq!(net.here().len(), there);
-    let searched = |net: &Net| net.sim.recorder().to_text().matches("PROPFIND").count();
-    let before = searched(&net);
-    net.add("Dora");
-    assert_eq!((net.sim.address_books().len(ALICE), net.here().len()), (there + 1, there + 1));
-    assert_eq!(searched(&net), before, "it is known by now");
-    let asked = net.sim.recorder().to_stable_text();
-    for path in ["/.well-known/carddav", "/carddav/ ", "/default/"] {
-        assert!(asked.contains(path.trim()), "{path}");
-    }
-}
-
-#[test]
-fn a_redirect_to_another_host_is_told_and_not_followed() {
-    let builder = Carrier::builder().contacts_by(&[ContactsBy::CardDavDomain]).fault(Fault::BookElsewhere);
-    let mut net = Net::new(builder, 1, |_| {}, RetryMode::Once);
-    net.input(Input::Start);
-    net.live(Duration::from_secs(3));
-    let error = net.end().unwrap();
-    assert_eq!(error.code(), "provision.bad-reply");
-    assert!(error.to_string().contains("it leads to `somewhere-else.test:443`"), "{error}");
-    assert!(!net.sim.recorder().to_text().contains("somewhere-else.test:443"));
 }
 
 #[test]
