@@ -6,7 +6,7 @@ use std::time::Duration;
 use z5_sip::wire::{Message, Method, Name, RequestBuilder, Transport};
 
 use super::offer::Keys;
-use super::{Call, FarEnds, Later, answer, built, media, offer, text};
+use super::{Call, FarEnds, Later, answer, built, media, offer};
 use crate::sip::switch::{SERVER, address};
 
 /// Behind the Call-ID in the names of calls that were placed: both ends of one may be far ends.
@@ -81,20 +81,11 @@ impl FarEnds {
             .build();
         let invite = built(invite)?;
         let call = Call {
-            kind,
-            script,
-            typing: text::Typing::default(),
-            tag,
-            invite: invite.clone(),
-            offer: invite.clone(),
-            answered: false,
             media,
             description,
             cseq: 1,
-            reinvite: None,
-            unacknowledged: None,
             placed: Some(Placed { asked_in: asked_in.to_owned(), keys, dialog: None, ack: None }),
-            transfer: Default::default(),
+            ..Call::new(kind, script, tag, &invite)
         };
         let key = format!("{call_id}{PLACED}");
         self.calls.insert(key.clone(), call);
