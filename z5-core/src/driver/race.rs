@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_dead_first_address_costs_the_pace_and_no_more() {
+    async fn a_dead_first_address_is_not_waited_for() {
         let (dead, _waiting) = silent().await;
         let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let targets = [dead.local_addr().unwrap(), alive.local_addr().unwrap()];
@@ -113,18 +113,16 @@ mod tests {
         let (_, won) = connect(&targets).await.unwrap();
         let took = clock::now() - began;
         assert_eq!(won, targets[1]);
-        assert!(took >= PACE && took < PACE * 2, "{took:?}");
+        assert!(took >= PACE && took < PATIENCE, "the dead one is not waited for: {took:?}");
     }
 
     #[tokio::test]
-    async fn a_refusal_costs_nothing_and_every_attempt_is_told() {
+    async fn after_a_refusal_the_next_is_tried_and_every_attempt_is_told() {
         let closed = || async { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap() };
         let alive = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (first, second) = (closed().await, closed().await);
-        let began = clock::now();
         let (_, won) = connect(&[first, alive.local_addr().unwrap()]).await.unwrap();
         assert_eq!(won, alive.local_addr().unwrap());
-        assert!(clock::now() - began < PACE);
         let attempts = connect(&[first, second]).await.unwrap_err();
         assert_eq!(attempts.iter().map(|attempt| attempt.address).collect::<Vec<_>>(), [first, second]);
         assert!(attempts.iter().all(|attempt| attempt.outcome == AttemptOutcome::Refused), "{attempts:?}");
