@@ -6,6 +6,8 @@ use std::time::Duration;
 use z5_core::events::MediaKind;
 use z5_core::{CallId, Session};
 
+use crate::read::{meant, time};
+
 /// One planned deed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Act {
@@ -36,6 +38,8 @@ pub(crate) enum Deed {
     Hangup,
 }
 
+/// What each begins with.
+const WORDS: [&str; 9] = ["hold", "resume", "mute", "unmute", "add", "dtmf", "text", "transfer", "hangup"];
 const ACTIONS: &str = "hold, resume, mute[:audio|:text|:video], unmute[:audio|:text|:video], dtmf:KEYS, text:TEXT, add:text, add:video, transfer:TARGET or hangup";
 
 impl FromStr for Act {
@@ -45,8 +49,7 @@ impl FromStr for Act {
         let (at, deed) = text
             .split_once('=')
             .ok_or_else(|| format!("write it as TIME=ACTION, for example 2s=hold; actions are {ACTIONS}"))?;
-        let at = humantime::parse_duration(at)
-            .map_err(|why| format!("{why}; write the time for example as 5s, 500ms or 2m"))?;
+        let at = time(at)?;
         Ok(Self { at, deed: deed.parse()? })
     }
 }
@@ -72,7 +75,10 @@ impl FromStr for Deed {
             },
             ("transfer", Some(target)) if !target.is_empty() => Self::Transfer(target.to_owned()),
             ("text", Some(typed)) if !typed.is_empty() => Self::Text(typed.to_owned()),
-            _ => return Err(format!("`{text}` is no action: {ACTIONS}")),
+            _ => {
+                let near = if WORDS.contains(&word) { String::new() } else { meant(word, WORDS) };
+                return Err(format!("`{text}` is no action{near}; there are {ACTIONS}"));
+            }
         })
     }
 }
@@ -87,7 +93,10 @@ fn medium(name: Option<&str>) -> Result<MediaKind, String> {
         None | Some("audio") => Ok(MediaKind::Audio),
         Some("text") => Ok(MediaKind::Text),
         Some("video") => Ok(MediaKind::Video),
-        Some(other) => Err(format!("`{other}` is no medium: audio, text or video")),
+        Some(other) => {
+            let near = meant(other, ["audio", "text", "video"]);
+            Err(format!("`{other}` is no medium{near}; there are audio, text and video"))
+        }
     }
 }
 

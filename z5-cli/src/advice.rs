@@ -10,8 +10,8 @@ pub(crate) fn of(failure: &Failure, config: Option<&str>) -> String {
             Some(text) => text.replace("{config}", &config.map_or_else(|| "FILE".to_owned(), quoted)),
             None => failure.advice.text().to_owned(),
         },
-        // which is what has just been run
-        Advice::CheckNetwork if failure.code == "check.failed" => failure.advice.text().to_owned(),
+        // which is what has just been run, and says more itself
+        _ if failure.code == "check.failed" => failure.advice.text().to_owned(),
         Advice::CheckNetwork => match config {
             Some(file) => {
                 let (text, file) = (failure.advice.text(), quoted(file));
@@ -19,6 +19,12 @@ pub(crate) fn of(failure: &Failure, config: Option<&str>) -> String {
             }
             None => failure.advice.text().to_owned(),
         },
+        Advice::AskCarrier if failure.code == "contacts.refused" => {
+            let file = config.map_or_else(|| "FILE".to_owned(), quoted);
+            format!(
+                "take it back, z5 --config {file} contacts remove NAME, or ask the carrier why it is refused"
+            )
+        }
         Advice::RetryNow
         | Advice::RetryAfter
         | Advice::SignInAgain
@@ -29,7 +35,7 @@ pub(crate) fn of(failure: &Failure, config: Option<&str>) -> String {
 }
 
 /// As a shell takes it.
-fn quoted(path: &str) -> String {
+pub(crate) fn quoted(path: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/~+-:@%".contains(&byte);
     if !path.is_empty() && path.bytes().all(plain) {
         return path.to_owned();
@@ -53,6 +59,12 @@ fn by_code(code: &str) -> Option<&'static str> {
             "name a configuration of profile z5 with --config; z5 mock --write-config FILE writes one to try it with"
         }
         "usage.twice" => "leave one of the two out",
+        "usage.set" => {
+            "write --set NAME=VALUE with a name that stands under `vars` of the file; z5 run --check FILE judges both"
+        }
+        "usage.party" => {
+            "write --party NAME=FILE with a party of the scenario; z5 run --check FILE judges both"
+        }
         "usage.at" => "make --duration longer, or --at earlier",
         "usage.location" => {
             "write --location geo:38.8977,-77.0365, or name a PIDF-LO file or a location server (https:...)"

@@ -6,6 +6,8 @@ mod call;
 mod config;
 mod contacts;
 mod explain;
+#[cfg(test)]
+mod mistakes;
 mod mock;
 mod scenario;
 mod session;

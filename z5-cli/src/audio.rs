@@ -4,6 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::expect::nearest;
+use crate::read::meant;
+
 /// What a call sends.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum AudioArg {
@@ -21,6 +24,9 @@ pub(crate) enum AudioArg {
     /// A WAV file, played once.
     Wav(PathBuf),
 }
+
+/// What can be sent without a file.
+const WORDS: [&str; 3] = ["tone", "silence", "none"];
 
 /// Level of `tone` when none is named: as loud as a digital milliwatt test tone is often sent, clear of clipping.
 pub(crate) const TONE_DBM0: f64 = -10.0;
@@ -44,6 +50,11 @@ impl FromStr for AudioArg {
                 }
             }
             _ if text.is_empty() => Err("name a WAV file, \"tone\", \"silence\" or \"none\"".to_owned()),
+            // a slip of the pen is not looked for on the disk
+            Some(word) if !text.contains(['.', '/', '\\']) && nearest(word, WORDS).is_some() => {
+                let near = meant(word, WORDS);
+                Err(format!("\"{text}\" is no sound{near}; a file of that name is written ./{text}"))
+            }
             _ => Ok(Self::Wav(PathBuf::from(text))),
         }
     }
@@ -81,9 +92,15 @@ mod tests {
 
     #[test]
     fn what_is_no_tone_says_why() {
-        for (text, word) in
-            [("tone:9000", "3800"), ("tone:a", "hertz"), ("tone:440:-20:1", "too many"), ("", "WAV")]
-        {
+        for (text, word) in [
+            ("tone:9000", "3800"),
+            ("tone:a", "hertz"),
+            ("tone:440:-20:1", "too many"),
+            ("", "WAV"),
+            ("tonne", "did you mean `tone`?"),
+            ("silance", "did you mean `silence`?"),
+            ("noon", "written ./noon"),
+        ] {
             let why = text.parse::<AudioArg>().unwrap_err();
             assert!(why.contains(word), "{text}: {why}");
         }
@@ -93,6 +110,8 @@ mod tests {
     fn anything_else_is_a_file() {
         assert_eq!("none".parse(), Ok(AudioArg::None));
         assert_eq!("none.wav".parse(), Ok(AudioArg::Wav("none.wav".into())));
+        assert_eq!("./tones".parse(), Ok(AudioArg::Wav("./tones".into())));
+        assert_eq!("hello".parse(), Ok(AudioArg::Wav("hello".into())));
         assert_eq!("tones/a.wav".parse(), Ok(AudioArg::Wav("tones/a.wav".into())));
     }
 }

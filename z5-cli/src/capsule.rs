@@ -15,7 +15,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use z5_core::media::file::{self, FileError, Limit};
+use z5_core::media::file::{self, FileError, Limit, words};
 
 pub(crate) use folder::ReportFiles;
 pub(crate) use mask::Mask;
@@ -131,13 +131,29 @@ impl Capsule {
         }
         let none = |why: String| CapsuleError::NotOne(name.to_owned(), why);
         // The head first: a capsule of the future may not fit what is known today.
-        let head: Head = serde_json::from_slice(text).map_err(|error| none(error.to_string()))?;
+        let head: Head = serde_json::from_slice(text).map_err(|error| none(unread(&error)))?;
         if head.format != FORMAT {
             return Err(none(format!("its format is {:?}, {FORMAT:?} is wanted", head.format)));
         }
         if head.version > VERSION {
             return Err(CapsuleError::TooNew(name.to_owned(), head.version));
         }
-        serde_json::from_slice(text).map_err(|error| none(error.to_string()))
+        serde_json::from_slice(text).map_err(|error| none(unread(&error)))
+    }
+}
+
+/// Why JSON is none, or has not the members of a capsule.
+fn unread(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    match error.classify() {
+        serde_json::error::Category::Data => {
+            let said = error.to_string();
+            let said = said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+            format!("line {line}: {}", words::value(said, |_, _| None))
+        }
+        serde_json::error::Category::Eof => format!("it ends in line {line}, in the middle: it was cut off"),
+        serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+            format!("it is no JSON from line {line}, column {column} on")
+        }
     }
 }

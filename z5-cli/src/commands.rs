@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use z5_core::config::{Millis, SrtpMode, VIDEO_CODEC, VideoSetting};
+use z5_core::media::file::words;
 use z5_core::{Advice, Config, Failure, Location, RetryMode, Session, StartOptions, Step};
 
 use crate::args::{CaptureArgs, Cli, Command, MediaArgs, OfferArgs, ReportArgs, SessionArgs};
@@ -351,7 +352,10 @@ pub(crate) fn keep(folder: Option<&Path>, pictures: bool, y4m: bool) -> Result<K
             free_name(folder, name, extension).map_err(|why| Failure {
                 step: Some(Step::Call),
                 code: "call.recording",
-                message: format!("cannot record in {}: {why}", folder.display()),
+                message: match folder.is_file() {
+                    true => format!("cannot record in {}: it is a file, and no folder", folder.display()),
+                    false => format!("cannot record in {}: {}", folder.display(), words::system(&why)),
+                },
                 advice: Advice::CheckSettings,
                 retry_after_s: None,
             })

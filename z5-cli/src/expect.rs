@@ -58,6 +58,21 @@ impl Expectation {
         }
     }
 
+    /// What was wanted, in words where it was written with an operator: `at most 1 %`.
+    pub(crate) fn wish(&self) -> String {
+        let words = [
+            ("<=", "at most "),
+            (">=", "at least "),
+            ("!=", "anything but "),
+            ("<", "less than "),
+            (">", "more than "),
+            ("~", "something with "),
+            ("=", ""),
+        ];
+        let read = words.iter().find_map(|(sign, words)| Some((words, self.wanted.strip_prefix(sign)?)));
+        read.map_or_else(|| self.wanted.clone(), |(words, value)| format!("{words}{value}"))
+    }
+
     /// What was asked and what was found.
     pub(crate) fn sentence(&self) -> String {
         if let Some(eyes) = self.seen_by {
@@ -174,6 +189,22 @@ mod tests {
         assert_eq!(told("<=1 %", "3 %", false), "audio.loss<=1 %, but is 3 %");
         assert_eq!(told("<=1 %", "0 %", true), "audio.loss<=1 %, is 0 %");
         assert_eq!(told("at least 1", "0", false), "audio.loss: at least 1, but is 0");
+    }
+
+    #[test]
+    fn what_was_wanted_is_told_in_words() {
+        for (wanted, wish) in [
+            ("=0 %", "0 %"),
+            ("<=1 %", "at most 1 %"),
+            (">=3.8", "at least 3.8"),
+            ("!=busy", "anything but busy"),
+            ("<500 ms", "less than 500 ms"),
+            (">0", "more than 0"),
+            ("~\"HELLO\"", "something with \"HELLO\""),
+            ("at least 1", "at least 1"),
+        ] {
+            assert_eq!(Expectation::fact("audio.loss", wanted, "", false).wish(), wish);
+        }
     }
 
     #[test]

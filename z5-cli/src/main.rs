@@ -24,6 +24,7 @@ mod metrics;
 mod output;
 mod page;
 mod private;
+mod read;
 mod report;
 mod result_file;
 mod scenario;

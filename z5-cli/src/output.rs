@@ -168,16 +168,22 @@ pub(crate) fn configured_by(file: &Path) {
     let _ = CONFIG.set(file.display().to_string());
 }
 
+/// A command that is proposed, with the configuration of this run.
+pub(crate) fn command(words: &str) -> String {
+    let config = CONFIG.get().map_or_else(|| "FILE".to_owned(), |config| advice::quoted(config));
+    format!("z5 --config {config} {words}")
+}
+
 /// A failure in words, on standard error.
 pub(crate) fn failure(failure: &Failure) {
+    failure_with(failure, &advice::of(failure, CONFIG.get().map(String::as_str)));
+}
+
+/// The same where more is known of what to do than the failure says.
+pub(crate) fn failure_with(failure: &Failure, what: &str) {
     let step = failure.step.map_or_else(String::new, |step| format!("step {} ({step}): ", step.number()));
     let retry = failure.retry_after_s.map_or_else(String::new, |seconds| format!(" (in {seconds} s)"));
-    error(&format!(
-        "{step}{}: {}\n  what to do: {}{retry}",
-        failure.code,
-        failure.message,
-        advice::of(failure, CONFIG.get().map(String::as_str))
-    ));
+    error(&format!("{step}{}: {}\n  what to do: {what}{retry}", failure.code, failure.message));
 }
 
 /// Set when standard output took no more, for another reason than a reader that had read enough.

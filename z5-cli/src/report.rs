@@ -35,6 +35,8 @@ pub(crate) struct Report {
     pub(crate) servers_failed: Vec<Attempt>,
     /// The registrar confirmed that we left.
     pub(crate) unregistered: Option<bool>,
+    /// Calls that were answered, by either side.
+    pub(crate) calls: Option<u64>,
     /// The call.
     pub(crate) call: Option<CallResult>,
     /// The capture.
@@ -162,6 +164,7 @@ impl Report {
             address: None,
             servers_failed: Vec::new(),
             unregistered: None,
+            calls: None,
             call: None,
             capture: None,
             report: None,
@@ -207,6 +210,7 @@ impl Report {
     /// The session starts now: its events count from here.
     pub(crate) fn session_starts(&mut self) {
         self.started = true;
+        self.calls.get_or_insert(0);
         self.session_offset_ms = self.since_process_start();
     }
 
@@ -249,8 +253,11 @@ impl Report {
         self.learn(event);
     }
 
-    /// Keeps an event for the report that is gathered.
+    /// Keeps an event for the report that is gathered, and counts what there may be several of.
     pub(crate) fn note(&mut self, event: &Event) {
+        if let EventKind::CallEstablished { .. } = event.kind {
+            *self.calls.get_or_insert(0) += 1;
+        }
         if let Some(recorder) = &mut self.recorder {
             recorder.take(event);
         }
@@ -261,6 +268,7 @@ impl Report {
         let mut other = Self::new(self.command, self.process_start);
         let Timings { resolve, sign_in, provision, register, ready, .. } = self.timings_ms;
         other.timings_ms = Timings { resolve, sign_in, provision, register, ready, ..Timings::default() };
+        other.calls = self.calls;
         other.address.clone_from(&self.address);
         other.servers_failed.clone_from(&self.servers_failed);
         other.session_offset_ms = self.session_offset_ms;

@@ -29,7 +29,7 @@ pub(crate) use outcome::{NotReached, Outcome, StepOutcome, Told};
 pub(crate) use parse::{Given, party_names as parties, scenario as read};
 pub(crate) use run::{Stop, watched};
 pub(crate) use world::{Clock, Configurations, World, judge};
-pub(crate) use yaml::Mistake;
+pub(crate) use yaml::{Mistake, all_told};
 
 /// The JSON schema of a scenario file.
 pub(crate) const SCHEMA: &str = include_str!("../../docs/schema/scenario.json");

@@ -64,7 +64,12 @@ fn some_points_are_chosen_and_what_is_no_point_is_told() {
     let run = z5(&["acceptance", "--only", "V18", "--json"]);
     assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"usage.only".into()));
     let run = z5(&["acceptance", "--set", "tallk=2m", "--json"]);
-    assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"scenario.invalid".into()));
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"usage.set".into()));
+    assert!(run.stderr.contains("did you mean `talk`?"), "{}", run.stderr);
+    // somebody whom no point knows is not left out without a word
+    let run = z5(&["acceptance", "--party", "alcie=x.toml", "--json"]);
+    assert_eq!((run.status, &run.result()["failure"]["code"]), (2, &"usage.party".into()));
+    assert!(run.stderr.contains("did you mean `alice`?"), "{}", run.stderr);
 }
 
 /// Against a carrier of somebody else's: points for which it has to be told what leads where there are left open without it.

@@ -206,6 +206,104 @@ fn what_is_given_twice_is_refused_with_both() {
     assert_failure(&run, 2, "usage.twice", None);
 }
 
+/// Files, folders, people and variables of every command: what cannot be used is named, in words, with status 2, and nobody has heard of
+/// it. (What the command line itself cannot read is in `args::mistakes`.)
+#[test]
+fn what_a_flag_names_and_cannot_be_used_is_told_before_anything_is_sent() {
+    let world = World::new(&[]);
+    let folder = world.folder.path();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (config, missing, taken) = (world.config(), path("none/x"), path("taken"));
+    std::fs::write(&taken, b"\x7fELF\xff\0 somebody else's").unwrap();
+    let scenario = path("good.yaml");
+    std::fs::write(&scenario, "mock:\nvars: {talk: 1s}\nsteps: [{pause: '${talk}'}]\n").unwrap();
+    let (missing, taken, scenario) = (missing.as_str(), taken.as_str(), scenario.as_str());
+    // the arguments, and what must be told
+    let table: &[(&[&str], &str)] = &[
+        (&["call", "echo", "--ca", missing], "tls.ca_file"),
+        (&["call", "echo", "--ca", taken], "there is no certificate in it"),
+        (&["call", "echo", "--location", "geo:x"], "--location"),
+        (&["call", "echo", "--location", missing], "--location"),
+        (&["call", "echo", "--location", taken], "--location"),
+        (&["call", "echo", "--capture", missing], missing),
+        (&["call", "echo", "--capture", taken], "--overwrite"),
+        (&["call", "echo", "--record", taken], "--record"),
+        (&["call", "echo", "--report", taken], "--report"),
+        (&["call", "echo", "--audio", missing], "there is no such file"),
+        (&["call", "echo", "--audio", taken], "--audio tone"),
+        (&["call", "echo", "--video", "none/x.h264"], "there is no such file"),
+        (&["call", "echo", "--duration", "1s", "--at", "2s=hold"], "--at 2s"),
+        (&["call", "echo", "--suite", "AEAD_AES_256_GCM"], "--suite"),
+        (&["register", "--sip-transport", "tls", "--ca", missing], "tls.ca_file"),
+        (&["numbers", "--ca", missing], "tls.ca_file"),
+        (&["licence", "--ca", taken], "tls.ca_file"),
+        (&["contacts", "import", missing], missing),
+        (&["contacts", "import", taken], "something that is no text stands where BEGIN:VCARD belongs"),
+        (&["contacts", "export", taken], "is there already"),
+        (&["contacts", "export", missing], "there is no folder"),
+        (&["contacts", "remove", "nobody"], "`nobody`"),
+        (&["contacts", "add", "Dora", "xyz"], "`xyz`"),
+        (&["contacts", "add", "", "411"], "needs a name"),
+        (&["run", missing], "there is no such file"),
+        (&["run", taken], "is no text in UTF-8"),
+        (&["run", scenario, "--set", "tallk=1s"], "did you mean `talk`?"),
+        (&["run", scenario, "--party", "alcie=x"], "did you mean `alice`?"),
+        (&["run", scenario, "--clock", "simulated"], "--clock simulated"),
+        (&["monitor", missing], "there is no such file"),
+        (&["acceptance", "--only", "V99"], "did you mean V9?"),
+        (&["acceptance", "--set", "tallk=1s"], "did you mean `talk`?"),
+        (&["acceptance", "--party", "alcie=x"], "did you mean `alice`?"),
+        (&["acceptance", "--export", taken], taken),
+    ];
+    let own: &[(&[&str], &str)] = &[
+        (&["--config", missing, "call", "echo"], "there is no such file"),
+        (&["--config", taken, "check"], "is no text in UTF-8"),
+        (&["--config", missing, "run", "good.yaml"], "there is no such file"),
+        (&["run", scenario, "--set", "talk=1"], "`${talk}` is `1` here"),
+        (&["run", scenario, "--junit", taken], "--overwrite"),
+        (&["run", scenario, "--junit", missing], "there is no folder"),
+        (&["run", scenario, "--party", "alice=none/x"], "--party alice: "),
+        (&["acceptance", "--markdown", taken], "--overwrite"),
+        (&["explain", missing], "there is no such file"),
+        (&["explain", taken], "neither a SIP message"),
+        (&["report", missing], "there is no such file"),
+        (&["report", taken], "it is no JSON from line 1, column 1 on"),
+        (&["mock", "--scenario", missing], "there is no such file"),
+        (&["mock", "--scenario", taken], "is no text in UTF-8"),
+        (&["mock", "--write-config", "alcie=x.toml"], "did you mean `alice`?"),
+        (&["mock", "--write-config", ""], "--write-config names no file"),
+        (&["config", "init", missing], "there is no folder"),
+        (&["demo", "--capture", missing], missing),
+    ];
+    let here = |arguments: &[&str]| {
+        let mut command = common::command(arguments);
+        command.env("XDG_DATA_HOME", folder.join("data")).current_dir(folder);
+        common::run(&mut command)
+    };
+    for (arguments, says) in table {
+        let run = here(&[&["--config", &config], *arguments].concat());
+        assert_mistake(&run, arguments, says);
+    }
+    for (arguments, says) in own {
+        assert_mistake(&here(arguments), arguments, says);
+    }
+    assert!(world.carrier.recorder().entries().is_empty(), "something was sent");
+    for bad in ["x", "-1", "", "1.5"] {
+        let mut command = common::command(&["--config", &config, "register"]);
+        assert_mistake(&common::run(command.env("Z5_SEED", bad)), &["Z5_SEED"], "Z5_SEED");
+    }
+}
+
+/// Told on standard error with what to do, and in nobody else's words.
+fn assert_mistake(run: &common::Run, arguments: &[&str], says: &str) {
+    let told = &run.stderr;
+    assert_eq!(run.status, 2, "{arguments:?}: {}{told}", run.stdout);
+    assert!(told.contains(says) && told.contains("what to do: "), "{arguments:?}: no {says} in {told}");
+    for raw in ["os error", "expected value", "invalid type", "No such file", "``", "--config FILE"] {
+        assert!(!told.contains(raw), "{arguments:?}: {raw} in {told}");
+    }
+}
+
 /// A mistake on the command line ends with the command to run next.
 #[test]
 fn what_to_do_names_the_next_command() {

@@ -52,7 +52,7 @@ fn each_fault_has_its_verdict() {
     for (fault, step, verdict, closed) in [
         (Fault::Refuse(Service::Sip), 4, "refused", true),
         (Fault::Refuse(Service::Zdial), 2, "refused", true),
-        (Fault::BlackHole(Service::Sip), 4, "something-else", false),
+        (Fault::BlackHole(Service::Sip), 4, "silent", false),
         (Fault::Garbage(Service::Zdial), 2, "something-else", false),
         (Fault::Garbage(Service::Sip), 4, "something-else", false),
         (Fault::Reset(Service::Mcs), 3, "something-else", false),
@@ -71,6 +71,47 @@ fn each_fault_has_its_verdict() {
             assert!(row["detail"].as_str().unwrap().contains("expired"), "{row}");
             assert!(row["certificate"]["not_after_unix_s"].is_i64(), "a bad certificate is shown too: {row}");
         }
+    }
+}
+
+/// Whoever reads what failed is told what to do about that kind of failure, and where.
+#[test]
+fn each_kind_of_failure_has_its_own_remedy() {
+    for (fault, remedy, advice, words) in [
+        (Fault::Refuse(Service::Sip), "open-port", "check-network", "SIP lb.mcs"),
+        (Fault::BlackHole(Service::Sip), "find-silence", "check-network", "it connects and says nothing"),
+        (Fault::Garbage(Service::Zdial), "find-answerer", "check-network", "something else is there"),
+        (Fault::Redirect(Service::Zdial), "sign-in-to-network", "check-network", "in a browser"),
+        (Fault::ServerError(Service::Zdial), "wait-for-service", "retry-after", "the network is good"),
+        (Fault::NameNotFound, "correct-name", "check-settings", "no such name"),
+        (Fault::NameServerRefused, "other-nameserver", "check-settings", "under dns.servers"),
+        (
+            Fault::Certificate(Service::Zdial, CertificateFault::Expired),
+            "renew-certificate",
+            "ask-carrier",
+            "must renew it",
+        ),
+        (
+            Fault::Certificate(Service::Mcs, CertificateFault::UnknownCa),
+            "believe-authority",
+            "check-settings",
+            "tls.ca_file",
+        ),
+        (
+            Fault::Certificate(Service::Zdial, CertificateFault::WrongName),
+            "correct-host",
+            "check-settings",
+            "for another name",
+        ),
+    ] {
+        let run = with(fault);
+        let failed = run.result()["failed"].as_array().unwrap();
+        assert!(failed.iter().any(|row| row["remedy"] == remedy), "{fault}: {failed:?}");
+        assert_eq!(run.result()["failure"]["advice"], advice, "{fault}");
+        let todo = run.stderr.split("what to do: ").nth(1).unwrap_or_default();
+        assert!(todo.contains(words), "{fault}: {}", run.stderr);
+        let mut good = run.events.iter().filter(|row| row["verdict"] == "reachable");
+        assert!(good.all(|row| row["remedy"].is_null()), "{fault}");
     }
 }
 

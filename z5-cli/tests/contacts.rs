@@ -289,6 +289,10 @@ fn what_is_there_is_not_doubled_and_what_cannot_be_dialled_is_refused() {
         assert_eq!(again.result()["contacts"][0]["name"], "Dora");
     }
     assert_eq!(kept.names(&["list"]), ["Dora"]);
+    let sent_by = format!("z5 --config {} contacts sync", kept.world.config());
+    let offline = kept.plain(&["add", "--offline", "Dan", "+15555550176"]);
+    assert!(offline.stdout.contains(&sent_by), "{}", offline.stdout);
+    assert_eq!(kept.json(&["remove", "--offline", "Dan"]).status, 0);
     let told = kept.plain(&["add", "--offline", "Dora", "+15555550177"]);
     assert!(told.stdout.contains("Dora is there already; --again adds another one"), "{}", told.stdout);
     assert_eq!(
@@ -335,6 +339,16 @@ fn what_the_server_refuses_is_no_success_and_named_as_people_do() {
         assert!(message.contains(name) && message.contains("(HTTP 403)"), "{message}");
         assert_eq!(failure["advice"], "ask-carrier");
         let shown = kept.plain(arguments);
+        let config = kept.world.config();
+        // nobody is told to try what is refused again, nor the same twice
+        assert!(!shown.stdout.contains("contacts sync"), "{}", shown.stdout);
+        // what was removed here is not there to be removed once more
+        if arguments[0] != "remove" {
+            let counts = shown.stdout.lines().find(|line| line.contains("not taken by the server")).unwrap();
+            assert!(!counts.contains("not on the server yet"), "{counts}");
+            let next = format!("z5 --config {config} contacts remove NAME");
+            assert!(shown.stderr.contains(&next), "{}", shown.stderr);
+        }
         assert!(!shown.stdout.contains("urn:uuid") && !shown.stderr.contains("urn:uuid"), "{}", shown.stdout);
     }
 }

@@ -108,7 +108,8 @@ fn answer_with_echo_is_a_test_number_and_can_be_recorded() {
 fn a_test_number_takes_every_call_until_it_is_ended() {
     let world = World::new(&[]);
     let (bob, carol) = (world.config_of("bob"), world.config_of("carol"));
-    let arguments = ["--config", bob.to_str().unwrap(), "--json", "answer", "--echo", "--stay", "1h"];
+    let base = ["--config", bob.to_str().unwrap(), "--json", "answer", "--echo", "--stay", "1h"];
+    let arguments = [&base[..], &["--expect", "calls=3"]].concat();
     let mut answering = command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(answering.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.contains(r#""event":"ready""#)));
@@ -130,8 +131,24 @@ fn a_test_number_takes_every_call_until_it_is_ended() {
     assert_eq!(answering.wait().unwrap().code(), Some(0), "{result}");
     let (calls, ended) = (&result["call"], events.iter().filter(|event| event["event"] == "call-ended"));
     assert_eq!((calls, ended.count(), &result["unregistered"]), (&Value::Null, 3, &true.into()));
+    assert_eq!(result["calls"], 3);
     let run = z5(&["answer", "--stay", "1h"]);
     assert_eq!(run.status, 2, "{}", run.stderr);
+}
+
+/// That nobody calls is for the user to say.
+#[test]
+fn a_test_number_that_nobody_calls_fails_when_a_call_is_asked_for() {
+    let world = World::new(&[]);
+    let quiet = world.z5(&["answer", "--echo", "--stay", "100ms"]);
+    assert_eq!((quiet.status, &quiet.result()["calls"]), (0, &0.into()), "{}", quiet.stderr);
+    let asked = world.z5(&["answer", "--echo", "--stay", "100ms", "--expect", "calls>=1"]);
+    let expectations = asked.result()["expectations"].as_array().unwrap();
+    let calls = expectations.iter().find(|one| one["what"] == "calls").unwrap();
+    assert_eq!((asked.status, &calls["measured"], &calls["held"]), (1, &"0".into(), &false.into()));
+    let config = world.config();
+    let shown = z5(&["--config", &config, "answer", "--echo", "--stay", "100ms"]);
+    assert!(shown.stdout.contains("PASS  nobody called"), "{}", shown.stdout);
 }
 
 /// Points that call an echo, at a carrier whose own is not asked.

@@ -47,7 +47,7 @@ fn the_verdict_comes_first_and_the_reasons_follow() {
         (0, "refuse 400 Bad Request: CSeq: a number is malformed or out of range")
     );
     assert!(run.stdout.contains("fault at line 7, byte "), "{}", run.stdout);
-    let run = z5(&["explain", &file(&folder, "c", "nothing of the kind")]);
+    let run = z5(&["explain", "--sip", &file(&folder, "c", "nothing of the kind")]);
     assert!(run.status == 0 && run.stdout.starts_with("drop: "), "{}", run.stdout);
 }
 
@@ -166,6 +166,30 @@ fn an_expectation_decides_the_exit_status() {
         (expectation["measured"].as_str(), expectation["held"].as_bool()),
         (Some("accept"), Some(false))
     );
+}
+
+/// Who names the wrong file is told so; who says what it is, or what it must come to, has it judged.
+#[test]
+fn a_file_that_is_neither_sip_nor_sdp_is_bad_usage() {
+    let folder = tempfile::tempdir().unwrap();
+    for bytes in [&b"\x7fELF\x02\x01\x01\0\0"[..], b"nothing of the kind\n", b"{\"x\": 1}", b""] {
+        let input = file(&folder, "other", bytes);
+        let run = z5(&["--json", "explain", &input]);
+        assert_eq!((run.status, run.result()["failure"]["code"].as_str()), (2, Some("usage.input")));
+        assert!(run.stderr.contains(&input), "{}", run.stderr);
+        for meant in [&["--sip"][..], &["--datagram"], &["--expect", "drop"]] {
+            let run = z5(&[&["explain", &*input][..], meant].concat());
+            assert_eq!(run.status, 0, "{meant:?}: {}{}", run.stdout, run.stderr);
+        }
+    }
+    // a slip in the first line is a fault of a message
+    for line in [
+        "invite sip:a@b sip/2.0\r\n\r\n",
+        "\r\n\r\nSIP/2.0 200\r\n\r\n",
+        "10:31 INVITE sip:a@b SIP/2.0\r\n\r\n",
+    ] {
+        assert_eq!(z5(&["explain", &file(&folder, "slip", line)]).status, 0, "{line}");
+    }
 }
 
 #[test]

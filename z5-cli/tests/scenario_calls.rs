@@ -117,10 +117,15 @@ fn a_refusal_can_be_asked_for_and_the_call_goes_on() {
     let refused = run(&text("{transfer: +15555550900, refused: transfer-failed}", "[audio.heard, code=ok]"));
     assert_eq!(refused.status, 0, "{}", refused.stdout);
     let other = run(&text("{transfer: +15555550900, refused: busy}", "audio.heard"));
-    assert_eq!(other.result()["failure"]["code"], "call.transfer-failed", "{}", other.stdout);
+    let failure = &other.result()["failure"];
+    assert_eq!(failure["code"], "call.transfer-failed", "{}", other.stdout);
+    let wanted = "(`transfer` in line 7 was to be refused with busy)";
+    assert!(failure["message"].as_str().unwrap_or_default().ends_with(wanted), "{failure}");
     let plain = text("hold", "audio.heard").replace("- hold", "- {hold: alice, refused: call.refused}");
     let agreed = run(&plain);
     assert_eq!((agreed.status, last_step(&agreed)), (1, ("hold", "run.not-refused")), "{}", agreed.stdout);
+    let told = "line 7: `hold` was to be refused with call.refused, and was not";
+    assert_eq!(agreed.result()["failure"]["message"], told);
 }
 
 #[test]

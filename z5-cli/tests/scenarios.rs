@@ -183,6 +183,7 @@ fn what_is_refused_at_once_fails_its_step() {
     }
     let early = run("mock:\nsteps:\n  - register\n  - dtmf: 1\n", &[]);
     assert_eq!((early.status, &early.result()["failure"]["code"]), (1, &"run.not-possible".into()));
+    assert_eq!(early.result()["failure"]["message"], "line 4: there is no call");
 }
 
 #[test]

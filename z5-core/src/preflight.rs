@@ -7,6 +7,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod plan;
+pub(crate) mod remedy;
 mod servers;
 pub(crate) mod verdict;
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 use z5_sip::locate::Target;
 
 pub use certificate::CertificateFacts;
+pub use remedy::Remedy;
 pub use verdict::Verdict;
 
 use crate::call::{CallMedia, VideoIn};
@@ -53,6 +55,9 @@ pub struct Row {
     /// Their clock minus ours, in seconds, where a date came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock_offset_s: Option<i64>,
+    /// What to do about it; only where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<Remedy>,
     /// What a firewall must permit for it; only where nothing got through.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<Requirement>,
@@ -266,6 +271,7 @@ fn row(probe: &Probe, finding: Finding) -> Row {
         address,
         name,
         verdict: finding.verdict,
+        remedy: finding.remedy(),
         latency_ms: finding.latency.map(|latency| (latency.as_secs_f64() * 1e6).round() / 1e3),
         detail: finding.detail,
         certificate: finding.certificate,

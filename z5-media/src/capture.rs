@@ -26,6 +26,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::clock::WallAnchor;
+use crate::file::words::system;
 
 /// Records that wait for the writing thread.
 const WAITING: usize = 4096;
@@ -50,7 +51,7 @@ pub enum KeyOf {
 
 /// The capture could not be created, or its keys not written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} the capture {}: {source}", path.display())]
+#[error("cannot {action} the capture {}: {}", path.display(), system(source))]
 pub struct CaptureError {
     /// What was being done.
     pub action: &'static str,
@@ -157,7 +158,7 @@ impl Capture {
             if let Err(error) = run(&mut file, &waiting, anchor, &told) {
                 tracing::error!(%error, "the capture ends early");
                 // Only this thread sets it, once.
-                let _ = told.failure.set(error.to_string());
+                let _ = told.failure.set(system(&error));
             }
         })?;
         Ok(Self {

@@ -3,6 +3,8 @@
 //! The one place for what z5 reads by name: configurations, scenarios, certificates, cards, capsules, films and sounds. A device or a folder in
 //! a file's place, a file that never ends, and bytes that are no text are each told as what they are. Writes nothing.
 
+pub mod words;
+
 use std::fmt;
 use std::fs::{File, FileType};
 use std::io::{self, Read};
@@ -35,7 +37,7 @@ impl Limit {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// The system's words.
-    #[error("{0}")]
+    #[error("{}", words::system(.0))]
     Io(#[from] io::Error),
     /// Something that is no file stands there.
     #[error("it is {seen}, and {what} is a file{}", seen.hint())]

@@ -4,6 +4,8 @@
 
 use std::io;
 
+use crate::file::words::system;
+
 /// Something that takes mono 16-bit PCM at the pace it is heard.
 pub trait AudioSink: Send {
     /// Called once before the first [`write`](Self::write) with the sample rate in Hz.
@@ -30,7 +32,7 @@ pub trait AudioSink: Send {
 #[non_exhaustive]
 pub enum SinkError {
     /// The file could not be created, written or completed.
-    #[error("cannot {action} the recording {path}: {source}")]
+    #[error("cannot {action} the recording {path}: {}", system(source))]
     File {
         /// What was being done: "create", "write" or "complete".
         action: &'static str,

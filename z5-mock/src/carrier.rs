@@ -39,7 +39,7 @@ const PORT_TRIES: u32 = 32;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port could not be had.
-    #[error("{} server on {addr}: {source}", service.name())]
+    #[error("{} server on {addr}: {}", service.name(), z5_media::file::words::system(source))]
     Port {
         /// Which server wanted it.
         service: Service,

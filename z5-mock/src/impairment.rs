@@ -97,6 +97,16 @@ pub enum BadImpairment {
         /// The one that is most like it, if one is.
         nearest: Option<String>,
     },
+    /// The share 1 without a percent sign: one packet in a hundred, or every one?
+    #[error(
+        "{key}: {value:?} says two things: write 1% for one packet in a hundred, or 100% for all of them"
+    )]
+    Ambiguous {
+        /// Of which key.
+        key: &'static str,
+        /// What stands there.
+        value: String,
+    },
     /// A value that is none.
     #[error("{key}: {value:?} is {wanted}")]
     Value {
@@ -232,7 +242,13 @@ impl FromStr for Impairment {
                 return Err(BadImpairment::Key { word: word.to_owned(), nearest });
             };
             let bad = |wanted| BadImpairment::Value { key, value: value.to_owned(), wanted };
-            let a_share = || share(value).ok_or_else(|| bad(SHARE));
+            let a_share = || match share(value) {
+                Some(1.0) if !value.ends_with('%') => {
+                    Err(BadImpairment::Ambiguous { key, value: value.to_owned() })
+                }
+                Some(share) => Ok(share),
+                None => Err(bad(SHARE)),
+            };
             let a_time = || duration(value).ok_or_else(|| bad(TIME));
             match key {
                 "loss" => parts.loss = a_share()?,
@@ -256,7 +272,8 @@ impl fmt::Display for Impairment {
         let mut words = Vec::new();
         let mut share = |key: &str, share: f64| {
             if share > 0.0 {
-                words.push(format!("{key}={share}"));
+                // all of them in the one way that is read
+                words.push(if share < 1.0 { format!("{key}={share}") } else { format!("{key}=100%") });
             }
         };
         share("loss", self.loss);
@@ -313,8 +330,21 @@ mod tests {
         assert_eq!(read.loss, 0.02);
         assert_eq!(read.to_string().parse(), Ok(read));
         assert_eq!("off".parse(), Ok(Impairment::default()));
+        let all = Impairment { loss: 1.0, ..Impairment::default() };
+        assert_eq!((all.to_string().as_str(), "loss=100%".parse()), ("loss=100%", Ok(all)));
         assert_eq!(Impairment::default().to_string(), "off");
         assert_eq!("rate=2M".parse::<Impairment>().unwrap().rate, Some(Rate::bits(2_000_000)));
+    }
+
+    /// Nobody loses every packet for want of a percent sign.
+    #[test]
+    fn one_without_a_percent_sign_is_refused_with_both_that_it_may_mean() {
+        for text in ["loss=1", "burst=1.0", "reorder= 1", "duplicate=1"] {
+            let why = text.parse::<Impairment>().unwrap_err().to_string();
+            assert!(why.contains("1% for one") && why.contains("100% for all"), "{text}: {why}");
+        }
+        assert_eq!("loss=1%".parse::<Impairment>().unwrap().loss, 0.01);
+        assert_eq!("loss=0.5".parse::<Impairment>().unwrap().loss, 0.5);
     }
 
     #[test]

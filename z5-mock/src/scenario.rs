@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use z5_media::file::{Limit, read_text};
+use z5_media::file::{Limit, read_text, words};
 
 use crate::builder::Builder;
 use crate::fault::name::nearest;
@@ -97,5 +97,11 @@ fn syntax(text: &str, error: &toml::de::Error) -> Problem {
         key = words.next().unwrap_or_default();
     }
     let line = error.span().map(|span| line(text, span.start));
-    Problem { line, key, why: format!("{said}{hint}") }
+    let why = match said.starts_with("unknown field") {
+        true => format!("{said}{hint}"),
+        false => {
+            words::value(&said, |word, known| nearest(word, known.iter().map(|name| (*name).to_owned())))
+        }
+    };
+    Problem { line, key, why }
 }

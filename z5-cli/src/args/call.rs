@@ -7,9 +7,10 @@ use clap::Args;
 use z5_core::config::{AudioCodec, SrtpMode, SrtpSuite, VideoSetting, audio_codec, srtp_suite};
 
 use super::session::SessionArgs;
-use super::value::{duration, some_time, speed, target};
+use super::value::{some_time, speed, target};
 use crate::act::Act;
 use crate::audio::AudioArg;
+use crate::read::time;
 
 #[derive(Debug, Args)]
 pub(crate) struct CallArgs {
@@ -43,12 +44,13 @@ pub(crate) struct AnswerArgs {
     #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "60s")]
     pub(crate) wait: Duration,
     /// Let it ring for this time before answering
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s")]
     pub(crate) ring: Duration,
     /// Send back what comes, as a test number does: sound, pictures, text and keys
     #[arg(long, conflicts_with_all = ["audio", "video"])]
     pub(crate) echo: bool,
-    /// With --echo, take every call that comes in this time, several at once too, instead of one
+    /// With --echo, take every call that comes in this time, several at once too, instead of one; that nobody calls is no
+    /// failure unless --expect 'calls>=1' says so
     #[arg(long, value_name = "TIME", value_parser = some_time, requires = "echo",
         conflicts_with_all = ["record", "text", "at", "duration", "wait", "ring"])]
     pub(crate) stay: Option<Duration>,
@@ -76,7 +78,8 @@ pub(crate) struct MediaArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) text: Vec<String>,
     /// Characters a second at which --text is typed, such as 5; at once when nothing is said
-    #[arg(long, value_name = "SPEED", requires = "text", value_parser = speed)]
+    #[arg(long, value_name = "SPEED", requires = "text", value_parser = speed,
+        allow_negative_numbers = true)]
     pub(crate) typing: Option<f64>,
     /// Do this so long after the answer: hold, resume, mute, mute:video,
     /// unmute (also :audio, :text), dtmf:KEYS, text:TEXT, add:text, add:video, transfer:TARGET, hangup

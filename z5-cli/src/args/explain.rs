@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use z5_core::config::SrtpMode;
 
+use crate::read::meant;
+
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     /// What to read; "-" is standard input
@@ -52,7 +54,12 @@ fn expected_verdict(text: &str) -> Result<ExpectedVerdict, String> {
         "drop" => Ok(ExpectedVerdict::Drop),
         _ => match text.parse() {
             Ok(status @ 300..700) => Ok(ExpectedVerdict::Status(status)),
-            Ok(_) | Err(_) => Err("write accept, refuse, drop, or a status from 300 to 699".to_owned()),
+            Ok(_) | Err(_) => {
+                let near = meant(text, ["accept", "refuse", "drop"]);
+                Err(format!(
+                    "`{text}` is no verdict{near}; write accept, refuse, drop, or a status from 300 to 699"
+                ))
+            }
         },
     }
 }

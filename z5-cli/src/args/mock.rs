@@ -9,7 +9,7 @@ use z5_mock::Impairment;
 use z5_mock::fault::Order;
 
 use super::session::{CaptureArgs, ReportArgs};
-use super::value::some_time;
+use super::value::{port, seed, some_time};
 use crate::expect::Expr;
 
 #[derive(Debug, Args)]
@@ -31,19 +31,19 @@ pub(crate) struct MockArgs {
     pub(crate) duration: Option<Duration>,
 
     /// UDP and TCP port of the DNS server (0: any free port, like the others)
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) dns_port: Option<u16>,
     /// TCP port of ZDial (HTTPS)
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) zdial_port: Option<u16>,
     /// TCP port of the MCS (HTTPS)
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) mcs_port: Option<u16>,
     /// TCP and UDP port of the SIP server
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) sip_port: Option<u16>,
     /// Port of the SIP server for TLS
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port, allow_negative_numbers = true)]
     pub(crate) sips_port: Option<u16>,
 
     /// Name the SIP proxies with TLS in place of TCP
@@ -71,7 +71,7 @@ pub(crate) struct MockArgs {
     pub(crate) impair_sip: Option<Impairment>,
 
     /// Seed of nonces, media identifiers and impairment
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "EXPR")]
     pub(crate) expect: Vec<Expr>,
     /// Seed of branches, tags and Call-IDs; Z5_SEED does the same
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) capture: CaptureArgs,

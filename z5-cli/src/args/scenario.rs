@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::session::ReportsArgs;
-use super::value::{duration, pair, some_time};
+use super::value::{pair, some_time};
+use crate::read::{time, whole};
 use crate::scenario::Clock;
 
 #[derive(Debug, Args)]
@@ -55,8 +56,8 @@ pub(crate) struct AcceptanceArgs {
     #[command(flatten)]
     pub(crate) report: ReportsArgs,
     /// How many points are judged at a time; one against a real carrier
-    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: u16,
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = jobs, allow_negative_numbers = true)]
+    pub(crate) jobs: u8,
     /// Write the scenarios into this folder, to read and to change them; nothing is run
     #[arg(long, value_name = "DIR")]
     pub(crate) export: Option<PathBuf>,
@@ -73,17 +74,17 @@ pub(crate) struct MonitorArgs {
     #[arg(long, value_name = "TIME", value_parser = some_time, default_value = "60s")]
     pub(crate) every: Duration,
     /// Each round begins up to this much later, by chance, so that many monitors do not call at the same time
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "0s")]
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "0s")]
     pub(crate) jitter: Duration,
     /// Where Prometheus finds /metrics; anybody who reaches this address can read them
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9650")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9650", value_parser = listen)]
     pub(crate) listen: SocketAddr,
     #[command(flatten)]
     pub(crate) report: ReportsArgs,
     /// Reports that are kept of each scenario: the newest, and those of runs that failed before others
-    #[arg(long, value_name = "N", requires = "report", default_value_t = 50,
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) keep: u32,
+    #[arg(long, value_name = "N", requires = "report", default_value_t = 50, value_parser = keep,
+        allow_negative_numbers = true)]
+    pub(crate) keep: u16,
 }
 
 /// What scenarios are given from outside.
@@ -116,4 +117,28 @@ impl WorldArgs {
     pub(crate) fn by(&self, clock: Clock) -> Self {
         Self { clock, ..self.clone() }
     }
+}
+
+/// Points of the plan that are judged at a time.
+fn jobs(text: &str) -> Result<u8, String> {
+    whole(text, 1, 64).map(|jobs| u8::try_from(jobs).unwrap_or(u8::MAX))
+}
+
+/// Reports that are kept.
+fn keep(text: &str) -> Result<u16, String> {
+    whole(text, 1, 10_000).map(|keep| u16::try_from(keep).unwrap_or(u16::MAX))
+}
+
+/// An address of this machine and a port of it; names are not looked up.
+fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let example = "write for example 127.0.0.1:9650, 0.0.0.0:9650 for every network, or [::1]:9650";
+        match text.rsplit_once(':') {
+            _ if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => {
+                format!("the address before the port is missing: {example}")
+            }
+            Some(("localhost", _)) => format!("a name is not looked up: {example}"),
+            _ => format!("`{text}` is no address and port: {example}"),
+        }
+    })
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use clap::Args;
 use z5_core::config::Transport;
 
-use super::value::{FOREVER, stay, target};
+use super::value::{FOREVER, count, number, seed, stay, target};
 use crate::expect::Expr;
 
 #[derive(Debug, Args)]
 pub(crate) struct AccountArgs {
     /// The phone number to sign in with, when the account has several
-    #[arg(long, value_name = "+E164")]
+    #[arg(long, value_name = "+E164", value_parser = number)]
     pub(crate) number: Option<String>,
     /// Believe the authorities of this PEM file in place of the configuration's
     #[arg(long, value_name = "FILE")]
@@ -28,7 +28,7 @@ pub(crate) struct SessionArgs {
     #[arg(long, value_name = "EXPR")]
     pub(crate) expect: Vec<Expr>,
     /// The phone number to sign in with, when the account has several
-    #[arg(long, value_name = "+E164")]
+    #[arg(long, value_name = "+E164", value_parser = number)]
     pub(crate) number: Option<String>,
     /// Transport of SIP in place of the configuration's: tcp, tls, udp or auto (RFC 3263)
     #[arg(long, value_name = "TRANSPORT")]
@@ -37,7 +37,7 @@ pub(crate) struct SessionArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
     /// Seed of branches, tags and Call-IDs; Z5_SEED does the same
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = seed, allow_negative_numbers = true)]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) capture: CaptureArgs,
@@ -105,7 +105,7 @@ pub(crate) struct HistoryArgs {
     #[arg(value_name = "clear")]
     pub(crate) action: Option<HistoryAction>,
     /// Only the latest
-    #[arg(long, value_name = "N", conflicts_with = "action")]
+    #[arg(long, value_name = "N", conflicts_with = "action", value_parser = count, allow_negative_numbers = true)]
     pub(crate) last: Option<usize>,
 }
 

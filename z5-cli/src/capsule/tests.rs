@@ -12,7 +12,16 @@ fn what_is_no_capsule_is_refused_with_the_reason() {
     assert!(refused("").contains("x.json is no capsule"));
     assert!(refused("{\"format\":\"other\",\"version\":1}").contains("\"other\""));
     assert!(refused("{\"format\":\"z5-capsule\",\"version\":2}").contains("use a newer z5"));
-    assert!(refused("{\"format\":\"z5-capsule\",\"version\":1}").contains("missing field"));
+    assert!(
+        refused("{\"format\":\"z5-capsule\",\"version\":1}").contains("line 1: `started_unix_s` is missing")
+    );
+    assert!(refused("\u{7f}ELF").ends_with("it is no JSON from line 1, column 1 on"));
+    assert!(refused("{\"format\":\"z5-capsule\",").contains("it was cut off"));
+    let typed = refused("{\"format\":\"z5-capsule\",\"version\":\"1\"}");
+    assert!(
+        typed.contains("the text \"1\" stands where a whole number from 0 to 4294967295 belongs"),
+        "{typed}"
+    );
     let deep = "[".repeat(100_000);
     assert!(refused(&deep).contains("no capsule"));
 }

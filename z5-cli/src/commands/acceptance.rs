@@ -1,6 +1,6 @@
 //! `z5 acceptance`: the points of the plan that a machine can judge, several at a time, and the table that is filled in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::expect::{Expectation, nearest};
 use crate::failure::{self, usage};
 use crate::output::{self, Output};
+use crate::read::meant;
 use crate::result_file::{self, Readers, Replace};
 use crate::scenario::{self, Clock, Mistake, Outcome, Scenario, Stop, World};
 use crate::script;
@@ -158,6 +159,7 @@ fn prepare(
             ));
         }
     }
+    known_parties(&args.world)?;
     let wanted =
         |point: &Point| args.only.is_empty() || args.only.iter().any(|id| point.id.eq_ignore_ascii_case(id));
     let real = is_real(args, config);
@@ -207,9 +209,10 @@ fn prepare(
                     row.open = NEEDS_TIME.to_owned();
                 }
                 Err(mistakes) => {
-                    let told = |mistake: &Mistake| mistake.told(file);
-                    let told: Vec<String> = mistakes.iter().map(told).collect();
-                    return Err(usage("scenario.invalid", told.join("\n  ")));
+                    let told = |mistake: &Mistake| (mistake.told(file), mistake.code);
+                    let told: Vec<_> = mistakes.iter().map(told).collect();
+                    let (code, all) = scenario::all_told(&told);
+                    return Err(usage(code, all));
                 }
             }
         }
@@ -217,9 +220,36 @@ fn prepare(
     }
     match args.world.set.first() {
         Some((name, _)) if known == 0 => {
-            Err(usage("scenario.invalid", format!("--set: none of these points has a variable `{name}`")))
+            let texts = POINTS.iter().filter(|point| wanted(point)).filter_map(|point| point.scenario);
+            let names: BTreeSet<&str> = texts.flat_map(|(_, text)| variables(text)).collect();
+            let near = meant(name, names);
+            Err(usage("usage.set", format!("--set: none of these points has a variable `{name}`{near}")))
         }
         _ => Ok((rows, ready)),
+    }
+}
+
+/// The names that stand as `${name}` in a text.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${").skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
+}
+
+/// Somebody whom no point knows would be left out without a word.
+fn known_parties(world: &WorldArgs) -> Result<(), Failure> {
+    let mut known = BTreeSet::from([ECHO.to_owned()]);
+    for (_, text) in POINTS.iter().filter_map(|point| point.scenario) {
+        known.extend(scenario::parties(text).into_iter().flat_map(|(party, account)| [party, account]));
+    }
+    match world.party.iter().find(|(name, _)| !known.contains(name)) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let near = meant(name, known.iter().map(String::as_str));
+            let all = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            Err(usage(
+                "usage.party",
+                format!("--party: no point has a party `{name}`{near}; there are {all}"),
+            ))
+        }
     }
 }
 
@@ -324,7 +354,7 @@ fn fill(row: &mut Row, outcome: &Outcome, stopped: bool) {
                 // what was looked for is the better half, and who has seen it
                 (Some(eyes), _) => format!("{wanted}: {measured}, {}", eyes.words()),
                 (None, true) => format!("{what} {measured}"),
-                (None, false) => format!("{what} {measured} (wanted {wanted})"),
+                (None, false) => format!("{what} {measured} (wanted {})", expectation.wish()),
             }
         })
         .collect();

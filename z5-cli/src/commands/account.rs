@@ -184,8 +184,7 @@ pub(super) fn number_required() -> Failure {
     Failure {
         step: Some(Step::SignIn),
         code: "sign-in.number-required",
-        message: "the account has several numbers: choose one with --number (`z5 numbers` lists them)"
-            .to_owned(),
+        message: "the account has several numbers: choose one with --number".to_owned(),
         advice: Advice::CheckSettings,
         retry_after_s: None,
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use z5_core::preflight::{self, CLOCK_TOLERANCE_S, Preflight, Row, Verdict};
+use z5_core::preflight::{self, CLOCK_TOLERANCE_S, Preflight, Remedy, Row, Verdict};
 use z5_core::{Advice, Failure};
 
 use super::head::Head;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: &CheckArgs, path: Option<&Path>, out: &mut Output)
         Err(failure) => Err(failure),
     };
     let exit = match &outcome {
-        Ok(found) => told(found, path, out),
+        Ok(found) => told(found, out),
         Err(failure) => {
             out.object(&line(&Preflight::default(), Some(failure), Exit::Usage));
             output::failure(failure);
@@ -76,7 +76,7 @@ fn line<'a>(found: &'a Preflight, failure: Option<&'a Failure>, exit: Exit) -> L
 }
 
 /// Clock, summary and what to do next.
-fn told(found: &Preflight, path: Option<&Path>, out: &mut Output) -> Exit {
+fn told(found: &Preflight, out: &mut Output) -> Exit {
     let failed = found.rows.iter().filter(|row| row.verdict.is_failure()).count();
     match found.clock_offset_s {
         Some(offset) if found.clock_is_right() == Some(false) => out.row(
@@ -98,7 +98,9 @@ fn told(found: &Preflight, path: Option<&Path>, out: &mut Output) -> Exit {
         0 => usage("check.clock", "this machine's clock is wrong"),
         _ => {
             let message = format!("{failed} of {} probes failed", found.rows.len());
-            Failure::outside_steps("check.failed", message, Advice::CheckNetwork)
+            let first = found.rows.iter().find_map(|row| row.remedy);
+            let advice = first.map_or(Advice::CheckNetwork, Remedy::advice);
+            Failure::outside_steps("check.failed", message, advice)
         }
     });
     let exit = if good { Exit::Ok } else { Exit::Expectation };
@@ -110,14 +112,40 @@ fn told(found: &Preflight, path: Option<&Path>, out: &mut Output) -> Exit {
         .collect();
     out.verdict(good, &counts.join(", "));
     if found.rows.iter().any(|row| row.rule.is_some()) {
-        let file = path.map_or_else(String::new, |path| path.display().to_string());
-        out.note(&format!("all rules that this configuration needs: z5 --config {file} firewall"));
+        out.note(&format!("all rules that this configuration needs: {}", output::command("firewall")));
     }
     out.object(&line(found, failure.as_ref(), exit));
-    if let Some(failure) = &failure {
-        output::failure(failure);
+    match (&failure, remedies(&found.rows).as_slice()) {
+        (None, _) => {}
+        (Some(failure), []) => output::failure(failure),
+        (Some(failure), todo) => output::failure_with(failure, &todo.join("\n    ")),
     }
     exit
+}
+
+/// What to do, one line for each kind of failure, in the order of the rows: where, and what.
+fn remedies(rows: &[Row]) -> Vec<String> {
+    let mut kinds: Vec<(Remedy, Vec<String>)> = Vec::new();
+    for row in rows {
+        let Some(remedy) = row.remedy else { continue };
+        let what = match (row.step, row.name.clone(), row.address) {
+            // a nameserver is known by its address
+            (1, _, Some(address)) => address.to_string(),
+            (_, Some(name), _) => name,
+            (_, None, address) => address.map_or_else(String::new, |address| address.to_string()),
+        };
+        let place = format!("{} {what}", short(row));
+        match kinds.iter_mut().find(|(known, _)| *known == remedy) {
+            Some((_, places)) if places.contains(&place) => {}
+            Some((_, places)) => places.push(place),
+            None => kinds.push((remedy, vec![place])),
+        }
+    }
+    let places = |places: &[String]| match places {
+        [first, second, _, more @ ..] => format!("{first}, {second} and {} more", more.len() + 1),
+        few => few.join(", "),
+    };
+    kinds.iter().map(|(remedy, at)| format!("{}: {remedy}", places(at))).collect()
 }
 
 /// A row for people, and whether it is good; `None`: not judged.

@@ -10,6 +10,7 @@ use z5_core::{Config, Failure};
 
 use super::head::Head;
 use super::load_file;
+use crate::advice;
 use crate::args::{ConfigCommand, InitArgs};
 use crate::exit::Exit;
 use crate::failure::usage;
@@ -77,7 +78,7 @@ fn check(path: Option<&Path>, out: &mut Output) -> Result<Found, Failure> {
         true => "names are resolved by the file itself".to_owned(),
         false => format!("names are asked of {}", servers.join(", ")),
     });
-    out.note("whether the network lets it through: z5 --config FILE check");
+    out.note(&format!("whether the network lets it through: {}", output::command("check")));
     Ok(Found { profile: Some(profile), nameservers: Some(servers), ..Found::default() })
 }
 
@@ -143,7 +144,8 @@ fn init(args: &InitArgs, out: &mut Output) -> Result<Found, Failure> {
     // a password may come to stand in it
     result_file::write(file, Replace::Nothing, Readers::Owner, TEMPLATE.as_bytes())
         .map_err(|why| usage("config.not-written", why))?;
-    out.note(&format!("wrote {0}; fill it in, then: z5 --config {0} config check", file.display()));
+    let (name, quoted) = (file.display(), advice::quoted(&file.display().to_string()));
+    out.note(&format!("wrote {name}; fill it in, then: z5 --config {quoted} config check"));
     Ok(Found { written: Some(file.display().to_string()), ..Found::default() })
 }
 

@@ -25,6 +25,9 @@ use crate::output::{self, Output};
 use crate::result_file::{self, Readers, Replace};
 use crate::store;
 
+/// The server does not take a change.
+const REFUSED: &str = "contacts.refused";
+
 /// The result object.
 #[derive(Serialize)]
 struct Line<'a> {
@@ -135,9 +138,11 @@ fn show(path: Option<&Path>, text: Option<&str>, out: &mut Output) -> Done {
         out.note(&output::plain(&line(contact)));
     }
     if contacts.is_empty() {
+        let sync = output::command("contacts sync");
+        let nothing = format!("no contacts; those of the server are fetched by: {sync}");
         out.note(match text {
             Some(_) => "no contact is found",
-            None => "no contacts; `z5 contacts sync` fetches those of the server",
+            None => &nothing,
         });
     }
     Done { contacts: Some(contacts), ..Done::default() }
@@ -232,12 +237,16 @@ async fn change(
         Err(failure) => return failure.into(),
     };
     if send.offline {
-        out.note("kept here; `z5 contacts sync` sends it");
+        out.note(&format!("kept here; sent by: {}", output::command("contacts sync")));
         return done;
     }
     let sent = sync(config, out).await;
-    if sent.failure.is_some() {
-        out.note("it is kept here; `z5 contacts sync` sends it");
+    match &sent.failure {
+        None => {}
+        Some(failure) if failure.code == REFUSED => {
+            out.note("it is kept here alone: what the server refuses it refuses at every sync");
+        }
+        Some(_) => out.note(&format!("it is kept here; sent by: {}", output::command("contacts sync"))),
     }
     // What was wrong with the file comes first.
     let (failure, partly) = match done.failure {
@@ -383,7 +392,10 @@ async fn sync(config: Config, out: &mut Output) -> Done {
         };
         if matches!(out, Output::Json) {
             out.event(&event);
-        } else if let Some(text) = output::contacts::told(&event.kind, Some(&session.address_book())) {
+        } else if !matches!(event.kind, EventKind::ContactRefused { .. })
+            // told once, as the failure
+            && let Some(text) = output::contacts::told(&event.kind, Some(&session.address_book()))
+        {
             out.note(&output::plain(&text));
         }
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others are only shown")]
@@ -434,6 +446,6 @@ fn not_taken(refused: &[String], book: &Book) -> Failure {
             );
             Failure::outside_steps("contacts.unsent", message, Advice::RetryAfter)
         }
-        all => Failure::outside_steps("contacts.refused", all.join("\n  "), Advice::AskCarrier),
+        all => Failure::outside_steps(REFUSED, all.join("\n  "), Advice::AskCarrier),
     }
 }

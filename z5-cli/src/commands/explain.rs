@@ -72,6 +72,17 @@ pub(super) fn run(args: &ExplainArgs, mut out: Output) -> Exit {
 }
 
 fn explained(args: &ExplainArgs, bytes: &[u8]) -> std::result::Result<Explanation, Failure> {
+    let asked = args.sip || args.sdp || args.datagram || args.stream || args.expect.is_some();
+    if !asked && !is_of_sip(bytes) {
+        let why = match bytes.is_empty() {
+            true => "it is empty",
+            false => {
+                "there is neither a SIP message in it, whose first line has SIP/2.0, nor a session description, which begins \
+                 with v=; --sip has it judged as SIP all the same"
+            }
+        };
+        return Err(usage("usage.input", format!("{}: {why}", args.file.display())));
+    }
     let mut options = options(args.srtp, args.dtls).map_err(|error| error.failure())?;
     options.kind = match (args.sip, args.sdp) {
         (true, _) => Some(Kind::Sip),
@@ -100,6 +111,12 @@ fn read(path: &Path) -> std::result::Result<Vec<u8>, Failure> {
         Ok(bytes) => Ok(bytes),
         Err(error) => Err(refused(error.to_string())),
     }
+}
+
+/// Whether it may be meant as SIP or SDP, by its first line that is not empty.
+fn is_of_sip(bytes: &[u8]) -> bool {
+    let line = bytes.trim_ascii_start().split(|byte| *byte == b'\n').next().unwrap_or_default();
+    line.starts_with(b"v=") || line.to_ascii_uppercase().windows(4).any(|window| window == b"SIP/")
 }
 
 /// pcapng begins with a block of this type, pcap with a magic number in either order of bytes, for either unit of time.

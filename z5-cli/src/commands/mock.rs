@@ -5,9 +5,11 @@ use std::path::Path;
 use serde::Serialize;
 use z5_mock::{Builder, Carrier};
 
+use crate::advice;
 use crate::args::MockArgs;
 use crate::exit::Exit;
 use crate::output::{self, Output};
+use crate::read::meant;
 use crate::result_file::{Readers, Replace, ResultFile};
 use crate::script;
 
@@ -100,7 +102,9 @@ pub(super) async fn run(args: &MockArgs, mut out: Output) -> Exit {
         match write_config(&carrier, request, args.overwrite) {
             Ok(file) => written.push(file),
             Err(why) => {
-                output::error(&format!("mock.write-config: {why}"));
+                output::error(&format!(
+                    "mock.write-config: {why}\n  what to do: write --write-config FILE, or ACCOUNT=FILE for another account"
+                ));
                 return Exit::Usage;
             }
         }
@@ -132,11 +136,12 @@ fn write_config(carrier: &Carrier, request: &str, overwrite: bool) -> Result<Str
     let (account, file) = named.unwrap_or((first, request));
     let Some(mut config) = carrier.client_config(account) else {
         let known: Vec<&str> = carrier.accounts().iter().map(|account| account.username()).collect();
-        return Err(format!("there is no account {account:?}; there are {}", known.join(", ")));
+        let near = meant(account, known.iter().copied());
+        return Err(format!("there is no account `{account}`{near}; there are {}", known.join(", ")));
     };
     let file = Path::new(file);
     let ca = file.with_extension("ca.pem");
-    let ca_name = ca.file_name().ok_or_else(|| format!("{} is no file name", file.display()))?;
+    let ca_name = ca.file_name().ok_or("--write-config names no file")?;
     if let Some(tls) = &mut config.tls {
         tls.ca_file = ca_name.to_string_lossy().into_owned();
     }
@@ -203,6 +208,7 @@ fn tell(carrier: &Carrier, configurations: Vec<String>, notes: Vec<String>, out:
         out.note(&format!("  note   {note}"));
     }
     for file in &configurations {
-        out.note(&format!("wrote {file}; next: z5 --config {file} call echo --text HELLO --duration 5s"));
+        let quoted = advice::quoted(file);
+        out.note(&format!("wrote {file}; next: z5 --config {quoted} call echo --text HELLO --duration 5s"));
     }
 }

@@ -254,7 +254,7 @@ fn sources(args: &MonitorArgs, config: Option<&Path>) -> Result<Vec<Source>, Fai
             return Err(usage("scenario.invalid", why));
         }
         source.name = scenario.name;
-        let keep = usize::try_from(args.keep).unwrap_or(usize::MAX);
+        let keep = usize::from(args.keep);
         let shelf = args.report.report.as_ref().map(|folder| Shelf::open(folder, &source.name, keep));
         source.shelf = shelf.transpose()?;
         all.push(source);
@@ -269,8 +269,9 @@ fn read(
 ) -> Result<(scenario::Scenario, scenario::World), Failure> {
     let folder = source.file.parent().unwrap_or(Path::new(""));
     load(&source.text, &source.file, folder, &args.world, config).map_err(|mistakes| {
-        let told = |mistake: &Mistake| mistake.told(source.file.display());
-        usage("scenario.invalid", mistakes.iter().map(told).collect::<Vec<_>>().join("\n  "))
+        let told = |mistake: &Mistake| (mistake.told(source.file.display()), mistake.code);
+        let (code, all) = scenario::all_told(&mistakes.iter().map(told).collect::<Vec<_>>());
+        usage(code, all)
     })
 }
 

@@ -232,13 +232,16 @@ pub(super) fn load_all(
         match load(&text, file, &folder, args, config) {
             Ok(one) => loaded.push(one),
             Err(all) => {
-                mistakes.extend(all.iter().map(|mistake| mistake.told(file.display())));
+                mistakes.extend(all.iter().map(|mistake| (mistake.told(file.display()), mistake.code)));
             }
         }
     }
     match mistakes.is_empty() {
         true => Ok(loaded),
-        false => Err(usage("scenario.invalid", mistakes.join("\n  "))),
+        false => {
+            let (code, all) = scenario::all_told(&mistakes);
+            Err(usage(code, all))
+        }
     }
 }
 

@@ -114,6 +114,11 @@ impl Expr {
         matches!(&self.test, Test::Word(true, wanted) if self.is_word(code, wanted))
     }
 
+    /// What is wanted, without the name and the operator: of a code, the code.
+    pub(crate) fn wanted(&self) -> String {
+        self.test.to_string().trim_start_matches('=').to_owned()
+    }
+
     /// Whether it is about a call, not about the session that makes it.
     pub(crate) fn is_of_a_call(&self) -> bool {
         !names::OF_SESSIONS.contains(&self.name.name)

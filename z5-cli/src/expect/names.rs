@@ -48,6 +48,7 @@ pub(super) const OF_SESSIONS: &[&str] = &[
     "total_ms",
     "servers_failed",
     "unregistered",
+    "calls",
 ];
 
 impl PartialEq for Name {
@@ -127,6 +128,7 @@ pub(crate) const NAMES: &[Name] = &[
     // registration
     made("servers_failed", COUNT, servers_failed),
     name("unregistered", Kind::Flag, "/unregistered"),
+    name("calls", COUNT, "/calls"),
     // the call
     name("established", Kind::Flag, "/call/established"),
     made("encrypted", Kind::Flag, encrypted),

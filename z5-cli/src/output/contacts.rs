@@ -57,7 +57,8 @@ pub(crate) fn synced(report: &SyncReport) -> String {
         (report.merged, "merged"),
         (report.sent, "sent"),
         (report.refused, "not taken by the server"),
-        (report.unsent, "not on the server yet"),
+        // what it refused is told once
+        (report.unsent.saturating_sub(report.refused), "not on the server yet"),
         (report.unread, "on the server that cannot be read"),
     ];
     let told: Vec<String> = counts

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use ratatui::text::Span;
 use z5_core::events::{About, EventKind, LicenceReport, MediaKind, NameReport, StepDetail};
+use z5_core::policy::{LocalRtpPorts, PortSource};
 use z5_core::{CallReport, Event, Side, Step, StreamStats, VideoFigures};
 
 use super::{contacts, plain, typed, write};
@@ -343,7 +344,7 @@ impl Human {
                     self.under(&format!("{:<width$}  {}", name.name, addresses.join(" ")));
                 }
             }
-            StepDetail::SignedIn { offered, chosen, authentication, .. } => {
+            StepDetail::SignedIn { offered, chosen, authentication, rtp_ports, .. } => {
                 let of =
                     if offered.len() == 1 { String::new() } else { format!(", one of {}", offered.len()) };
                 self.step(
@@ -352,14 +353,17 @@ impl Human {
                     Some(took_ms),
                     &format!("signed in ({authentication}); number {chosen}{of}"),
                 );
+                self.ports(rtp_ports, None);
             }
-            StepDetail::Provisioned { licence, contacts, .. } => {
+            StepDetail::Provisioned { licence, contacts, policy } => {
                 self.step(
                     step,
                     true,
                     Some(took_ms),
                     &format!("{}; {contacts} contacts", licence_line(licence)),
                 );
+                let ports = policy.rtp_ports;
+                self.ports(&ports, Some(LocalRtpPorts { group: None, ..ports }));
             }
             StepDetail::Registered { address, transport, server, granted_s, .. } => {
                 self.step(
@@ -369,6 +373,23 @@ impl Human {
                     &format!("{address} at {server} over {} for {granted_s} s", transport.to_uppercase()),
                 );
             }
+        }
+    }
+
+    /// The local ports of media, where somebody else's range takes the place of the configuration's and has not been told `before`.
+    fn ports(&mut self, ports: &LocalRtpPorts, before: Option<LocalRtpPorts>) {
+        let (range, by) = ports.in_force();
+        let who = match by {
+            PortSource::SignIn => "the sign-in",
+            PortSource::Group => "the group",
+            PortSource::Client | PortSource::System => return,
+        };
+        let told = before.is_some_and(|before| before.in_force().0 == range);
+        match ports.client.filter(|client| *client != range && !told) {
+            Some(client) => self.under(&format!(
+                "local ports of media: {range}, which {who} says, in place of {client} (media.ports)"
+            )),
+            None => {}
         }
     }
 
@@ -406,12 +427,21 @@ impl Human {
             let mark = if expectation.held { self.paint(OK, "ok    ") } else { self.paint(BAD, "FAILED") };
             self.line(&format!(
                 "  {mark} {:<22} {} (wanted: {})",
-                expectation.what, expectation.measured, expectation.wanted
+                expectation.what,
+                expectation.measured,
+                expectation.wish()
             ));
         }
         let verdict = if report.verdict == "ok" { self.paint(OK, "PASS") } else { self.paint(BAD, "FAIL") };
         let timings = &report.timings_ms;
+        let stayed =
+            report.command == "answer" && report.call.is_none() && report.unwanted_failure().is_none();
         let parts = [
+            report.calls.filter(|_| stayed).map(|calls| match calls {
+                0 => "nobody called".to_owned(),
+                1 => "1 call answered".to_owned(),
+                calls => format!("{calls} calls answered"),
+            }),
             timings.ready.map(|ms| format!("ready {ms:.0} ms after start")),
             timings.call_setup.map(|ms| format!("call set-up {ms:.1} ms")),
             timings.total.map(|ms| format!("{:.1} s in all", ms / 1000.0)),
@@ -557,6 +587,8 @@ fn packets(stats: &StreamStats) -> String {
 
 #[cfg(test)]
 mod tests {
+    use z5_core::config::PortRange;
+
     use super::*;
 
     #[test]
@@ -572,6 +604,29 @@ mod tests {
         let word = "x".repeat(100);
         assert_eq!(fold(&word, 80), [word.as_str()], "what has no blank is left to the terminal");
         assert!(fold("", 80).iter().all(String::is_empty));
+    }
+
+    /// A range of the configuration that gives way is told where it does, and once.
+    #[test]
+    fn ports_that_give_way_are_told() {
+        let ports = |client, sign_in, group| LocalRtpPorts { client, sign_in, group };
+        let [ours, theirs, third] =
+            [20_000, 30_000, 40_000].map(|first| Some(PortRange::new(first, first + 99)));
+        let told = |ports: LocalRtpPorts, before: Option<LocalRtpPorts>| {
+            let mut human = Human::new(false, false);
+            human.hold(true);
+            human.ports(&ports, before);
+            human.news().concat()
+        };
+        let said = told(ports(ours, theirs, None), None);
+        let line = "local ports of media: 30000-30099, which the sign-in says, in place of 20000-20099 (media.ports)";
+        assert_eq!(said.trim(), line);
+        assert_eq!(told(ports(None, theirs, None), None), "", "nobody's range gave way");
+        assert_eq!(told(ports(ours, ours, None), None), "");
+        assert_eq!(told(ports(ours, None, None), None), "");
+        assert_eq!(told(ports(ours, theirs, None), Some(ports(ours, theirs, None))), "", "told already");
+        let group = told(ports(ours, theirs, third), Some(ports(ours, theirs, None)));
+        assert!(group.contains("40000-40099, which the group says"), "{group}");
     }
 
     #[test]

@@ -44,6 +44,17 @@ pub(crate) fn party_names(text: &str) -> Vec<(String, String)> {
     )
 }
 
+/// What a scenario is called that does not say so itself. The number of a pipe (`<(...)` of a shell is /dev/fd/63) is no name.
+fn name_of(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let folder = file.parent().and_then(Path::file_name).unwrap_or_default();
+    let is_pipe = folder == "fd" && stem.bytes().all(|byte| byte.is_ascii_digit());
+    match stem.is_empty() || is_pipe {
+        true => "scenario".to_owned(),
+        false => stem.into_owned(),
+    }
+}
+
 /// How long a scenario may take when it does not say.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// How long a step waits when nobody says.
@@ -62,10 +73,9 @@ pub(crate) fn scenario(
     let root = yaml::read(text).map_err(|mistake| vec![mistake])?;
     let mut reading = Reading::default();
     let mut fields = reading.fields(&root, "a scenario", language::FILE);
-    variables(&mut reading, &mut fields, given);
-    let stem =
-        file.file_stem().map_or_else(|| "scenario".to_owned(), |stem| stem.to_string_lossy().into_owned());
-    let name = fields.take("name").and_then(|node| reading.text(node, "`name`")).unwrap_or(stem);
+    variables(&mut reading, &mut fields, given, file);
+    let name =
+        fields.take("name").and_then(|node| reading.text(node, "`name`")).unwrap_or_else(|| name_of(file));
     if let Some(about) = fields.take("about") {
         reading.text(about, "`about`");
     }
@@ -126,7 +136,7 @@ pub(crate) fn scenario(
 }
 
 /// `vars`, what `--set` puts in their place, and the variables of the environment that `env` names.
-fn variables(reading: &mut Reading, fields: &mut Fields<'_>, given: &Given) {
+fn variables(reading: &mut Reading, fields: &mut Fields<'_>, given: &Given, file: &Path) {
     if let Some(Node { at, value }) = fields.take("vars") {
         match value {
             Value::Map(entries) => {
@@ -148,13 +158,15 @@ fn variables(reading: &mut Reading, fields: &mut Fields<'_>, given: &Given) {
         }
     }
     for name in given.set.keys().filter(|name| !reading.vars.contains_key(*name)).collect::<Vec<_>>() {
+        let file = file.display();
         let why = match reading.vars.is_empty() {
-            true => format!("--set {name}: the file has no `vars`"),
+            true => format!("--set {name}: {file} has no `vars`"),
             false => {
-                unknown("--set: the file has no variable", name, reading.vars.keys().map(String::as_str))
+                let what = format!("--set: {file} has no variable");
+                unknown(&what, name, reading.vars.keys().map(String::as_str))
             }
         };
-        reading.mistakes.push(Mistake::of_the_command_line(why));
+        reading.mistakes.push(Mistake::of_the_command_line("usage.set", why));
     }
     if let Some(node) = fields.take("env") {
         for (at, name) in reading.texts(node, "`env`") {

@@ -39,7 +39,15 @@ pub(super) async fn step(running: &Running, step: &Step) -> Done {
         }
         None => of_nobody(running, step, &mut expectations).await,
     };
-    Done { result, expectations }
+    Done { result: result.map_err(|failure| placed(step, failure)), expectations }
+}
+
+/// What the scenario itself cannot do says in which line.
+fn placed(step: &Step, mut failure: Failure) -> Failure {
+    if failure.code.starts_with("run.") {
+        failure.message = format!("line {}: {}", step.at.line, failure.message);
+    }
+    failure
 }
 
 /// A step that is about a call looks at what becomes of it.
@@ -89,11 +97,13 @@ fn see(step: &Step, party: &Party) {
 /// What has to be refused was: that is no failure then.
 fn refused(step: &Step, party: &Party, code: &Expr, done: Result<(), Failure>) -> Result<(), Failure> {
     let Err(seen) = done else {
-        let why = format!("`{}` was to be refused with {code}, and was not", step.word);
+        let why = format!("`{}` was to be refused with {}, and was not", step.word, code.wanted());
         return Err(failure("run.not-refused", why));
     };
     if !code.names(seen.code) {
-        return Err(seen);
+        let wanted =
+            format!("`{}` in line {} was to be refused with {}", step.word, step.at.line, code.wanted());
+        return Err(Failure { message: format!("{} ({wanted})", seen.message), ..seen });
     }
     party.state().report_of(step.leg).forgive(seen.code);
     Ok(())
@@ -212,8 +222,11 @@ async fn of_party(
         Action::Wait(wait) => wait_for(party, leg, wait, &deadline).await,
         Action::Expect(all) => {
             let mut state = party.state();
+            // those of the session, whichever call is looked at
+            let calls = state.report.calls;
             for asked in all {
                 let report = state.report_of(leg);
+                report.calls = calls;
                 let judged = report.judge(asked);
                 report.expectations.push(judged.clone());
                 expectations.push(judged);

@@ -96,7 +96,12 @@ impl Reading {
         match parse(&text) {
             Ok(value) => Some(value),
             Err(why) => {
-                self.mistake(node.at, format!("{what}: {why}"));
+                // what the file does not show: the value came from `vars` or --set
+                let filled = match &node.value {
+                    Value::Text(written) if *written != text => format!(" (`{written}` is `{text}` here)"),
+                    Value::Text(_) | Value::Nothing | Value::List(_) | Value::Map(_) => String::new(),
+                };
+                self.mistake(node.at, format!("{what}: {why}{filled}"));
                 None
             }
         }
@@ -166,10 +171,7 @@ fn fill(text: &str, vars: &BTreeMap<String, String>) -> Result<String, String> {
     Ok(out + rest)
 }
 
-/// A time with its unit.
-pub(super) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    humantime::parse_duration(text).map_err(|why| format!("{why}; write for example 5s, 500ms or 2m"))
-}
+pub(super) use crate::read::time as duration;
 
 /// A share in percent.
 pub(super) fn percent(text: &str) -> Result<f64, String> {

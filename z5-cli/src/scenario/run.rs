@@ -106,7 +106,8 @@ pub(crate) async fn watched(
         let step = first?;
         step.failure.clone().or_else(|| {
             let broken = step.expectations.iter().find(|expectation| !expectation.held)?;
-            Some(failure("run.expectation", broken.sentence()))
+            let line = step.line.map_or_else(String::new, |line| format!("line {line}: "));
+            Some(failure("run.expectation", format!("{line}{}", broken.sentence())))
         })
     });
     outcome.clock = clock;

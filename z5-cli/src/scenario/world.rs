@@ -91,8 +91,8 @@ pub(crate) fn judge(scenario: &mut Scenario, given: &Configurations) -> Result<W
         |name: &str| scenario.parties.iter().any(|party| party.name == name || account(party) == name);
     for name in given.parties.keys().filter(|name| !known(name)) {
         let names = scenario.parties.iter().map(|party| party.name.as_str());
-        let why = unknown("--party: there is no party", name, names);
-        mistakes.push(Mistake::of_the_command_line(why));
+        let why = unknown(&format!("--party: {} has no party", scenario.file.display()), name, names);
+        mistakes.push(Mistake::of_the_command_line("usage.party", why));
     }
     let world = match (&scenario.mock, given.none()) {
         (Some(plan), true) => {
@@ -113,6 +113,7 @@ pub(crate) fn judge(scenario: &mut Scenario, given: &Configurations) -> Result<W
         (mock, _) if given.clock == Clock::Simulated => {
             mistakes.push(match mock {
                 Some(_) => Mistake::of_the_command_line(
+                    "usage.clock",
                     "--clock simulated has no real carrier: leave --config and --party out",
                 ),
                 None => Mistake::new(
@@ -124,9 +125,10 @@ pub(crate) fn judge(scenario: &mut Scenario, given: &Configurations) -> Result<W
         }
         (mock, _) => {
             mock_only(&scenario.steps, mock.is_some(), &mut mistakes);
-            let configs = scenario.parties.iter().filter_map(|party| {
-                real(party, given).map_err(|(at, why)| mistakes.push(Mistake::new(at, why))).ok()
-            });
+            let configs = scenario
+                .parties
+                .iter()
+                .filter_map(|party| real(party, given).map_err(|mistake| mistakes.push(mistake)).ok());
             World::Real(configs.collect())
         }
     };
@@ -273,22 +275,26 @@ pub(super) fn media(plan: &MediaPlan, kept: Kept) -> Media {
 }
 
 /// The configuration of a party at a real carrier.
-fn real(party: &PartyPlan, given: &Configurations) -> Result<Config, (Place, String)> {
+fn real(party: &PartyPlan, given: &Configurations) -> Result<Config, Mistake> {
     // several devices of one account may be named by that
     let of_account = given.parties.get(account(party));
-    let named = given.parties.get(&party.name).or(of_account).or(party.config.as_ref());
-    let named = named.or(given.everyone.as_ref());
-    let Some(path) = named else {
+    let of_party = given.parties.get(&party.name).or(of_account).map(|path| (path, "--party"));
+    let of_file = || party.config.as_ref().map(|path| (path, ""));
+    let of_everyone = || given.everyone.as_ref().map(|path| (path, "--config"));
+    let Some((path, flag)) = of_party.or_else(of_file).or_else(of_everyone) else {
         let why = format!(
             "party `{0}` has no configuration: name one with --party {0}=FILE, `config` in the file, or --config; or let the file \
              have `mock`",
             party.name
         );
-        return Err((party.at, why));
+        return Err(Mistake::new(party.at, why));
     };
-    let config =
-        Config::load(path).map_err(|error| (party.at, format!("party `{}`: {error}", party.name)))?;
-    settled(party, config)
+    let config = Config::load(path).map_err(|error| match flag {
+        "" => Mistake::new(party.at, format!("party `{}`: {error}", party.name)),
+        "--config" => Mistake::of_the_command_line(error.code(), format!("--config: {error}")),
+        flag => Mistake::of_the_command_line(error.code(), format!("{flag} {}: {error}", party.name)),
+    })?;
+    settled(party, config).map_err(|(at, why)| Mistake::new(at, why))
 }
 
 /// With what the scenario says about the party in place of what the configuration says.

@@ -30,25 +30,40 @@ pub(crate) struct Mistake {
     pub(crate) at: Option<Place>,
     /// What is wrong, and what would be right.
     pub(crate) why: String,
+    /// The code of a mistake of the command line; none for one of the file.
+    pub(crate) code: Option<&'static str>,
 }
 
 impl Mistake {
     pub(crate) fn new(at: Place, why: impl Into<String>) -> Self {
-        Self { at: Some(at), why: why.into() }
+        Self { at: Some(at), why: why.into(), code: None }
     }
 
-    /// What the command line says does not go with the file.
-    pub(crate) fn of_the_command_line(why: impl Into<String>) -> Self {
-        Self { at: None, why: why.into() }
+    /// What the command line says cannot be used, or does not go with the file: `why` names the flag.
+    pub(crate) fn of_the_command_line(code: &'static str, why: impl Into<String>) -> Self {
+        Self { at: None, why: why.into(), code: Some(code) }
     }
 
-    /// With the file and the place in it.
+    /// With the file and the place in it, where it stands in one.
     pub(crate) fn told(&self, file: impl fmt::Display) -> String {
         match self.at {
             Some(at) => format!("{file}:{at}: {}", self.why),
-            None => format!("{file}: {}", self.why),
+            None => self.why.clone(),
         }
     }
+}
+
+/// What is told of all mistakes: their code and their words, each once. The code is the command line's own where all of them are its.
+pub(crate) fn all_told(mistakes: &[(String, Option<&'static str>)]) -> (&'static str, String) {
+    let mut lines: Vec<&str> = Vec::new();
+    for (told, _) in mistakes {
+        if !lines.contains(&told.as_str()) {
+            lines.push(told);
+        }
+    }
+    let of_file = mistakes.iter().any(|(_, code)| code.is_none());
+    let code = mistakes.iter().find_map(|(_, code)| *code).filter(|_| !of_file);
+    (code.unwrap_or("scenario.invalid"), lines.join("\n  "))
 }
 
 /// A value and where it begins.

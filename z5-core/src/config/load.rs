@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
-use z5_media::file::{self, Limit};
+use z5_media::file::{self, Limit, words};
 
 use super::{Config, ConfigError, Problem, ProblemKind, schema};
 
@@ -125,10 +125,15 @@ fn from_serde(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &P
         None if is_secret(&key) && message.starts_with("invalid type") => {
             (key, ProblemKind::BadValue { why: "it is not a text in quotes".to_owned() })
         }
-        None => (key, ProblemKind::BadValue { why: message }),
+        None => (key, ProblemKind::BadValue { why: words::value(&message, near) }),
     };
     let line = offset.map(|offset| position(text, offset).0);
     ConfigError::Invalid(vec![Problem { file: Some(path.to_owned()), line, key, kind }])
+}
+
+/// The word most like one that is not known.
+fn near(word: &str, known: &[&str]) -> Option<String> {
+    super::values::nearest(word, known).map(str::to_owned)
 }
 
 fn is_secret(key: &str) -> bool {

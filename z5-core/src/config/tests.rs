@@ -179,6 +179,36 @@ fn the_list_of_keys_is_what_serde_accepts() {
     }
 }
 
+/// A value of another type, or beside what may stand there, is told by its key and in words: no name of a type of ours.
+#[test]
+fn every_value_that_is_mistyped_is_told_in_words() {
+    let raw = ["invalid type", "invalid value", "invalid length", "expected", "variant", "struct ", "``"];
+    let mut mistakes = 0;
+    for (table, keys) in schema::TABLES {
+        for key in *keys {
+            let mut refused = 0;
+            for value in ["true", "-7.5", "99999999", "\"zzz\"", "[[1]]", "{ zzz = 1 }"] {
+                let text = match *table {
+                    "" => format!("{key} = {value}\n"),
+                    "licence.keys" => format!(
+                        "[licence]\nissuer = \"\"\naudience = \"\"\n[[licence.keys]]\nkid = \"k\"\n{key} = {value}\n"
+                    )
+                    .replace(&format!("kid = \"k\"\nkid"), "kid"),
+                    table => format!("[{table}]\n{key} = {value}\n"),
+                };
+                let Err(error) = Config::parse(&text, "z5.toml") else { continue };
+                let told = error.to_string();
+                assert!(!raw.iter().any(|raw| told.contains(raw)), "{table}.{key} = {value}: {told}");
+                assert!(told.starts_with("z5.toml"), "{table}.{key} = {value}: {told}");
+                refused += 1;
+                mistakes += usize::from(told.contains(key));
+            }
+            assert!(refused > 0, "{table}.{key} takes everything");
+        }
+    }
+    assert!(mistakes > 200, "{mistakes}");
+}
+
 #[test]
 fn a_password_comes_from_the_environment_or_a_file() {
     let dir = tempfile::tempdir().unwrap();

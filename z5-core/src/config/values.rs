@@ -53,7 +53,7 @@ impl FromStr for Transport {
             "tls" => Ok(Self::Tls),
             "udp" => Ok(Self::Udp),
             "auto" => Ok(Self::Auto),
-            _ => Err(format!("`{text}` is no transport; use tcp, tls, udp or auto")),
+            _ => Err(none_of("transport", text, &["tcp", "tls", "udp", "auto"])),
         }
     }
 }
@@ -104,7 +104,7 @@ impl FromStr for SrtpMode {
             "off" => Ok(Self::Off),
             "optional" => Ok(Self::Optional),
             "required" => Ok(Self::Required),
-            _ => Err("write off, optional or required".to_owned()),
+            _ => Err(none_of("encryption of media", text, &["off", "optional", "required"])),
         }
     }
 }
@@ -134,6 +134,11 @@ fn unknown(what: &str, text: &str, names: &[&str]) -> String {
             names.join(", ")
         );
     }
+    none_of(what, text, names)
+}
+
+/// A word that stands where one of these names belongs.
+pub(super) fn none_of(what: &str, text: &str, names: &[&str]) -> String {
     let nearest = match nearest(text, names) {
         Some(name) => format!("; did you mean `{name}`?"),
         None => ";".to_owned(),
@@ -142,7 +147,7 @@ fn unknown(what: &str, text: &str, names: &[&str]) -> String {
 }
 
 /// The name most like `text`, when one is like it at all.
-fn nearest<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
     let like = |name: &str| strsim::jaro_winkler(&name.to_ascii_lowercase(), &text.to_ascii_lowercase());
     let best = names.iter().map(|name| (like(name), *name)).max_by(|a, b| a.0.total_cmp(&b.0));
     best.filter(|(score, _)| *score >= super::schema::ALIKE).map(|(_, name)| name)

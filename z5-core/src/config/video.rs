@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, de};
 pub use z5_media::video::Rung;
 
+use super::values::nearest;
+
 /// Whether this build encodes and decodes pictures (feature `openh264`). Without it, H.264 files are sent and recorded all the
 /// same.
 pub const VIDEO_CODEC: bool = cfg!(feature = "openh264");
@@ -85,7 +87,11 @@ impl FromStr for VideoSetting {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
             "h264" | "264" | "avc" | "y4m" => Ok(Self::File { path, rate }),
-            _ => Err(format!("\"{text}\" is no video: {FORMS}")),
+            _ => {
+                let near = nearest(text, &["off", "blank", "film", "pattern"]);
+                let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+                Err(format!("\"{text}\" is no video{near}; there are: {FORMS}"))
+            }
         }
     }
 }

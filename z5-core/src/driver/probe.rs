@@ -25,6 +25,7 @@ use crate::machine::io::Record;
 use crate::policy::{Protocol, Purpose};
 use crate::preflight::certificate::CertificateFacts;
 use crate::preflight::plan::{Probe, Sought};
+use crate::preflight::remedy::Remedy;
 use crate::preflight::verdict::{self, Finding, Verdict};
 
 /// The longest head of an answer that is read.
@@ -100,7 +101,7 @@ impl Prober {
         };
         for record in records {
             let Some((id, question)) = question(name, *record) else {
-                return Finding::new(Verdict::WrongAnswer, "it is not a host name");
+                return Finding::new(Verdict::WrongAnswer, "it is not a host name").by(Remedy::CorrectName);
             };
             finding = match self.exchange(server, protocol, &question).await {
                 Ok(bytes) => of_message(id, &bytes),
@@ -189,7 +190,7 @@ impl Prober {
         match self.ask(&mut stream, request.as_bytes()).await {
             Ok(head) => {
                 let found = verdict::of_http(purpose, &head, WallAnchor::read().unix_s);
-                finding.verdict = found.verdict;
+                (finding.verdict, finding.by) = (found.verdict, found.by);
                 finding.detail = format!("{}; {}", found.detail, finding.detail);
                 finding.clock_offset_s = found.clock_offset_s;
                 finding.after(since(began))
@@ -287,7 +288,7 @@ impl Prober {
             }
             // connected, so that no firewall's rule would help
             Err(AttemptOutcome::TimedOut { .. }) => {
-                Err(Finding::new(Verdict::SomethingElse, "TCP connected, but TLS is not answered"))
+                Err(Finding::new(Verdict::Silent, "TCP connected, but TLS is not answered"))
             }
             Err(outcome) => {
                 let mut finding = verdict::of_attempt(&outcome);
@@ -325,14 +326,14 @@ impl Prober {
     }
 }
 
-/// Connected, and then nothing: what listens there is not the service.
+/// Connected, and then nothing, or an end: what listens there is not the service, or it hangs.
 fn silent(finding: Finding, outcome: &AttemptOutcome) -> Finding {
-    let what = match matches!(outcome, AttemptOutcome::TimedOut { .. }) {
-        true => "is silent".to_owned(),
-        false => outcome.to_string(),
+    let verdict = match matches!(outcome, AttemptOutcome::TimedOut { .. }) {
+        true => Verdict::Silent,
+        false => Verdict::SomethingElse,
     };
-    let detail = format!("connected, but what listens there does not answer as the service would: {what}");
-    Finding { verdict: Verdict::SomethingElse, detail, ..finding }
+    let detail = format!("{}; then {outcome}", finding.detail);
+    Finding { verdict, detail, ..finding }
 }
 
 fn no_entropy() -> Finding {

@@ -74,7 +74,7 @@ impl AttemptOutcome {
         {
             Self::Reset
         } else {
-            Self::Failed { why: error.to_string() }
+            Self::Failed { why: z5_media::file::words::system(error) }
         }
     }
 }

@@ -23,7 +23,10 @@ fn wrong(field: &str, why: &str) -> Wrong {
 }
 
 pub(crate) fn parse(body: &[u8]) -> Result<Value, Wrong> {
-    serde_json::from_slice(body).map_err(|error| wrong("body", &format!("it is not JSON: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        wrong("body", &format!("it is not JSON from line {line}, column {column} on"))
+    })
 }
 
 pub(crate) fn text(value: &Value, field: &str) -> Result<String, Wrong> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use z5_sip::stun::{self, Answer, TransactionId};
 
 use super::certificate::CertificateFacts;
+use super::remedy::Remedy;
 use crate::error::{AttemptOutcome, TlsFailure};
 use crate::policy::Purpose;
 
@@ -25,6 +26,8 @@ pub enum Verdict {
     Blocked,
     /// TLS is spoken, with a certificate that must not be believed.
     WrongCertificate,
+    /// Something takes the connection and says nothing.
+    Silent,
     /// Something answers that is not the service.
     SomethingElse,
     /// The service answers, but not what is needed.
@@ -36,12 +39,13 @@ pub enum Verdict {
 
 impl Verdict {
     /// Every verdict.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Reachable,
         Self::Refused,
         Self::TimedOut,
         Self::Blocked,
         Self::WrongCertificate,
+        Self::Silent,
         Self::SomethingElse,
         Self::WrongAnswer,
         Self::NotJudged,
@@ -65,7 +69,8 @@ impl Verdict {
             Self::TimedOut => "timed out",
             Self::Blocked => "blocked",
             Self::WrongCertificate => "wrong certificate",
-            Self::SomethingElse => "answered by something else",
+            Self::Silent => "silent",
+            Self::SomethingElse => "something else answers",
             Self::WrongAnswer => "wrong answer",
             Self::NotJudged => "not judged",
         }
@@ -89,11 +94,27 @@ pub(crate) struct Finding {
     pub(crate) addresses: Vec<IpAddr>,
     /// The egress guard of the configuration kept it back: no firewall's rule would help.
     pub(crate) guarded: bool,
+    /// What to do about it, where that is more than the verdict says.
+    pub(crate) by: Option<Remedy>,
 }
 
 impl Finding {
     pub(crate) fn new(verdict: Verdict, detail: impl Into<String>) -> Self {
         Self { verdict, detail: detail.into(), ..Self::default() }
+    }
+
+    /// With what to do about it.
+    pub(crate) fn by(mut self, remedy: Remedy) -> Self {
+        self.by = Some(remedy);
+        self
+    }
+
+    /// What to do about it; none where it is good.
+    pub(crate) fn remedy(&self) -> Option<Remedy> {
+        match self.guarded {
+            true => Some(Remedy::WidenGuard),
+            false => Remedy::of_verdict(self.verdict).map(|usual| self.by.unwrap_or(usual)),
+        }
     }
 
     pub(crate) fn after(mut self, latency: Duration) -> Self {
@@ -115,7 +136,7 @@ pub(crate) fn of_attempt(outcome: &AttemptOutcome) -> Finding {
         AttemptOutcome::Tls { .. } => Verdict::WrongCertificate,
         AttemptOutcome::Answered { .. } => Verdict::Reachable,
     };
-    Finding::new(verdict, outcome.to_string())
+    Finding { by: Remedy::of_attempt(outcome), ..Finding::new(verdict, outcome.to_string()) }
 }
 
 /// The answer of a nameserver, by its response code and its addresses.
@@ -126,9 +147,12 @@ pub(crate) fn of_name(code: u16, words: &str, truncated: bool, addresses: Vec<Ip
             Finding::new(Verdict::Reachable, list.join(" "))
         }
         (0, true) if truncated => Finding::new(Verdict::Reachable, "answers too long for UDP, TCP must work"),
-        (0, true) => Finding::new(Verdict::WrongAnswer, "the name has no address"),
-        (3, _) => Finding::new(Verdict::WrongAnswer, "the name does not exist there"),
-        _ => Finding::new(Verdict::WrongAnswer, format!("the nameserver answers {words}")),
+        (0, true) => Finding::new(Verdict::WrongAnswer, "the name has no address").by(Remedy::CorrectName),
+        (3, _) => Finding::new(Verdict::WrongAnswer, "the name does not exist there").by(Remedy::CorrectName),
+        _ => {
+            let why = format!("the nameserver answers {words}");
+            Finding::new(Verdict::WrongAnswer, why).by(Remedy::OtherNameserver)
+        }
     };
     Finding { addresses, ..finding }
 }
@@ -167,7 +191,12 @@ pub(crate) fn of_http(purpose: Purpose, head: &[u8], now_s: u64) -> Finding {
     let seconds = date.and_then(|date| Some(date.duration_since(UNIX_EPOCH).ok()?.as_secs()));
     let clock_offset_s = seconds
         .and_then(|theirs| Some(i64::try_from(theirs).ok()?.saturating_sub(i64::try_from(now_s).ok()?)));
-    Finding { clock_offset_s, ..Finding::new(verdict, detail) }
+    let by = match status {
+        300..=399 => Some(Remedy::SignInToNetwork),
+        404 => Some(Remedy::CorrectService),
+        _ => None,
+    };
+    Finding { clock_offset_s, by, ..Finding::new(verdict, detail) }
 }
 
 /// What came back to OPTIONS. Any SIP answer will do: one that refuses the method is a SIP server too.

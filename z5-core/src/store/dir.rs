@@ -14,6 +14,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use z5_media::file::words::system;
+
 use super::seal::{self, Broken};
 use super::{Kind, Store, StoreError, StoreKey};
 
@@ -313,11 +315,11 @@ fn shown(path: &Path) -> String {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Unreadable { place: shown(path), why: error.to_string() }
+    StoreError::Unreadable { place: shown(path), why: system(error) }
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> StoreError {
-    StoreError::Unwritable { place: shown(path), why: error.to_string() }
+    StoreError::Unwritable { place: shown(path), why: system(error) }
 }
 
 fn bad_key(path: &Path, moved_to: Option<String>) -> StoreError {

@@ -4,12 +4,14 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
+use crate::file::words::system;
+
 /// The engine could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
     /// The system gave no poll instance, waker or thread.
-    #[error("cannot start the media engine: {what}: {source}")]
+    #[error("cannot start the media engine: {what}: {}", system(source))]
     System {
         /// What was asked for.
         what: &'static str,
@@ -48,7 +50,7 @@ pub enum PortError {
     #[error("in simulated time there is no shared port; reserve one for each stream")]
     Simulated,
     /// The local address cannot be bound at all.
-    #[error("cannot bind a media port on {bind}: {source}")]
+    #[error("cannot bind a media port on {bind}: {}", system(source))]
     Bind {
         /// Local address.
         bind: IpAddr,
@@ -85,7 +87,7 @@ pub enum MediaError {
         why: &'static str,
     },
     /// The socket could not be handed to the engine.
-    #[error("cannot use the media socket: {source}")]
+    #[error("cannot use the media socket: {}", system(source))]
     Socket {
         /// What the system said.
         source: io::Error,

@@ -21,7 +21,7 @@ const RATES: [u32; 9] = [8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 
 #[non_exhaustive]
 pub enum WavError {
     /// The file cannot be opened or read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {}", path.display(), file::words::system(source))]
     Unreadable {
         /// The file.
         path: PathBuf,

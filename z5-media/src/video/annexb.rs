@@ -21,7 +21,7 @@ const USUAL_RATE: f64 = 25.0;
 #[non_exhaustive]
 pub enum AnnexBError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {}", path.display(), crate::file::words::system(source))]
     Unreadable {
         /// The file.
         path: PathBuf,

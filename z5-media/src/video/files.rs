@@ -15,7 +15,7 @@ const MAX_LINE: usize = 512;
 #[non_exhaustive]
 pub enum Y4mError {
     /// Reading failed, or the stream ended within a picture.
-    #[error("cannot read the Y4M stream: {0}")]
+    #[error("cannot read the Y4M stream: {}", crate::file::words::system(.0))]
     Unreadable(#[from] io::Error),
     /// The header is none, or of a kind that is not read.
     #[error(

@@ -33,7 +33,7 @@ fn the_documented_file_is_read_and_means_what_it_says() {
 fn every_mistake_is_told_with_its_line_and_the_nearest_name() {
     for (text, line, key, part) in [
         ("sed = 1\n", 1, "sed", "did you mean `seed`"),
-        ("\n[ports]\nsips = \"x\"\n", 3, "", "expected u16"),
+        ("\n[ports]\nsips = \"x\"\n", 3, "", "a whole number from 0 to 65535"),
         ("addresses = [\"10.0.0.1\"]\n", 1, "addresses", "loopback"),
         ("addresses = [\"127.0.0.1\"]\nipv6 = true\n", 2, "ipv6", "leave one"),
         ("[impairment]\nloss = 2.0\n", 2, "impairment.loss", "0 to 1"),

@@ -43,6 +43,15 @@ fn a_scenario_has_a_name_parties_and_steps() {
     assert!(matches!(&scenario.steps[1].action, Action::Call(call) if call.target == "911"));
 }
 
+/// `<(...)` of a shell is /dev/fd/63, which is no name.
+#[test]
+fn a_scenario_that_comes_from_a_pipe_is_not_called_by_its_number() {
+    let name =
+        |file: &str| scenario("steps: [register]", Path::new(file), Path::new(""), &given(&[])).unwrap().name;
+    assert_eq!(["/dev/fd/63", "/proc/self/fd/9", "/dev/stdin"].map(name), ["scenario", "scenario", "stdin"]);
+    assert_eq!(["63.yaml", "fd/call.yaml"].map(name), ["63", "call"]);
+}
+
 #[test]
 fn variables_come_from_the_file_the_command_line_and_the_named_environment() {
     let text = "vars: {who: echo}\nenv: [Z5_TEST_NAME]\nsteps: [{say: '${who} ${env.Z5_TEST_NAME}'}]";
@@ -162,7 +171,7 @@ fn what_cannot_be_done_in_a_world_is_found_before_it_begins() {
     assert!(told.contains("against a real one") && told.contains("no-such.toml"), "{told}");
     let other =
         Configurations { parties: [("bob".to_owned(), "x.toml".into())].into(), ..Configurations::default() };
-    assert!(judged("mock:\nsteps: [register]", &other).contains("there is no party `bob`"));
+    assert!(judged("mock:\nsteps: [register]", &other).contains("--party: test.yaml has no party `bob`"));
     assert!(judged("mock:\nsteps: [{call: echo, audio: no-such.wav}]", &none).contains("no-such.wav"));
     let at_the_carrier = judged("mock:\nsteps: [{wire: INVITE, seen: carrier}]", &file);
     assert!(at_the_carrier.contains("`seen: carrier` needs the mock carrier"), "{at_the_carrier}");
@@ -187,7 +196,7 @@ fn what_does_not_go_with_the_command_line_has_its_true_place_or_none() {
     assert!(told.starts_with("f:2:1: --clock simulated has the mock carrier only"), "{told}");
     let file = Configurations { everyone: Some("x.toml".into()), ..simulated };
     let [told] = &places("mock:\nsteps: [register]\n", &file)[..] else { panic!() };
-    assert!(told.starts_with("f: --clock simulated has no real carrier"), "{told}");
+    assert!(told.starts_with("--clock simulated has no real carrier"), "{told}");
     // a number that cannot be chosen
     let other =
         "mock:\nparties:\n  alice:\n    profile: generic\n    number: +15555550199\nsteps: [register]\n";
@@ -204,6 +213,59 @@ fn what_does_not_go_with_the_command_line_has_its_true_place_or_none() {
     assert!(told.starts_with("f:2:11: party `carll`") && told.contains("did you mean `carl`"), "{told}");
     let own = other.replace("+15555550199", "+15555550101");
     judge(&mut read(&own).unwrap(), &Configurations::default()).unwrap();
+}
+
+/// What is mistyped anywhere is told with its line, in words of ours, and a key with the nearest one.
+#[test]
+fn every_key_and_value_that_is_mistyped_is_told_in_words() {
+    use crate::scenario::language::{ACCOUNT, FILE, IMPAIR, MOCK, PARTY};
+    const VALUES: [&str; 6] = ["zzz", "-7.5", "5", "[[1]]", "{zzz: 1}", "99999999999999999999"];
+    let raw = ["invalid", "expected ", "os error", "target type", "time unit needed", "``", "ParseInt"];
+    let doubled = |key: &str| format!("{key}{}", &key[key.len() - 1..]);
+    // a text with a hole for a key and its value in its last line
+    let holes: [(&str, &[&str]); 5] = [
+        ("mock:\nsteps: [register]\n", FILE),
+        ("steps: [register]\nmock:\n  ", MOCK),
+        ("steps: [register]\nmock:\n  impair:\n    ", IMPAIR),
+        ("steps: [register]\nparties:\n  alice:\n    ", PARTY),
+        ("steps: [register]\nmock:\n  accounts:\n    - ", ACCOUNT),
+    ];
+    let mut told_of = 0;
+    let mut check = |text: String, near: Option<&str>| {
+        let Err(all) = read(&text) else {
+            assert!(near.is_none(), "taken: {text}");
+            return;
+        };
+        for mistake in &all {
+            let told = told(mistake);
+            assert!(mistake.at.is_some_and(|at| at.line <= 4), "{text}: {told}");
+            assert!(!raw.iter().any(|raw| told.contains(raw)), "in a library's words: {text}: {told}");
+            told_of += 1;
+        }
+        if let Some(near) = near {
+            let meant = format!("did you mean `{near}`?");
+            assert!(all.iter().any(|mistake| mistake.why.contains(&meant)), "{text}: {all:?}");
+        }
+    };
+    for (before, keys) in holes {
+        for key in keys {
+            check(format!("{before}{}: x\n", doubled(key)), Some(key));
+            for value in VALUES.iter().filter(|_| !before.contains(&format!("{key}:"))) {
+                check(format!("{before}{key}: {value}\n"), None);
+            }
+        }
+    }
+    for word in WORDS {
+        check(format!("mock:\nsteps:\n  - {}: x\n", doubled(word.name)), Some(word.name));
+        for key in word.keys.iter().chain(EVERY_STEP) {
+            check(format!("mock:\nsteps:\n  - {}: x\n    {}: y\n", word.name, doubled(key)), Some(key));
+            for value in VALUES {
+                check(format!("mock:\nsteps:\n  - {}: x\n    {key}: {value}\n", word.name), None);
+                check(format!("mock:\nsteps:\n  - {}: {value}\n    {key}: {value}\n", word.name), None);
+            }
+        }
+    }
+    assert!(told_of > 800, "{told_of}");
 }
 
 /// As YAML's core schema reads a tree: what an editor checks against the schema.

@@ -76,7 +76,12 @@ impl Reader {
                 self.open = Some(Open { begins: number, bytes: 0, lines: Vec::new(), bad: None });
             } else if text.is_err() || !written.is_empty() {
                 if !self.skipping {
-                    self.bad(number, format!("`{}` where BEGIN:VCARD is expected", shorten(written)));
+                    let readable = text.is_ok() && !written.chars().any(char::is_control);
+                    let seen = match readable {
+                        true => format!("`{}`", shorten(written)),
+                        false => "something that is no text".to_owned(),
+                    };
+                    self.bad(number, format!("{seen} stands where BEGIN:VCARD belongs"));
                 }
                 self.skipping = true;
             }
