@@ -146,16 +146,26 @@ fn key_at(table: &DeTable<'_>, offset: usize, at: &str) -> String {
         let path = join(at, key.get_ref());
         match value.get_ref() {
             DeValue::Table(inner) => {
-                if value.span().contains(&offset) && !has_keys_there(inner, offset) {
-                    return path;
-                }
+                // what stands at no value of its own is the table's
                 let below = key_at(inner, offset, &path);
-                if below != path {
+                if below != path || value.span().contains(&offset) {
                     return below;
                 }
             }
-            DeValue::Array(_)
-            | DeValue::String(_)
+            DeValue::Array(items) => {
+                for item in items {
+                    if let DeValue::Table(inner) = item.get_ref() {
+                        let below = key_at(inner, offset, &path);
+                        if below != path {
+                            return below;
+                        }
+                    }
+                }
+                if value.span().contains(&offset) {
+                    return path;
+                }
+            }
+            DeValue::String(_)
             | DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
@@ -167,10 +177,6 @@ fn key_at(table: &DeTable<'_>, offset: usize, at: &str) -> String {
         }
     }
     at.to_owned()
-}
-
-fn has_keys_there(table: &DeTable<'_>, offset: usize) -> bool {
-    table.iter().any(|(key, value)| key.span().contains(&offset) || value.span().contains(&offset))
 }
 
 /// Gives the problems found by `check` their file, and the line of the key when it stands in the text.

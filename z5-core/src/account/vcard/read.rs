@@ -304,7 +304,7 @@ mod tests {
             (8, "no colon"),
             (10, "version `9.9`"),
             (14, "neither a name"),
-            (17, "`stray` where"),
+            (17, "`stray` stands where"),
             (19, "no END"),
             (25, "no END"),
         ]) {
