@@ -177,7 +177,7 @@ fn every_value_of_every_flag_that_is_mistyped_is_told_in_words() {
                 let (_, told) = refusal(&[path, &[&written]].concat());
                 assert!(told.contains(&says), "{path:?} {written}: {told}");
                 let names = arg.get_value_names().unwrap_or_default();
-                let named = flag.map_or_else(|| names[0].to_string(), |flag| flag);
+                let named = flag.unwrap_or_else(|| names[0].to_string());
                 assert!(told.contains(&named) && told.contains(&value), "{path:?} {written}: {told}");
                 mistakes += 1;
             }

@@ -385,11 +385,10 @@ impl Human {
             PortSource::Client | PortSource::System => return,
         };
         let told = before.is_some_and(|before| before.in_force().0 == range);
-        match ports.client.filter(|client| *client != range && !told) {
-            Some(client) => self.under(&format!(
+        if let Some(client) = ports.client.filter(|client| *client != range && !told) {
+            self.under(&format!(
                 "local ports of media: {range}, which {who} says, in place of {client} (media.ports)"
-            )),
-            None => {}
+            ));
         }
     }
 

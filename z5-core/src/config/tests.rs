@@ -193,7 +193,7 @@ fn every_value_that_is_mistyped_is_told_in_words() {
                     "licence.keys" => format!(
                         "[licence]\nissuer = \"\"\naudience = \"\"\n[[licence.keys]]\nkid = \"k\"\n{key} = {value}\n"
                     )
-                    .replace(&format!("kid = \"k\"\nkid"), "kid"),
+                    .replace("kid = \"k\"\nkid", "kid"),
                     table => format!("[{table}]\n{key} = {value}\n"),
                 };
                 let Err(error) = Config::parse(&text, "z5.toml") else { continue };
