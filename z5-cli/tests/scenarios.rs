@@ -252,7 +252,10 @@ fn a_verdict_on_the_wire_says_whose_eyes_it_was() {
     assert_eq!((&judged[0]["seen_by"], &judged[0]["held"]), (&"carrier".into(), &true.into()));
     assert_eq!((&judged[1]["seen_by"], &judged[1]["held"]), (&"z5".into(), &false.into()));
     let told = run.event("scenario")["failure"]["message"].as_str().unwrap().to_owned();
-    assert!(told.starts_with("wire: REGISTER: lacks \"CSeq\": ") && told.ends_with(", seen by z5"), "{told}");
+    assert!(
+        told.starts_with("line 5: wire: REGISTER: lacks \"CSeq\": ") && told.ends_with(", seen by z5"),
+        "{told}"
+    );
 }
 
 #[test]

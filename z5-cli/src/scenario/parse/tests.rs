@@ -183,7 +183,7 @@ fn what_cannot_be_done_in_a_world_is_found_before_it_begins() {
     // what is z5's own to see needs no mock carrier, and what is for it alone is left out
     let told =
         judged("mock:\nsteps: [{cut: , only: mock}, {wire: INVITE}, {wire: '[TLS ', has: '1.3'}]", &file);
-    assert!(told.starts_with("party `alice`: ") && !told.contains(';'), "{told}");
+    assert!(told.starts_with("--config: ") && !told.contains(';'), "{told}");
 }
 
 #[test]
