@@ -7,6 +7,7 @@
 //! (RFC 3263 section 4.3). After a certificate that is not good nothing unencrypted is tried: whoever can spoil a certificate
 //! must not get the call in the clear.
 
+mod pauses;
 mod spares;
 mod streams;
 
@@ -18,28 +19,16 @@ use z5_sip::locate::Target;
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua::{self, FlowDeath, FlowEnd, FlowId, Transport, UserAgent};
 
+pub(crate) use self::pauses::left_of;
+use self::pauses::{MOST_DOUBLINGS, pause_after, spread_wish};
+#[cfg(test)]
+pub(crate) use self::pauses::{RESTART, pause, pause_for_restart};
 pub(crate) use self::spares::Loss;
 use self::spares::Spare;
 use self::streams::Stream;
 use super::io::Effect;
 use crate::error::{Attempt, AttemptOutcome};
 use crate::events::EventKind;
-
-/// The first pause before a lost connection is opened again, doubled each time up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(250);
-/// As long as for the other steps: after an outage of all, 100 000 clients must not come back within half a minute
-/// (`machine::tests::outage`). A network that returns, an emergency call and the user end any pause at once.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-
-/// Within which a client is back at a server that refuses connections. That port is closed: the network is there and the server is
-/// not, for all its clients alike, and they must not come back together. (A network that is away says nothing; RFC 5626 section 4.5
-/// would have 30 to 60 s in both cases.) Whoever is in a call does not wait for it.
-pub(crate) const RESTART: Duration = Duration::from_secs(64);
-
-/// Doublings after which the pause is the longest.
-const MOST_DOUBLINGS: u32 = 11;
-/// Failures before a registration that count at most, once it stands: a lost connection then costs a minute at the most.
-const DEBT: u32 = 8;
 
 /// What a server may say before it was asked anything. One that says more is left; step 4 tries again.
 const MAX_EARLY: usize = 64 * 1024;
@@ -77,10 +66,6 @@ pub(crate) struct Line {
     registering_since: Option<Instant>,
 }
 
-/// How long a registration has to stand for one failure before it to be forgiven. A carrier that comes and goes within minutes is
-/// away for all, again and again: each time its clients spread further, instead of coming back together (`machine::tests::outage`).
-pub(crate) const FORGIVEN: Duration = Duration::from_secs(60);
-
 /// How the connection stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Link {
@@ -112,41 +97,6 @@ fn outcome(why: FlowDeath) -> AttemptOutcome {
         | FlowDeath::Framing(_)
         | FlowDeath::RequestTimedOut => AttemptOutcome::Failed { why: why.to_string() },
     }
-}
-
-/// The pause before a lost connection is opened again: between half of a bound and all of it, the bound doubling with each
-/// failure (RFC 5626 section 4.5), so that clients stay apart.
-pub(crate) fn pause(failures: u32, spread: u64) -> Duration {
-    bound(failures).mul_f64(0.5 + (spread % 10_000) as f64 / 20_000.0)
-}
-
-/// The same where the server refuses connections: anything up to [`RESTART`], until the bound itself is longer.
-pub(crate) fn pause_for_restart(failures: u32, spread: u64) -> Duration {
-    match bound(failures) > RESTART {
-        true => pause(failures, spread),
-        false => RESTART.mul_f64((spread % 10_000) as f64 / 10_000.0),
-    }
-}
-
-fn bound(failures: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(1 << failures.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE)
-}
-
-/// Failures that still count after a registration has stood for so long.
-pub(crate) fn left_of(failures: u32, stood: Duration) -> u32 {
-    let forgiven = stood.as_secs() / FORGIVEN.as_secs();
-    failures.min(DEBT).saturating_sub(u32::try_from(forgiven).unwrap_or(u32::MAX))
-}
-
-/// The pause after a loss: not shorter than what the server asks for. `refused` when its port is closed.
-fn pause_after(refused: bool, at_least: Duration, failures: u32, spread: u64) -> Duration {
-    let pause = if refused { pause_for_restart } else { pause };
-    pause(failures, spread).max(spread_wish(at_least, spread))
-}
-
-/// What the server asks for, and up to as much again, so that clients that were sent away together do not come back together.
-fn spread_wish(at_least: Duration, spread: u64) -> Duration {
-    at_least.mul_f64(1.0 + (spread % 10_000) as f64 / 10_000.0)
 }
 
 /// As it is written in reports.
