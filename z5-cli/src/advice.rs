@@ -140,7 +140,7 @@ fn by_code(code: &str) -> Option<&'static str> {
             "correct [licence] of the configuration, then: z5 --config {config} licence"
         }
         "provision.foreign-server" => {
-            "name the address book in its own domain: contacts.uri, then: z5 --config {config} contacts sync"
+            "if that host is the provider's, name it in contacts.servers, then: z5 --config {config} contacts sync"
         }
         "register.unknown-user" => "correct the user name under [sip], then: z5 --config {config} register",
 

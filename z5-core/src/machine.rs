@@ -365,7 +365,7 @@ impl Machine {
                     if self.plan.retry.mode == crate::config::RetryMode::Supervised
                         && matches!(self.state, State::Ready(_))
                     {
-                        self.line.hurry(out);
+                        self.line.hurry_for_a_call(now, out);
                     }
                 }
             }

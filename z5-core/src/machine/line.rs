@@ -61,6 +61,10 @@ pub(crate) struct Line {
     failures_before: u32,
     /// The same where a server refused connections since: nothing more is remembered then, for its clients come back apart as it is.
     failures_apart: Option<u32>,
+    /// Before which the server does not want to be asked again (Retry-After).
+    not_before: Option<Instant>,
+    /// Somebody waits for a registration: pauses are short until there is one, also at a server that restarts.
+    awaited: bool,
     /// Since when a registration stands.
     standing_since: Option<Instant>,
     registering_since: Option<Instant>,
@@ -130,6 +134,8 @@ impl Line {
             failures: 0,
             failures_before: 0,
             failures_apart: None,
+            not_before: None,
+            awaited: false,
             standing_since: None,
             registering_since: None,
         }
@@ -217,17 +223,32 @@ impl Line {
     pub(crate) fn begin_anew(&mut self, now: Instant, out: &mut Outbox<Effect>) -> Vec<ua::Event> {
         let events = self.give_up(now, out);
         self.close(out);
-        self.failures = 0;
+        self.forget_failures();
         self.begin_round(out);
         events
     }
 
-    /// A pause ends now.
+    /// A pause ends now, and the next ones are short.
     pub(crate) fn hurry(&mut self, out: &mut Outbox<Effect>) {
+        self.awaited |= self.standing_since.is_none();
         if self.again.is_some() {
-            self.failures = 0;
+            self.forget_failures();
             self.begin_round(out);
         }
+    }
+
+    /// The same for a call, which is no reason to ask a server before it wants to be asked.
+    pub(crate) fn hurry_for_a_call(&mut self, now: Instant, out: &mut Outbox<Effect>) {
+        if self.not_before.is_none_or(|at| at <= now) {
+            self.hurry(out);
+        }
+    }
+
+    const fn forget_failures(&mut self) {
+        self.failures = 0;
+        self.failures_before = 0;
+        self.failures_apart = None;
+        self.not_before = None;
     }
 
     /// Where to connect from the next round on.
@@ -410,6 +431,9 @@ impl Line {
         at_least: Duration,
         in_call: bool,
     ) {
+        if at_least > Duration::ZERO {
+            self.not_before = self.not_before.max(Some(now + at_least));
+        }
         if let Some(again) = &mut self.again {
             *again = (*again).max(now + spread_wish(at_least, spread));
             return;
@@ -422,7 +446,7 @@ impl Line {
             self.failures = left_of(failures, now.saturating_duration_since(since));
             self.failures_before = self.failures;
         }
-        let refused = self.is_refused() && !in_call;
+        let refused = self.is_refused() && !in_call && !self.awaited;
         if refused {
             self.failures_apart = Some(self.failures_before);
         }
@@ -430,9 +454,19 @@ impl Line {
         self.failures = (self.failures + 1).min(MOST_DOUBLINGS);
     }
 
-    /// Whether a server has refused a connection in the round that has just come to nothing.
+    /// Whether the round that has just come to nothing says that the server's port is closed: that of the server that was reached
+    /// last, or all of them. One closed port among others may always have been closed.
     fn is_refused(&self) -> bool {
-        let refused = || self.tried.iter().any(|attempt| attempt.outcome == AttemptOutcome::Refused);
+        let closed = |attempt: &Attempt| attempt.outcome == AttemptOutcome::Refused;
+        let is_server = |attempt: &&Attempt| {
+            self.server.is_some_and(|(transport, address)| {
+                attempt.address == address && attempt.transport == Some(transport_name(transport))
+            })
+        };
+        let refused = || match self.tried.iter().find(is_server) {
+            Some(attempt) => closed(attempt),
+            None => !self.tried.is_empty() && self.tried.iter().all(closed),
+        };
         match &self.link {
             Link::Failed => refused(),
             // What failed before a server was reached that has served since says nothing any more.
@@ -479,6 +513,8 @@ impl Line {
     pub(crate) fn healthy(&mut self, now: Instant) {
         self.standing_since.get_or_insert(now);
         self.served = true;
+        self.awaited = false;
+        self.not_before = None;
         self.registering_since = None;
     }
 

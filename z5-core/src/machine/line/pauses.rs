@@ -10,9 +10,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 /// (`machine::tests::outage`). A network that returns, an emergency call and the user end any pause at once.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// Within which a client is back at a server that refuses connections. That port is closed: the network is there and the server is
+/// Within which a client asks a server again that refuses connections, unless failures make even longer pauses. That port is closed: the network is there and the server is
 /// not, for all its clients alike, and they must not come back together. (A network that is away says nothing; RFC 5626 section 4.5
-/// would have 30 to 60 s in both cases.) Whoever is in a call does not wait for it.
+/// would have 30 to 60 s in both cases.) Whoever is in a call or calls does not wait for it.
 pub(crate) const RESTART: Duration = Duration::from_secs(64);
 
 /// Doublings after which the pause is the longest.
