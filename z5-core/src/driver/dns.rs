@@ -57,7 +57,10 @@ impl Dns {
                 }
             },
         };
-        self.tasks.entry(id.of).or_default().spawn(async move {
+        let tasks = self.tasks.entry(id.of).or_default();
+        // Those that are done are kept until somebody asks.
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
             let outcome = match tokio::time::timeout(patience, ask(&resolver, &name, record)).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(LookupFailure::TimedOut),
@@ -234,6 +237,20 @@ fn code(code: ResponseCode) -> LookupFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn lookups_that_are_done_are_not_kept() {
+        let closed = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let (facts, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let mut dns = Dns::default();
+        for number in 0..5 {
+            let id = LookupId { of: Asker::Book, number };
+            let (server, patience) = ((closed, DnsTransport::Udp), Duration::from_secs(1));
+            dns.lookup(id, "dav.test".to_owned(), Record::A, server, patience, facts.clone());
+            heard.recv().await.unwrap();
+        }
+        assert_eq!(dns.tasks[&Asker::Book].len(), 1, "the last one, which nobody has come after yet");
+    }
 
     #[tokio::test]
     async fn a_closed_port_is_told_from_silence() {
