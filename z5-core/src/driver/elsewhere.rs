@@ -13,9 +13,23 @@ pub(super) fn from(server: SocketAddr) -> Option<SocketAddr> {
     homes.get(&server.port()).map(|home| SocketAddr::new(*home, 0))
 }
 
-fn wander(servers: [SocketAddr; 2], home: [u8; 4]) {
-    let homes = servers.map(|server| (server.port(), IpAddr::from(home)));
-    HOMES.lock().unwrap_or_else(PoisonError::into_inner).extend(homes);
+/// A machine that wanders while this is kept. The ports are given to others later.
+struct Wanderer([SocketAddr; 2]);
+
+impl Wanderer {
+    fn wander(&self, home: [u8; 4]) {
+        let homes = self.0.map(|server| (server.port(), IpAddr::from(home)));
+        HOMES.lock().unwrap_or_else(PoisonError::into_inner).extend(homes);
+    }
+}
+
+impl Drop for Wanderer {
+    fn drop(&mut self) {
+        let mut homes = HOMES.lock().unwrap_or_else(PoisonError::into_inner);
+        for server in self.0 {
+            homes.remove(&server.port());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -105,8 +119,8 @@ mod tests {
             figures_every: Some(Duration::from_millis(50)),
             ..StartOptions::default()
         };
-        let servers = [carrier.sip_addr(), carrier.sips_addr()];
-        wander(servers, [127, 0, 0, 1]);
+        let machine = Wanderer([carrier.sip_addr(), carrier.sips_addr()]);
+        machine.wander([127, 0, 0, 1]);
         let (session, mut events) = Session::start_with(config, options).unwrap();
         until(&mut events, "ready", |kind| matches!(kind, EventKind::Ready { .. }).then_some(())).await;
         let mut request = CallRequest::to("echo");
@@ -120,7 +134,7 @@ mod tests {
         is_echoed(&session, call, &mut events, "here").await;
 
         // Nobody tells the session: it looks once a second.
-        wander(servers, [127, 0, 0, 2]);
+        machine.wander([127, 0, 0, 2]);
         let media = until(&mut events, "move", |kind| {
             if let EventKind::CallChanged { media, .. } = kind { Some(media) } else { None }
         });

@@ -20,7 +20,7 @@ use crate::secret::Secret;
 /// Challenges in a row before the credentials count as rejected, a stale nonce included.
 const MAX_CHALLENGES: u8 = 3;
 
-/// Where requests go: a name that step 1 resolved.
+/// Where requests go: a name that step 1 resolved, or one that the address book was found at (RFC 6764).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Server {
     pub(crate) host: String,
