@@ -174,7 +174,7 @@ pub enum ProvisionError {
         ours: String,
     },
     /// The domain has no address book.
-    #[error("`{domain}` says that it has no address book over TLS (an SRV record with the target `.`)")]
+    #[error("`{domain}` says that it has no address book over TLS (its SRV records name no server)")]
     NotOffered {
         /// The domain.
         domain: String,

@@ -21,7 +21,7 @@ use z5_sip::outbox::{Deadline, Outbox};
 
 use super::context::Context;
 use super::exchange::{HttpAuth, Server};
-use super::io::{Effect, HttpsFailure, HttpsReply, LookupAnswer, LookupFailure, LookupId, RequestId};
+use super::io::{Asker, Effect, HttpsFailure, HttpsReply, LookupAnswer, LookupFailure, LookupId, RequestId};
 use super::mcs::refusal;
 use crate::account::book::{Applied, Book};
 use crate::config::ContactsProtocol;
@@ -32,7 +32,7 @@ use carddav::CardDav;
 use discovery::{Discovery, Found};
 use lanes::{Job, Lanes};
 use list::List;
-use locating::{Locating, Stage};
+use locating::{Locating, Stage, Then};
 use place::Whereabouts;
 
 pub(crate) use place::{BookPlace, book_place, configured_uri};
@@ -155,7 +155,7 @@ impl BookSync {
                 Way::Locating(Box::new(Locating::service(&tools, turn)))
             }
             (ContactsProtocol::CardDav, Whereabouts::Host) => {
-                Way::Locating(Box::new(Locating::host(&tools, None, turn)))
+                Way::Locating(Box::new(Locating::host(&tools, Then::Enter, turn)))
             }
             (ContactsProtocol::CardDav, Whereabouts::Known) => enter(&mut tools, &mut remembered, turn),
         };
@@ -200,6 +200,15 @@ impl BookSync {
         });
         let step = self.or_elsewhere(step, turn);
         self.progress(step, turn)
+    }
+
+    /// Nobody waits for it any longer.
+    pub(crate) fn give_up(self, after: Duration, out: &mut Outbox<Effect>) -> ProvisionError {
+        if let Way::Locating(_) = self.way {
+            out.push(Effect::EndLookups(Asker::Book));
+        }
+        let host = self.tools.place.server.host;
+        ProvisionError::TimedOut { host, phase: ADDRESS_BOOK, after_ms: millis(after) }
     }
 
     /// What a nameserver says about the server.
@@ -272,7 +281,9 @@ impl BookSync {
         let Some((host, port)) = self.tools.candidates.pop_front() else { return false };
         let server = &mut self.tools.place.server;
         (server.host, server.port, server.addresses) = (host, port, Vec::new());
-        self.way = Way::Locating(Box::new(Locating::host(&self.tools, None, turn)));
+        // What the one that was passed by still says is not heard.
+        self.tools.at_another_server();
+        self.way = Way::Locating(Box::new(Locating::host(&self.tools, Then::Enter, turn)));
         true
     }
 
@@ -301,11 +312,12 @@ impl BookSync {
                         self.tools.at_another_server();
                         self.asked_at = turn.context.now;
                         self.way = match then {
-                            Some(mut discovery) => {
+                            Then::Search(mut discovery) => {
                                 discovery.go_on(&mut self.tools, turn);
                                 Way::Discovery(*discovery)
                             }
-                            None => enter(&mut self.tools, &mut self.remembered, turn),
+                            Then::Enter => enter(&mut self.tools, &mut self.remembered, turn),
+                            Then::Fetch => Way::CardDav(CardDav::begin(&mut self.tools, turn)),
                         };
                     }
                     Err(why) => {
@@ -346,14 +358,18 @@ impl BookSync {
                         self.way = Way::CardDav(CardDav::begin(&mut self.tools, turn));
                     }
                     Found::Elsewhere { host, port, collection } => {
-                        let then = collection.is_none().then(|| way.clone());
-                        if let Some(path) = collection {
-                            self.tools.place.path = path;
-                        }
+                        let then = match collection {
+                            None => Then::Search(Box::new(way.clone())),
+                            Some(path) => {
+                                self.tools.place.path = path;
+                                Then::Fetch
+                            }
+                        };
                         let place = &mut self.tools.place;
                         place.whereabouts = Whereabouts::Host;
                         place.server = Server { host, port, addresses: Vec::new() };
                         self.tools.candidates.clear();
+                        self.tools.at_another_server();
                         self.way = Way::Locating(Box::new(Locating::host(&self.tools, then, turn)));
                         return self.locate(turn);
                     }

@@ -2,7 +2,7 @@
 //!
 //! The licence is verified here, offline, before the step counts as done. Both requests carry the SIP credentials of the
 //! chosen number (RFC 9248 section 9.2.2). The step fails with the first of the two that fails; a supervised session does without
-//! the address book when only that failed. While the session stands, the licence can be fetched alone; the address book is then
+//! the address book when only that failed or takes longer than the licence may. While the session stands, the licence can be fetched alone; the address book is then
 //! synced by itself (`book`).
 
 use std::sync::Arc;
@@ -261,6 +261,13 @@ impl Provisioning {
             let after_ms = millis(now.saturating_duration_since(self.began));
             return failed(ProvisionError::TimedOut { host, phase: LICENCE, after_ms });
         }
+        // Servers of the address book that are away must not keep the session from being registered.
+        if now >= self.until
+            && self.lenient
+            && let Some(sync) = self.sync.take()
+        {
+            return self.on_book(Err(sync.give_up(now.saturating_duration_since(self.began), out)));
+        }
         match self.sync.as_mut().map(|sync| sync.on_deadline(book, context, out)) {
             Some(book::Progress::Done(done)) => self.on_book(*done),
             Some(book::Progress::Going) | None => Progress::Going,
@@ -269,7 +276,10 @@ impl Provisioning {
 
     pub(crate) fn next_deadline(&self) -> Option<Deadline> {
         let licence = self.licence.is_none().then(|| Deadline::new(self.until, "step 3: the licence"));
-        Deadline::earlier(licence, self.sync.as_ref().map(BookSync::next_deadline))
+        let without = || Deadline::new(self.until, "step 3: on without the address book");
+        let without = self.sync.as_ref().filter(|_| self.lenient).map(|_| without());
+        let book = Deadline::earlier(self.sync.as_ref().map(BookSync::next_deadline), without);
+        Deadline::earlier(licence, book)
     }
 
     fn take_licence(&mut self, reply: &HttpsReply, context: &Context<'_>) -> Result<(), ProvisionError> {

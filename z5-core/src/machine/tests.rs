@@ -79,6 +79,14 @@ struct World {
     trail: Vec<String>,
     /// What the servers do not answer any more.
     silent: &'static str,
+    /// Names with this end are not answered for.
+    lost: &'static str,
+    /// Servers of the address book: port and name, the first one first.
+    services: Vec<(u16, String)>,
+    /// What the domain of the address book says of it.
+    hint: Option<&'static str>,
+    /// Requests that stay without an answer.
+    unanswered: Vec<RequestId>,
     /// Where every name is.
     address: &'static str,
     /// Our own address.
@@ -143,6 +151,10 @@ impl World {
             events: Vec::new(),
             trail: Vec::new(),
             silent: "",
+            lost: "",
+            services: Vec::new(),
+            hint: None,
+            unanswered: Vec::new(),
             address: "127.0.0.1",
             home: Ipv4Addr::LOCALHOST.into(),
             greeting: (0, b""),
@@ -256,7 +268,26 @@ impl World {
         if self.silent == "dns" {
             return;
         }
+        if !self.lost.is_empty() && name.ends_with(self.lost) {
+            return self.trail.push(format!("look {name}"));
+        }
+        let srv = |(priority, (port, target)): (u16, &(u16, String))| z5_sip::locate::Srv {
+            priority,
+            weight: 0,
+            port: *port,
+            target: target.clone(),
+        };
         let outcome = match record {
+            Record::Srv if !self.services.is_empty() => Ok(LookupAnswer {
+                srv: (0..).zip(&self.services).map(srv).collect(),
+                ttl_s: 60,
+                ..LookupAnswer::default()
+            }),
+            Record::Txt if self.hint.is_some() => Ok(LookupAnswer {
+                txt: self.hint.into_iter().map(str::to_owned).collect(),
+                ttl_s: 60,
+                ..LookupAnswer::default()
+            }),
             Record::A => Ok(LookupAnswer {
                 addresses: vec![self.address.parse().unwrap()],
                 ttl_s: 60,
@@ -272,7 +303,7 @@ impl World {
         let path = request.target.split('?').next().unwrap();
         self.trail.push(format!("{} {path}", request.method));
         if self.silent == request.host {
-            return;
+            return self.unanswered.push(id);
         }
         if let Some(outcome) = self.hook.as_mut().and_then(|hook| hook(request)) {
             return self.input(Input::Https { id, outcome });

@@ -3,7 +3,7 @@
 //! the first by its path is ours; whoever wants another one names it.
 //!
 //! Redirects and links are followed on the same host and port, and to others that may have the credentials (`trust`). Where a TXT record
-//! says where to begin, that comes before the well-known place, which is asked when it leads nowhere.
+//! says where to begin, that comes before the well-known place, which is asked when it leads nowhere, of the server that it has led to.
 
 use bytes::Bytes;
 
@@ -23,7 +23,7 @@ const MAX_HOPS: u8 = 5;
 /// What is being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Where a TXT record says.
+    /// Where a TXT record says, or where that leads.
     Context,
     WellKnown,
     /// Where the well-known place leads, or the root.
@@ -105,16 +105,14 @@ impl Discovery {
                 let location = location.ok_or_else(|| bad("location", "a redirect without it".to_owned()))?;
                 let lead = lead("a redirect", location, &self.path, &tools.place)?;
                 self.hops += 1;
-                if matches!(self.stage, Stage::Context | Stage::WellKnown) {
+                if self.stage == Stage::WellKnown {
                     self.stage = Stage::Root;
                 }
                 return Ok(self.follow(lead, tools, turn));
             }
             // RFC 6764 section 6: then the well-known place.
-            400 | 402..=428 | 430..=499 | 501 if self.stage == Stage::Context => {
-                (self.stage, self.path) = (Stage::WellKnown, WELL_KNOWN.to_owned());
-                self.ask(tools, turn);
-                return Ok(Found::Going);
+            200..=299 | 400 | 402..=428 | 430..=499 | 501 if self.stage == Stage::Context => {
+                return Ok(self.at_well_known(tools, turn));
             }
             // RFC 6764 section 5: not every server has it.
             404 | 405 | 501 if self.stage == Stage::WellKnown => {
@@ -124,7 +122,13 @@ impl Discovery {
             }
             _ => return Err(refused(reply, 207)),
         }
-        let found = principal::read(&reply.body).map_err(|why| bad("multistatus", why))?;
+        let found = principal::read(&reply.body);
+        let leads_on =
+            found.as_ref().is_ok_and(|found| found.home_set.is_some() || found.principal.is_some());
+        if self.stage == Stage::Context && !leads_on {
+            return Ok(self.at_well_known(tools, turn));
+        }
+        let found = found.map_err(|why| bad("multistatus", why))?;
         if self.stage == Stage::HomeSet {
             let mut books = Vec::new();
             for href in &found.address_books {
@@ -159,6 +163,12 @@ impl Discovery {
         let lead = lead("a link", href, &self.path, &tools.place)?;
         self.stage = stage;
         Ok(self.follow(lead, tools, turn))
+    }
+
+    fn at_well_known(&mut self, tools: &mut Tools, turn: &mut Turn<'_, '_>) -> Found {
+        (self.stage, self.path) = (Stage::WellKnown, WELL_KNOWN.to_owned());
+        self.ask(tools, turn);
+        Found::Going
     }
 
     fn follow(&mut self, lead: Lead, tools: &mut Tools, turn: &mut Turn<'_, '_>) -> Found {

@@ -35,8 +35,19 @@ pub(super) struct Locating {
 pub(super) enum Stage {
     /// Which servers there are.
     Service,
-    /// Where the one of `Tools::place` is; what had led to it goes on there.
-    Host { then: Option<Box<Discovery>> },
+    /// Where the one of `Tools::place` is.
+    Host { then: Then },
+}
+
+/// What is done at a server when its addresses are known.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// As at any that serves the domain.
+    Enter,
+    /// The search that has led to it goes on.
+    Search(Box<Discovery>),
+    /// The collection is known, whatever its path is: nothing is looked for again.
+    Fetch,
 }
 
 impl Locating {
@@ -45,9 +56,9 @@ impl Locating {
         Self { stage: Stage::Service, pair: Pair::service(&name, turn.context, turn.out) }
     }
 
-    pub(super) fn host(tools: &Tools, then: Option<Discovery>, turn: &mut Turn<'_, '_>) -> Self {
+    pub(super) fn host(tools: &Tools, then: Then, turn: &mut Turn<'_, '_>) -> Self {
         let pair = Pair::addresses(&tools.place.server.host, turn.context, turn.out);
-        Self { stage: Stage::Host { then: then.map(Box::new) }, pair }
+        Self { stage: Stage::Host { then }, pair }
     }
 
     pub(super) fn next_deadline(&self) -> Deadline {
@@ -68,16 +79,16 @@ pub(super) fn candidates(
     if records.is_empty() {
         return Ok([(domain.clone(), HTTPS_PORT)].into());
     }
-    // RFC 2782: a target of `.` alone means that there is no such service.
-    let offered: Vec<Srv> =
-        weighted(records, ident).into_iter().filter(|record| !bare(&record.target).is_empty()).collect();
+    // RFC 2782: a target of `.` alone means that there is no such service. Port 0 is no server either.
+    let real = |record: &Srv| record.port != 0 && !bare(&record.target).is_empty();
+    let offered: Vec<Srv> = weighted(records, ident).into_iter().filter(real).collect();
     let Some(first) = offered.first() else {
         return Err(ProvisionError::NotOffered { domain: domain.clone() });
     };
     let server = format!("{}:{}", bare(&first.target), first.port);
     let ours = offered
         .iter()
-        .filter(|record| record.port != 0 && place.trust.covers(&record.target))
+        .filter(|record| place.trust.covers(&record.target))
         .map(|record| (bare(&record.target).to_ascii_lowercase(), record.port));
     let mut servers: Vec<(String, u16)> = Vec::new();
     for one in ours {
@@ -163,7 +174,12 @@ mod tests {
         ];
         assert_eq!(names(&records), good(&["a.dav.test:443", "c.dav.test:8443"]));
         assert_eq!(names(&[(0, 0, 443, "evil.test.")]), Err("provision.foreign-server"));
-        assert_eq!(names(&[(0, 0, 0, ".")]), Err("provision.not-offered"));
+        let nothing = [(0, 0, 0, "."), (0, 0, 443, "."), (0, 0, 0, "a.dav.test."), (0, 0, 0, "evil.test.")];
+        for nothing in nothing.chunks(1) {
+            assert_eq!(names(nothing), Err("provision.not-offered"), "{nothing:?}");
+        }
+        let mixed = [(1, 0, 0, "a.dav.test."), (2, 0, 443, "evil.test.")];
+        assert_eq!(names(&mixed), Err("provision.foreign-server"));
         let hosts: Vec<String> = (0..40).map(|n| format!("s{n}.dav.test.")).collect();
         let many: Vec<_> = hosts.iter().map(|host| (0, 1, 443, host.as_str())).collect();
         assert_eq!(names(&many).unwrap().len(), MAX_SERVERS);

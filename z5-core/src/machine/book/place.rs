@@ -159,7 +159,8 @@ fn of_domain(
         (None, Some(_)) => Whereabouts::Host,
         (None, None) => Whereabouts::Domain,
     };
-    let trust = Trust { domain: Some(host.clone()), ..servers(plan) };
+    // With a port it is a host, and what is beneath it or on other ports is not vouched for.
+    let trust = Trust { domain: at.port.is_none().then(|| host.clone()), ..servers(plan) };
     let port = at.port.unwrap_or(HTTPS_PORT);
     let server = Server { host, port, addresses: known.unwrap_or_default() };
     let (protocol, path) = (ContactsProtocol::CardDav, "/".to_owned());
