@@ -42,7 +42,7 @@ impl Output {
         if json {
             return Self::Json;
         }
-        let terminal = std::io::stdout().is_terminal();
+        let terminal = std::io::stdout().is_terminal() && !is_dumb();
         let colour = terminal && std::env::var_os("NO_COLOR").is_none();
         Self::Human(Human::new(terminal, colour))
     }
@@ -54,6 +54,8 @@ impl Output {
                 let colour = std::env::var_os("NO_COLOR").is_none();
                 Self::Live(Box::new(Live::new(human, far_end, colour)))
             }
+            // a line that was written is never written over: a screen reader reads what comes
+            Self::Human(human) if plain => Self::Human(human.keeping_lines()),
             Self::Json | Self::Human(_) | Self::Live(_) => self,
         }
     }
@@ -278,8 +280,12 @@ pub(crate) fn release_errors() {
 
 /// Whether there is a terminal that can show more than lines.
 fn has_screen() -> bool {
-    let able = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
-    able && can_ask() && std::io::stderr().is_terminal()
+    !is_dumb() && std::env::var_os("TERM").is_some() && can_ask() && std::io::stderr().is_terminal()
+}
+
+/// A terminal that says that it knows no escapes.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term.is_empty() || term == "dumb")
 }
 
 /// Text that may hold words of a far end: control characters are shown, never carried out by the terminal.

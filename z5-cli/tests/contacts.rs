@@ -318,6 +318,26 @@ fn what_is_there_is_not_doubled_and_what_cannot_be_dialled_is_refused() {
     assert!(kept.world.carrier.recorder().entries().is_empty(), "nothing was sent");
 }
 
+/// What another device has changed counts before what is kept here.
+#[test]
+fn what_is_there_is_judged_by_what_the_server_has() {
+    let kept = Kept::new(&[]);
+    let books = kept.world.carrier.address_books();
+    books.put(ALICE, "d.vcf", &z5_mock::vcard("d", "Dora", "+15555550177"));
+    let known = kept.json(&["add", "Dora", "+15555550177"]);
+    assert_eq!((known.status, &known.result()["already"]), (0, &true.into()), "{}", known.stdout);
+    assert_eq!(known.result()["sync"]["sent"], 0);
+    books.remove(ALICE, "d.vcf");
+    let added = kept.json(&["add", "Dora", "+15555550177"]);
+    assert_eq!((added.status, &added.result()["sync"]["sent"]), (0, &1.into()), "{}", added.stdout);
+    assert_eq!(added.result()["sync"]["removed"], 1);
+    assert!(kept.on_server().contains(&"Dora".to_owned()));
+
+    books.put(ALICE, "e.vcf", &z5_mock::vcard("e", "Eve", "+15555550188"));
+    assert_eq!(kept.json(&["remove", "Eve"]).status, 0);
+    assert!(!kept.on_server().contains(&"Eve".to_owned()));
+}
+
 /// Whoever reads the status of a script is not told that the server has what it refused.
 #[test]
 fn what_the_server_refuses_is_no_success_and_named_as_people_do() {

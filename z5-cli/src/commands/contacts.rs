@@ -1,6 +1,6 @@
 //! `z5 contacts`: the address book of the configuration's account, from its store; and synced with its server.
 //!
-//! Changes are made in the store first and sent afterwards, so that nothing is lost when the server is away.
+//! What is new is fetched, then a change is made in the store and sent afterwards, so that nothing is lost when the server is away.
 
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,15 @@ use crate::store;
 
 /// The server does not take a change.
 const REFUSED: &str = "contacts.refused";
+/// Ctrl-C.
+const INTERRUPTED: &str = "run.interrupted";
+
+/// Whether the counts of a sync are told, or wait for those of the next one.
+#[derive(Clone, Copy, PartialEq)]
+enum Counts {
+    Told,
+    Held,
+}
 
 /// The result object.
 #[derive(Serialize)]
@@ -78,6 +87,13 @@ struct Done {
     twice: bool,
 }
 
+impl Done {
+    /// The address book is as it was.
+    fn is_nothing(&self) -> bool {
+        self.already || self.imported.as_ref().is_some_and(|import| import.added + import.merged == 0)
+    }
+}
+
 impl From<Failure> for Done {
     fn from(failure: Failure) -> Self {
         Self { failure: Some(failure), ..Self::default() }
@@ -90,17 +106,23 @@ pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mu
         ContactsCommand::Search { text } => show(path, Some(text), out),
         ContactsCommand::Export(args) => export(args, path, out),
         ContactsCommand::Sync(args) => match account_config(args, path) {
-            Ok(config) => sync(config, out).await,
+            Ok(config) => sync(config, Counts::Told, out).await,
             Err(failure) => failure.into(),
         },
-        ContactsCommand::Add(args) => change(&args.send, path, |book, out| add(book, args, out), out).await,
+        ContactsCommand::Add(args) => match args.numbers.iter().find_map(|number| check_number(number).err())
+        {
+            Some(error) => error.failure().into(),
+            None => change(&args.send, path, |book, out| add(book, args, out), out).await,
+        },
         ContactsCommand::Remove(args) => {
             change(&args.send, path, |book, _| remove(book, &args.contact), out).await
         }
-        ContactsCommand::Import(args) => {
-            let cards = read(&args.file);
-            change(&args.send, path, |book, out| import(book, &args.file, cards?, out), out).await
-        }
+        ContactsCommand::Import(args) => match read(&args.file) {
+            Err(failure) => failure.into(),
+            Ok(cards) => {
+                change(&args.send, path, |book, out| import(book, &args.file, cards, out), out).await
+            }
+        },
     };
     if done.twice {
         return Exit::Interrupted;
@@ -111,7 +133,7 @@ pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mu
         None => Exit::Ok,
         Some(_) if done.partly => Exit::Expectation,
         Some(Failure { step: Some(step), .. }) => Exit::Step(*step),
-        Some(Failure { code: "run.interrupted", .. }) => Exit::Expectation,
+        Some(Failure { code: INTERRUPTED, .. }) => Exit::Expectation,
         Some(Failure { step: None, .. }) => Exit::Usage,
     };
     if let Some(failure) = &done.failure {
@@ -213,7 +235,8 @@ fn place(config: &Config) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Changes the address book in the store, then sends the change.
+/// Fetches what is new, so that what is there or not is judged by what the server has; changes the address book in the store; then
+/// sends the change. A server that is away keeps nobody from changing it.
 async fn change(
     send: &SendArgs,
     path: Option<&Path>,
@@ -224,9 +247,18 @@ async fn change(
         Ok(config) => config,
         Err(failure) => return failure.into(),
     };
-    // The lock on the store is held while it is changed and not beyond: the session takes it then.
+    // The lock on the store is held while it is looked at and changed and not beyond: the session takes it then.
+    let open = || DirStore::open(place(&config)?).map_err(|error| told(&error));
+    let news = match open().map(drop) {
+        Err(failure) => return failure.into(),
+        Ok(()) if send.offline => Done::default(),
+        Ok(()) => sync(config.clone(), Counts::Held, out).await,
+    };
+    if news.twice || news.fault || news.failure.as_ref().is_some_and(|failure| failure.code == INTERRUPTED) {
+        return news;
+    }
     let changed = || -> Result<Done, Failure> {
-        let store = DirStore::open(place(&config)?).map_err(|error| told(&error))?;
+        let store = open()?;
         let mut book = store.address_book().map_err(|error| error.failure())?;
         let done = make(&mut book, out)?;
         store.keep_address_book(&book).map_err(|error| error.failure())?;
@@ -234,13 +266,26 @@ async fn change(
     };
     let done = match changed() {
         Ok(done) => done,
-        Err(failure) => return failure.into(),
+        Err(failure) => return Done { sync: news.sync, ..failure.into() },
     };
     if send.offline {
         out.note(&format!("kept here; sent by: {}", output::command("contacts sync")));
         return done;
     }
-    let sent = sync(config, out).await;
+    // A server that has just been away is not asked again for the change, and nobody is for none.
+    let is_away = news.failure.is_some() && !news.partly;
+    let sent = match is_away || done.is_nothing() {
+        true => {
+            let event = news.sync.clone().map(|report| EventKind::ContactsSynced { report });
+            let counts = event.and_then(|event| output::contacts::told(&event, None));
+            counts.iter().for_each(|text| out.note(&output::plain(text)));
+            news
+        }
+        false => {
+            let sent = sync(config, Counts::Told, out).await;
+            Done { sync: both(news.sync, sent.sync), ..sent }
+        }
+    };
     match &sent.failure {
         None => {}
         Some(failure) if failure.code == REFUSED => {
@@ -256,6 +301,23 @@ async fn change(
     Done { sync: sent.sync, failure, partly, fault: sent.fault, twice: sent.twice, ..done }
 }
 
+/// What came of two syncs, one after the other.
+fn both(before: Option<SyncReport>, after: Option<SyncReport>) -> Option<SyncReport> {
+    let (before, after) = match (before, after) {
+        (Some(before), Some(after)) => (before, after),
+        (one, None) | (None, one) => return one,
+    };
+    Some(SyncReport {
+        full: before.full || after.full,
+        added: before.added + after.added,
+        changed: before.changed + after.changed,
+        removed: before.removed + after.removed,
+        merged: before.merged + after.merged,
+        sent: before.sent + after.sent,
+        ..after
+    })
+}
+
 /// Who has the store can change the address book himself.
 fn told(error: &StoreError) -> Failure {
     let mut failure = error.failure();
@@ -268,9 +330,6 @@ fn told(error: &StoreError) -> Failure {
 
 fn add(book: &mut Book, args: &ContactAddArgs, out: &mut Output) -> Result<Done, Failure> {
     let ContactAddArgs { name, numbers, again, .. } = args;
-    for number in numbers {
-        check_number(number).map_err(|error| error.failure())?;
-    }
     if let Some(there) = book.having(name, numbers).filter(|_| !again) {
         out.note(&output::plain(&format!("{} is there already; --again adds another one", there.name)));
         return Ok(Done { contacts: Some(vec![there]), already: true, ..Done::default() });
@@ -373,7 +432,7 @@ fn account_config(args: &AccountArgs, path: Option<&Path>) -> Result<Config, Fai
 }
 
 /// A session that syncs the address book and ends.
-async fn sync(config: Config, out: &mut Output) -> Done {
+async fn sync(config: Config, counts: Counts, out: &mut Output) -> Done {
     let mut session = match Asking::begin(config, Goal::Contacts) {
         Ok(session) => session,
         Err(failure) => return failure.into(),
@@ -394,6 +453,7 @@ async fn sync(config: Config, out: &mut Output) -> Done {
             out.event(&event);
         } else if !matches!(event.kind, EventKind::ContactRefused { .. })
             // told once, as the failure
+            && !(counts == Counts::Held && matches!(event.kind, EventKind::ContactsSynced { .. }))
             && let Some(text) = output::contacts::told(&event.kind, Some(&session.address_book()))
         {
             out.note(&output::plain(&text));

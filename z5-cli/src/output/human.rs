@@ -15,6 +15,8 @@ mod told;
 #[derive(Debug)]
 pub(crate) struct Human {
     terminal: bool,
+    /// A line may be written over.
+    rewrites: bool,
     colour: bool,
     /// A "step is running" line stands without its end.
     open_line: bool,
@@ -32,7 +34,12 @@ const FAINT: &str = "2";
 
 impl Human {
     pub(crate) fn new(terminal: bool, colour: bool) -> Self {
-        Self { terminal, colour, open_line: false, held: None, told: 0, mailbox: None }
+        Self { terminal, rewrites: terminal, colour, open_line: false, held: None, told: 0, mailbox: None }
+    }
+
+    /// The same, and what was written stays as it is.
+    pub(crate) fn keeping_lines(self) -> Self {
+        Self { rewrites: false, ..self }
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
@@ -131,7 +138,7 @@ impl Human {
     pub(crate) fn event(&mut self, event: &Event) {
         match &event.kind {
             EventKind::StepStarted { step, number } => {
-                if self.terminal && self.held.is_none() {
+                if self.rewrites && self.held.is_none() {
                     write(&format!("{number} {:<6}...", name(*step)));
                     self.open_line = true;
                 }
