@@ -449,11 +449,16 @@ async fn sync(config: Config, counts: Counts, out: &mut Output) -> Done {
             Next::Twice => return Done { twice: true, ..done },
             Next::End => return done,
         };
+        // a refusal is told once, as the failure
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others")]
+        let is_told = match event.kind {
+            EventKind::ContactRefused { .. } => false,
+            EventKind::ContactsSynced { .. } => counts == Counts::Told,
+            _ => true,
+        };
         if matches!(out, Output::Json) {
             out.event(&event);
-        } else if !matches!(event.kind, EventKind::ContactRefused { .. })
-            // told once, as the failure
-            && !(counts == Counts::Held && matches!(event.kind, EventKind::ContactsSynced { .. }))
+        } else if is_told
             && let Some(text) = output::contacts::told(&event.kind, Some(&session.address_book()))
         {
             out.note(&output::plain(&text));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use z5_core::{Failure, clock};
+use z5_core::{Advice, Failure, clock};
 
 use super::model::{Action, Scenario, Step};
 use super::outcome::{BAD, Counts, GOOD, Outcome, StepOutcome, Told, failure, not_reached};
@@ -169,7 +169,8 @@ async fn run(
         }
         () = tokio::time::sleep_until(deadline.into()) => {
             let within = humantime::format_duration(running.scenario.timeout);
-            early = Some(failure("run.timed-out", format!("the scenario was not over in its `timeout` of {within}")));
+            let message = format!("the scenario was not over in its `timeout` of {within}: `timeout` at the top of the file gives it longer");
+            early = Some(Failure::outside_steps("run.timed-out", message, Advice::CheckSettings));
         }
     }
     if let Some(early) = early {

@@ -102,7 +102,10 @@ impl Remedy {
             Self::RenewCertificate => {
                 "the certificate is out of date: its operator must renew it; nothing on this side mends that"
             }
-            Self::SetClock => "the certificate is not valid yet: set this machine's clock",
+            Self::SetClock => {
+                "the certificate is not valid yet: set this machine's clock, or, where the row of the clock says that it is \
+                 right, its operator must replace it"
+            }
             Self::BelieveAuthority => {
                 "the certificate is signed by an authority that is not believed: name its PEM file as tls.ca_file, or, where \
                  nobody knows that authority, find what reads along on the way"
