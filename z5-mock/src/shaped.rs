@@ -78,7 +78,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Shaped<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Shaped<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Shaped<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -116,7 +116,48 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Shaped<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// One that has fallen silent stands, and is read from, until the other side leaves, also where that has asked for its end.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let this = &mut *self;
+        if this.shape == (Shape::Silent { left: 0 }) {
+            let mut room = [0; 1024];
+            loop {
+                let mut read = ReadBuf::new(&mut room);
+                ready!(Pin::new(&mut this.stream).poll_read(context, &mut read))?;
+                if read.filled().is_empty() {
+                    break;
+                }
+            }
+        }
+        Pin::new(&mut this.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_connection_stands_until_the_other_side_leaves() {
+        let (ours, mut theirs) = duplex(4096);
+        let ended = tokio::spawn(async move {
+            let mut silent = Shaped::new(ours, Shape::Silent { left: 0 });
+            silent.write_all(b"an answer").await?;
+            silent.shutdown().await
+        });
+        theirs.write_all(b"a question").await.unwrap();
+        for _ in 0..16 {
+            tokio::task::yield_now().await;
+        }
+        let heard = tokio::select! {
+            biased;
+            heard = theirs.read_u8() => Some(heard),
+            () = std::future::ready(()) => None,
+        };
+        assert!(heard.is_none() && !ended.is_finished(), "an answer or an end: {heard:?}");
+        theirs.shutdown().await.unwrap();
+        ended.await.unwrap().unwrap();
     }
 }
