@@ -241,7 +241,7 @@ fn what_a_flag_names_and_cannot_be_used_is_told_before_anything_is_sent() {
         (&["contacts", "import", taken], "something that is no text stands where BEGIN:VCARD belongs"),
         (&["contacts", "export", taken], "is there already"),
         (&["contacts", "export", missing], "there is no folder"),
-        (&["contacts", "remove", "nobody"], "`nobody`"),
+        (&["contacts", "remove", "--offline", "nobody"], "`nobody`"),
         (&["contacts", "add", "Dora", "xyz"], "`xyz`"),
         (&["contacts", "add", "", "411"], "needs a name"),
         (&["run", missing], "there is no such file"),

@@ -109,16 +109,20 @@ pub(super) async fn run(command: &ContactsCommand, path: Option<&Path>, out: &mu
             Ok(config) => sync(config, Counts::Told, out).await,
             Err(failure) => failure.into(),
         },
-        ContactsCommand::Add(args) => match args.numbers.iter().find_map(|number| check_number(number).err())
-        {
-            Some(error) => error.failure().into(),
-            None => change(&args.send, path, |book, out| add(book, args, out), out).await,
+        // what can be added to no address book is told before anything is sent
+        ContactsCommand::Add(args) => match add(&mut Book::default(), args, out) {
+            Err(failure) => failure.into(),
+            Ok(_) => change(&args.send, path, |book, out| add(book, args, out), out).await,
         },
         ContactsCommand::Remove(args) => {
             change(&args.send, path, |book, _| remove(book, &args.contact), out).await
         }
         ContactsCommand::Import(args) => match read(&args.file) {
             Err(failure) => failure.into(),
+            // nothing of it can go into any address book
+            Ok(cards) if cards.iter().all(Result::is_err) => {
+                import(&mut Book::default(), &args.file, cards, out).unwrap_or_else(Done::from)
+            }
             Ok(cards) => {
                 change(&args.send, path, |book, out| import(book, &args.file, cards, out), out).await
             }
@@ -330,6 +334,9 @@ fn told(error: &StoreError) -> Failure {
 
 fn add(book: &mut Book, args: &ContactAddArgs, out: &mut Output) -> Result<Done, Failure> {
     let ContactAddArgs { name, numbers, again, .. } = args;
+    for number in numbers {
+        check_number(number).map_err(|error| error.failure())?;
+    }
     if let Some(there) = book.having(name, numbers).filter(|_| !again) {
         out.note(&output::plain(&format!("{} is there already; --again adds another one", there.name)));
         return Ok(Done { contacts: Some(vec![there]), already: true, ..Done::default() });

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use toml::de::{DeTable, DeValue};
+use serde::Deserialize as _;
+use toml::de::{DeTable, DeValue, Deserializer};
 use z5_media::file::{self, Limit, words};
 
 use super::{Config, ConfigError, Problem, ProblemKind, schema};
@@ -36,17 +37,36 @@ impl Config {
     /// As [`Config::load`], except for what [`Config::check`] finds.
     pub fn parse(text: &str, path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
-        let table = DeTable::parse(text).map_err(|error| {
+        let mut table = DeTable::parse(text).map_err(|error| {
             let (line, column) = position(text, error.span().map_or(0, |span| span.start));
             ConfigError::Syntax { file: path.to_owned(), line, column, why: one_line(error.message()) }
         })?;
-        let mut unknown = Vec::new();
-        find_unknown(table.get_ref(), "", text, path, &mut unknown);
-        if !unknown.is_empty() {
-            return Err(ConfigError::Invalid(unknown));
+        let mut problems = Vec::new();
+        find_unknown(table.get_mut(), "", text, path, &mut problems);
+        let mut config: Self = loop {
+            // serde tells one mistake and stops: what is wrong is taken out, and the rest is read again
+            let error = match Self::deserialize(Deserializer::from(table.clone())) {
+                Ok(config) => break config,
+                Err(error) => error,
+            };
+            let problem = from_serde(&error, table.get_ref(), text, path);
+            let is_missing = matches!(problem.kind, ProblemKind::MissingKey { .. });
+            let goes_on = !is_missing
+                && problems.len() < MOST_PROBLEMS
+                && error.span().is_some_and(|span| take_out(table.get_mut(), span.start));
+            // what is missing may be what was taken out, or what has another name
+            if !is_missing || problems.is_empty() {
+                problems.push(problem);
+            }
+            if !goes_on {
+                problems.sort_by_key(|problem| problem.line);
+                return Err(ConfigError::Invalid(problems));
+            }
+        };
+        if !problems.is_empty() {
+            problems.sort_by_key(|problem| problem.line);
+            return Err(ConfigError::Invalid(problems));
         }
-        let mut config: Self =
-            toml::from_str(text).map_err(|error| from_serde(&error, table.get_ref(), text, path))?;
         config.make_absolute(path.parent().unwrap_or(Path::new("")));
         Ok(config)
     }
@@ -77,10 +97,39 @@ impl Config {
     }
 }
 
-/// Walks the tables and reports every key that does not exist.
-fn find_unknown(table: &DeTable<'_>, at: &str, text: &str, path: &Path, out: &mut Vec<Problem>) {
+/// Mistakes of a file that are told.
+const MOST_PROBLEMS: usize = 64;
+
+/// Takes out the value at `offset`; false when there is none, or it is a table.
+fn take_out(table: &mut DeTable<'_>, offset: usize) -> bool {
+    let mut here = None;
+    for (key, value) in table.iter_mut() {
+        let is_here = value.span().contains(&offset) || value.span().start == offset;
+        if tables_of(value.get_mut()).into_iter().any(|inner| take_out(inner, offset)) {
+            return true;
+        }
+        if is_here && !matches!(value.get_ref(), DeValue::Table(_)) {
+            here = Some(key.get_ref().to_string());
+        }
+    }
+    here.is_some_and(|key| table.remove(key.as_str()).is_some())
+}
+
+/// The value itself where it is a table, or those in its list.
+fn tables_of<'a, 'i>(value: &'a mut DeValue<'i>) -> Vec<&'a mut DeTable<'i>> {
+    let table =
+        |value: &'a mut DeValue<'i>| if let DeValue::Table(table) = value { Some(table) } else { None };
+    if let DeValue::Array(items) = value {
+        return items.iter_mut().filter_map(|item| table(item.get_mut())).collect();
+    }
+    table(value).into_iter().collect()
+}
+
+/// Walks the tables, reports every key that does not exist, and takes it out.
+fn find_unknown(table: &mut DeTable<'_>, at: &str, text: &str, path: &Path, out: &mut Vec<Problem>) {
     let Some(valid) = schema::keys(at) else { return };
-    for (key, value) in table {
+    let mut unknown = Vec::new();
+    for (key, value) in table.iter_mut() {
         let name: &str = key.get_ref();
         if !valid.contains(&name) {
             out.push(Problem {
@@ -89,29 +138,21 @@ fn find_unknown(table: &DeTable<'_>, at: &str, text: &str, path: &Path, out: &mu
                 key: join(at, name),
                 kind: ProblemKind::UnknownKey { nearest: schema::nearest(at, name) },
             });
+            unknown.push(name.to_owned());
             continue;
         }
         let below = join(at, name);
-        match value.get_ref() {
-            DeValue::Table(inner) => find_unknown(inner, &below, text, path, out),
-            DeValue::Array(items) => {
-                for item in items.iter() {
-                    if let DeValue::Table(inner) = item.get_ref() {
-                        find_unknown(inner, &below, text, path, out);
-                    }
-                }
-            }
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_) => {}
+        for inner in tables_of(value.get_mut()) {
+            find_unknown(inner, &below, text, path, out);
         }
+    }
+    for name in unknown {
+        table.remove(name.as_str());
     }
 }
 
 /// A wrong type or value, or a missing field, as serde tells it.
-fn from_serde(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &Path) -> ConfigError {
+fn from_serde(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &Path) -> Problem {
     let offset = error.span().map(|span| span.start);
     let key = offset.map(|offset| key_at(table, offset, "")).unwrap_or_default();
     let message = one_line(error.message());
@@ -128,7 +169,7 @@ fn from_serde(error: &toml::de::Error, table: &DeTable<'_>, text: &str, path: &P
         None => (key, ProblemKind::BadValue { why: words::value(&message, near) }),
     };
     let line = offset.map(|offset| position(text, offset).0);
-    ConfigError::Invalid(vec![Problem { file: Some(path.to_owned()), line, key, kind }])
+    Problem { file: Some(path.to_owned()), line, key, kind }
 }
 
 /// The word most like one that is not known.

@@ -95,6 +95,31 @@ fn every_mistake_is_told_with_its_place() {
 }
 
 #[test]
+fn all_mistakes_of_a_file_are_told_at_once() {
+    let several = GOOD
+        .replace("sip_port = 5080", "sip_prot = 5080")
+        .replace("port = 8443", "port = 70000")
+        .replace("\"optional\"", "\"maybe\"")
+        .replace("\"PCMA\"", "\"G729\"");
+    let Err(ConfigError::Invalid(problems)) = Config::parse(&several, "z5.toml") else {
+        panic!("it is good")
+    };
+    let lines: Vec<_> = problems.iter().map(|problem| problem.line.unwrap()).collect();
+    assert!(lines.is_sorted() && lines.len() == 4, "{problems:?}");
+    for key in ["mcs.sip_prot", "zdial.port", "media.srtp", "media.audio_codecs"] {
+        let end = key.rsplit('.').next().unwrap();
+        assert!(problems.iter().any(|problem| problem.key.ends_with(end)), "{key}: {problems:?}");
+    }
+    // What is missing because it could not be used is not told a second time.
+    let Err(ConfigError::Invalid(one)) =
+        Config::parse(&GOOD.replace("username = \"alice\"", "username = 5"), "z5.toml")
+    else {
+        panic!("it is good")
+    };
+    assert_eq!(one.len(), 1, "{one:?}");
+}
+
+#[test]
 fn a_generic_account_with_an_address_needs_no_nameserver() {
     let text = "profile = \"generic\"\n[sip]\ndomain = \"example.test\"\nusername = \"a\"\npassword = \"b\"\n\
                 proxy = \"127.0.0.1:5060\"\n";
