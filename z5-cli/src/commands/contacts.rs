@@ -292,6 +292,7 @@ async fn change(
     };
     match &sent.failure {
         None => {}
+        Some(_) if done.is_nothing() => {}
         Some(failure) if failure.code == REFUSED => {
             out.note("it is kept here alone: what the server refuses it refuses at every sync");
         }

@@ -12,7 +12,8 @@ use z5_sip::locate::Target;
 use z5_sip::outbox::{Deadline, Outbox};
 use z5_sip::ua::{self, FlowId, Transport};
 
-use super::{Line, Link, pause_after, transport_name};
+use super::pauses::pause_after;
+use super::{Line, Link, transport_name};
 use crate::error::{Attempt, AttemptOutcome};
 use crate::events::EventKind;
 use crate::machine::io::Effect;
